@@ -1,0 +1,137 @@
+"""How far the bot has got with what it is saying: segments of text, and the words that were heard.
+
+The voice announces each segment (`TTSStartedFrame`) while an earlier one may still be sounding, and
+words come back as they are heard. A word is looked for a little way ahead in the segment that is
+sounding, then in the next one: voices say "nine" for "9", and such a word must not lose the place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LOOK_AHEAD_CHARS = 60
+"""How far beyond the last heard word the next one may stand: several words that were not recognised."""
+
+NEXT_SEGMENT_CHARS = 16
+"""How far into the next segment a word may stand and still show that this one is over."""
+
+MAX_SEGMENTS = 256
+"""Segments that wait to be heard; more than a voice ever is ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of the bot's speech. `heard` counts the characters of `text` that the listener heard."""
+
+    id: int
+    reply_id: int | None
+    text: str
+    heard: int = 0
+    status: str = "new"
+
+    @property
+    def spoken_text(self) -> str:
+        return self.text[: self.heard]
+
+    @property
+    def remaining_text(self) -> str:
+        return self.text[self.heard :]
+
+
+class Speech:
+    """Everything announced and not yet heard to its end, in order."""
+
+    def __init__(self) -> None:
+        self._segments: deque[Segment] = deque(maxlen=MAX_SEGMENTS)
+        self._last_id = 0
+        self._cut = False
+
+    def announce(self, reply_id: int | None, text: str) -> Segment:
+        """The voice begins a segment; `text` may be empty if it does not tell beforehand."""
+        if self._cut:
+            self.clear()
+        if self._segments and self._segments[0].status == "completed":
+            self._segments.popleft()
+        self._last_id += 1
+        segment = Segment(self._last_id, reply_id, text.strip())
+        self._segments.append(segment)
+        return segment
+
+    def word(self, reply_id: int | None, word: str) -> list[Segment]:
+        """A word was heard; the segments that changed by it, in order."""
+        index = self._index_of(reply_id, word)
+        if index is None:
+            return []
+        passed = [self._segments.popleft() for _ in range(index)]
+        before = self._segments[0]
+        self._segments[0] = after = _advance(before, word)
+        return [*_completed(passed), *([after] if after != before else [])]
+
+    def finish(self) -> list[Segment]:
+        """The bot fell silent, having said all: what is left of the segments counts as heard."""
+        left = [] if self._cut else list(self._segments)
+        self.clear()
+        return _completed(left)
+
+    def cut(self) -> None:
+        """The bot was interrupted. Words that were heard before may still come in until `clear`."""
+        self._cut = True
+
+    def clear(self) -> None:
+        """Forget what was announced."""
+        self._segments.clear()
+        self._cut = False
+
+    def _index_of(self, reply_id: int | None, word: str) -> int | None:
+        """Which of the next two segments says `word`; if neither plainly does, the first of its reply."""
+        mine = [i for i, segment in enumerate(self._segments) if _same_reply(segment, reply_id)][:2]
+        if not mine:
+            if not self._cut:
+                self.announce(reply_id, "")
+            return None if self._cut else len(self._segments) - 1
+        first, *following = mine
+        if _find(self._segments[first], word) is None:
+            for index in following:
+                if _find(self._segments[index], word, within=NEXT_SEGMENT_CHARS) is not None:
+                    return index
+        return first
+
+
+def _completed(segments: Iterable[Segment]) -> list[Segment]:
+    return [
+        replace(segment, heard=len(segment.text), status="completed")
+        for segment in segments
+        if segment.status != "completed" and segment.text
+    ]
+
+
+def _same_reply(segment: Segment, reply_id: int | None) -> bool:
+    return reply_id is None or segment.reply_id is None or segment.reply_id == reply_id
+
+
+def _find(segment: Segment, word: str, within: int = LOOK_AHEAD_CHARS) -> int | None:
+    """Where `word` ends in what is left of the segment, with the punctuation that clings to it."""
+    bare = re.escape(re.sub(r"^\W+|\W+$", "", word))
+    ahead = segment.remaining_text[: within + len(word)]
+    found = re.search(rf"(?<!\w){bare}(?!\w)[^\w\s]*", ahead, re.IGNORECASE) if bare else None
+    return segment.heard + found.end() if found else None
+
+
+def _advance(segment: Segment, word: str) -> Segment:
+    if _grows(segment):
+        text = f"{segment.text} {word.strip()}".strip()
+        return replace(segment, text=text, heard=len(text), status="in-progress")
+    heard = _find(segment, word) or segment.heard
+    done = heard == len(segment.text)
+    return replace(segment, heard=heard, status="completed" if done else "in-progress")
+
+
+def _grows(segment: Segment) -> bool:
+    """Whether its text was not told beforehand, so that it is made of the words as they are heard."""
+    return segment.heard == len(segment.text) and segment.status != "completed"
