@@ -1,0 +1,248 @@
+"""What the four phone providers share: JSON text messages with base64 sound in them.
+
+A provider's file tells its names, its order of keys, and the few things in which it is alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from runner.errors import ProtocolError
+from runner.frames import (
+    Frame,
+    InputAudioRawFrame,
+    InputDTMFFrame,
+    InterruptionFrame,
+    OutputAudioRawFrame,
+    OutputDTMFFrame,
+)
+from runner.serializers.base import (
+    ClearFrame,
+    FrameSerializer,
+    MarkFrame,
+    MarkReachedFrame,
+    StreamStoppedFrame,
+    check_digit,
+    check_sound,
+)
+from runner.serializers.collector import Collector
+from runner.serializers.media_format import Coder, MediaFormat, decoder_for, encoder_for
+from runner.serializers.messages import (
+    LARGEST_MESSAGE,
+    base64_bytes,
+    base64_text,
+    check_unicode,
+    digit_in,
+    integer_in,
+    object_in,
+    parse_object,
+    text_in,
+)
+from runner.serializers.timeline import MediaTimeline
+
+_PAYLOAD = '"payload":"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SerializerParams:
+    """Options that all providers have. `auto_hang_up`: end the call at the provider when the bot is done."""
+
+    auto_hang_up: bool = True
+
+
+class TelephonySerializer(FrameSerializer):
+    """The base of the four. `media_format` is what the start message announces."""
+
+    InputParams = SerializerParams
+
+    _events: ClassVar[Mapping[str, str]] = {
+        "media": "_on_media",
+        "dtmf": "_on_dtmf",
+        "mark": "_on_mark",
+        "stop": "_on_stop",
+        "connected": "_on_opening",
+        "start": "_on_opening",
+    }
+    _usual_head: ClassVar[re.Pattern[str]]
+    """A usual media message up to its payload; groups `number` and `time` are what they say."""
+    _usual_tail: ClassVar[re.Pattern[str]] = re.compile(r'"\}\}')
+    _timestamps_are_media_time: ClassVar[bool] = True
+    _first_number: ClassVar[int | None] = None
+    """Where messages may come out of order: the number that the first one bears."""
+
+    def __init__(
+        self,
+        *,
+        stream_id: str,
+        call_id: str | None,
+        credentials: Mapping[str, str | None],
+        media_format: MediaFormat,
+        output_format: MediaFormat | None = None,
+        params: SerializerParams | None = None,
+    ) -> None:
+        super().__init__(stream_id=stream_id, call_id=call_id, credentials=credentials)
+        self.media_format = media_format
+        self.output_format = output_format or media_format
+        self.sample_rate = self.media_format.sample_rate
+        self.output_sample_rate = self.output_format.sample_rate
+        self.auto_hang_up = params is None or params.auto_hang_up
+        self._timeline = MediaTimeline(
+            self.sample_rate,
+            self.counters,
+            media_time=self._timestamps_are_media_time,
+            first_number=self._first_number,
+            hold_s=self.hold_s,
+        )
+        self._decode: Coder | None = None
+        self._encode: Coder | None = None
+        self._media_before, self._media_after = self._media_template()
+        self._collector = self._make_collector()
+
+    # ---------------------------------------------------------------- what a provider's file says
+
+    def _media_template(self) -> tuple[str, str]:
+        """The outbound media message before and after its payload."""
+        raise NotImplementedError
+
+    def _mark_message(self, name: str) -> str:
+        raise NotImplementedError
+
+    def _clear_message(self) -> str:
+        raise NotImplementedError
+
+    def _dtmf_message(self, digit: str) -> str | None:
+        """None where the provider has no such message: then the transport plays tones."""
+        return None
+
+    def _make_collector(self) -> Collector | None:
+        """None where sound of any length is taken."""
+        return None
+
+    # ---------------------------------------------------------------- inbound
+
+    def deserialize(self, message: str | bytes) -> list[Frame]:
+        usual = self._usual_media(message)
+        if usual is not None:
+            return self._sound_in(*usual)
+        data = parse_object(message)
+        event = data.get("event")
+        if not isinstance(event, str):
+            raise ProtocolError("The message names no `event`.")
+        handler = self._events.get(event)
+        if handler is None:
+            self.counters["unknown"] += 1
+            return []
+        frames: list[Frame] = getattr(self, handler)(data)
+        return frames
+
+    def _usual_media(self, message: str | bytes) -> tuple[int, int, str] | None:
+        """Number, timestamp and payload of a media message in its usual shape, found without parsing it.
+
+        Exact: whatever matches is a JSON text whose every character is accounted for, save the payload's,
+        and base64 decoding allows none that would need an escape.
+        """
+        if not isinstance(message, str) or len(message) > LARGEST_MESSAGE:
+            return None
+        at = message.find(_PAYLOAD)
+        head = self._usual_head.fullmatch(message, 0, at) if at > 0 else None
+        if head is None:
+            return None
+        begin = at + len(_PAYLOAD)
+        end = message.find('"', begin)
+        if end < 0 or self._usual_tail.fullmatch(message, end) is None:
+            return None
+        payload = message[begin:end]
+        if "\\" in payload:
+            return None
+        return int(head["number"]), int(head["time"]), payload
+
+    def _on_media(self, data: Mapping[str, Any]) -> list[Frame]:
+        media = object_in(data, "media")
+        number, timestamp = integer_in(media, "chunk"), integer_in(media, "timestamp")
+        payload = media.get("payload")
+        if not isinstance(payload, str):
+            raise ProtocolError("`payload` is not a text.")
+        # `both_tracks` brings the bot's own voice along: it must not hear itself.
+        if media.get("track") in ("outbound", "outbound_track"):
+            self.counters["other_track"] += 1
+            return []
+        return self._sound_in(number, timestamp, payload)
+
+    def _sound_in(self, number: int | None, timestamp_ms: int | None, payload: str) -> list[Frame]:
+        decode = self._decode or self._load_decoder()
+        pcm = decode(base64_bytes(payload))
+        self.counters["media"] += 1
+        return self._frames(self._timeline.place(pcm, number, timestamp_ms))
+
+    def _frames(self, pieces: list[bytes]) -> list[Frame]:
+        return [InputAudioRawFrame(pcm, self.sample_rate) for pcm in pieces if pcm]
+
+    def _load_decoder(self) -> Coder:
+        self._decode = decoder_for(self.media_format.encoding)
+        return self._decode
+
+    def _on_dtmf(self, data: Mapping[str, Any]) -> list[Frame]:
+        return [InputDTMFFrame(digit_in(object_in(data, "dtmf"), "digit"))]
+
+    def _on_mark(self, data: Mapping[str, Any]) -> list[Frame]:
+        return [MarkReachedFrame(text_in(object_in(data, "mark"), "name"))]
+
+    def _on_stop(self, data: Mapping[str, Any]) -> list[Frame]:
+        stop = data.get("stop")
+        reason = stop.get("reason") if isinstance(stop, dict) else None
+        reason = check_unicode(reason) if isinstance(reason, str) else ""
+        return [*self._frames(self._timeline.release_all()), StreamStoppedFrame(reason)]
+
+    def _on_opening(self, data: Mapping[str, Any]) -> list[Frame]:
+        """The handshake has read it; a second one changes nothing."""
+        self.counters["opening"] += 1
+        return []
+
+    @property
+    def holding(self) -> bool:
+        return self._timeline.holding
+
+    def release(self, now: float) -> list[Frame]:
+        return self._frames(self._timeline.release(now))
+
+    # ---------------------------------------------------------------- outbound
+
+    def serialize(self, frame: Frame) -> str | bytes | None:
+        if isinstance(frame, OutputAudioRawFrame):
+            return self._sound_out(check_sound(frame, self.output_sample_rate))
+        if isinstance(frame, MarkFrame):
+            return self._mark_message(frame.name)
+        if isinstance(frame, ClearFrame | InterruptionFrame):
+            if self._collector is not None:
+                self._collector.clear()
+            return self._clear_message()
+        if isinstance(frame, OutputDTMFFrame):
+            return self._dtmf_message(check_digit(frame.digit))
+        return None
+
+    def flush(self) -> str | bytes | None:
+        return None if self._collector is None else self._media_message(self._collector.flush())
+
+    def _sound_out(self, pcm: bytes) -> str | None:
+        return self._media_message(pcm if self._collector is None else self._collector.add(pcm))
+
+    def _media_message(self, pcm: bytes) -> str | None:
+        if not pcm:
+            return None
+        encode = self._encode or self._load_encoder()
+        return self._media_before + base64_text(encode(pcm)) + self._media_after
+
+    def _load_encoder(self) -> Coder:
+        self._encode = encoder_for(self.output_format.encoding)
+        return self._encode
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, media_format={self.media_format})"
+
+
+def as_json(text: str) -> str:
+    return json.dumps(text)

@@ -1,0 +1,172 @@
+"""Inbound sound, put in its place on the call's timeline.
+
+Numbers (`chunk`) say in which order media messages belong and how many are missing; timestamps say how
+long a gap is, where they are media time (Plivo's are the wall clock, so there the numbers must do).
+
+What comes in order goes through at once. Only when a number is missing do the messages after it wait,
+at most `reorder` messages or `hold_s` seconds; then the gap becomes silence, if it is not too long.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import NamedTuple
+
+_JUMP_MS = 60
+"""A timestamp this far ahead is a gap even if no number is missing; less is taken for jitter."""
+
+_MEMORY = 64
+"""Numbers. Further back than this, a number is a new count and not an old message."""
+
+
+class _Piece(NamedTuple):
+    pcm: bytes
+    number: int
+    timestamp_ms: int | None
+
+
+class MediaTimeline:
+    """Orders one track's sound and fills its gaps.
+
+    Counts, in `counters`: `disordered` (put right), `doubled` and `late` (dropped), `missing` (messages),
+    `silence_ms` (put in for them), `long_gaps` (left as they are), `restarted` (a new count of numbers).
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        counters: Counter[str] | None = None,
+        *,
+        media_time: bool = True,
+        first_number: int | None = None,
+        reorder: int = 3,
+        hold_s: float = 0.060,
+        longest_fill_ms: int = 500,
+    ) -> None:
+        self.counters: Counter[str] = Counter() if counters is None else counters
+        self._sample_rate = sample_rate
+        self._media_time = media_time
+        self._reorder = reorder
+        self._hold_s = hold_s
+        self._longest_fill_ms = longest_fill_ms
+        self._first_number = first_number
+        self._next: int | None = None
+        self._next_ms: float | None = None
+        self._last_ms = 0.0
+        self._held: dict[int, _Piece] = {}
+        self._holding_since: float | None = None
+        self._lost: deque[int] = deque(maxlen=_MEMORY)
+
+    @property
+    def holding(self) -> bool:
+        return bool(self._held)
+
+    def place(self, pcm: bytes, number: int | None, timestamp_ms: int | None) -> list[bytes]:
+        """The pieces of sound that are now due, silence for gaps among them."""
+        if number is None:
+            return self._deliver(pcm, None, timestamp_ms)
+        if self._next is None:
+            self._next = self._first(number)
+        if number == self._next:
+            due = self._deliver(pcm, number, timestamp_ms)
+            return due + self._after_disorder() if self._held else due
+        if number < self._next:
+            return self._old(_Piece(pcm, number, timestamp_ms))
+        return self._hold(_Piece(pcm, number, timestamp_ms))
+
+    def _first(self, number: int) -> int:
+        """Where the first message, too, may come out of order, it has only jumped the queue by a little."""
+        first = self._first_number
+        return number if first is None or not first < number <= first + self._reorder else first
+
+    def release(self, now: float) -> list[bytes]:
+        """All that is held, once it has waited. The first call after a gap has opened starts the wait."""
+        if not self._held:
+            return []
+        if self._holding_since is None:
+            self._holding_since = now
+        if now - self._holding_since < self._hold_s:
+            return []
+        return self.release_all()
+
+    def release_all(self) -> list[bytes]:
+        """All that is held, waited for or not: the stream is over."""
+        due: list[bytes] = []
+        while self._held:
+            due += self._give_up()
+        return due
+
+    def _after_disorder(self) -> list[bytes]:
+        self.counters["disordered"] += 1
+        return self._contiguous()
+
+    def _hold(self, piece: _Piece) -> list[bytes]:
+        if piece.number in self._held:
+            self.counters["doubled"] += 1
+            return []
+        self._held[piece.number] = piece
+        return self._give_up() if len(self._held) > self._reorder else []
+
+    def _give_up(self) -> list[bytes]:
+        """What was missing will not come: go on with what came after it."""
+        return self._deliver(*self._held.pop(min(self._held))) + self._contiguous()
+
+    def _contiguous(self) -> list[bytes]:
+        due: list[bytes] = []
+        while self._next in self._held:
+            due += self._deliver(*self._held.pop(self._next))
+        self._holding_since = None
+        return due
+
+    def _old(self, piece: _Piece) -> list[bytes]:
+        assert self._next is not None
+        if self._next - piece.number > _MEMORY:
+            self.counters["restarted"] += 1
+            due = self.release_all()
+            self._next, self._next_ms = piece.number, None
+            return due + self._deliver(*piece)
+        if piece.number in self._lost:
+            self._lost.remove(piece.number)
+            self.counters["late"] += 1
+        else:
+            self.counters["doubled"] += 1
+        return []
+
+    def _deliver(self, pcm: bytes, number: int | None, timestamp_ms: int | None) -> list[bytes]:
+        duration_ms = len(pcm) * 500 / self._sample_rate
+        gap_ms = self._gap_ms(number, timestamp_ms, duration_ms)
+        if number is not None:
+            if number != self._next:
+                self._note_missing(number)
+            self._next = number + 1
+        self._next_ms = None if timestamp_ms is None else timestamp_ms + duration_ms
+        self._last_ms = duration_ms
+        return [self._silence(gap_ms), pcm] if self._fills(gap_ms) else [pcm]
+
+    def _gap_ms(self, number: int | None, timestamp_ms: int | None, duration_ms: float) -> float:
+        missing = 0 if number is None or self._next is None else number - self._next
+        by_number = missing * (self._last_ms or duration_ms)
+        if not self._media_time or timestamp_ms is None or self._next_ms is None:
+            return by_number
+        by_time = timestamp_ms - self._next_ms
+        if not missing:
+            return by_time if by_time > _JUMP_MS else 0
+        # Timestamps that stand still or go back are no help; others know best, but jitter a little.
+        if by_time < -duration_ms / 2 or abs(by_time - by_number) < duration_ms / 2:
+            return by_number
+        return by_time
+
+    def _fills(self, gap_ms: float) -> bool:
+        if gap_ms > self._longest_fill_ms:
+            self.counters["long_gaps"] += 1
+            return False
+        return gap_ms > 0
+
+    def _silence(self, gap_ms: float) -> bytes:
+        self.counters["silence_ms"] += round(gap_ms)
+        return bytes(2 * round(gap_ms * self._sample_rate / 1000))
+
+    def _note_missing(self, number: int) -> None:
+        assert self._next is not None
+        self.counters["missing"] += number - self._next
+        self._lost.extend(range(max(self._next, number - _MEMORY), number))
