@@ -1,0 +1,63 @@
+"""Everything that botrun raises on purpose.
+
+    BotrunError                   one clear sentence for the person at the terminal
+    ├── UsageError                the command line, the environment or a file asks for something impossible
+    │   ├── BotLoadError          the bot file cannot be found, read or imported; knows file and line
+    │   └── MissingPackageError   an optional package is not installed; knows the command that installs it
+    ├── ProtocolError             the far end sent something that its protocol does not allow
+    │   └── OfferError            a WebRTC offer or candidate that we refuse
+    ├── TransportError            a connection broke or never came to be
+    └── ServiceError              an STT, LLM or TTS service failed
+
+Instances carry the facts; the sentence is made from them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class BotrunError(Exception):
+    """The root: `str(error)` is one sentence that says what, where and what to do."""
+
+
+class UsageError(BotrunError):
+    """The command line, the environment or a file asks for something impossible."""
+
+
+class BotLoadError(UsageError):
+    """The bot cannot be loaded.
+
+    `path` and `line` point into the user's code where that is known.
+    """
+
+    def __init__(self, message: str, path: Path | None = None, line: int | None = None) -> None:
+        self.path = path
+        self.line = line
+        where = f"{path}:{line}: " if path and line else f"{path}: " if path else ""
+        super().__init__(f"{where}{message}")
+
+
+class MissingPackageError(UsageError):
+    """An optional package is missing; `install` is the command that brings it."""
+
+    def __init__(self, what: str, package: str, install: str) -> None:
+        self.package = package
+        self.install = install
+        super().__init__(f"{what} needs the package {package}, which is not installed: {install}")
+
+
+class ProtocolError(BotrunError):
+    """The far end sent something that its protocol does not allow."""
+
+
+class OfferError(ProtocolError):
+    """A WebRTC offer or candidate that we refuse; the sentence goes to the client with status 400."""
+
+
+class TransportError(BotrunError):
+    """A connection broke or never came to be."""
+
+
+class ServiceError(BotrunError):
+    """An STT, LLM or TTS service failed."""

@@ -1,0 +1,16 @@
+"""Pipelines: a chain of processors, the task that runs it, and those who look on."""
+
+from runner.pipeline.observer import Observer
+from runner.pipeline.parallel import ParallelPipeline
+from runner.pipeline.pipeline import Pipeline
+from runner.pipeline.runner import PipelineRunner
+from runner.pipeline.task import PipelineParams, PipelineTask
+
+__all__ = [
+    "Observer",
+    "ParallelPipeline",
+    "Pipeline",
+    "PipelineParams",
+    "PipelineRunner",
+    "PipelineTask",
+]

@@ -1,0 +1,40 @@
+"""`PipelineRunner`: runs a `PipelineTask`, and ends it when its surroundings end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+
+from runner.pipeline.task import PipelineTask
+
+
+class PipelineRunner:
+    """Runs a pipeline to its end.
+
+    botrun itself handles Ctrl-C, so `handle_sigint` is only for a bot that is run without it.
+    """
+
+    def __init__(self, *, handle_sigint: bool = False, handle_sigterm: bool = False) -> None:
+        self._signals = [
+            number
+            for number, wanted in ((signal.SIGINT, handle_sigint), (signal.SIGTERM, handle_sigterm))
+            if wanted
+        ]
+
+    async def run(self, task: PipelineTask) -> None:
+        """Returns when the call is over; cancelling it ends the call."""
+        with self._handled(task):
+            await task.run()
+
+    @contextlib.contextmanager
+    def _handled(self, task: PipelineTask) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in self._signals:
+            loop.add_signal_handler(number, task.request_cancel, f"signal {number}")
+        try:
+            yield
+        finally:
+            for number in self._signals:
+                loop.remove_signal_handler(number)

@@ -1,0 +1,277 @@
+"""`PipelineTask`: one run of a pipeline, from its `StartFrame` to its cleanup."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runner.frames import (
+    CancelFrame,
+    CancelTaskFrame,
+    EndFrame,
+    EndTaskFrame,
+    ErrorFrame,
+    Frame,
+    FrameDirection,
+    InterruptionFrame,
+    InterruptionTaskFrame,
+    StartFrame,
+)
+from runner.pipeline.activity import IdleWatch
+from runner.pipeline.observer import Observer
+from runner.pipeline.pipeline import Pipeline, chain, everything
+from runner.pipeline.slow import SlowWatch
+from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup, Replies, Watcher
+from runner.rtvi.processor import RTVI
+
+logger = logging.getLogger(__name__)
+
+SETUP_TIMEOUT_S = 20.0
+CLEANUP_TIMEOUT_S = 1.0
+"""What a processor may take to connect, and what it and its tasks may take to end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineParams:
+    """How a pipeline runs. Sample rates in Hz; None leaves them to the transport: 8000 for a phone,
+    16000 in and 24000 out otherwise."""
+
+    audio_in_sample_rate: int | None = None
+    audio_out_sample_rate: int | None = None
+    allow_interruptions: bool = True
+
+
+class _Source(FrameProcessor):
+    """Stands before the first processor: what comes up to here is for the task."""
+
+    def __init__(self, task: PipelineTask) -> None:
+        super().__init__(name="PipelineTask")
+        self._task = task
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if direction is UPSTREAM:
+            await self._task.on_upstream(frame)
+        else:
+            await self.push_frame(frame, direction)
+
+
+class _Sink(FrameProcessor):
+    """Stands behind the last processor: what comes down to here has been everywhere."""
+
+    is_end = True
+
+    def __init__(self, task: PipelineTask) -> None:
+        super().__init__(name="PipelineTask")
+        self._task = task
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if direction is UPSTREAM:
+            await self.push_frame(frame, direction)
+        elif isinstance(frame, EndFrame):
+            self._task.finish(frame.reason or "ended")
+
+
+class PipelineTask:
+    """One run of a pipeline.
+
+    Attributes:
+        end_reason: why the run is over; empty while it is not.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        params: PipelineParams | None = None,
+        observers: Sequence[Observer] = (),
+        idle_timeout_secs: float | None = None,
+        enable_rtvi: bool = True,
+    ) -> None:
+        self.params = params or PipelineParams()
+        self.end_reason = ""
+        self._pipeline = pipeline
+        self._observers = list(observers)
+        self._idle_timeout_s = idle_timeout_secs
+        self._enable_rtvi = enable_rtvi
+        self._replies = Replies()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._queue: asyncio.Queue[Frame] = asyncio.Queue()
+        self._over = asyncio.Event()
+        self._source = _Source(self)
+        self._processors = chain([self._source, *pipeline.flat(), _Sink(self)])
+
+    # ------------------------------------------------------------ what a bot uses
+
+    async def queue_frame(self, frame: Frame) -> None:
+        """Send a frame down the pipeline from its beginning, behind those queued before."""
+        self._queue.put_nowait(frame)
+
+    async def queue_frames(self, frames: Iterable[Frame]) -> None:
+        """Send frames down the pipeline, in this order."""
+        for frame in frames:
+            self._queue.put_nowait(frame)
+
+    async def stop_when_done(self) -> None:
+        """End the call when everything said before has been heard."""
+        await self.queue_frame(EndFrame())
+
+    async def cancel(self, reason: str = "cancelled") -> None:
+        """End the call now."""
+        self.request_cancel(reason)
+
+    def request_cancel(self, reason: str = "cancelled") -> None:
+        """`cancel` for where nothing can be awaited."""
+        self.finish(reason)
+
+    def has_finished(self) -> bool:
+        """Whether the run is over or about to be."""
+        return self._over.is_set()
+
+    # ------------------------------------------------------------ the run
+
+    async def run(self) -> None:
+        """From set-up to cleanup; returns when the call is over."""
+        loop = asyncio.get_running_loop()
+        self._add_own_observers(loop)
+        try:
+            await self._set_up(self._make_setup(loop))
+            with SlowWatch.shared(loop).watching(list(everything(self._processors))):
+                self.create_task(self._drive(), "PipelineTask.drive")
+                await self._over.wait()
+        finally:
+            self.finish("cancelled")
+            await self._clean_up()
+
+    def finish(self, reason: str) -> None:
+        """The run is over; the first reason stands."""
+        if not self._over.is_set():
+            self.end_reason = reason
+            self._over.set()
+
+    def interrupt(self) -> None:
+        """Make the bot silent now.
+
+        It does not travel along the chain, where a slow processor would hold it up: every processor is
+        told at once. The `InterruptionFrame` follows, for those who want to know.
+        """
+        self._replies.interrupt()
+        for processor in everything(self._processors):
+            processor.interrupt()
+        self.create_task(self._source.push_frame(InterruptionFrame()), "PipelineTask.interruption")
+
+    async def on_upstream(self, frame: Frame) -> None:
+        """A frame came up past the first processor."""
+        match frame:
+            case ErrorFrame():
+                logger.log(
+                    logging.ERROR if frame.fatal else logging.WARNING, frame.error, exc_info=frame.exception
+                )
+                if frame.fatal:
+                    self.finish(frame.error)
+            case EndTaskFrame():
+                await self.queue_frame(EndFrame(reason=frame.reason))
+            case CancelTaskFrame():
+                self.finish(frame.reason or "cancelled by the bot")
+            case InterruptionTaskFrame():
+                self.interrupt()
+
+    def create_task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Start a task that ends with the run; a failure in it is reported like any processor's."""
+        task = asyncio.get_running_loop().create_task(self._guarded(work, name), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _guarded(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        try:
+            await work
+        except Exception as error:  # the boundary to processors' tasks
+            message = f"{name} failed: {type(error).__name__}: {error}"
+            await self.on_upstream(ErrorFrame(error=message, processor=name, exception=error))
+
+    async def _drive(self) -> None:
+        start = StartFrame(
+            audio_in_sample_rate=self.params.audio_in_sample_rate or 0,
+            audio_out_sample_rate=self.params.audio_out_sample_rate or 0,
+            allow_interruptions=self.params.allow_interruptions,
+        )
+        await self._source.push_frame(start)
+        while True:
+            frame = await self._queue.get()
+            if isinstance(frame, EndTaskFrame | CancelTaskFrame | InterruptionTaskFrame):
+                await self.on_upstream(frame)
+            else:
+                await self._source.receive(frame, FrameDirection.DOWNSTREAM)
+
+    # ------------------------------------------------------------ its ends
+
+    def _make_setup(self, loop: asyncio.AbstractEventLoop) -> ProcessorSetup:
+        return ProcessorSetup(
+            clock=loop.time,
+            replies=self._replies,
+            create_task=self.create_task,
+            interrupt=self.interrupt,
+            watchers={},
+        )
+
+    async def _set_up(self, setup: ProcessorSetup) -> None:
+        for observer in self._observers:
+            watch_with(observer, setup.watchers)
+        async with asyncio.timeout(SETUP_TIMEOUT_S), asyncio.TaskGroup() as group:
+            for processor in everything(self._processors):
+                group.create_task(processor.setup(setup))
+
+    def _add_own_observers(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The idle watch; and where a transport can carry messages, the far end is spoken to in RTVI."""
+        if self._idle_timeout_s:
+            watch = IdleWatch(self._idle_timeout_s, loop.time, self.finish)
+            self._observers.append(watch)
+            self.create_task(watch.run(), "PipelineTask.idle")
+        send = next((p.send_message for p in self._processors if hasattr(p, "send_message")), None)
+        if self._enable_rtvi and send is not None:
+            self._observers.append(RTVI(send, self.queue_frame))
+
+    async def _clean_up(self) -> None:
+        leaving = self._source.push_frame(CancelFrame(self.end_reason))
+        await self._finish_all([asyncio.ensure_future(leaving)])
+        for task in tuple(self._tasks):
+            task.cancel()
+        await self._finish_all(self._tasks)
+        await self._finish_all(
+            [asyncio.ensure_future(p.cleanup()) for p in everything(self._processors)]
+        )
+
+    async def _finish_all(self, tasks: Iterable[asyncio.Future[None]]) -> None:
+        tasks = list(tasks)
+        if not tasks:
+            return
+        done, pending = await asyncio.wait(tasks, timeout=CLEANUP_TIMEOUT_S)
+        for task in pending:
+            task.cancel()
+            logger.warning("%r did not end within %.0f s and was left behind", task, CLEANUP_TIMEOUT_S)
+        for task in done:
+            if not task.cancelled() and task.exception() is not None:
+                logger.warning("a processor failed while ending", exc_info=task.exception())
+
+
+def watch_with(observer: Observer, watchers: dict[type[Frame], tuple[Watcher, ...]]) -> None:
+    """Show `observer` the frames of its types, kinds of these included."""
+
+    async def watch(source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
+        try:
+            await observer.on_push_frame(source, frame, direction)
+        except Exception:  # the boundary to the observer's own code
+            logger.exception("the observer %s failed on %s", type(observer).__name__, frame.name)
+
+    kinds = {kind for wanted in observer.frame_types for kind in _kinds(wanted)}
+    for kind in kinds:
+        watchers[kind] = (*watchers.get(kind, ()), watch)
+
+
+def _kinds(frame_type: type[Frame]) -> Iterable[type[Frame]]:
+    yield frame_type
+    for kind in frame_type.__subclasses__():
+        yield from _kinds(kind)

@@ -1,0 +1,28 @@
+"""Which frames keep their place among a service's replies."""
+
+from __future__ import annotations
+
+from runner.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    Frame,
+    InputFrame,
+    SystemFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+
+_PASSING = (
+    SystemFrame,
+    InputFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+)
+
+
+def stands_in_line(frame: Frame) -> bool:
+    """Whether a frame must not overtake a reply that is being made: all but what the caller does and
+    what is told about who speaks."""
+    return not isinstance(frame, _PASSING)

@@ -1,0 +1,1 @@
+"""Services: speech recognition (STT), language models (LLM) and voices (TTS)."""

@@ -1,0 +1,105 @@
+"""Speech recognition: sound in, `TranscriptionFrame`s out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+from runner.errors import ServiceError
+from runner.frames import (
+    Frame,
+    FrameDirection,
+    InputAudioRawFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+from runner.processors.base import FrameProcessor
+
+PRE_ROLL_S = 0.6
+"""Sound kept from before the VAD noticed speech (it takes `start_secs`), so that no word loses its
+beginning."""
+
+
+class STTService(FrameProcessor):
+    """A recogniser that is fed all sound, all the time.
+
+    Override `run_stt`; it is called in a task of the service, in order, so that the sound of the call
+    never waits for the recogniser. Sound passes on, for those behind who want it too.
+    """
+
+    def __init__(self, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self._inbox: asyncio.Queue[bytes] = asyncio.Queue()
+        self._listener: asyncio.Task[None] | None = None
+
+    def run_stt(self, audio: bytes) -> AsyncIterator[Frame]:
+        """Recognise a piece of pcm; yield frames, mostly `TranscriptionFrame`s."""
+        raise NotImplementedError(f"{type(self).__name__} does not override run_stt")
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await self.push_frame(frame, direction)
+        match frame:
+            case InputAudioRawFrame():
+                self.hear(frame)
+            case UserStartedSpeakingFrame() if direction is FrameDirection.DOWNSTREAM:
+                self.speech_started(frame)
+            case UserStoppedSpeakingFrame() if direction is FrameDirection.DOWNSTREAM:
+                self.speech_ended(frame)
+
+    def hear(self, frame: InputAudioRawFrame) -> None:
+        """Sound of the caller. Must not wait."""
+        self.recognise(frame.audio)
+
+    def speech_started(self, frame: UserStartedSpeakingFrame) -> None:
+        """The VAD heard speech begin. Must not wait."""
+
+    def speech_ended(self, frame: UserStoppedSpeakingFrame) -> None:
+        """The VAD heard speech end. Must not wait."""
+
+    def recognise(self, audio: bytes) -> None:
+        """Hand pcm to `run_stt`, behind what was handed to it before."""
+        if self._listener is None:
+            self._listener = self.create_task(self._listen(), "listen")
+        self._inbox.put_nowait(audio)
+
+    async def _listen(self) -> None:
+        while True:
+            audio = await self._inbox.get()
+            try:
+                async for frame in self.run_stt(audio):
+                    await self.push_frame(frame)
+            except ServiceError as error:
+                await self.push_error(f"{self.name}: {error}", exception=error)
+
+
+class SegmentedSTTService(STTService):
+    """A recogniser that is given one whole utterance at a time: `run_stt` gets its pcm."""
+
+    def __init__(self, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self._before: deque[bytes] = deque()
+        self._before_bytes = 0
+        self._utterance: list[bytes] | None = None
+        self.sample_rate = 0
+
+    def hear(self, frame: InputAudioRawFrame) -> None:
+        self.sample_rate = frame.sample_rate
+        if self._utterance is not None:
+            self._utterance.append(frame.audio)
+            return
+        self._before.append(frame.audio)
+        self._before_bytes += len(frame.audio)
+        limit = int(PRE_ROLL_S * frame.sample_rate) * 2
+        while self._before_bytes - len(self._before[0]) >= limit:
+            self._before_bytes -= len(self._before.popleft())
+
+    def speech_started(self, frame: UserStartedSpeakingFrame) -> None:
+        self._utterance = list(self._before)
+        self._before.clear()
+        self._before_bytes = 0
+
+    def speech_ended(self, frame: UserStoppedSpeakingFrame) -> None:
+        if self._utterance is not None:
+            self.recognise(b"".join(self._utterance))
+            self._utterance = None

@@ -1,0 +1,153 @@
+"""Voices: text in, speech out, with the time of each word."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+
+from runner.errors import ServiceError
+from runner.frames import (
+    Frame,
+    FrameDirection,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    MetricsFrame,
+    OutputAudioRawFrame,
+    TextFrame,
+    TTSSpeakFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
+from runner.processors.line import stands_in_line
+from runner.services.sentences import SentenceAggregator
+from runner.services.work import ReplyWork
+
+CHARS_PER_S = 14.5
+"""How fast voices speak, about: places the words of a voice that does not tell their times."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Say:
+    """Stands in the line among the frames: something to say."""
+
+    text: str
+    reply_id: int | None
+
+
+class TTSService(FrameProcessor):
+    """A voice. Override `run_tts`.
+
+    Text is cut into sentences and said one after the other, in a task that an interruption ends. Other
+    frames keep their place among what is said.
+
+    Attributes:
+        gives_word_times: whether `run_tts` yields a `TTSTextFrame` for each word. If not, the words
+            are placed by a usual speed.
+    """
+
+    gives_word_times = False
+
+    def __init__(self, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self._sentences = SentenceAggregator()
+        self._line: deque[Frame | _Say] = deque()
+        self._work: ReplyWork | None = None
+        self._reply_id: int | None = None
+
+    def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
+        """Say a sentence: yield `TTSAudioRawFrame`s, and `TTSTextFrame`s with `audio_offset_ms` from
+        its beginning. Raise `ServiceError` with one sentence when the voice fails."""
+        raise NotImplementedError(f"{type(self).__name__} does not override run_tts")
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if direction is not DOWNSTREAM:
+            await self.push_frame(frame, direction)
+            return
+        match frame:
+            case TTSTextFrame():
+                await self._in_line(frame)
+            case TextFrame():
+                reply_id = frame.reply_id or self._reply_id
+                for sentence in self._sentences.feed(frame.text):
+                    self._line.append(_Say(sentence, reply_id))
+            case TTSSpeakFrame():
+                self._line.append(_Say(frame.text, frame.reply_id or self.lent.replies.new()))
+            case LLMFullResponseStartFrame():
+                self._sentences.clear()
+                self._reply_id = frame.reply_id
+                await self._in_line(frame)
+            case LLMFullResponseEndFrame():
+                self._flush_text()
+                await self._in_line(frame)
+            case _:
+                await self._in_line(frame)
+        if self._line and not self._busy:
+            self._work = ReplyWork(self).start(self._serve, "speak")
+
+    def interrupted(self) -> None:
+        self._sentences.clear()
+        self._line = deque(x for x in self._line if not isinstance(x, _Say) and survives_interruption(x))
+        if self._work is not None and self._work.running:
+            self._work.stop()
+            self._work = ReplyWork(self).start(self._serve, "speak") if self._line else None
+
+    @property
+    def _busy(self) -> bool:
+        return self._work is not None and self._work.running
+
+    def _flush_text(self) -> None:
+        rest = self._sentences.flush()
+        if rest:
+            self._line.append(_Say(rest, self._reply_id))
+
+    async def _in_line(self, frame: Frame) -> None:
+        if (self._busy or self._line) and stands_in_line(frame):
+            self._line.append(frame)
+        else:
+            await self.push_frame(frame)
+
+    async def _serve(self, work: ReplyWork) -> None:
+        while self._line:
+            item = self._line.popleft()
+            if isinstance(item, _Say):
+                await self._say(work, item)
+            else:
+                await work.push(item)
+        if self._work is work:
+            self._work = None
+
+    async def _say(self, work: ReplyWork, item: _Say) -> None:
+        await work.push(TTSStartedFrame(item.text, reply_id=item.reply_id))
+        if not self.gives_word_times:
+            for word in spread_words(item.text):
+                await work.push(replace(word, reply_id=item.reply_id))
+        asked_at = self.lent.clock()
+        first = True
+        try:
+            async with contextlib.aclosing(self.run_tts(item.text)) as frames:
+                async for frame in frames:
+                    if first and isinstance(frame, OutputAudioRawFrame):
+                        first = False
+                        waited_ms = (self.lent.clock() - asked_at) * 1000
+                        await work.push(MetricsFrame("ttfb", self.name, waited_ms))
+                    if isinstance(frame, OutputAudioRawFrame | TTSTextFrame):
+                        frame = replace(frame, reply_id=item.reply_id)
+                    await work.push(frame)
+        except ServiceError as error:
+            await self.push_error(f"{self.name}: {error}", exception=error)
+        await work.push(TTSStoppedFrame(reply_id=item.reply_id))
+
+
+def spread_words(text: str) -> list[TTSTextFrame]:
+    """The words of a text at the times at which a usual voice says them."""
+    frames = []
+    position = 0
+    for word in text.split():
+        position = text.index(word, position)
+        frames.append(TTSTextFrame(word, audio_offset_ms=position / CHARS_PER_S * 1000))
+        position += len(word)
+    return frames

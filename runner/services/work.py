@@ -1,0 +1,50 @@
+"""Work for one reply, in a task of its own, that an interruption can end.
+
+It is cancelled where it waits for a network or a clock, but never while it pushes a frame: that push
+runs other processors' code, which is not ours to cancel. It then ends when the push returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from runner.frames import Frame
+from runner.processors.base import FrameProcessor
+
+
+class ReplyWork:
+    """One task of a service that makes a reply. `push` frames with its own `push`."""
+
+    def __init__(self, owner: FrameProcessor) -> None:
+        self._owner = owner
+        self._task: asyncio.Task[None] | None = None
+        self._pushing = False
+        self._stopped = False
+
+    def start(self, work: Callable[[ReplyWork], Coroutine[Any, Any, None]], name: str) -> ReplyWork:
+        """Run `work(self)` in a task that ends with the call."""
+        self._task = self._owner.create_task(work(self), name)
+        return self
+
+    async def push(self, frame: Frame) -> None:
+        """Push a frame downstream; raises `CancelledError` if the work was stopped meanwhile."""
+        self._pushing = True
+        try:
+            await self._owner.push_frame(frame)
+        finally:
+            self._pushing = False
+        if self._stopped:
+            raise asyncio.CancelledError
+
+    @property
+    def running(self) -> bool:
+        """Whether there is still something to stop."""
+        return self._task is not None and not self._task.done() and not self._stopped
+
+    def stop(self) -> None:
+        """End the work: at once where it waits, behind the frame that it pushes otherwise."""
+        self._stopped = True
+        if self._task is not None and not self._pushing:
+            self._task.cancel()

@@ -1,0 +1,231 @@
+"""One call and everything it owns; and the calls of this process.
+
+A session runs the bot in a task of its own. It ends once, with an `EndReason`, whatever ends it: the bot
+returned or failed, the caller left, a limit was reached, the program is told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+
+from runner.arguments import RunnerArguments
+from runner.discovery import LoadedBot, place_of
+from runner.errors import BotrunError
+
+logger = logging.getLogger(__name__)
+
+CANCEL_TIMEOUT_S = 1.5
+"""What a bot may take to end when it is cancelled; then it is left behind, and said so."""
+
+
+class EndReason(StrEnum):
+    """Why a call ended; the value is what people read."""
+
+    BOT_FINISHED = "the bot finished"
+    BOT_FAILED = "the bot failed"
+    CLIENT_LEFT = "the caller left"
+    NEVER_CONNECTED = "the caller never connected"
+    CONNECTION_LOST = "the connection was lost"
+    TOO_LONG = "the longest call was reached"
+    PROTOCOL_ERROR = "the caller broke the protocol"
+    SHUTDOWN = "botrun stopped"
+
+
+@dataclass(frozen=True)
+class BotFailure:
+    """What the bot's code failed with, and where in the user's code."""
+
+    message: str
+    path: Path
+    line: int | None
+
+    def __str__(self) -> str:
+        place = f"{self.path.name}:{self.line}" if self.line else self.path.name
+        return f"{place}: {self.message}"
+
+
+class TooManySessionsError(BotrunError):
+    """No further call is taken while so many are under way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionLimits:
+    """Bounds on calls. 0 is no bound.
+
+    Attributes:
+        sessions: calls at once.
+        call_s: the longest call (s).
+    """
+
+    sessions: int = 0
+    call_s: float = 0.0
+
+
+OnEnd = Callable[["Session"], Awaitable[None]]
+
+
+class Session:
+    """One call.
+
+    Attributes:
+        id: names it in logs, records and addresses.
+        kind: how the caller came: "webrtc", "twilio", …
+        end_reason: None while it lasts.
+        error: what the bot failed with, if it did.
+    """
+
+    def __init__(self, bot: LoadedBot, kind: str, args: RunnerArguments, on_end: OnEnd | None) -> None:
+        self.id = args.session_id
+        self.kind = kind
+        self.args = args
+        self.end_reason: EndReason | None = None
+        self.error: BotFailure | None = None
+        self.started_at = time.monotonic()
+        self.ended_at: float | None = None
+        self.ended = asyncio.Event()
+        self._bot = bot
+        self._on_end = on_end
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """How long the call lasts or lasted."""
+        return (self.ended_at or time.monotonic()) - self.started_at
+
+    async def run(self, limit_s: float) -> None:
+        """Call the bot, and see the call to its end."""
+        self._task = asyncio.create_task(self._call_bot(), name=f"bot {self.id}")
+        logger.info("session %s started (%s)", self.id, self.kind, extra={"session": self.id})
+        done, _ = await asyncio.wait([self._task], timeout=limit_s or None)
+        if not done:
+            await self.end(EndReason.TOO_LONG)
+        await self._finish()
+
+    async def end(self, reason: EndReason, grace_s: float = 0.0) -> None:
+        """End the call. The bot may finish by itself within `grace_s`; then it is cancelled.
+
+        The first reason stands. Returns when the bot has ended or is left behind.
+        """
+        if self.end_reason is None:
+            self.end_reason = reason
+        if self._task is None:
+            return
+        if grace_s:
+            await asyncio.wait([self._task], timeout=grace_s)
+        self._task.cancel()
+        _, stubborn = await asyncio.wait([self._task], timeout=CANCEL_TIMEOUT_S)
+        if stubborn:
+            logger.warning(
+                "session %s: the bot does not end when it is cancelled (does it catch CancelledError?); "
+                "it was left behind",
+                self.id,
+                extra={"session": self.id},
+            )
+            self.ended.set()
+
+    async def _call_bot(self) -> None:
+        try:
+            await self._bot.function(self.args)
+        except (Exception, SystemExit) as error:  # the boundary to the bot's own code
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        path, line = place_of(error, self._bot.path)
+        text = str(error) if isinstance(error, BotrunError) else f"{type(error).__name__}: {error}"
+        self.error = BotFailure(text, path, line)
+        if self.end_reason is None:
+            self.end_reason = EndReason.BOT_FAILED
+        logger.error(
+            "session %s: the bot failed at %s", self.id, self.error, exc_info=error, extra={"session": self.id}
+        )
+
+    async def _finish(self) -> None:
+        self.ended_at = time.monotonic()
+        if self.end_reason is None:
+            self.end_reason = EndReason.BOT_FINISHED
+        if self._on_end is not None:
+            try:
+                await self._on_end(self)
+            except Exception:  # a door's clean-up must not keep the call in the list
+                logger.exception("session %s: cleaning up failed", self.id)
+        self.ended.set()
+        logger.info(
+            "session %s ended after %.1f s: %s",
+            self.id,
+            self.duration_s,
+            self.end_reason,
+            extra={"session": self.id},
+        )
+
+
+class Sessions:
+    """The calls of this process."""
+
+    def __init__(self, bot: LoadedBot, limits: SessionLimits | None = None) -> None:
+        self._bot = bot
+        self._limits = limits or SessionLimits()
+        self._active: dict[str, Session] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
+
+    @property
+    def active(self) -> Mapping[str, Session]:
+        """The calls under way, by id."""
+        return MappingProxyType(self._active)
+
+    def start(self, kind: str, args: RunnerArguments, *, on_end: OnEnd | None = None) -> Session:
+        """Begin a call: the bot runs at once, in a task of its own.
+
+        `on_end` is awaited once when the bot has ended, before the session counts as ended.
+
+        Raises:
+            TooManySessionsError: the limit is reached, or botrun is stopping.
+        """
+        if self._closed:
+            raise TooManySessionsError("botrun is stopping and takes no more calls")
+        if self._limits.sessions and len(self._active) >= self._limits.sessions:
+            raise TooManySessionsError(
+                f"{len(self._active)} calls are under way, which is the limit (BOTRUN_MAX_SESSIONS)"
+            )
+        session = Session(self._bot, kind, args, on_end)
+        self._active[session.id] = session
+        task = asyncio.create_task(session.run(self._limits.call_s), name=f"session {session.id}")
+        self._tasks[session.id] = task
+        task.add_done_callback(lambda _: self._forget(session.id))
+        return session
+
+    async def end(self, session_id: str, reason: EndReason, grace_s: float = 0.0) -> None:
+        """End a call, if it is still under way."""
+        session = self._active.get(session_id)
+        if session is not None:
+            await session.end(reason, grace_s)
+
+    async def end_all(self, reason: EndReason, timeout_s: float) -> None:
+        """End all calls and take no more; returns within `timeout_s`."""
+        self._closed = True
+        tasks = list(self._tasks.values())
+        ends = [asyncio.create_task(session.end(reason)) for session in self._active.values()]
+        if ends:
+            await asyncio.wait([*ends, *tasks], timeout=timeout_s)
+
+    def _forget(self, session_id: str) -> None:
+        self._active.pop(session_id, None)
+        task = self._tasks.pop(session_id, None)
+        if task is not None and not task.cancelled():
+            with contextlib.suppress(asyncio.InvalidStateError):
+                if (error := task.exception()) is not None:
+                    logger.error("session %s broke", session_id, exc_info=error)
+
+
+def new_session_id() -> str:
+    """A short id that nobody can guess."""
+    return secrets.token_hex(8)

@@ -1,0 +1,1 @@
+"""Transports: wire to pipeline, and back."""

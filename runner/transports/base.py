@@ -1,0 +1,79 @@
+"""What all transports share: parameters, events, an input and an output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.transports.events import Events, HandlerT
+
+if TYPE_CHECKING:
+    from runner.transports.input import BaseInputTransport
+    from runner.transports.output import BaseOutputTransport
+    from runner.vad.base import VADAnalyzer
+
+COMMON_EVENTS = ("on_client_connected", "on_client_disconnected", "on_app_message")
+
+
+@dataclass(kw_only=True)
+class TransportParams:
+    """What a transport carries.
+
+    Attributes:
+        audio_in_enabled: whether the bot hears.
+        audio_out_enabled: whether the bot speaks.
+        audio_in_sample_rate: Hz; None is the transport's own (8000 for a phone, else 16000).
+        audio_out_sample_rate: Hz; None is the transport's own (8000 for a phone, else 24000).
+        video_in_enabled: whether the bot sees.
+        video_out_enabled: whether the bot shows pictures.
+        video_out_width: pixels; `camera_out_width` is its older name, as for the next three.
+        video_out_height: pixels.
+        video_out_bitrate: bits per second.
+        video_out_framerate: pictures per second.
+        vad_analyzer: hears when speech begins and ends; without one there are no turns.
+        turn_analyzer: decides whether a pause is the end of a turn.
+    """
+
+    audio_in_enabled: bool = False
+    audio_out_enabled: bool = False
+    audio_in_sample_rate: int | None = None
+    audio_out_sample_rate: int | None = None
+    video_in_enabled: bool = False
+    video_out_enabled: bool = False
+    video_out_width: int = 1024
+    video_out_height: int = 768
+    video_out_bitrate: int = 800_000
+    video_out_framerate: int = 30
+    camera_out_width: int | None = None
+    camera_out_height: int | None = None
+    camera_out_bitrate: int | None = None
+    camera_out_framerate: int | None = None
+    vad_analyzer: VADAnalyzer | None = None
+    turn_analyzer: Any | None = None
+
+    def __post_init__(self) -> None:
+        for what in ("width", "height", "bitrate", "framerate"):
+            older, newer = f"camera_out_{what}", f"video_out_{what}"
+            if getattr(self, older) is not None:
+                setattr(self, newer, getattr(self, older))
+            setattr(self, older, getattr(self, newer))
+
+
+class BaseTransport:
+    """What a bot builds: `input()` at the beginning of its pipeline, `output()` near the end."""
+
+    def __init__(self, *events: str) -> None:
+        self.events = Events(self, *COMMON_EVENTS, *events)
+
+    def input(self) -> BaseInputTransport:
+        """The processor through which the caller's sound comes."""
+        raise NotImplementedError
+
+    def output(self) -> BaseOutputTransport:
+        """The processor through which the bot's sound goes."""
+        raise NotImplementedError
+
+    def event_handler(self, name: str) -> Callable[[HandlerT], HandlerT]:
+        """Decorate `async def handler(transport, …)` to run it on an event."""
+        return self.events.handler(name)

@@ -1,0 +1,62 @@
+"""Event handlers: `@transport.event_handler("on_client_connected")`."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from runner.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[..., Awaitable[None]]
+HandlerT = TypeVar("HandlerT", bound=Handler)
+
+
+class Events:
+    """The handlers of one object. Each runs in a task of its own, so that a slow one delays nobody."""
+
+    def __init__(self, owner: Any, *names: str) -> None:
+        self._owner = owner
+        self._handlers: dict[str, list[Handler]] = {name: [] for name in names}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def handler(self, name: str) -> Callable[[HandlerT], HandlerT]:
+        """The decorator for an event's handler; raises `UsageError` for an event that does not exist."""
+        if name not in self._handlers:
+            near = difflib.get_close_matches(name, self._handlers, n=1)
+            hint = f": did you mean {near[0]!r}?" if near else f": it has {', '.join(self._handlers)}"
+            raise UsageError(f"{type(self._owner).__name__} has no event {name!r}{hint}")
+
+        def add(handler: HandlerT) -> HandlerT:
+            self._handlers[name].append(handler)
+            return handler
+
+        return add
+
+    def emit(self, name: str, *args: Any) -> None:
+        """Start the handlers of an event: `handler(owner, *args)`."""
+        for handler in self._handlers[name]:
+            task = asyncio.get_running_loop().create_task(self._run(name, handler, args), name=name)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, name: str, handler: Handler, args: tuple[Any, ...]) -> None:
+        try:
+            await handler(self._owner, *args)
+        except Exception:  # the boundary to the bot's own code
+            logger.exception("the bot's handler of %s failed", name)
+
+    async def aclose(self, timeout_s: float = 1.0) -> None:
+        """Let the handlers that still run finish, within a bound."""
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=timeout_s)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=timeout_s)

@@ -1,0 +1,191 @@
+"""Lets frames go on from the output when the listener hears them, and tells who speaks when.
+
+The output notes what it has written and where (`Playout` positions); here each frame waits for its
+position to be heard. So whatever stands behind `transport.output()` sees what was heard, when it was
+heard: words for the context and the subtitles, sound for the recorder, and the end of the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from runner.audio.playout import Playout
+from runner.clock import Clock
+from runner.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    EndFrame,
+    Frame,
+    LLMFullResponseEndFrame,
+    OutputAudioRawFrame,
+    TTSTextFrame,
+)
+from runner.processors.base import survives_interruption
+
+PAUSE_S = 0.3
+"""A gap (s) in the bot's speech that is not yet the end of it, while its reply may still go on."""
+
+LOOK_AGAIN_S = 0.02
+
+
+@dataclass(order=True, slots=True)
+class _Entry:
+    position: int
+    order: int
+    frame: Frame = field(compare=False)
+
+
+class Heard:
+    """The frames that were written and are not yet heard.
+
+    Args:
+        playout: knows what has been heard of what was written.
+        clock: seconds.
+        delay_s: from the wire to the listener's ear (s), asked anew each time.
+        deliver: takes each frame as it is heard.
+        tell: takes who speaks, for both directions.
+        more_to_come: whether sound waits to be written.
+    """
+
+    def __init__(
+        self,
+        playout: Playout,
+        clock: Clock,
+        *,
+        delay_s: Callable[[], float],
+        deliver: Callable[[Frame], Awaitable[None]],
+        tell: Callable[[Frame], Awaitable[None]],
+        more_to_come: Callable[[], bool],
+    ) -> None:
+        self._playout = playout
+        self._clock = clock
+        self._delay_s = delay_s
+        self._deliver = deliver
+        self._tell = tell
+        self._more_to_come = more_to_come
+        self._entries: list[_Entry] = []
+        self._order = 0
+        self._wake = asyncio.Event()
+        self._speech_from: int | None = None
+        self._speech_until = 0
+        self._speaking = False
+        self._reply_complete = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits to be heard."""
+        return not self._entries
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the listener hears the bot speak."""
+        return self._speaking
+
+    def place(self, frame: Frame, position: int) -> None:
+        """Let the frame go on when this position is heard."""
+        self._order += 1
+        heapq.heappush(self._entries, _Entry(position, self._order, frame))
+        self._wake.set()
+
+    def speech(self, begin: int, end: int) -> None:
+        """Speech was written from one position to another."""
+        if not self._speaking and self._speech_from is None:
+            self._speech_from = begin
+        self._speech_until = end
+        self._reply_complete = False
+        self._wake.set()
+
+    def end_words_at(self, position: int) -> None:
+        """The utterance ends here: words placed behind its end are heard with it."""
+        late = [e for e in self._entries if e.position > position and isinstance(e.frame, TTSTextFrame)]
+        for entry in late:
+            entry.position = position
+        if late:
+            heapq.heapify(self._entries)
+            self._wake.set()
+
+    def marked(self) -> None:
+        """The far end told what it has played: look anew."""
+        self._wake.set()
+
+    async def cut(self) -> None:
+        """The far end was silenced: what nobody heard is dropped, control frames go on."""
+        now = self._clock()
+        heard = self._playout.cut(now - self._delay_s())
+        entries, self._entries = sorted(self._entries), []
+        was_speaking, self._speaking, self._speech_from = self._speaking, False, None
+        for entry in entries:
+            if entry.position <= heard or survives_interruption(entry.frame):
+                await self._deliver(self._stamped(entry, now))
+        if was_speaking:
+            await self._tell(BotStoppedSpeakingFrame(at=now, interrupted=True))
+
+    async def run(self) -> None:
+        """Let frames go as they are heard; runs for the whole call."""
+        while True:
+            wait_s = await self._let_go()
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _let_go(self) -> float | None:
+        """Deliver all that is heard by now; returns how long to wait for the next (None: for ever)."""
+        while True:
+            now = self._clock()
+            heard = self._playout.heard(now - self._delay_s())
+            if self._speech_from is not None and heard >= self._speech_from:
+                await self._started()
+            elif self._entries and self._entries[0].position <= heard:
+                await self._let_one_go(heard, now)
+            elif self._speech_ended(heard, now):
+                await self._stopped()
+            else:
+                return self._next_look(now)
+
+    async def _let_one_go(self, heard: int, now: float) -> None:
+        entry = heapq.heappop(self._entries)
+        if isinstance(entry.frame, LLMFullResponseEndFrame | EndFrame):
+            self._reply_complete = True
+            if self._speech_ended(heard, now):
+                await self._stopped()
+        await self._deliver(self._stamped(entry, now))
+
+    def _next_look(self, now: float) -> float | None:
+        positions = [self._entries[0].position] if self._entries else []
+        if self._speech_from is not None:
+            positions.append(self._speech_from)
+        times = [self._time_of(position) for position in positions]
+        if self._speaking:
+            pause_s = 0 if self._reply_complete else PAUSE_S
+            times.append(self._time_of(self._speech_until) + pause_s)
+        return max(min(times) - now, LOOK_AGAIN_S / 4) if times else None
+
+    def _speech_ended(self, heard: int, now: float) -> bool:
+        if not self._speaking or heard < self._speech_until or self._more_to_come():
+            return False
+        return self._reply_complete or now >= self._time_of(self._speech_until) + PAUSE_S
+
+    async def _started(self) -> None:
+        assert self._speech_from is not None
+        at, self._speech_from = self._time_of(self._speech_from), None
+        self._speaking = True
+        await self._tell(BotStartedSpeakingFrame(at=at))
+
+    async def _stopped(self) -> None:
+        self._speaking = False
+        await self._tell(BotStoppedSpeakingFrame(at=self._time_of(self._speech_until)))
+
+    def _time_of(self, position: int) -> float:
+        return self._playout.time_of(position) + self._delay_s()
+
+    def _stamped(self, entry: _Entry, now: float) -> Frame:
+        if isinstance(entry.frame, OutputAudioRawFrame | TTSTextFrame):
+            at = self._time_of(entry.position)
+            return replace(entry.frame, heard_at=at if 0 <= at <= now else now)
+        return entry.frame

@@ -1,0 +1,146 @@
+"""The caller's sound on its way into the pipeline: VAD, interruption, a bounded queue."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import replace
+
+from runner.frames import (
+    CancelFrame,
+    EndFrame,
+    Frame,
+    FrameDirection,
+    InputAudioRawFrame,
+    StartFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+from runner.processors.base import DOWNSTREAM, FrameProcessor
+from runner.transports.base import TransportParams
+
+logger = logging.getLogger(__name__)
+
+QUEUE_MS = 5000
+"""Sound (ms) that may wait for the pipeline, as while its services still connect; then the oldest is
+dropped."""
+
+AUDIO_IN_HZ = 16000
+AUDIO_OUT_HZ = 24000
+
+
+class BaseInputTransport(FrameProcessor):
+    """The first processor. A transport's reader hands it sound by `receive_audio`, which never waits.
+
+    Speech is detected there, before the queue, so that an interruption takes effect at once, whatever
+    the pipeline is busy with.
+
+    Attributes:
+        dropped_ms: sound (ms) that was dropped because the pipeline did not take it.
+    """
+
+    default_in_hz = AUDIO_IN_HZ
+    default_out_hz = AUDIO_OUT_HZ
+
+    def __init__(self, params: TransportParams, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.params = params
+        self.dropped_ms = 0.0
+        self.sample_rate = 0
+        self._queue: deque[Frame] = deque()
+        self._queued_ms = 0.0
+        self._wake = asyncio.Event()
+        self._open = True
+        self._allow_interruptions = True
+
+    # ------------------------------------------------------------ for the transport's reader
+
+    def receive_audio(self, frame: InputAudioRawFrame) -> None:
+        """Take in sound of the caller; never waits."""
+        if not self._open or not self.params.audio_in_enabled:
+            return
+        self._queued_ms += _duration_ms(frame)
+        self.push_soon(frame)
+        if self.params.vad_analyzer is not None:
+            self._detect_speech(frame)
+        if self._queued_ms > QUEUE_MS:
+            self._drop_oldest()
+
+    def push_soon(self, frame: Frame) -> None:
+        """Push a frame behind the sound that was received before it; never waits."""
+        self._queue.append(frame)
+        self._wake.set()
+
+    async def started(self, frame: StartFrame) -> None:
+        """The pipeline takes frames from now on. Override to begin what has to begin with it."""
+
+    # ------------------------------------------------------------ as a processor
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        match frame:
+            case StartFrame() if direction is DOWNSTREAM:
+                await self._start(frame)
+            case EndFrame() if direction is DOWNSTREAM:
+                self._open = False
+                self.push_soon(frame)
+            case CancelFrame():
+                self._open = False
+                await self.push_frame(frame, direction)
+            case _:
+                await self.push_frame(frame, direction)
+
+    async def _start(self, frame: StartFrame) -> None:
+        params = self.params
+        frame = replace(
+            frame,
+            audio_in_sample_rate=frame.audio_in_sample_rate
+            or params.audio_in_sample_rate
+            or self.default_in_hz,
+            audio_out_sample_rate=frame.audio_out_sample_rate
+            or params.audio_out_sample_rate
+            or self.default_out_hz,
+        )
+        self.sample_rate = frame.audio_in_sample_rate
+        self._allow_interruptions = frame.allow_interruptions
+        await self.push_frame(frame)
+        self.create_task(self._pump(), "pump")
+        await self.started(frame)
+
+    async def _pump(self) -> None:
+        """Push what was received; the one place where the chain can hold up its own sound."""
+        while True:
+            while self._queue:
+                frame = self._queue.popleft()
+                if isinstance(frame, InputAudioRawFrame):
+                    self._queued_ms -= _duration_ms(frame)
+                await self.push_frame(frame)
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _detect_speech(self, frame: InputAudioRawFrame) -> None:
+        analyzer = self.params.vad_analyzer
+        assert analyzer is not None
+        if analyzer.sample_rate != frame.sample_rate:
+            analyzer.set_sample_rate(frame.sample_rate)
+        for event in analyzer.analyze(frame.audio, self.lent.clock()):
+            if event.started:
+                if self._allow_interruptions:
+                    self.lent.interrupt()
+                self.push_soon(UserStartedSpeakingFrame(at=event.at))
+            else:
+                self.push_soon(UserStoppedSpeakingFrame(at=event.at))
+
+    def _drop_oldest(self) -> None:
+        if not self.dropped_ms:
+            logger.warning("the pipeline is %d ms behind the caller: old sound is dropped", QUEUE_MS)
+        for index, frame in enumerate(self._queue):
+            if isinstance(frame, InputAudioRawFrame):
+                del self._queue[index]
+                self._queued_ms -= _duration_ms(frame)
+                self.dropped_ms += _duration_ms(frame)
+                return
+
+
+def _duration_ms(frame: InputAudioRawFrame) -> float:
+    return len(frame.audio) * 500 / (frame.sample_rate * frame.num_channels)

@@ -1,0 +1,282 @@
+"""The bot's sound on its way out: cut to chunks, sent when due, followed until it is heard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from runner.audio.chunker import Chunker
+from runner.audio.level import downmix
+from runner.audio.pacer import Pacer
+from runner.audio.playout import Playout
+from runner.audio.resampler import Resampler
+from runner.frames import (
+    CancelFrame,
+    DataFrame,
+    EndFrame,
+    Frame,
+    FrameDirection,
+    OutputAudioRawFrame,
+    OutputTransportMessageFrame,
+    OutputTransportMessageUrgentFrame,
+    StartFrame,
+    TTSAudioRawFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+)
+from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor, ProcessorSetup, survives_interruption
+from runner.processors.line import stands_in_line
+from runner.transports.base import TransportParams
+from runner.transports.heard import Heard
+
+logger = logging.getLogger(__name__)
+
+CHUNK_MS = 20
+TAIL_S = 0.06
+"""Sound that does not fill a chunk waits so long (s) for more, then leaves filled up with silence."""
+
+AUDIO_OUT_HZ = 24000
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    pcm: bytes
+    reply_id: int | None
+    speech: bool
+
+
+class BaseOutputTransport(FrameProcessor):
+    """The processor that sends. A transport overrides `write_audio`, `clear_audio` and `send_message`.
+
+    Args:
+        lead_s: how far (s) sound may run ahead of its playout; None where `write_audio` itself waits
+            until the next chunk is due.
+
+    Attributes:
+        refused_ms: sound (ms) of interrupted replies that came too late to be heard.
+    """
+
+    def __init__(
+        self, params: TransportParams, *, lead_s: float | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(name=name)
+        self.params = params
+        self.refused_ms = 0.0
+        self.sample_rate = 0
+        self.playout = Playout(AUDIO_OUT_HZ)
+        self._pacer = Pacer(lead_s) if lead_s is not None else None
+        self._queue: deque[_Chunk | Frame] = deque()
+        self._wake = asyncio.Event()
+        self._resampler: Resampler | None = None
+        self._chunker = Chunker(2)
+        self._tail: OutputAudioRawFrame | None = None
+        self._utterance_at = 0
+        self._open = False
+
+    # ------------------------------------------------------------ to override
+
+    chunk_ms = CHUNK_MS
+    """Length (ms) of the chunks that `write_audio` gets."""
+
+    async def write_audio(self, pcm: bytes) -> None:
+        """Send one chunk of pcm at `sample_rate`; return when there is room for the next."""
+        raise NotImplementedError
+
+    def clear_audio(self) -> None:
+        """Drop all sound that was written and is not yet played, here and at the far end."""
+
+    def playout_delay(self) -> float:
+        """Seconds from `write_audio` to the listener's ear."""
+        return 0.0
+
+    async def send_message(self, message: Any) -> None:
+        """Send a JSON value to the far end's application."""
+
+    async def started(self, frame: StartFrame) -> None:
+        """Sound may be written from now on."""
+
+    async def wrote_last(self) -> None:
+        """Everything that waited has been written; more may come."""
+
+    # ------------------------------------------------------------ as a processor
+
+    async def setup(self, setup: ProcessorSetup) -> None:
+        await super().setup(setup)
+        self._heard = Heard(
+            self.playout,
+            setup.clock,
+            delay_s=self.playout_delay,
+            deliver=self._deliver,
+            tell=self._tell,
+            more_to_come=lambda: bool(self._queue),
+        )
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if direction is UPSTREAM:
+            await self.push_frame(frame, direction)
+            return
+        match frame:
+            case StartFrame():
+                await self._start(frame)
+            case OutputTransportMessageUrgentFrame():
+                await self.send_message(frame.message)
+            case CancelFrame():
+                self._open = False
+                await self.push_frame(frame)
+            case DataFrame() if not self.lent.replies.is_live(frame.reply_id):
+                self._refuse(frame)
+            case OutputAudioRawFrame():
+                self._take_sound(frame)
+            case _ if stands_in_line(frame):
+                await self._take_in_line(frame)
+            case _:
+                await self.push_frame(frame)
+
+    def interrupted(self) -> None:
+        """Leave nothing behind: not here, not in the resampler, not at the far end."""
+        kept = [item for item in self._queue if isinstance(item, Frame) and survives_interruption(item)]
+        self._queue.clear()
+        self._forget_tail()
+        if not self._open:
+            self._queue.extend(kept)
+            return
+        self.clear_audio()
+        if self._pacer is not None:
+            self._pacer.reset()
+        self.create_task(self._cut(kept), "interrupted")
+
+    async def _cut(self, kept: list[Frame]) -> None:
+        await self._heard.cut()
+        self._queue.extendleft(reversed(kept))
+        self._wake.set()
+
+    # ------------------------------------------------------------ in
+
+    async def _start(self, frame: StartFrame) -> None:
+        self.sample_rate = frame.audio_out_sample_rate or self.params.audio_out_sample_rate or AUDIO_OUT_HZ
+        self.playout.sample_rate = self.sample_rate
+        self._chunker = Chunker(self.sample_rate * self.chunk_ms // 1000 * 2)
+        self._open = True
+        self.create_task(self._send(), "send")
+        self.create_task(self._heard.run(), "heard")
+        await self.started(frame)
+        await self.push_frame(frame)
+
+    def _take_sound(self, frame: OutputAudioRawFrame) -> None:
+        if not self._open or not self.params.audio_out_enabled:
+            return
+        if self._tail is not None and type(self._tail) is not type(frame):
+            self._flush()
+        pcm = frame.audio if frame.num_channels == 1 else downmix(frame.audio, frame.num_channels)
+        self._queue_chunks(self._chunker.push(self._at_our_rate(pcm, frame.sample_rate)), frame)
+        self._tail = frame if self._chunker.pending or self._resampler is not None else None
+
+    def _at_our_rate(self, pcm: bytes, rate: int) -> bytes:
+        if self._resampler is not None and self._resampler.rate_in != rate:
+            self._flush()
+        if rate == self.sample_rate:
+            return pcm
+        if self._resampler is None:
+            self._resampler = Resampler(rate, self.sample_rate)
+        return self._resampler.process(pcm)
+
+    def _flush(self) -> None:
+        """The end of an utterance: no sample stays behind."""
+        tail, resampler = self._tail, self._resampler
+        if tail is None:
+            return
+        chunks = self._chunker.push(resampler.flush()) if resampler is not None else []
+        rest = self._chunker.flush(pad=True)
+        self._tail = self._resampler = None
+        self._queue_chunks([*chunks, rest] if rest else chunks, tail)
+
+    def _forget_tail(self) -> None:
+        self._tail = self._resampler = None
+        self._chunker.clear()
+
+    def _queue_chunks(self, chunks: list[bytes], frame: OutputAudioRawFrame) -> None:
+        speech = isinstance(frame, TTSAudioRawFrame)
+        self._queue.extend(_Chunk(pcm, frame.reply_id, speech) for pcm in chunks)
+        self._wake.set()
+
+    async def _take_in_line(self, frame: Frame) -> None:
+        if isinstance(frame, TTSStoppedFrame | EndFrame):
+            self._flush()
+        self._queue.append(frame)
+        self._wake.set()
+
+    def _refuse(self, frame: DataFrame) -> None:
+        if isinstance(frame, OutputAudioRawFrame):
+            self.refused_ms += len(frame.audio) * 500 / (frame.sample_rate * frame.num_channels)
+
+    # ------------------------------------------------------------ out
+
+    async def _send(self) -> None:
+        """Write what waits when it is due; runs for the whole call."""
+        while True:
+            if not self._queue:
+                await self._await_more()
+                continue
+            item = self._queue[0]
+            if isinstance(item, Frame):
+                self._queue.popleft()
+                self._place(item)
+            elif (wait_s := self._wait_s()) > 0:
+                await asyncio.sleep(wait_s)
+            else:
+                self._queue.popleft()
+                await self._write(item)
+
+    async def _await_more(self) -> None:
+        await self.wrote_last()
+        if self._queue:
+            return
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(TAIL_S if self._tail is not None else None):
+                await self._wake.wait()
+        except TimeoutError:
+            self._flush()
+
+    def _wait_s(self) -> float:
+        return self._pacer.wait_s(self.lent.clock()) if self._pacer is not None else 0.0
+
+    async def _write(self, chunk: _Chunk) -> None:
+        now = self.lent.clock()
+        begin = self.playout.written
+        samples = len(chunk.pcm) // 2
+        self.playout.wrote(samples, now)
+        if self._pacer is not None:
+            self._pacer.sent(samples / self.sample_rate, now)
+        if chunk.speech:
+            self._heard.speech(begin, self.playout.written)
+        if self._next is not None and not self._next.is_end:
+            kind = TTSAudioRawFrame if chunk.speech else OutputAudioRawFrame
+            self._heard.place(kind(chunk.pcm, self.sample_rate, reply_id=chunk.reply_id), begin)
+        await self.write_audio(chunk.pcm)
+
+    def _place(self, frame: Frame) -> None:
+        position = self.playout.written
+        match frame:
+            case TTSStartedFrame():
+                self._utterance_at = position
+            case TTSStoppedFrame():
+                self._heard.end_words_at(position)
+            case TTSTextFrame(audio_offset_ms=float() | int() as offset_ms):
+                # A word is heard with its first sample, not with the silence before it.
+                position = self._utterance_at + 1 + round(offset_ms * self.sample_rate / 1000)
+        self._heard.place(frame, position)
+
+    async def _deliver(self, frame: Frame) -> None:
+        if isinstance(frame, OutputTransportMessageFrame):
+            await self.send_message(frame.message)
+        else:
+            await self.push_frame(frame)
+
+    async def _tell(self, frame: Frame) -> None:
+        await self.push_frame(frame, UPSTREAM)
+        await self.push_frame(frame, DOWNSTREAM)
