@@ -1,0 +1,50 @@
+"""How loud pcm is, and stereo made mono."""
+
+from __future__ import annotations
+
+from math import inf, log10, sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+FULL_SCALE = 32768.0
+
+# Pipecat's volume of a loud voice is near 0.9, and its usual threshold, 0.6, lies near -50 dBFS.
+# These two numbers keep that scale: volume 0 is -110.3 dBFS and 1 is -10.3 dBFS.
+_VOLUME_ZERO_DBFS = -110.3
+_VOLUME_SPAN_DB = 100.0
+
+
+def rms(pcm: bytes) -> float:
+    """Root mean square of 16-bit samples, 0 to 32768; 0 for no samples."""
+    samples = np.frombuffer(pcm, "<i2").astype(np.float64)
+    return sqrt(float(samples @ samples) / len(samples)) if len(samples) else 0.0
+
+
+def to_dbfs(amplitude: float) -> float:
+    """Decibels below full scale of an RMS amplitude, 0 to 32768; -inf for silence."""
+    return 20 * log10(amplitude / FULL_SCALE) if amplitude > 0 else -inf
+
+
+def to_volume(amplitude: float) -> float:
+    """Volume, 0 to 1, of an RMS amplitude, 0 to 32768."""
+    return min(1.0, max(0.0, (to_dbfs(amplitude) - _VOLUME_ZERO_DBFS) / _VOLUME_SPAN_DB))
+
+
+def dbfs(pcm: bytes) -> float:
+    """Decibels below full scale (a full-scale square wave is 0); -inf for silence."""
+    return to_dbfs(rms(pcm))
+
+
+def volume(pcm: bytes) -> float:
+    """Loudness from 0 to 1 on the scale of `VADParams.min_volume`: 0.6 is about -50 dBFS."""
+    return to_volume(rms(pcm))
+
+
+def downmix(pcm: bytes, channels: int = 2) -> bytes:
+    """One channel, the mean of interleaved ones, rounded to the nearest sample."""
+    if channels == 1:
+        return pcm
+    samples = np.frombuffer(pcm, "<i2").reshape(-1, channels)
+    mono: npt.NDArray[np.int16] = np.rint(samples.mean(axis=1, dtype=np.float32)).astype("<i2")
+    return mono.tobytes()

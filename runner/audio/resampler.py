@@ -1,0 +1,186 @@
+"""Rate conversion for streams of mono pcm: a short polyphase Kaiser FIR.
+
+Measured in 20 ms chunks on the reference machine (Python 3.11, numpy 2.4); "edge" is the gain at
+3.4 kHz, or at 7 kHz of a 16 kHz band; rejection counts from 4.6 kHz (8.6 of 16), ripple to 3.3 (6.7):
+
+    pair              held back   rejection   ripple    edge       CPU
+    24000 -> 8000       1.38 ms       53 dB   0.02 dB   -0.06 dB    10 µs
+    8000 -> 24000       1.38 ms       54 dB   0.02 dB   -0.06 dB    17 µs
+    8000 <-> 16000      1.38 ms       53 dB   0.03 dB   -0.06 dB    10-16 µs
+    8000 <-> 48000      1.38 ms       53 dB   0.02 dB   -0.06 dB    19-23 µs
+    22050 -> 8000       1.41 ms       53 dB   0.03 dB   -0.06 dB    27 µs
+    16000 <-> 24000     1.00 ms       54 dB   0.03 dB   -0.28 dB    21 µs
+    48000 -> 16000      1.00 ms       54 dB   0.03 dB   -0.28 dB    23 µs
+    others           0.4-1.4 ms       53 dB   0.03 dB   -0.28 dB    20-93 µs (to 22050: the dearest)
+
+PyAV's swresample, measured beside it, holds back 2.0 ms and takes 21-37 µs; it rejects more (52 dB
+where it interpolates, over 90 where it decimates), which nobody hears, and loads FFmpeg. soxr holds
+back 12 ms and more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import gcd
+
+import numpy as np
+import numpy.typing as npt
+
+RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
+"""The sample rates, in Hz, between which any conversion is allowed."""
+
+# Weights are whole numbers of 2**-30. A sample has 16 bits, so every product and every sum is a
+# whole number below 2**53, which float64 holds exactly: the result does not depend on the order in
+# which BLAS adds, hence not on how the stream was cut, nor on the machine.
+_ONE = float(1 << 30)
+
+# Outputs computed by one row of the matrix product; 16 was the fastest of 8, 16, 32, 64.
+_ROW_OUTPUTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Design:
+    """The filter's shape, in units of the lower of the two rates and of one sample at that rate."""
+
+    half_width: float
+    cutoff: float
+    beta: float
+
+
+# To or from 8 kHz: a telephone's band ends at 3.4 kHz. Elsewhere: speech up to 7 kHz of 8.
+_NARROW = _Design(half_width=11, cutoff=0.4925, beta=4.9)
+_WIDE = _Design(half_width=16, cutoff=0.476, beta=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    """One pair of rates: `weights` turns a window of inputs into a row of outputs.
+
+    Row r holds outputs r * row_outputs and following; its window begins `left` samples before input
+    r * row_inputs. Output j needs inputs up to floor(j * rate_in / rate_out) + `right`.
+    """
+
+    up: int
+    down: int
+    left: int
+    right: int
+    row_outputs: int
+    row_inputs: int
+    weights: npt.NDArray[np.float64]
+
+
+def _kernel(t: npt.NDArray[np.float64], scale: float, design: _Design) -> npt.NDArray[np.float64]:
+    """The low-pass at `t` input samples from its centre; `scale` = lower rate / input rate."""
+    low = t * scale
+    inside = np.maximum(1 - (low / design.half_width) ** 2, 0)
+    window = np.i0(design.beta * np.sqrt(inside)) * (np.abs(low) <= design.half_width)
+    return np.asarray(np.sinc(2 * design.cutoff * low) * window, np.float64)
+
+
+def _whole(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Whole weights, one output per column, that sum to exactly one: a constant stays that constant."""
+    whole: npt.NDArray[np.float64] = np.rint(weights * (_ONE / weights.sum(axis=0)))
+    columns = np.arange(weights.shape[1])
+    whole[np.argmax(whole, axis=0), columns] += _ONE - whole.sum(axis=0)
+    return whole
+
+
+@cache
+def _filter(rate_in: int, rate_out: int) -> _Filter:
+    divisor = gcd(rate_in, rate_out)
+    up, down = rate_out // divisor, rate_in // divisor
+    lower = min(rate_in, rate_out)
+    design = _NARROW if lower == 8000 else _WIDE
+    scale = lower / rate_in
+    left = int(design.half_width / scale)
+    right = int(design.half_width / scale + (up - 1) / up)
+    row_outputs = up * -(-_ROW_OUTPUTS // up)
+    row_inputs = row_outputs // up * down
+    last = (row_outputs - 1) * down // up
+    inputs = np.arange(-left, last + right + 1, dtype=np.float64)[:, None]
+    centres = (np.arange(row_outputs) * down / up)[None, :]
+    weights = _whole(_kernel(inputs - centres, scale, design))
+    return _Filter(up, down, left, right, row_outputs, row_inputs, weights)
+
+
+class Resampler:
+    """Converts one stream of mono pcm from `rate_in` to `rate_out`, in Hz.
+
+    Whatever the cuts between calls of `process`, the samples that come out are the same, and after
+    `flush` exactly round(samples_in * rate_out / rate_in) have come out; sound at time t comes out at
+    time t. `delay_s` of sound is held back until more comes or `flush` is called. Louder than full
+    scale is clipped. Chunks may be cut within a sample, as bodies of HTTP responses are.
+    """
+
+    def __init__(self, rate_in: int, rate_out: int) -> None:
+        for rate in (rate_in, rate_out):
+            if rate not in RATES:
+                raise ValueError(f"cannot convert from or to {rate} Hz; known rates: {RATES}")
+        self.rate_in = rate_in
+        self.rate_out = rate_out
+        self._filter = None if rate_in == rate_out else _filter(rate_in, rate_out)
+        self._restart()
+
+    @property
+    def delay_s(self) -> float:
+        """Sound held back while the stream goes on, in seconds."""
+        return self._filter.right / self.rate_in if self._filter else 0.0
+
+    def process(self, pcm: bytes) -> bytes:
+        """The sound that is complete with `pcm`."""
+        if self._filter is None:
+            return pcm
+        if self._half_sample or len(pcm) & 1:
+            pcm = self._join_halves(pcm)
+        samples = np.frombuffer(pcm, "<i2")
+        self._inputs += len(samples)
+        ready = -(-(self._inputs - self._filter.right) * self._filter.up // self._filter.down)
+        return self._emit(self._filter, samples, ready)
+
+    def flush(self) -> bytes:
+        """The sound that was held back; afterwards a new stream may begin."""
+        if self._filter is None:
+            return b""
+        total = round(self._inputs * self._filter.up / self._filter.down)
+        pcm = self._emit(self._filter, np.empty(0, np.int16), total)
+        self._restart()
+        return pcm
+
+    def _restart(self) -> None:
+        self._inputs = 0
+        self._outputs = 0
+        self._half_sample = b""
+        # Silence came before the stream.
+        self._waiting: npt.NDArray[np.float64] = np.zeros(self._filter.left if self._filter else 0)
+
+    def _join_halves(self, pcm: bytes) -> bytes:
+        pcm = self._half_sample + pcm
+        whole = len(pcm) & ~1
+        self._half_sample = pcm[whole:]
+        return pcm[:whole]
+
+    def _emit(self, fir: _Filter, samples: npt.NDArray[np.int16], end: int) -> bytes:
+        """Take in `samples`; give the outputs up to number `end`, silence standing in for what they
+        would need beyond the input."""
+        first_row = self._outputs // fir.row_outputs
+        rows = -(-end // fir.row_outputs) - first_row
+        window = len(fir.weights)
+        missing = max(0, (rows - 1) * fir.row_inputs + window - len(self._waiting) - len(samples))
+        sound = np.concatenate((self._waiting, samples, np.zeros(missing)), dtype=np.float64)
+        if end <= self._outputs:
+            self._waiting = sound[: len(sound) - missing]
+            return b""
+        strides = (fir.row_inputs * 8, 8)
+        windows = np.ndarray((rows, window), np.float64, sound, 0, strides).copy()
+        outputs = (windows @ fir.weights).reshape(-1)
+        outputs = outputs[self._outputs - first_row * fir.row_outputs : end - first_row * fir.row_outputs]
+        done = (end // fir.row_outputs - first_row) * fir.row_inputs
+        self._waiting = sound[done : len(sound) - missing]
+        self._outputs = end
+        return _to_pcm(outputs)
+
+
+def _to_pcm(weighted: npt.NDArray[np.float64]) -> bytes:
+    rounded = np.rint(weighted * (1 / _ONE))
+    return rounded.clip(-32768, 32767, out=rounded).astype("<i2").tobytes()

@@ -1,0 +1,127 @@
+"""From the model's confidence, window by window, to "speech began" and "speech ended".
+
+    QUIET ── voice ──> STARTING ── start_secs of voice ──> SPEAKING
+      ^                   │ quiet                           │  ^
+      ├───────────────────┘                           quiet │  │ voice
+      └─────────────── stop_secs without voice ─────── STOPPING
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+# Volume rises to a voice within a window or two, even out of digital silence, and falls off slowly,
+# so that it does not drop below its threshold between syllables.
+_ATTACK = 0.7
+_RELEASE = 0.2
+
+# Window lengths add up in binary fractions: 7 windows of 0.032 s must count as 0.224 s.
+_ROUNDING_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class VADParams:
+    """What counts as speech.
+
+    A window is voice if the model is at least `confidence` sure (0 to 1) and its smoothed volume is
+    at least `min_volume` (0 to 1, `audio.level.volume`). Speech begins after `start_secs` of nothing
+    but voice and ends after `stop_secs` without any.
+    """
+
+    confidence: float = 0.7
+    start_secs: float = 0.2
+    stop_secs: float = 0.4
+    min_volume: float = 0.6
+
+
+class VADState(Enum):
+    """Where a caller is between silence and speech."""
+
+    QUIET = 1
+    STARTING = 2
+    SPEAKING = 3
+    STOPPING = 4
+
+
+class VADKind(Enum):
+    """What a `VADEvent` tells."""
+
+    STARTED = 1
+    STOPPED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class VADEvent:
+    """Speech began or ended `at` that time, in seconds: noticed `start_secs` or `stop_secs` later."""
+
+    kind: VADKind
+    at: float
+
+    @property
+    def started(self) -> bool:
+        return self.kind is VADKind.STARTED
+
+
+class VADStateMachine:
+    """Turns confidences into events, which alternate: STARTED, STOPPED, STARTED, …
+
+    `update` is called once per window of `window_secs`, with `now` the time at which the window
+    ends. `at` of a start is the beginning of its first window of voice, `at` of a stop the end of its
+    last one.
+    """
+
+    def __init__(self, params: VADParams | None = None, *, window_secs: float = 0.032) -> None:
+        self.params = params or VADParams()
+        self._window_secs = window_secs
+        self.reset()
+
+    @property
+    def state(self) -> VADState:
+        return self._state
+
+    @property
+    def volume(self) -> float:
+        """The smoothed volume, 0 to 1."""
+        return self._volume
+
+    def reset(self) -> None:
+        """Forget everything: a new call begins."""
+        self._state = VADState.QUIET
+        self._volume = 0.0
+        self._voice_secs = 0.0
+        self._began = 0.0
+        self._last_voice = 0.0
+
+    def update(self, confidence: float, volume: float, now: float) -> VADEvent | None:
+        """Judge one more window, which ended at `now`."""
+        self._volume += (_ATTACK if volume > self._volume else _RELEASE) * (volume - self._volume)
+        voice = confidence >= self.params.confidence and self._volume >= self.params.min_volume
+        return self._voice(now) if voice else self._no_voice(now)
+
+    def _voice(self, now: float) -> VADEvent | None:
+        if self._state is VADState.QUIET:
+            self._state = VADState.STARTING
+            self._voice_secs = 0.0
+            # Packets that come in a burst may put this window before the end of the last speech.
+            self._began = max(now - self._window_secs, self._last_voice)
+        self._last_voice = now
+        if self._state is not VADState.STARTING:
+            self._state = VADState.SPEAKING
+            return None
+        # Counted in windows, not by the clock: a gap in the stream is not speech.
+        self._voice_secs += self._window_secs
+        if self._voice_secs + _ROUNDING_S < self.params.start_secs:
+            return None
+        self._state = VADState.SPEAKING
+        return VADEvent(VADKind.STARTED, self._began)
+
+    def _no_voice(self, now: float) -> VADEvent | None:
+        if self._state in (VADState.QUIET, VADState.STARTING):
+            self._state = VADState.QUIET
+            return None
+        self._state = VADState.STOPPING
+        if now - self._last_voice + _ROUNDING_S < self.params.stop_secs:
+            return None
+        self._state = VADState.QUIET
+        return VADEvent(VADKind.STOPPED, self._last_voice)
