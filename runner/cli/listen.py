@@ -1,0 +1,114 @@
+"""The one listening socket: opened before the bot is loaded, so that a port in use is told at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from runner.errors import BotrunError, UsageError
+
+BACKLOG = 2048
+
+
+class PortError(BotrunError):
+    """The port cannot be had."""
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; `port` 0 picks a free one.
+
+    Raises:
+        UsageError: this machine has no such address.
+        PortError: the port is in use, or not for us.
+    """
+    family, address = _resolve(host, port)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _explain(error, host, port) from error
+    return listener
+
+
+def address_of(listener: socket.socket) -> tuple[str, int]:
+    """Host and port that it listens on."""
+    host, port = listener.getsockname()[:2]
+    return host, port
+
+
+def _resolve(host: str, port: int) -> tuple[int, tuple[str, int]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise UsageError(f"--host: {host!r} is no address of this machine") from None
+    # IPv4 first: a browser that is told `localhost` tries both, other clients often only this one.
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, address  # type: ignore[return-value]
+
+
+def _explain(error: OSError, host: str, port: int) -> BotrunError:
+    if error.errno == errno.EADDRINUSE:
+        return PortError(
+            f"port {port} is in use{_by_whom(port)}; choose another with --port (0 picks a free one)"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return UsageError(f"--host: {host!r} is no address of this machine")
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return PortError(f"port {port} is not for this user; choose one from 1024 up with --port")
+    return PortError(f"cannot listen on {host} port {port}: {error.strerror or error}")
+
+
+# ------------------------------------------------------------------ who has the port (Linux)
+
+
+def _by_whom(port: int) -> str:
+    for pid in _pids_of(set(_inodes_of(port))):
+        return f" by {_name_of(pid)} (process {pid})"
+    return ""
+
+
+def _inodes_of(port: int) -> Iterator[str]:
+    """Inodes of the sockets that listen on a port: proc(5), /proc/net/tcp."""
+    listening = "0A"
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in _lines(table)[1:]:
+            columns = line.split()
+            if int(columns[1].rpartition(":")[2], 16) == port and columns[3] == listening:
+                yield columns[9]
+
+
+def _pids_of(inodes: set[str]) -> Iterator[int]:
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for folder in Path("/proc").glob("[0-9]*/fd") if wanted else ():
+        if any(link in wanted for link in _links(folder)):
+            yield int(folder.parent.name)
+
+
+def _links(folder: Path) -> Iterator[str]:
+    try:
+        names = os.listdir(folder)
+    except OSError:  # another user's process, or one that has just ended
+        return
+    for name in names:
+        try:
+            yield os.readlink(folder / name)
+        except OSError:
+            continue
+
+
+def _name_of(pid: int) -> str:
+    # Not its whole command line: there may be a password in it.
+    return (_lines(f"/proc/{pid}/comm") or ["a program"])[0]
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(errors="replace").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,92 @@
+"""The commands, and the one place where errors become a line and an exit status.
+
+Exit status: 0 as asked; 1 the bot or the machine failed; 2 what was typed cannot be; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from runner.cli import STOPPED_BY_CTRL_C, run
+from runner.discovery import BotCrashError
+from runner.errors import BotrunError, UsageError
+
+DEFAULT_COMMAND = "run"
+GROUP_OPTIONS = frozenset({"--help", "-h"})
+
+
+def with_default_command(args: Sequence[str], commands: Collection[str]) -> list[str]:
+    """`botrun FILE` is `botrun run FILE`, so that further commands can stand beside `run`."""
+    if not args:
+        return ["--help"]
+    if args[0] in commands or args[0] in GROUP_OPTIONS:
+        return list(args)
+    return [DEFAULT_COMMAND, *args]
+
+
+class DefaultsToRun(TyperGroup):
+    """A group whose first word may be left out; its help shows what `run` takes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_default_command(args, self.commands))
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return ["FILE [OPTIONS]"]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        default = self.commands[DEFAULT_COMMAND]
+        default.format_options(typer.Context(default, parent=ctx, info_name=DEFAULT_COMMAND), formatter)
+        if len(self.commands) > 1:
+            self.format_commands(ctx, formatter)
+
+
+app = typer.Typer(
+    cls=DefaultsToRun,
+    rich_markup_mode=None,
+    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def botrun() -> None:
+    """Run a voice bot, one Python file, on every way that people can reach it."""
+
+
+app.command("run")(run.run)
+
+
+def run_program(args: Sequence[str]) -> int:
+    """What the words ask for. Returns the exit status."""
+    try:
+        result = app(list(args), prog_name="botrun", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return STOPPED_BY_CTRL_C
+    except BotrunError as error:
+        return _report(error)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # Typer's own errors have no public class that all its versions share
+        if not hasattr(error, "format_message"):
+            raise
+        return _report_typer(error)
+    return result if isinstance(result, int) else 0
+
+
+def _report(error: BotrunError) -> int:
+    if run.wants_traceback():
+        traceback.print_exception(error.__cause__ or error)
+    print(f"botrun: {error}", file=sys.stderr)
+    return 2 if isinstance(error, UsageError) and not isinstance(error, BotCrashError) else 1
+
+
+def _report_typer(error: Any) -> int:
+    message = str(error.format_message())
+    print(f"botrun: {message} (botrun --help tells more)" if message else "", file=sys.stderr)
+    return int(error.exit_code)

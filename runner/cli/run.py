@@ -1,0 +1,96 @@
+"""`botrun run FILE`: load the bot and serve it here until Ctrl-C."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from runner.settings import DEFAULTS, SETTINGS, Settings
+
+_verbose = False
+
+
+def wants_traceback() -> bool:
+    """Whether `-v` was given, as far as it has been read."""
+    return _verbose
+
+
+def option(name: str) -> Any:
+    """The command-line option of a setting; the settings' table says all there is to say about it."""
+    setting = SETTINGS[name]
+    default = DEFAULTS[name]
+    shown = "" if default in ((), None, False) else f" [default: {default}]"
+    return typer.Option(
+        *setting.flags,
+        metavar=setting.metavar,
+        help=f"{setting.help} [{setting.env}]{shown}",
+        show_default=False,
+    )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"botrun {version('botrun')}")
+        raise typer.Exit
+
+
+_VERSION = typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+
+
+def run(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The bot's file, or FILE:function.")],
+    transports: Annotated[list[str] | None, option("transports")] = None,
+    host: Annotated[str | None, option("host")] = None,
+    port: Annotated[str | None, option("port")] = None,
+    open_page: Annotated[bool | None, option("open_page")] = None,
+    body: Annotated[str | None, option("body")] = None,
+    ice_servers: Annotated[list[str] | None, option("ice_servers")] = None,
+    verbose: Annotated[bool | None, option("verbose")] = None,
+    version: Annotated[bool, _VERSION] = False,
+) -> int:
+    """Run the bot until Ctrl-C."""
+    flags = {
+        "transports": transports,
+        "host": host,
+        "port": port,
+        "open_page": open_page,
+        "body": body,
+        "ice_servers": ice_servers,
+        "verbose": verbose,
+    }
+    return start(file, flags)
+
+
+def start(file: str, flags: Mapping[str, Any]) -> int:
+    """Check all that was typed, open the port, and only then load what is heavy."""
+    global _verbose
+    _verbose = bool(flags.get("verbose"))
+    from runner.catalog import choose_transports
+    from runner.cli.listen import address_of, open_listener
+    from runner.discovery import parse_target
+    from runner.settings import find_dotenv, read_dotenv, resolve
+
+    target = parse_target(file)
+    dotenv_path = find_dotenv(target.path)
+    dotenv = read_dotenv(dotenv_path)
+    settings = resolve(flags, dotenv)
+    _verbose = settings.verbose
+    transports = choose_transports(settings.transports)
+    _configure_logs(settings)
+    with open_listener(settings.host, settings.port) as listener:
+        settings = replace(settings, transports=transports, port=address_of(listener)[1])
+        from runner.cli.banner import Banner
+        from runner.worker import run_worker
+
+        return run_worker(listener, target, settings, dotenv, announce=Banner(dotenv_path).show)
+
+
+def _configure_logs(settings: Settings) -> None:
+    from runner import logs
+
+    logs.configure(style=settings.log, verbose=settings.verbose)

@@ -1,0 +1,89 @@
+"""What the program tells while it runs: one line per event, on standard error.
+
+On a terminal the lines are coloured, elsewhere they are JSON (one object per line), unless `BOTRUN_LOG` says
+otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import TextIO
+
+# Libraries that tell more than the person at the terminal needs.
+NOISY = (
+    "aioice",
+    "aiortc",
+    "asyncio",
+    "httpcore",
+    "httpcore2",
+    "httpx",
+    "httpx2",
+    "python_multipart",
+    "uvicorn",
+    "watchfiles",
+    "websockets",
+)
+
+_DIM, _YELLOW, _RED, _BOLD, _RESET = "\x1b[2m", "\x1b[33m", "\x1b[31m", "\x1b[1m", "\x1b[0m"
+
+
+class TextLines(logging.Formatter):
+    """`12:01:03 session 3f2a started`; the level is named from a warning up."""
+
+    def __init__(self, *, colour: bool, verbose: bool) -> None:
+        super().__init__()
+        self._colour = colour
+        self._verbose = verbose
+
+    def format(self, record: logging.LogRecord) -> str:
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        origin = f" {record.name}" if self._verbose else ""
+        line = f"{self._paint(clock + origin, _DIM)} {self._level(record)}{record.getMessage()}"
+        return line + self._traceback(record)
+
+    def _level(self, record: logging.LogRecord) -> str:
+        if record.levelno < logging.WARNING:
+            return ""
+        return (
+            self._paint(record.levelname.lower(), _RED if record.levelno >= logging.ERROR else _YELLOW) + " "
+        )
+
+    def _traceback(self, record: logging.LogRecord) -> str:
+        return "\n" + self.formatException(record.exc_info) if record.exc_info else ""
+
+    def _paint(self, text: str, code: str) -> str:
+        return f"{code}{text}{_RESET}" if self._colour else text
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line. Time in seconds since 1970; `session` where the record has one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if session := getattr(record, "session", None):
+            line["session"] = session
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure(*, style: str = "auto", verbose: bool = False, stream: TextIO | None = None) -> None:
+    """Send all logging to `stream` (standard error). `style` is auto, text or json."""
+    stream = stream or sys.stderr
+    terminal = stream.isatty()
+    as_json = style == "json" or (style == "auto" and not terminal)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines() if as_json else TextLines(colour=terminal, verbose=verbose))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)

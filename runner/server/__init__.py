@@ -1,0 +1,1 @@
+"""Accepts: one HTTP or WebSocket request becomes one session."""

@@ -1,0 +1,53 @@
+"""One process' HTTP application: the doors that were asked for, behind what guards them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from fastapi import APIRouter, FastAPI
+
+from runner.catalog import TRANSPORTS
+from runner.discovery import LoadedBot
+from runner.server.assets import page_router
+from runner.server.doors import BodyLimit, LocalDoor, is_loopback
+from runner.server.status import status_router
+from runner.session import Sessions
+from runner.settings import Settings
+
+PAGE_TRANSPORT = "webrtc"
+
+
+@dataclass
+class Host:
+    """What every door needs: whom to serve, and how. `transports` are those asked for, the default first."""
+
+    settings: Settings
+    bot: LoadedBot
+    sessions: Sessions
+    transports: tuple[str, ...]
+
+
+def create_app(host: Host) -> FastAPI:
+    """The application; its routes are the page's, `/status` and those of each transport's door."""
+    app = FastAPI(title="botrun", docs_url=None, redoc_url=None, openapi_url=None)
+    # The one added last stands outermost: who is not let in cannot send a body either.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(LocalDoor, loopback_only=is_loopback(host.settings.host))
+    for router in _routers(host):
+        app.include_router(router)
+    app.include_router(status_router(host))
+    app.include_router(page_router())
+    return app
+
+
+def _routers(host: Host) -> Iterator[APIRouter]:
+    """Each door once, though it may serve several transports. The page works whatever was asked for."""
+    names = [name for name in (*host.transports, PAGE_TRANSPORT) if TRANSPORTS[name].is_built]
+    doors = dict.fromkeys(TRANSPORTS[name].door for name in names)
+    for door in doors:
+        module, _, function = door.partition(":")
+        make = cast(Callable[[Host], APIRouter], getattr(import_module(module), function))
+        yield make(host)

@@ -1,0 +1,74 @@
+"""The page's files, out of the package (which may lie anywhere, even in an archive)."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from fastapi import APIRouter, HTTPException, Request, Response
+
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+    ".wav": "audio/wav",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+
+# The page asks nobody but this server for anything, and nobody may frame it.
+HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": (
+        "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "microphone=(self), camera=(self)",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def page_router() -> APIRouter:
+    """`GET /` and `GET /page/<file>`."""
+    router = APIRouter()
+
+    @router.get("/")
+    async def index(request: Request) -> Response:
+        return _answer(request, "index.html")
+
+    @router.get("/page/{name:path}")
+    async def asset(request: Request, name: str) -> Response:
+        return _answer(request, name)
+
+    return router
+
+
+def find_asset(name: str) -> Traversable | None:
+    """The page's file of that name. Only names that a folder really lists are entered, so none leads out."""
+    place = resources.files("runner.server").joinpath("page")
+    for part in name.split("/"):
+        place = next((item for item in place.iterdir() if item.name == part), place.joinpath("\0"))
+        if "\0" in place.name:
+            return None
+    return place if place.is_file() and _suffix(name) in CONTENT_TYPES else None
+
+
+def _suffix(name: str) -> str:
+    return "." + name.rpartition(".")[2]
+
+
+def _answer(request: Request, name: str) -> Response:
+    found = find_asset(name)
+    if found is None:
+        raise HTTPException(404, f"the page has no file {name!r}"[:200])
+    content = found.read_bytes()
+    headers = {**HEADERS, "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"'}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type=CONTENT_TYPES[_suffix(name)])

@@ -1,0 +1,167 @@
+"""Who may come in by the main port, before any route sees the request (plain ASGI).
+
+A request is local only if its peer is loopback, its Host is a loopback name and no proxy has left a
+forwarding header on it: an address check alone lets in web pages (DNS rebinding) and tunnels. Where `--host`
+opens the port to other machines, any Host will do, but an Origin, when there is one, must still be that Host:
+a page from elsewhere may not use its visitor's browser to talk to the bot.
+
+A carrier's requests come through a tunnel to a second listener; they never meet this door.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_LIMIT_BYTES = 1 << 20
+BODY_DEADLINE_S = 10.0
+
+_FORWARDING = ("forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address means this machine and no other."""
+    name = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+class LocalDoor:
+    """Refuses requests that are not local, or come from another site's page (403)."""
+
+    def __init__(self, app: ASGIApp, *, loopback_only: bool) -> None:
+        self._app = app
+        self._loopback_only = loopback_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self._refusal(scope) if scope["type"] in {"http", "websocket"} else ""
+        if not refusal:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            # RFC 6455 4.2.2 and the ASGI specification: closed before it was accepted is answered by 403.
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal[:120]})
+        else:
+            await answer(send, 403, refusal)
+
+    def _refusal(self, scope: Scope) -> str:
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        hosts = values_of(headers, "host")
+        if len(hosts) != 1:
+            return "one Host header is needed"
+        if self._loopback_only and (reason := _not_local(scope, hosts[0])):
+            return reason
+        origins = values_of(headers, "origin")
+        if origins and (len(origins) > 1 or not _same_site(origins[0], hosts[0])):
+            return "pages of other sites may not use this server"
+        return ""
+
+
+def _not_local(scope: Scope, host: str) -> str:
+    client = scope.get("client")
+    if client is None or not is_loopback(client[0]):
+        return "only this machine may use this address"
+    split = _split_host(host)
+    if split is None or not is_loopback(split[0]):
+        return "this address answers only to localhost; --host opens it to others"
+    for name, _ in scope["headers"]:
+        if name.decode("latin-1") in _FORWARDING or name.startswith((b"x-forwarded-", b"x-original-")):
+            return "this address is not to be reached through a proxy or a tunnel"
+    return ""
+
+
+def _same_site(origin: str, host: str) -> bool:
+    """Scheme aside (a proxy may end TLS), the origin must be this very host and port."""
+    scheme, _, rest = origin.partition("://")
+    if scheme not in _DEFAULT_PORTS or not rest:
+        return False
+    theirs, ours = _split_host(rest), _split_host(host)
+    if theirs is None or ours is None:
+        return False
+    default = _DEFAULT_PORTS[scheme]
+    return (theirs[0], theirs[1] or default) == (ours[0], ours[1] or default)
+
+
+def _split_host(host: str) -> tuple[str, int | None] | None:
+    try:
+        parts = urlsplit(f"//{host}")
+        if parts.hostname is None or parts.username is not None or parts.path:
+            return None
+        return parts.hostname, parts.port
+    except ValueError:
+        return None
+
+
+def values_of(headers: Sequence[tuple[bytes, bytes]], name: str) -> list[str]:
+    wanted = name.encode("latin-1")
+    return [value.decode("latin-1") for key, value in headers if key == wanted]
+
+
+class BodyLimit:
+    """No request body above `limit` bytes reaches a route (413), nor one that trickles in (408)."""
+
+    def __init__(
+        self, app: ASGIApp, *, limit: int = BODY_LIMIT_BYTES, deadline_s: float = BODY_DEADLINE_S
+    ) -> None:
+        self._app = app
+        self._limit = limit
+        self._deadline_s = deadline_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif self._announces_too_much(scope):
+            await answer(send, 413, f"a body has at most {self._limit} bytes")
+        else:
+            await self._app(scope, _Counted(receive, self._limit, self._deadline_s), send)
+
+    def _announces_too_much(self, scope: Scope) -> bool:
+        lengths = values_of(scope["headers"], "content-length")
+        return any(length.isdecimal() and int(length) > self._limit for length in lengths)
+
+
+class _Counted:
+    """`receive`, until the body is complete under a limit and a deadline."""
+
+    def __init__(self, receive: Receive, limit: int, deadline_s: float) -> None:
+        self._receive = receive
+        self._left = limit
+        self._deadline = asyncio.get_running_loop().time() + deadline_s
+        self._complete = False
+
+    async def __call__(self) -> Message:
+        if self._complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, "the body did not arrive in time") from None
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise HTTPException(413, "the body is too large")
+        self._complete = not message.get("more_body", False)
+        return message
+
+
+async def answer(send: Send, status: int, sentence: str) -> None:
+    """A complete answer with one sentence, in FastAPI's form of an error."""
+    body = json.dumps({"detail": sentence}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]}
+    )
+    await send({"type": "http.response.body", "body": body})

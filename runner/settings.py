@@ -1,0 +1,220 @@
+"""Every setting in one line: flag, environment name, default and help. The only reader of the environment.
+
+A value comes from the flag, else from the environment, else from the `.env` beside the bot, else it is the
+default; `Settings.sources` remembers which.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from runner import values
+from runner.catalog import parse_transport
+from runner.errors import UsageError
+from runner.values import IceServer
+
+DOTENV_LIMIT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How one setting is named and read. `many`: it may be given several times."""
+
+    env: str
+    help: str
+    parse: Callable[[str], Any]
+    flags: tuple[str, ...] = ()
+    metavar: str | None = None
+    many: bool = False
+
+
+def _setting(default: Any, env: str, help: str, parse: Callable[[str], Any], *flags: str, **more: Any) -> Any:
+    return field(default=default, metadata={"setting": Setting(env, help, parse, flags, **more)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the person at the terminal asked for. Durations in seconds."""
+
+    transports: tuple[str, ...] = _setting(
+        (),
+        "BOTRUN_TRANSPORT",
+        "How people reach the bot: webrtc, twilio, … Several are allowed, the first is the"
+        " default. Without any: all that are installed.",
+        parse_transport,
+        "--transport",
+        "-t",
+        metavar="NAME",
+        many=True,
+    )
+    host: str = _setting(
+        "127.0.0.1", "BOTRUN_HOST", "The address to listen on.", values.parse_host, "--host", metavar="HOST"
+    )
+    port: int = _setting(
+        7860,
+        "BOTRUN_PORT",
+        "The port to listen on; 0 picks a free one.",
+        values.parse_port,
+        "--port",
+        "-p",
+        metavar="PORT",
+    )
+    open_page: bool = _setting(
+        False, "BOTRUN_OPEN", "Open the page in a browser.", values.parse_bool, "--open/--no-open"
+    )
+    body: Any = _setting(
+        None,
+        "BOTRUN_BODY",
+        "What the bot finds in runner_args.body: JSON, or a JSON or YAML file.",
+        values.parse_body,
+        "--body",
+        metavar="FILE|JSON",
+    )
+    ice_servers: tuple[IceServer, ...] = _setting(
+        (),
+        "BOTRUN_ICE_SERVERS",
+        "A STUN or TURN server: stun:host:port, turn:user:password@host:port, or JSON. Several are allowed.",
+        values.parse_ice_server,
+        "--ice-server",
+        metavar="URL",
+        many=True,
+    )
+    verbose: bool = _setting(
+        False, "BOTRUN_VERBOSE", "Tell more, with tracebacks.", values.parse_bool, "--verbose", "-v"
+    )
+    log: str = _setting(
+        "auto",
+        "BOTRUN_LOG",
+        "Log as text or json; auto is text on a terminal, json elsewhere.",
+        values.parse_choice("auto", "text", "json"),
+    )
+    max_sessions: int = _setting(
+        20,
+        "BOTRUN_MAX_SESSIONS",
+        "So many calls at once; further ones are refused.",
+        values.parse_count(least=1),
+    )
+    idle_secs: float = _setting(
+        300.0,
+        "BOTRUN_IDLE_SECS",
+        "A call in which nobody speaks for so long (s) is ended; 0 is never.",
+        values.parse_number(),
+    )
+    max_call_secs: float = _setting(
+        7200.0, "BOTRUN_MAX_CALL_SECS", "No call is longer (s); 0 is no limit.", values.parse_number()
+    )
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+SETTINGS: Mapping[str, Setting] = {f.name: f.metadata["setting"] for f in fields(Settings) if f.metadata}
+DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(Settings) if f.metadata}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A variable that services of bots read. `instead` is what is used while it is missing."""
+
+    env: str
+    help: str
+    instead: str = ""
+    secret: bool = True
+
+
+KEYS = (
+    Key(
+        "OPENAI_API_KEY",
+        "Key of an OpenAI-compatible server for the language model.",
+        "the scripted dialogue",
+    ),
+    Key("OPENAI_BASE_URL", "Where that server is, if it is not OpenAI's own.", secret=False),
+    Key("OPENAI_MODEL", "Which of its models to ask.", secret=False),
+    Key("ECHO_VAD", "1: bots/echo_bot.py runs voice detection on the sound it sends back.", secret=False),
+)
+
+
+def resolve(
+    flags: Mapping[str, Any], dotenv: Mapping[str, str], environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings from flags (text as typed; True or False for switches; None if absent), environment, `.env`.
+
+    Raises:
+        UsageError: a value cannot be what it says; the sentence names where it was given.
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, setting in SETTINGS.items():
+        place, given = _where(setting, flags.get(name), environ, dotenv)
+        if place:
+            found[name] = _read(setting, place, given)
+            sources[name] = place
+    return Settings(**found, sources=sources)
+
+
+def _where(
+    setting: Setting, flag: Any, environ: Mapping[str, str], dotenv: Mapping[str, str]
+) -> tuple[str, Any]:
+    if flag is not None and flag != []:
+        return setting.flags[0].partition("/")[0], flag
+    # An empty variable is an absent one: `BOTRUN_PORT=` in a shell or a `.env` says "as usual".
+    if environ.get(setting.env, "").strip():
+        return setting.env, environ[setting.env]
+    if dotenv.get(setting.env, "").strip():
+        return f"{setting.env} in .env", dotenv[setting.env]
+    return "", None
+
+
+def _read(setting: Setting, place: str, given: Any) -> Any:
+    if isinstance(given, bool):
+        return given
+    try:
+        if setting.many:
+            words: Sequence[str] = given if isinstance(given, list) else values.split_words(given)
+            return tuple(setting.parse(word) for word in words)
+        return setting.parse(given)
+    except UsageError as error:
+        raise UsageError(f"{place}: {error}") from None
+
+
+def find_dotenv(bot: Path) -> Path | None:
+    """The `.env` beside the bot, else the one in the current folder."""
+    return next((path for path in (bot.parent / ".env", Path(".env")) if path.exists()), None)
+
+
+def read_dotenv(path: Path | None) -> dict[str, str]:
+    """What a `.env` sets; nothing enters the environment here.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    if path is None:
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        raw = path.read_bytes()[: DOTENV_LIMIT_BYTES + 1]
+        text = raw.decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} cannot be read: it is not UTF-8") from None
+    if len(raw) > DOTENV_LIMIT_BYTES or "\0" in text:
+        raise UsageError(f"{path} cannot be read: it is no text of settings")
+    pairs = dotenv_values(stream=io.StringIO(text))
+    return {name: value for name, value in pairs.items() if value is not None}
+
+
+def enter_dotenv(values: Mapping[str, str]) -> None:
+    """Put a `.env` into the environment of this process, for the bot; what is already set wins."""
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
+
+
+def is_set(name: str) -> bool:
+    """Whether a variable has a value. (The value itself is nobody's business but its service's.)"""
+    return bool(os.environ.get(name, "").strip())

@@ -1,0 +1,100 @@
+"""How the process ends: Ctrl-C or SIGTERM ends everything in time, a second one at once.
+
+The first signal sets an event and wakes a watchdog thread; if the process is still there `DEADLINE_S` later,
+be it that a bot swallows its cancellation, blocks the loop or holds a thread, the thread ends it. It is a
+thread and not a task, for the loop may be what is stuck; and it is woken through a pipe, for a signal handler
+may not take locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+DEADLINE_S = 1.7
+SECOND_SIGNAL_STATUS = 130
+
+_STOP = b"s"
+_LEAVE = b"l"
+
+
+class Shutdown:
+    """Turns signals into an event of the loop that `capture` is entered in."""
+
+    def __init__(self) -> None:
+        self.requested = asyncio.Event()
+        self._signals = 0
+        self._terminal = _terminal_state()
+
+    @contextlib.contextmanager
+    def capture(self) -> Iterator[None]:
+        """Own SIGINT and SIGTERM. Once a signal has come, the watchdog stays, to see the process out."""
+        reader, self._writer = os.pipe()
+        self._loop = asyncio.get_running_loop()
+        watchdog = threading.Thread(target=self._watch, args=(reader,), name="shutdown watchdog", daemon=True)
+        watchdog.start()
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            if not self._signals:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+                os.write(self._writer, _LEAVE)
+                watchdog.join()
+                os.close(self._writer)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            self._end_now(SECOND_SIGNAL_STATUS)
+        os.write(self._writer, _STOP)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the end is under way
+            self._loop.call_soon_threadsafe(self.requested.set)
+
+    def _watch(self, reader: int) -> None:
+        order = os.read(reader, 1)
+        os.close(reader)
+        if order == _STOP:
+            threading.Event().wait(DEADLINE_S)
+            os.write(2, b"botrun: something did not let go in time; it was ended\n")
+            self._end_now(0)
+
+    def _end_now(self, status: int) -> None:
+        _restore_terminal(self._terminal)
+        for child in _children():
+            with contextlib.suppress(OSError):
+                os.kill(child, signal.SIGKILL)
+        os._exit(status)
+
+
+def _children() -> list[int]:
+    """Processes that we started (Linux; elsewhere they notice that their pipe is closed)."""
+    found: list[int] = []
+    for task in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(pid) for pid in task.read_text().split()]
+    return found
+
+
+def _terminal_state() -> list[object] | None:
+    with contextlib.suppress(Exception):  # no terminal, or no termios on this system
+        import termios
+
+        return termios.tcgetattr(sys.stdin.fileno())
+    return None
+
+
+def _restore_terminal(state: list[object] | None) -> None:
+    with contextlib.suppress(Exception):
+        import termios
+
+        if state is not None:
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, state)  # type: ignore[arg-type]

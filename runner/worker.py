@@ -1,0 +1,129 @@
+"""The process that serves: load the bot, accept calls on a given socket until told to stop.
+
+It is given its listening socket, so that a parent process can hold it across reloads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+
+from runner.discovery import BotTarget, LoadedBot, load_bot
+from runner.errors import BotrunError
+from runner.services import warmup
+from runner.session import EndReason, SessionLimits, Sessions
+from runner.settings import Settings, enter_dotenv
+from runner.shutdown import Shutdown
+
+if TYPE_CHECKING:
+    from runner.server.app import Host
+    from runner.server.serving import Server
+
+logger = logging.getLogger(__name__)
+
+# All stages together stay below `shutdown.DEADLINE_S`; each goes on where the one before ran out of time.
+END_SESSIONS_S = 0.9
+CLOSE_CONNECTIONS_S = 0.3
+STOP_HELPERS_S = 0.3
+
+Announce = Callable[["Host"], None]
+
+
+def run_worker(
+    listener: socket.socket,
+    target: BotTarget,
+    settings: Settings,
+    dotenv: Mapping[str, str],
+    *,
+    announce: Announce,
+) -> int:
+    """Serve the bot until a signal comes. `announce` is given the `Host` when calls are accepted.
+
+    Returns the exit status.
+
+    Raises:
+        BotLoadError: there is no bot to serve.
+    """
+    enter_dotenv(dotenv)
+    bot = load_bot(target)
+    _run(_serve(listener, bot, settings, announce))
+    return 0
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _serve(listener: socket.socket, bot: LoadedBot, settings: Settings, announce: Announce) -> None:
+    shutdown = Shutdown()
+    with shutdown.capture():
+        helpers = asyncio.create_task(warmup.start_all(), name="helpers")
+        try:
+            host, server = _build(bot, settings)
+            if await _first(helpers, shutdown.requested.wait()):
+                await _serve_until(shutdown.requested, listener, host, server, announce)
+        finally:
+            await _stop_helpers(helpers)
+
+
+def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
+    """All that is slow to import, while the helper processes start beside it."""
+    from runner.server.app import Host, create_app
+    from runner.server.serving import Server
+
+    limits = SessionLimits(sessions=settings.max_sessions, call_s=settings.max_call_secs)
+    host = Host(settings, bot, Sessions(bot, limits), settings.transports)
+    return host, Server(create_app(host))
+
+
+async def _first(helpers: asyncio.Task[None], stop: Coroutine[Any, Any, Any]) -> bool:
+    """Wait until the helpers stand; False if the program is to stop before."""
+    stopping = asyncio.create_task(stop)
+    await asyncio.wait({helpers, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not helpers.done():
+        return False
+    _check(helpers)
+    return True
+
+
+def _check(helpers: asyncio.Task[None]) -> None:
+    error: BaseException | None = helpers.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, BotrunError):
+        raise error
+    if error is not None:
+        raise BotrunError(f"a helper of the bot could not be started: {error}") from error
+
+
+async def _serve_until(
+    stop: asyncio.Event, listener: socket.socket, host: Host, server: Server, announce: Announce
+) -> None:
+    async with server.serving(listener, CLOSE_CONNECTIONS_S):
+        announce(host)
+        await stop.wait()
+        logger.info("stopping")
+        server.refuse_more()
+        await host.sessions.end_all(EndReason.SHUTDOWN, END_SESSIONS_S)
+
+
+async def _stop_helpers(helpers: asyncio.Task[None]) -> None:
+    helpers.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_HELPERS_S):
+            await warmup.stop_all()
