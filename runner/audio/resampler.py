@@ -5,13 +5,13 @@ Measured in 20 ms chunks on the reference machine (Python 3.11, numpy 2.4); "edg
 
     pair              held back   rejection   ripple    edge       CPU
     24000 -> 8000       1.38 ms       53 dB   0.02 dB   -0.06 dB    10 µs
-    8000 -> 24000       1.38 ms       54 dB   0.02 dB   -0.06 dB    17 µs
-    8000 <-> 16000      1.38 ms       53 dB   0.03 dB   -0.06 dB    10-16 µs
-    8000 <-> 48000      1.38 ms       53 dB   0.02 dB   -0.06 dB    19-23 µs
-    22050 -> 8000       1.41 ms       53 dB   0.03 dB   -0.06 dB    27 µs
-    16000 <-> 24000     1.00 ms       54 dB   0.03 dB   -0.28 dB    21 µs
+    8000 -> 24000       1.38 ms       53 dB   0.02 dB   -0.06 dB    11 µs
+    8000 <-> 16000      1.38 ms       53 dB   0.03 dB   -0.06 dB    10 µs
+    8000 <-> 48000      1.38 ms       53 dB   0.02 dB   -0.06 dB    22 µs
+    22050 -> 8000       1.41 ms       53 dB   0.03 dB   -0.06 dB    27-36 µs
+    16000 <-> 24000     1.00 ms       54 dB   0.03 dB   -0.28 dB    11-21 µs
     48000 -> 16000      1.00 ms       54 dB   0.03 dB   -0.28 dB    23 µs
-    others           0.4-1.4 ms       53 dB   0.03 dB   -0.28 dB    20-93 µs (to 22050: the dearest)
+    others           0.4-1.4 ms       53 dB   0.03 dB   -0.28 dB    20-93 µs (32000 <-> 22050: the dearest)
 
 PyAV's swresample, measured beside it, holds back 2.0 ms and takes 21-37 µs; it rejects more (52 dB
 where it interpolates, over 90 where it decimates), which nobody hears, and loads FFmpeg. soxr holds
