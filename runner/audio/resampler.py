@@ -1,6 +1,7 @@
 """Rate conversion for streams of mono pcm: a short polyphase Kaiser FIR.
 
-Measured in 20 ms chunks on the reference machine (Python 3.11, numpy 2.4); "edge" is the gain at
+Measured in 20 ms chunks on the reference machine while others worked on it (best of five loops, two
+runs; Python 3.11, numpy 2.4); "edge" is the gain at
 3.4 kHz, or at 7 kHz of a 16 kHz band; rejection counts from 4.6 kHz (8.6 of 16), ripple to 3.3 (6.7):
 
     pair              held back   rejection   ripple    edge       CPU
