@@ -144,9 +144,8 @@ class Session:
         self.error = BotFailure(text, path, line)
         if self.end_reason is None:
             self.end_reason = EndReason.BOT_FAILED
-        logger.error(
-            "session %s: the bot failed at %s", self.id, self.error, exc_info=error, extra={"session": self.id}
-        )
+        extra = {"session": self.id}
+        logger.error("session %s: the bot failed at %s", self.id, self.error, exc_info=error, extra=extra)
 
     async def _finish(self) -> None:
         self.ended_at = time.monotonic()

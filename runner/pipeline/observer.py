@@ -15,7 +15,10 @@ class Observer(Protocol):
     an observer raises is logged and forgotten: the call goes on.
     """
 
-    frame_types: tuple[type[Frame], ...] = ()
+    @property
+    def frame_types(self) -> tuple[type[Frame], ...]:
+        """The types to be shown, with their subclasses. A class attribute will do."""
+        return ()
 
     async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
         """Called before the neighbour of `source` receives the frame."""

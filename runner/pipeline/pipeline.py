@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from runner.errors import UsageError
 from runner.processors.base import FrameProcessor
@@ -38,7 +39,7 @@ def chain(processors: Iterable[FrameProcessor]) -> list[FrameProcessor]:
         if id(processor) in seen:
             raise UsageError(f"{processor.name} stands twice in the pipeline: make a second instance")
         seen.add(id(processor))
-    for one, following in zip(row, row[1:], strict=False):
+    for one, following in pairwise(row):
         one.link(following)
     return row
 

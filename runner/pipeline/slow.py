@@ -23,10 +23,11 @@ SLOW_S = 0.020
 """One ptime: a processor that takes longer delays sound."""
 
 
+_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SlowWatch] = weakref.WeakKeyDictionary()
+
+
 class SlowWatch:
     """Looks at the processors of all pipelines of an event loop, every `SLOW_S`."""
-
-    _of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SlowWatch] = weakref.WeakKeyDictionary()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -38,9 +39,9 @@ class SlowWatch:
     @classmethod
     def shared(cls, loop: asyncio.AbstractEventLoop) -> SlowWatch:
         """The one of this loop."""
-        watch = cls._of_loop.get(loop)
+        watch = _shared.get(loop)
         if watch is None:
-            watch = cls._of_loop[loop] = cls(loop)
+            watch = _shared[loop] = cls(loop)
         return watch
 
     @contextlib.contextmanager

@@ -240,9 +240,7 @@ class PipelineTask:
         for task in tuple(self._tasks):
             task.cancel()
         await self._finish_all(self._tasks)
-        await self._finish_all(
-            [asyncio.ensure_future(p.cleanup()) for p in everything(self._processors)]
-        )
+        await self._finish_all([asyncio.ensure_future(p.cleanup()) for p in everything(self._processors)])
 
     async def _finish_all(self, tasks: Iterable[asyncio.Future[None]]) -> None:
         tasks = list(tasks)

@@ -155,9 +155,9 @@ class FrameProcessor:
             ErrorFrame(error=message, processor=self.name, fatal=fatal, exception=exception), UPSTREAM
         )
 
-    def create_task(self, work: Coroutine[Any, Any, None], name: str = "") -> asyncio.Task[None]:
+    def create_task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start a task that ends with the call."""
-        return self.lent.create_task(work, f"{self.name}.{name or work.__name__}")
+        return self.lent.create_task(work, f"{self.name}.{name}")
 
     # ------------------------------------------------------------ the pipeline's side
 

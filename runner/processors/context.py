@@ -110,12 +110,7 @@ class LLMAssistantAggregator(FrameProcessor):
                     self._written = None
                     self._reply_id = frame.reply_id
                 self._words.append(frame.text.strip())
-            case (
-                InterruptionFrame()
-                | LLMFullResponseEndFrame()
-                | BotStoppedSpeakingFrame()
-                | EndFrame()
-            ):
+            case InterruptionFrame() | LLMFullResponseEndFrame() | BotStoppedSpeakingFrame() | EndFrame():
                 self._commit()
         await self.push_frame(frame, direction)
 
