@@ -1,0 +1,222 @@
+"""The WebRTC door: an offer becomes a session. Shapes as in `reference/PROTOCOLS.md` §6.
+
+    POST  /api/offer                    offer -> answer; the bot starts
+    PATCH /api/offer                    further ICE candidates
+    POST  /start                        announces a session and the body for its bot
+    POST, PATCH /sessions/{id}/api/offer    the same as /api/offer, for an announced session
+
+What is refused is answered with 4xx or 503 and {"error": one sentence}.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from runner.arguments import SmallWebRTCRunnerArguments
+from runner.errors import BotrunError, ProtocolError
+from runner.rtvi import messages
+from runner.server.doors import is_loopback
+from runner.session import EndReason, Session, TooManySessionsError, new_session_id
+from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
+
+if TYPE_CHECKING:
+    from runner.server.app import Host
+
+START_KEPT_SECS = 60.0
+MAX_STARTS = 256
+MAX_PATCH_CANDIDATES = 64
+LEAVE_GRACE_SECS = 2.0
+TELL_FAILURE_SECS = 5.0
+
+_END_REASONS = {
+    CloseReason.LEFT: EndReason.CLIENT_LEFT,
+    CloseReason.LOST: EndReason.CONNECTION_LOST,
+    CloseReason.FAILED: EndReason.CONNECTION_LOST,
+    CloseReason.NEVER_CONNECTED: EndReason.NEVER_CONNECTED,
+}
+
+
+class UnknownError(BotrunError):
+    """A session or connection that does not exist (any more): 404."""
+
+
+def webrtc_router(host: Host) -> APIRouter:
+    """The routes of this door."""
+    door = WebRTCDoor(host)
+    router = APIRouter()
+    for path in ("/api/offer", "/sessions/{session_id}/api/offer"):
+        router.add_api_route(path, _answering(door.offer), methods=["POST"])
+        router.add_api_route(path, _answering(door.trickle), methods=["PATCH"])
+    router.add_api_route("/start", _answering(door.start), methods=["POST"])
+    return router
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A session that was announced and not yet offered to."""
+
+    body: Any
+    at: float
+
+
+class WebRTCDoor:
+    """Announced sessions, and the connections of those under way."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._starts: dict[str, _Start] = {}
+        self._connections: dict[str, SmallWebRTCConnection] = {}
+        self._of_session: dict[str, SmallWebRTCConnection] = {}
+
+    async def start(self, request: Request) -> dict[str, Any]:
+        """Announces a session; forgotten if no offer comes within `START_KEPT_SECS`."""
+        asked = await _read_object(request)
+        if asked.get("transport") not in (None, "webrtc"):
+            raise ProtocolError(f'transport must be "webrtc", not {str(asked["transport"])[:40]!r}')
+        self._forget_old_starts()
+        session_id = new_session_id()
+        self._starts[session_id] = _Start(asked.get("body"), time.monotonic())
+        servers = [_ice_server(server) for server in self._host.settings.ice_servers]
+        ice = {"iceConfig": {"iceServers": servers}} if servers else {}
+        return {"sessionId": session_id, **ice}
+
+    async def offer(self, request: Request) -> dict[str, Any]:
+        """A new call, or a further offer in one that is under way."""
+        asked = await _read_object(request)
+        session_id = request.path_params.get("session_id")
+        known = self._known(asked.get("pc_id"), session_id)
+        if known is None:
+            return await self._begin(request, asked, session_id)
+        # An offer for a running session that does not know its pc_id comes from a new page: a new peer.
+        restart = bool(asked.get("restart_pc")) or asked.get("pc_id") != known.pc_id
+        await known.renegotiate(asked.get("sdp", ""), asked.get("type", ""), restart)
+        return known.get_answer()
+
+    async def trickle(self, request: Request) -> dict[str, Any]:
+        """Further ICE candidates."""
+        asked = await _read_object(request)
+        known = self._known(asked.get("pc_id"), None)
+        if known is None:
+            raise UnknownError("no connection has this pc_id (any more)")
+        candidates = asked.get("candidates")
+        if not isinstance(candidates, list) or len(candidates) > MAX_PATCH_CANDIDATES:
+            raise ProtocolError(f"candidates must be a list of at most {MAX_PATCH_CANDIDATES}")
+        for candidate in candidates:
+            if not isinstance(candidate, dict):
+                raise ProtocolError("each candidate must be an object")
+            mid, line = candidate.get("sdp_mid"), candidate.get("sdp_mline_index")
+            await known.add_ice_candidate(candidate.get("candidate"), mid, line)
+        return {"status": "success"}
+
+    # ------------------------------------------------------------ inside
+
+    def _known(self, pc_id: Any, session_id: str | None) -> SmallWebRTCConnection | None:
+        found = self._connections.get(pc_id) if isinstance(pc_id, str) else None
+        return found or (self._of_session.get(session_id) if session_id else None)
+
+    async def _begin(self, request: Request, asked: dict[str, Any], announced: str | None) -> dict[str, Any]:
+        self._forget_old_starts()
+        if announced is not None and announced not in self._starts:
+            raise UnknownError("this session is over or was never announced: ask /start for another")
+        client = request.client
+        connection = SmallWebRTCConnection(
+            self._host.settings.ice_servers, peer_is_local=client is not None and is_loopback(client.host)
+        )
+        await connection.initialize(asked.get("sdp", ""), asked.get("type", ""))
+        try:
+            self._start_session(connection, asked, announced)
+        except TooManySessionsError as error:
+            await connection.disconnect(str(error))
+            raise
+        return connection.get_answer()
+
+    def _start_session(
+        self, connection: SmallWebRTCConnection, asked: dict[str, Any], announced: str | None
+    ) -> None:
+        args = SmallWebRTCRunnerArguments(
+            webrtc_connection=connection,
+            body=self._body(asked, announced),
+            session_id=announced or new_session_id(),
+            pipeline_idle_timeout_secs=self._host.settings.idle_secs,
+        )
+        session = self._host.sessions.start("webrtc", args, on_end=self._ended)
+        self._starts.pop(session.id, None)
+        self._connections[connection.pc_id] = self._of_session[session.id] = connection
+
+        @connection.event_handler("closed")
+        async def closed(connection: SmallWebRTCConnection) -> None:
+            await self._closed(connection, session.id)
+
+    def _body(self, asked: dict[str, Any], announced: str | None) -> Any:
+        """The offer's own data, else what `/start` was given, else `--body`."""
+        start = self._starts.get(announced or "")
+        given = (asked.get("request_data"), asked.get("requestData"), start and start.body)
+        return next((body for body in given if body), None) or self._host.settings.body or {}
+
+    async def _closed(self, connection: SmallWebRTCConnection, session_id: str) -> None:
+        self._connections.pop(connection.pc_id, None)
+        self._of_session.pop(session_id, None)
+        reason = _END_REASONS.get(connection.close_reason or CloseReason.CLOSED)
+        if reason is not None:
+            grace_secs = LEAVE_GRACE_SECS if reason is not EndReason.NEVER_CONNECTED else 0.0
+            await self._host.sessions.end(session_id, reason, grace_secs)
+
+    async def _ended(self, session: Session) -> None:
+        """The bot is done: the page is told, with what the bot failed with, and the connection closed."""
+        assert isinstance(session.args, SmallWebRTCRunnerArguments)
+        connection, failure, error = session.args.webrtc_connection, session.error, None
+        if failure is not None:
+            error = {"message": failure.message, "file": failure.path.name, "line": failure.line}
+            told = messages.error(str(failure), fatal=True, file=failure.path.name, line=failure.line)
+            connection.send_app_message(told)
+            await connection.flush_messages(TELL_FAILURE_SECS)
+        await connection.disconnect(str(session.end_reason or ""), error)
+        await connection.events.aclose()
+
+    def _forget_old_starts(self) -> None:
+        oldest = time.monotonic() - START_KEPT_SECS
+        for session_id, start in list(self._starts.items()):
+            if start.at < oldest or len(self._starts) >= MAX_STARTS:
+                del self._starts[session_id]
+
+
+def _ice_server(server: Any) -> dict[str, Any]:
+    facts = {"urls": list(server.urls), "username": server.username, "credential": server.credential}
+    return {name: value for name, value in facts.items() if value}
+
+
+async def _read_object(request: Request) -> dict[str, Any]:
+    try:
+        asked = json.loads(await request.body() or b"{}")
+    except (ValueError, RecursionError):  # deep nesting is no ValueError
+        raise ProtocolError("the body is not JSON") from None
+    if not isinstance(asked, dict):
+        raise ProtocolError("the body must be a JSON object")
+    return asked
+
+
+def _answering(
+    handle: Callable[[Request], Awaitable[dict[str, Any]]],
+) -> Callable[[Request], Awaitable[JSONResponse]]:
+    """Answers what we raise on purpose with its status and sentence."""
+
+    async def answer(request: Request) -> JSONResponse:
+        try:
+            return JSONResponse(await handle(request))
+        except (ProtocolError, UnknownError, TooManySessionsError) as error:
+            return JSONResponse({"error": str(error)}, _status(error))
+
+    return answer
+
+
+def _status(error: BotrunError) -> int:
+    if isinstance(error, TooManySessionsError):
+        return 503
+    return 404 if isinstance(error, UnknownError) else 400

@@ -1,0 +1,20 @@
+"""WebRTC between a browser and the bot.
+
+    candidates.py, offer.py   what the far end may ask for: checked before aiortc sees it, pure
+    messages.py               the data channel's conventions, pure
+    liveness.py               whether the caller is still there, pure
+    opus.py, tracks.py        pcm <-> RTP: the media path, with the outbound pacer
+    peer.py                   one aiortc peer connection
+    connection.py             one caller, over one peer or several after another
+    transport.py              what a bot builds
+    aiortc_private.py         the only file that uses what aiortc does not document
+
+aiortc itself is loaded with the first offer, not with this package.
+"""
+
+from __future__ import annotations
+
+from runner.transports.webrtc.connection import CloseReason, SmallWebRTCConnection
+from runner.transports.webrtc.transport import SmallWebRTCTransport
+
+__all__ = ["CloseReason", "SmallWebRTCConnection", "SmallWebRTCTransport"]

@@ -1,0 +1,164 @@
+"""`Peer`: one aiortc peer connection, from its first offer to its end. A lost one is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceCandidate,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
+
+from runner.errors import OfferError
+from runner.transports.webrtc.aiortc_private import bound_gathering, gathering_loopback
+from runner.transports.webrtc.candidates import Candidate
+from runner.transports.webrtc.offer import CheckedOffer
+from runner.transports.webrtc.tracks import InboundAudio, OutboundAudioTrack
+from runner.values import IceServer
+
+logger = logging.getLogger(__name__)
+
+FLUSH_STEPS, FLUSH_STEP_SECS = 20, 0.01
+CLOSE_SECS = 3.0
+MAX_BUFFERED_BYTES = 1 << 20
+
+
+class PeerOwner(Protocol):
+    """Whom a peer tells what happens to it. All are called on the loop and must not wait."""
+
+    def peer_changed(self, peer: Peer) -> None: ...
+    def peer_channel_opened(self, peer: Peer) -> None: ...
+    def peer_message(self, peer: Peer, text: str) -> None: ...
+    def peer_audio(self, peer: Peer, audio: InboundAudio) -> None: ...
+
+
+class Peer:
+    """Answers offers, carries sound and text, and is closed once."""
+
+    def __init__(self, owner: PeerOwner, ice_servers: Sequence[IceServer], peer_is_local: bool) -> None:
+        self._owner = owner
+        self._peer_is_local = peer_is_local
+        self._channel: RTCDataChannel | None = None
+        self._audio_in: InboundAudio | None = None
+        servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in ice_servers]
+        # An empty list is not None: aiortc's default would reach out to a public STUN server.
+        self._pc = RTCPeerConnection(
+            RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        )
+        self._audio = self._pc.addTransceiver("audio", direction="sendrecv")
+        opus = [c for c in RTCRtpSender.getCapabilities("audio").codecs if c.mimeType == "audio/opus"]
+        self._audio.setCodecPreferences(opus)
+        self._ice = self._audio.receiver.transport.transport
+        bound_gathering(self._ice)
+        self._pc.on("connectionstatechange", self._on_state)
+        self._pc.on("datachannel", self._on_channel)
+
+    @property
+    def state(self) -> str:
+        """aiortc's: new, connecting, connected, failed or closed."""
+        return self._pc.connectionState
+
+    @property
+    def channel_is_open(self) -> bool:
+        return self._channel is not None and self._channel.readyState == "open"
+
+    async def answer(self, offer: CheckedOffer) -> str:
+        """The answer's SDP, which holds all our candidates. Raises `OfferError`."""
+        try:
+            await self._pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+            for extra in self._pc.getTransceivers()[1:]:
+                extra.direction = "inactive"  # nobody reads it: aiortc would pile it up
+            for candidate in offer.candidates:
+                await self.add_candidate(candidate)
+            with gathering_loopback(self._peer_is_local):
+                await self._pc.setLocalDescription(await self._pc.createAnswer())
+        except Exception as error:  # the boundary to aiortc, which asserts where it could explain
+            logger.debug("aiortc refused an offer", exc_info=True)
+            raise OfferError(f"the offer cannot be used: {error or type(error).__name__}") from error
+        self._read_audio()
+        return self._pc.localDescription.sdp
+
+    async def add_candidate(self, candidate: Candidate) -> None:
+        """A further address of the far end. (At the transport, for `addIceCandidate` would keep those of
+        the media section alone, and end-of-candidates would make ICE give up early.)"""
+        await self._ice.addRemoteCandidate(
+            RTCIceCandidate(
+                component=1,
+                foundation=candidate.foundation,
+                ip=candidate.host,
+                port=candidate.port,
+                priority=candidate.priority,
+                protocol="udp",
+                type=candidate.type,
+            )
+        )
+
+    def send_audio(self, track: OutboundAudioTrack | None) -> None:
+        """What the far end hears; None leaves the track to another peer."""
+        self._audio.sender.replaceTrack(track)
+
+    def send_text(self, text: str) -> bool:
+        """False if the message had to be dropped: no open channel, or a far end that reads nothing."""
+        channel = self._channel
+        if channel is None or channel.readyState != "open" or channel.bufferedAmount > MAX_BUFFERED_BYTES:
+            return False
+        channel.send(text)
+        return True
+
+    async def packets_received(self) -> int:
+        """SRTP, SRTCP and DTLS packets so far; data channel messages are among the last."""
+        report = await self._pc.getStats()
+        return sum(entry.packetsReceived for entry in report.values() if entry.type == "transport")
+
+    async def aclose(self, farewell: str | None = None) -> None:
+        """Ends it, after a last message if there is one and the channel is open."""
+        if farewell is not None and self.send_text(farewell):
+            await self._flush()
+        self.send_audio(None)
+        if self._audio_in is not None:
+            await self._audio_in.aclose()
+        try:
+            async with asyncio.timeout(CLOSE_SECS):
+                await self._pc.close()
+        except TimeoutError:
+            logger.warning("a WebRTC peer did not close within %.0f s", CLOSE_SECS)
+        except Exception:  # the boundary to aiortc: what it fails with, the call is over
+            logger.exception("a WebRTC peer failed while closing")
+
+    async def _flush(self) -> None:
+        """Gives SCTP a moment to send what is buffered; aiortc has no event for it."""
+        for _ in range(FLUSH_STEPS):
+            await asyncio.sleep(FLUSH_STEP_SECS)
+            if self._channel is None or not self._channel.bufferedAmount:
+                return
+
+    def _read_audio(self) -> None:
+        track = self._audio.receiver.track
+        if self._audio_in is None and track is not None:
+            self._audio_in = InboundAudio(track)
+            self._owner.peer_audio(self, self._audio_in)
+
+    def _on_state(self) -> None:
+        self._owner.peer_changed(self)
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        self._channel = channel
+        channel.on("message", self._on_message)
+        channel.on("close", self._on_channel_closed)
+        self._owner.peer_channel_opened(self)
+
+    def _on_message(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            self._owner.peer_message(self, message)
+
+    def _on_channel_closed(self) -> None:
+        self._channel = None

@@ -1,0 +1,191 @@
+"""Sound between aiortc's tracks and pcm: the seam behind which the media path can be exchanged.
+
+Inbound: `InboundAudio(track).attach(sample_rate, on_pcm)`. Outbound: `OutboundAudioTrack(sample_rate)` with
+`write`, `clear` and `buffered_secs`. Nothing else of the runner knows how sound becomes RTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+
+from runner.audio.level import downmix
+from runner.audio.resampler import Resampler
+from runner.transports.webrtc.opus import CHUNK_MS, RTP_CHUNK, OpusEncoder
+
+if TYPE_CHECKING:
+    from av import AudioFrame, AudioStream, Packet
+
+CHUNK_SECS = CHUNK_MS / 1000
+BYTES_PER_SAMPLE = 2
+
+OnPcm = Callable[[bytes], None]
+"""Takes mono pcm at the rate asked for. Called on the loop, about every 20 ms; must not wait."""
+
+
+class InboundAudio:
+    """Reads the caller's track without ever waiting on the pipeline.
+
+    Until a sink is attached the last three seconds are kept, for the caller may speak while services connect.
+    When no packet comes for a while (a page that took its microphone away sends none), silence is put in
+    their place, so that a turn still ends; no more than `SILENCE_SECS` at a time.
+    """
+
+    KEPT_CHUNKS = 150
+    GAP_SECS = 0.2
+    SILENCE_SECS = 2.0
+
+    def __init__(self, track: MediaStreamTrack) -> None:
+        self._track = track
+        self._kept: deque[AudioFrame] = deque(maxlen=self.KEPT_CHUNKS)
+        self._on_pcm: OnPcm | None = None
+        self._resampler: Resampler | None = None
+        self._rate = 0
+        self._loop = asyncio.get_running_loop()
+        self._covered_until: float | None = None
+        self._silence_left = self.SILENCE_SECS
+        self._watch: asyncio.TimerHandle | None = None
+        self._reader = self._loop.create_task(self._read(), name="webrtc-audio-in")
+
+    def attach(self, sample_rate: int, on_pcm: OnPcm) -> None:
+        """From now on the sound goes to `on_pcm`, beginning with what was kept."""
+        self._rate, self._on_pcm, self._resampler = sample_rate, on_pcm, None
+        while self._kept:
+            self._deliver(self._kept.popleft())
+        if self._watch is None:
+            self._watch_gap()
+
+    def detach(self) -> None:
+        self._on_pcm = None
+
+    async def aclose(self) -> None:
+        self._on_pcm = None
+        if self._watch is not None:
+            self._watch.cancel()
+        self._reader.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._reader
+
+    async def _read(self) -> None:
+        with contextlib.suppress(MediaStreamError):  # the track has ended
+            while True:
+                frame = cast("AudioFrame", await self._track.recv())
+                self._covered_until = self._loop.time()
+                self._silence_left = self.SILENCE_SECS
+                if self._on_pcm is None:
+                    self._kept.append(frame)
+                else:
+                    self._deliver(frame)
+
+    def _deliver(self, frame: AudioFrame) -> None:
+        if self._on_pcm is None:
+            return
+        if self._resampler is None:
+            self._resampler = Resampler(frame.sample_rate, self._rate)
+        pcm = self._resampler.process(_mono(frame))
+        if pcm:
+            self._on_pcm(pcm)
+
+    def _watch_gap(self) -> None:
+        self._watch = self._loop.call_later(self.GAP_SECS / 2, self._watch_gap)
+        if self._covered_until is None or self._on_pcm is None:
+            return
+        gap = self._loop.time() - self._covered_until
+        if gap < self.GAP_SECS or self._silence_left <= 0:
+            return
+        self._covered_until += gap
+        self._silence_left -= gap
+        self._on_pcm(bytes(round(gap * self._rate) * BYTES_PER_SAMPLE))
+
+
+def _mono(frame: AudioFrame) -> bytes:
+    """aiortc decodes Opus to interleaved stereo; the mean of both sides."""
+    channels = len(frame.layout.channels)
+    # The plane may be padded behind its samples.
+    pcm = bytes(memoryview(frame.planes[0])[: frame.samples * channels * BYTES_PER_SAMPLE])
+    return pcm if channels == 1 else downmix(pcm, channels)
+
+
+class OutboundAudioTrack(MediaStreamTrack):
+    """The bot's sound on its way out, and its pacer: one packet every 20 ms on an absolute timeline.
+
+    The n-th packet is due at `origin + n * 20 ms` on the loop's clock, so nothing drifts. After a stall of
+    up to `CATCH_UP_SECS` the late packets leave at once (the listener's jitter buffer wants them); after a
+    longer one the timeline skips to now, RTP time with it, and nothing of the sound is lost.
+    """
+
+    kind = "audio"
+    BUFFERED_CHUNKS = 2
+    CATCH_UP_SECS = 0.06
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.skipped = 0
+        self._encoder = OpusEncoder(sample_rate)
+        self._chunk_bytes = self._encoder.samples * BYTES_PER_SAMPLE
+        self._silence = bytes(self._chunk_bytes)
+        self._chunks: deque[bytes] = deque()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._generation = 0
+        self._origin: float | None = None
+        self._slot = 0
+
+    async def write(self, pcm: bytes) -> None:
+        """Hands over one chunk of at most 20 ms; returns when there is room for it. Once the track has
+        ended, chunks are dropped."""
+        if len(pcm) > self._chunk_bytes:
+            raise ValueError(f"a chunk has at most {self._chunk_bytes} bytes (20 ms), not {len(pcm)}")
+        generation = self._generation
+        while not self._room.is_set():
+            await self._room.wait()
+        if generation != self._generation or self.readyState != "live":
+            return  # cleared while it waited: it belongs to what was interrupted
+        self._chunks.append(pcm.ljust(self._chunk_bytes, b"\0"))
+        if len(self._chunks) >= self.BUFFERED_CHUNKS:
+            self._room.clear()
+
+    def clear(self) -> None:
+        """Drops all that has not left yet, also what a `write` is still waiting with."""
+        self._generation += 1
+        self._chunks.clear()
+        self._room.set()
+
+    @property
+    def buffered_secs(self) -> float:
+        """How much sound waits here (s)."""
+        return len(self._chunks) * CHUNK_SECS
+
+    def stop(self) -> None:
+        super().stop()
+        self.clear()
+
+    async def recv(self) -> Packet[AudioStream]:
+        """aiortc's sender asks for the next packet: waits until it is due."""
+        if self.readyState != "live":
+            raise MediaStreamError
+        slot = await self._next_slot()
+        pcm = self._chunks.popleft() if self._chunks else self._silence
+        self._room.set()
+        return self._encoder.encode(pcm, slot * RTP_CHUNK)
+
+    async def _next_slot(self) -> int:
+        now = asyncio.get_running_loop().time()
+        if self._origin is None:
+            self._origin = now
+        late = now - (self._origin + self._slot * CHUNK_SECS)
+        if late > self.CATCH_UP_SECS:
+            missed = int(late / CHUNK_SECS)
+            self._slot += missed
+            self.skipped += missed
+        elif late < 0:
+            await asyncio.sleep(-late)
+        self._slot += 1
+        return self._slot - 1

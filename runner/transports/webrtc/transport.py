@@ -1,0 +1,129 @@
+"""`SmallWebRTCTransport`: what a bot builds over a `SmallWebRTCConnection`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import ProtocolError
+from runner.frames import InputAudioRawFrame, InputTransportMessageFrame, StartFrame
+from runner.transports.base import BaseTransport, TransportParams
+from runner.transports.input import BaseInputTransport
+from runner.transports.output import BaseOutputTransport
+from runner.transports.webrtc.connection import SmallWebRTCConnection
+
+if TYPE_CHECKING:
+    from runner.transports.webrtc.tracks import OutboundAudioTrack
+
+logger = logging.getLogger(__name__)
+
+PACING_DELAY_SECS = 0.010
+"""A chunk waits for the next packet's time: half of 20 ms on average."""
+
+
+class SmallWebRTCInput(BaseInputTransport):
+    """The caller's sound and messages."""
+
+    def __init__(self, transport: SmallWebRTCTransport, params: TransportParams) -> None:
+        super().__init__(params, name="SmallWebRTCInput")
+        self._connection = transport.connection
+
+    async def started(self, frame: StartFrame) -> None:
+        if self.params.audio_in_enabled:
+            self._connection.receive_audio(self.sample_rate, self._receive_pcm)
+        self._connection.events.handler("app-message")(self._receive_message)
+        await self._connection.connect()
+
+    def _receive_pcm(self, pcm: bytes) -> None:
+        self.receive_audio(InputAudioRawFrame(pcm, self.sample_rate))
+
+    async def _receive_message(self, _: SmallWebRTCConnection, message: Any) -> None:
+        await self.push_frame(InputTransportMessageFrame(message))
+
+
+class SmallWebRTCOutput(BaseOutputTransport):
+    """The bot's sound and messages. The track paces: `write_audio` returns when there is room."""
+
+    def __init__(self, transport: SmallWebRTCTransport, params: TransportParams) -> None:
+        super().__init__(params, name="SmallWebRTCOutput")
+        self._transport = transport
+        self._connection = transport.connection
+        self._track: OutboundAudioTrack | None = None
+
+    async def started(self, frame: StartFrame) -> None:
+        if self.params.audio_out_enabled:
+            from runner.transports.webrtc.tracks import OutboundAudioTrack
+
+            self._track = OutboundAudioTrack(self.sample_rate)
+            self._connection.send_audio(self._track)
+        if not self._transport.has_input:
+            await self._connection.connect()
+
+    async def write_audio(self, pcm: bytes) -> None:
+        if self._track is not None:
+            await self._track.write(pcm)
+
+    def clear_audio(self) -> None:
+        if self._track is not None:
+            self._track.clear()
+
+    def playout_delay(self) -> float:
+        return PACING_DELAY_SECS + self._connection.listener_delay()
+
+    async def send_message(self, message: Any) -> None:
+        try:
+            self._connection.send_app_message(message)
+        except ProtocolError as error:
+            await self.push_error(str(error))
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        await self._connection.disconnect()
+
+
+class SmallWebRTCTransport(BaseTransport):
+    """A browser, or another WebRTC peer.
+
+    Events: `on_client_connected(transport, connection)` when the caller is there and the pipeline runs,
+    `on_client_disconnected(transport, connection)` exactly once after it, and
+    `on_app_message(transport, message)`.
+
+    Args:
+        webrtc_connection: from `runner_args.webrtc_connection`.
+        params: what is carried; sample rates are 16000 Hz in and 24000 Hz out unless it says otherwise.
+            Opus takes 8000, 16000, 24000 or 48000 Hz out.
+    """
+
+    def __init__(self, webrtc_connection: SmallWebRTCConnection, params: TransportParams) -> None:
+        super().__init__()
+        self.connection = webrtc_connection
+        self._params = params
+        self._input: SmallWebRTCInput | None = None
+        self._output: SmallWebRTCOutput | None = None
+        webrtc_connection.event_handler("connected")(self._connected)
+        webrtc_connection.event_handler("disconnected")(self._disconnected)
+        webrtc_connection.event_handler("app-message")(self._app_message)
+
+    @property
+    def has_input(self) -> bool:
+        """Whether the bot took `input()`, which then says when the pipeline is ready."""
+        return self._input is not None
+
+    def input(self) -> SmallWebRTCInput:
+        if self._input is None:
+            self._input = SmallWebRTCInput(self, self._params)
+        return self._input
+
+    def output(self) -> SmallWebRTCOutput:
+        if self._output is None:
+            self._output = SmallWebRTCOutput(self, self._params)
+        return self._output
+
+    async def _connected(self, connection: SmallWebRTCConnection) -> None:
+        self.events.emit("on_client_connected", connection)
+
+    async def _disconnected(self, connection: SmallWebRTCConnection) -> None:
+        self.events.emit("on_client_disconnected", connection)
+
+    async def _app_message(self, connection: SmallWebRTCConnection, message: Any) -> None:
+        self.events.emit("on_app_message", message)
