@@ -1,0 +1,4 @@
+import helped
+
+GREETING = "hello"
+SAME_MODULE = helped

@@ -1,0 +1,1 @@
+import runner.transport_that_is_not

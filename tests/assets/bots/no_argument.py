@@ -1,0 +1,2 @@
+async def bot() -> None:
+    pass

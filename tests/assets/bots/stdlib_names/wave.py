@@ -1,0 +1,1 @@
+raise RuntimeError("the bot's folder must not stand before the standard library")

@@ -1,0 +1,5 @@
+import json
+
+
+async def bot(runner_args)
+    pass

@@ -1,0 +1,133 @@
+"""What holds for every test: it leaves nothing behind, and what it needs is there.
+
+A test that needs more than Python is marked (`browser`, `local`, `root`) and skips where that is missing,
+unless `BOTRUN_CI` is set: there, a skipped test would be a test that nobody runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import inspect
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+GRACE_S = 1.0
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+# ------------------------------------------------------------------ what a test needs
+
+
+def find_browser() -> str | None:
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def has_local_services() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("pocketsphinx", "espeakng_loader"))
+
+
+def can_make_namespaces() -> bool:
+    return os.geteuid() == 0 and sys.platform == "linux" and shutil.which("ip") is not None
+
+
+NEEDS: dict[str, tuple[Callable[[], object], str]] = {
+    "browser": (find_browser, "needs a browser: apt-get install chromium"),
+    "local": (has_local_services, "needs the local ears and voice: pip install 'botrun[local]'"),
+    "root": (can_make_namespaces, "needs root and network namespaces"),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, (is_there, reason) in NEEDS.items():
+        if item.get_closest_marker(marker) is not None and not is_there():
+            missing(reason)
+
+
+def missing(reason: str) -> None:
+    """Skip the running test, or fail it where nothing may be missing."""
+    if os.environ.get("BOTRUN_CI"):
+        pytest.fail(f"{reason} (BOTRUN_CI is set)", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program."""
+    path = find_browser()
+    if path is None:
+        missing(NEEDS["browser"][1])
+    return str(path)
+
+
+# ------------------------------------------------------------------ what a test leaves behind
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test after which a task, a thread or a child process goes on."""
+    threads, children = set(threading.enumerate()), children_of_this_process()
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("leaves_no_task")
+    yield
+    deadline = time.monotonic() + GRACE_S
+    while (left := _left(threads, children)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if left:
+        pytest.fail(f"left behind: {', '.join(left)}", pytrace=False)
+
+
+@pytest.fixture
+async def leaves_no_task() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    for _ in range(3):  # what has just been cancelled ends in the next rounds of the loop
+        await asyncio.sleep(0)
+    left = {task for task in asyncio.all_tasks() - before if not task.done()} - {asyncio.current_task()}
+    if left:
+        pytest.fail(f"left behind: {', '.join(map(_named, left))}", pytrace=False)
+
+
+def _named(task: asyncio.Task[object]) -> str:
+    return f"task {task.get_name()} ({getattr(task.get_coro(), '__qualname__', '?')})"
+
+
+def _left(threads: set[threading.Thread], children: set[int]) -> list[str]:
+    # A loop's own executor ends with the loop, which is closed after the fixtures.
+    mine = [t for t in threading.enumerate() if not t.daemon and t.name.partition("_")[0] != "asyncio"]
+    return [f"thread {thread.name}" for thread in mine if thread not in threads] + [
+        f"process {pid} ({_command(pid)})" for pid in children_of_this_process() - children if _counts(pid)
+    ]
+
+
+def children_of_this_process() -> set[int]:
+    if sys.platform != "linux":
+        return {child.pid for child in psutil.Process().children()}
+    found: set[int] = set()
+    for task in Path("/proc/self/task").glob("*/children"):
+        found.update(int(pid) for pid in task.read_text().split())
+    return found
+
+
+def _counts(pid: int) -> bool:
+    """multiprocessing keeps a tracker of its own to the end; a zombie has ended and waits for its parent."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and "multiprocessing" not in _command(pid)
+    except psutil.Error:
+        return False
+
+
+def _command(pid: int) -> str:
+    try:
+        return " ".join(psutil.Process(pid).cmdline())[:120]
+    except psutil.Error:
+        return "ended"
