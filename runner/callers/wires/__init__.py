@@ -1,0 +1,55 @@
+"""The far end of the providers' wires: what Twilio, Telnyx, Plivo and Exotel send, and what they take.
+
+For the local phone. Pure: text in, events out. Written from the fact sheet alone and strict where the
+bot's side is lenient, so that a bot that passes here has kept the provider's rules.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runner.callers.wires.base import (
+    BotBad,
+    BotClear,
+    BotDTMF,
+    BotMark,
+    BotSound,
+    Wire,
+    WireEvent,
+)
+from runner.callers.wires.exotel import ExotelWire
+from runner.callers.wires.plivo import PlivoWire
+from runner.callers.wires.telnyx import TelnyxWire
+from runner.callers.wires.twilio import TwilioWire
+
+WIRES: dict[str, type[Wire]] = {
+    "twilio": TwilioWire,
+    "telnyx": TelnyxWire,
+    "plivo": PlivoWire,
+    "exotel": ExotelWire,
+}
+
+
+def wire_for(provider: str, **options: Any) -> Wire:
+    """A new call on that provider's wire; `options` are those of `Wire`."""
+    try:
+        return WIRES[provider](**options)
+    except KeyError:
+        raise ValueError(f"No wire for {provider!r}; there are {', '.join(WIRES)}.") from None
+
+
+__all__ = [
+    "WIRES",
+    "BotBad",
+    "BotClear",
+    "BotDTMF",
+    "BotMark",
+    "BotSound",
+    "ExotelWire",
+    "PlivoWire",
+    "TelnyxWire",
+    "TwilioWire",
+    "Wire",
+    "WireEvent",
+    "wire_for",
+]

@@ -1,0 +1,222 @@
+"""What the four far ends share."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from runner.errors import ProtocolError
+from runner.serializers.media_format import MediaFormat, decoder_for, encoder_for, parse_encoding
+
+LONGEST_MESSAGE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class BotSound:
+    """Pcm for the caller's ear, at the wire's `sample_rate`."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BotMark:
+    """Answer by this name when all sound before has been played."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class BotClear:
+    """Throw away what waits to be played."""
+
+
+@dataclass(frozen=True, slots=True)
+class BotDTMF:
+    """The bot presses keys."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class BotBad:
+    """The bot broke the provider's rules; `reason` is a sentence about it."""
+
+    reason: str
+
+
+WireEvent = BotSound | BotMark | BotClear | BotDTMF | BotBad
+
+
+class BadMessage(Exception):
+    """The provider would not take this message at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFacts:
+    """What the provider knows of a call."""
+
+    stream_id: str = ""
+    call_id: str = ""
+    account_id: str = ""
+    from_number: str = "+15550001001"
+    to_number: str = "+15550001002"
+    custom_parameters: Mapping[str, str]
+
+
+class Wire(ABC):
+    """One call as the provider's media socket shows it. Create one per call.
+
+    Use: send each of `opening()`, then `media(pcm)` every `ptime_ms`, whatever comes back through
+    `receive`, and at the end `stop(reason)`, if there is one, before the socket closes.
+
+    Attributes:
+        sample_rate: of pcm, both ways, Hz.
+        ptime_ms: how much sound one media message of the provider carries.
+        media_format: how sound is written on the wire.
+        facts: ids and numbers of the call; made up where they were not given.
+    """
+
+    provider: ClassVar[str]
+    ptime_ms: ClassVar[int] = 20
+    default_encoding: ClassVar[str] = "audio/x-mulaw"
+    _default_ids: ClassVar[tuple[str, str, str]]
+    """Stream, call and account id, in the provider's style."""
+
+    def __init__(
+        self,
+        *,
+        stream_id: str = "",
+        call_id: str = "",
+        account_id: str = "",
+        from_number: str = "+15550001001",
+        to_number: str = "+15550001002",
+        custom_parameters: Mapping[str, str] | None = None,
+        encoding: str | None = None,
+        sample_rate: int = 8000,
+    ) -> None:
+        stream, call, account = self._default_ids
+        self.facts = CallFacts(
+            stream_id=stream_id or stream,
+            call_id=call_id or call,
+            account_id=account_id or account,
+            from_number=from_number,
+            to_number=to_number,
+            custom_parameters=dict(custom_parameters or {}),
+        )
+        self.encoding = encoding or self.default_encoding
+        self.media_format = MediaFormat(parse_encoding(self.encoding), sample_rate)
+        self.sample_rate = sample_rate
+        self._encode = encoder_for(self.media_format.encoding)
+        self._decode = decoder_for(self.media_format.encoding)
+        self._sequence = 0
+        self._chunk = 0
+        self._sent_bytes = 0
+
+    # ---------------------------------------------------------------- to the bot
+
+    @abstractmethod
+    def opening(self) -> list[str]:
+        """The messages with which the socket begins."""
+
+    @abstractmethod
+    def media(self, pcm: bytes, now: float = 0.0) -> str:
+        """The caller's next sound. `now` (Unix time, s) shows only in Plivo's timestamps."""
+
+    @abstractmethod
+    def dtmf(self, digit: str) -> str:
+        """The caller pressed a key."""
+
+    @abstractmethod
+    def mark_reached(self, name: str) -> str:
+        """The sound before that mark has been played, or thrown away."""
+
+    def cleared(self) -> str | None:
+        """The acknowledgement of a clear, where the provider has one."""
+        return None
+
+    def stop(self, reason: str = "") -> str | None:
+        """The last message, where the provider has one."""
+        return None
+
+    def _next_sequence(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+    def _next_chunk(self, pcm: bytes) -> tuple[int, int, str]:
+        """Number, timestamp (ms since the stream began, at the end of this sound) and payload."""
+        self._chunk += 1
+        self._sent_bytes += len(pcm)
+        stamp_ms = self._sent_bytes * 500 // self.sample_rate
+        payload = binascii.b2a_base64(self._encode(pcm), newline=False).decode("ascii")
+        return self._chunk, stamp_ms, payload
+
+    # ---------------------------------------------------------------- from the bot
+
+    def receive(self, message: str | bytes) -> list[WireEvent]:
+        """What the provider makes of the bot's message; broken rules come as `BotBad`, in a sentence."""
+        try:
+            return self._receive(self._parse(message))
+        except BadMessage as bad:
+            return [BotBad(f"{self.provider}: {bad}")]
+
+    @abstractmethod
+    def _receive(self, data: Mapping[str, Any]) -> list[WireEvent]: ...
+
+    def _parse(self, message: str | bytes) -> dict[str, Any]:
+        if not isinstance(message, str):
+            raise BadMessage("a binary message; only text messages are taken.")
+        if len(message) > LONGEST_MESSAGE:
+            raise BadMessage(f"a message of {len(message)} characters.")
+        try:
+            data = json.loads(message)
+        except (ValueError, RecursionError):
+            raise BadMessage("a message that is not JSON.") from None
+        if not isinstance(data, dict):
+            raise BadMessage("a message that is not a JSON object.")
+        return data
+
+    def _sound(self, media: object) -> list[WireEvent]:
+        """The sound of a `media` object, after the rules that this provider has for it."""
+        if not isinstance(media, dict) or not isinstance(media.get("payload"), str):
+            raise BadMessage("sound without a `media.payload`.")
+        try:
+            payload = binascii.a2b_base64(media["payload"], strict_mode=True)
+        except ValueError:
+            raise BadMessage("a payload that is not base64.") from None
+        complaints: list[WireEvent] = [
+            BotBad(f"{self.provider}: {reason}") for reason in self._complaints(payload)
+        ]
+        return [*complaints, BotSound(self._decoded(payload))]
+
+    def _decoded(self, payload: bytes) -> bytes:
+        try:
+            return self._decode(payload)
+        except ProtocolError as error:
+            raise BadMessage(str(error)) from None
+
+    def _complaints(self, payload: bytes) -> list[str]:
+        """What is wrong with sound that can be played all the same."""
+        found = []
+        if not payload:
+            found.append("a media message without sound.")
+        if payload.startswith(b"RIFF"):
+            found.append("a WAV header in the sound; raw samples are wanted.")
+        return found
+
+    def _lasting_ms(self, payload: bytes) -> float:
+        return len(payload) / self.media_format.bytes_per_sample * 1000 / self.sample_rate
+
+
+def text_of(holder: object, key: str) -> str:
+    value = holder.get(key) if isinstance(holder, dict) else None
+    if not isinstance(value, str) or not value:
+        raise BadMessage(f"no `{key}`.")
+    return value
+
+
+def compact(message: Mapping[str, Any]) -> str:
+    return json.dumps(message, separators=(",", ":"))
