@@ -2,11 +2,15 @@
 
 import os
 
-from runner import RunnerArguments, SmallWebRTCRunnerArguments
+from runner import RunnerArguments, create_transport
 from runner.frames import Frame, FrameDirection, InputAudioRawFrame, OutputAudioRawFrame
 from runner.pipeline import Pipeline, PipelineParams, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor
-from runner.transports.base import BaseTransport, TransportParams
+from runner.transports.base import TransportParams
+from runner.transports.websocket import FastAPIWebsocketParams
+from runner.vad import SileroVADAnalyzer
+
+PHONES = ("twilio", "telnyx", "plivo", "exotel", "websocket")
 
 
 class Echo(FrameProcessor):
@@ -17,21 +21,24 @@ class Echo(FrameProcessor):
             await self.push_frame(frame, direction)
 
 
-def make_transport(runner_args: RunnerArguments) -> BaseTransport:
-    params = TransportParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_sample_rate=16000)
+def with_vad(params: TransportParams) -> TransportParams:
     if os.environ.get("ECHO_VAD") == "1":
-        from runner.vad import SileroVADAnalyzer
-
         params.vad_analyzer = SileroVADAnalyzer()
-    if isinstance(runner_args, SmallWebRTCRunnerArguments):
-        from runner.transports.webrtc import SmallWebRTCTransport
+    return params
 
-        return SmallWebRTCTransport(params=params, webrtc_connection=runner_args.webrtc_connection)
-    raise ValueError(f"this bot has no transport for {type(runner_args).__name__}")
+
+def browser() -> TransportParams:
+    return with_vad(
+        TransportParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_sample_rate=16000)
+    )
+
+
+def phone() -> TransportParams:
+    return with_vad(FastAPIWebsocketParams(audio_in_enabled=True, audio_out_enabled=True))
 
 
 async def bot(runner_args: RunnerArguments) -> None:
-    transport = make_transport(runner_args)
+    transport = await create_transport(runner_args, {"webrtc": browser, **dict.fromkeys(PHONES, phone)})
     pipeline = Pipeline([transport.input(), Echo(), transport.output()])
     # Speech over the echo is the purpose here, not an interruption.
     task = PipelineTask(pipeline, params=PipelineParams(allow_interruptions=False))

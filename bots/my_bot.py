@@ -5,7 +5,7 @@ With OPENAI_API_KEY set (OPENAI_BASE_URL and OPENAI_MODEL, too, if you like) tha
 
 import os
 
-from runner import RunnerArguments, SmallWebRTCRunnerArguments
+from runner import RunnerArguments, create_transport
 from runner.frames import TTSSpeakFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import LLMContext, LLMContextAggregatorPair
@@ -13,19 +13,24 @@ from runner.services.llm import LLMService
 from runner.services.local import LocalSTTService, LocalTTSService, ScriptedDialogue
 from runner.services.openai import OpenAILLMService
 from runner.transports.base import BaseTransport, TransportParams
+from runner.transports.websocket import FastAPIWebsocketParams
 from runner.vad import SileroVADAnalyzer
 
 PROMPT = "You are a friendly voice assistant. Answer in one or two short sentences, without any markup."
 GREETING = "Hello! Ask me what time it is, or say help."
 
 
-def make_transport(runner_args: RunnerArguments) -> BaseTransport:
-    params = TransportParams(audio_in_enabled=True, audio_out_enabled=True, vad_analyzer=SileroVADAnalyzer())
-    if isinstance(runner_args, SmallWebRTCRunnerArguments):
-        from runner.transports.webrtc import SmallWebRTCTransport
+def browser() -> TransportParams:
+    return TransportParams(audio_in_enabled=True, audio_out_enabled=True, vad_analyzer=SileroVADAnalyzer())
 
-        return SmallWebRTCTransport(params=params, webrtc_connection=runner_args.webrtc_connection)
-    raise ValueError(f"this bot has no transport for {type(runner_args).__name__}")
+
+def phone() -> FastAPIWebsocketParams:
+    return FastAPIWebsocketParams(
+        audio_in_enabled=True, audio_out_enabled=True, vad_analyzer=SileroVADAnalyzer()
+    )
+
+
+PHONES = dict.fromkeys(("twilio", "telnyx", "plivo", "exotel", "websocket"), phone)
 
 
 def make_llm() -> LLMService:
@@ -36,7 +41,7 @@ def make_llm() -> LLMService:
 
 
 async def bot(runner_args: RunnerArguments) -> None:
-    transport = make_transport(runner_args)
+    transport = await create_transport(runner_args, {"webrtc": browser, **PHONES})
     memory = LLMContextAggregatorPair(LLMContext([{"role": "system", "content": PROMPT}]))
     pipeline = Pipeline(
         [

@@ -48,6 +48,9 @@ class Heard:
         deliver: takes each frame as it is heard.
         tell: takes who speaks, for both directions.
         more_to_come: whether sound waits to be written.
+
+    Attributes:
+        speech_until: the position at which the speech that was written ends.
     """
 
     def __init__(
@@ -70,7 +73,7 @@ class Heard:
         self._order = 0
         self._wake = asyncio.Event()
         self._speech_from: int | None = None
-        self._speech_until = 0
+        self.speech_until = 0
         self._speaking = False
         self._reply_complete = False
 
@@ -94,7 +97,7 @@ class Heard:
         """Speech was written from one position to another."""
         if not self._speaking and self._speech_from is None:
             self._speech_from = begin
-        self._speech_until = end
+        self.speech_until = end
         self._reply_complete = False
         self._wake.set()
 
@@ -163,13 +166,13 @@ class Heard:
         times = [self._time_of(position) for position in positions]
         if self._speaking:
             pause_s = 0 if self._reply_complete else PAUSE_S
-            times.append(self._time_of(self._speech_until) + pause_s)
+            times.append(self._time_of(self.speech_until) + pause_s)
         return max(min(times) - now, LOOK_AGAIN_S / 4) if times else None
 
     def _speech_ended(self, heard: int, now: float) -> bool:
-        if not self._speaking or heard < self._speech_until or self._more_to_come():
+        if not self._speaking or heard < self.speech_until or self._more_to_come():
             return False
-        return self._reply_complete or now >= self._time_of(self._speech_until) + PAUSE_S
+        return self._reply_complete or now >= self._time_of(self.speech_until) + PAUSE_S
 
     async def _started(self) -> None:
         assert self._speech_from is not None
@@ -179,7 +182,7 @@ class Heard:
 
     async def _stopped(self) -> None:
         self._speaking = False
-        await self._tell(BotStoppedSpeakingFrame(at=self._time_of(self._speech_until)))
+        await self._tell(BotStoppedSpeakingFrame(at=self._time_of(self.speech_until)))
 
     def _time_of(self, position: int) -> float:
         return self._playout.time_of(position) + self._delay_s()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.audio.chunker import Chunker
+from runner.audio.dtmf import tones
 from runner.audio.level import downmix
 from runner.audio.pacer import Pacer
 from runner.audio.playout import Playout
@@ -20,6 +21,7 @@ from runner.frames import (
     Frame,
     FrameDirection,
     OutputAudioRawFrame,
+    OutputDTMFFrame,
     OutputTransportMessageFrame,
     OutputTransportMessageUrgentFrame,
     StartFrame,
@@ -36,8 +38,9 @@ from runner.transports.heard import Heard
 logger = logging.getLogger(__name__)
 
 CHUNK_MS = 20
-TAIL_S = 0.06
-"""Sound that does not fill a chunk waits so long (s) for more, then leaves filled up with silence."""
+TAIL_CHUNKS = 3
+"""Sound that does not fill a chunk waits for so many chunks' time for more, then leaves, filled up with
+silence."""
 
 AUDIO_OUT_HZ = 24000
 
@@ -82,6 +85,9 @@ class BaseOutputTransport(FrameProcessor):
     chunk_ms = CHUNK_MS
     """Length (ms) of the chunks that `write_audio` gets."""
 
+    wire_hz: int | None = None
+    """The rate (Hz) that the wire takes, whatever the pipeline's is; None: the pipeline's."""
+
     async def write_audio(self, pcm: bytes) -> None:
         """Send one chunk of pcm at `sample_rate`; return when there is room for the next."""
         raise NotImplementedError
@@ -99,8 +105,27 @@ class BaseOutputTransport(FrameProcessor):
     async def started(self, frame: StartFrame) -> None:
         """Sound may be written from now on."""
 
-    async def wrote_last(self) -> None:
-        """Everything that waited has been written; more may come."""
+    async def utterance_written(self) -> None:
+        """The last sound of an utterance has been written."""
+
+    def dtmf_message(self, digit: str) -> Any:
+        """The far end's message for a key, for `send_dtmf`; None where there is none: tones are sent."""
+        return None
+
+    async def send_dtmf(self, message: Any) -> None:
+        """Send what `dtmf_message` made."""
+
+    # ------------------------------------------------------------ for the transport
+
+    @property
+    def speech_until(self) -> int:
+        """The position (samples) at which the speech that was written ends."""
+        return self._heard.speech_until
+
+    def heard_up_to(self, position: int) -> None:
+        """The far end says that it has played up to this position."""
+        self.playout.reached(position, self.lent.clock())
+        self._heard.marked()
 
     # ------------------------------------------------------------ as a processor
 
@@ -131,6 +156,8 @@ class BaseOutputTransport(FrameProcessor):
                 self._refuse(frame)
             case OutputAudioRawFrame():
                 self._take_sound(frame)
+            case OutputDTMFFrame(digit=digit) if self.dtmf_message(digit) is None:
+                self._take_sound(OutputAudioRawFrame(tones(digit, self.sample_rate), self.sample_rate))
             case _ if stands_in_line(frame):
                 await self._take_in_line(frame)
             case _:
@@ -157,7 +184,8 @@ class BaseOutputTransport(FrameProcessor):
     # ------------------------------------------------------------ in
 
     async def _start(self, frame: StartFrame) -> None:
-        self.sample_rate = frame.audio_out_sample_rate or self.params.audio_out_sample_rate or AUDIO_OUT_HZ
+        asked = frame.audio_out_sample_rate or self.params.audio_out_sample_rate
+        self.sample_rate = self.wire_hz or asked or AUDIO_OUT_HZ
         self.playout.sample_rate = self.sample_rate
         self._chunker = Chunker(self.sample_rate * self.chunk_ms // 1000 * 2)
         self._open = True
@@ -224,7 +252,7 @@ class BaseOutputTransport(FrameProcessor):
             item = self._queue[0]
             if isinstance(item, Frame):
                 self._queue.popleft()
-                self._place(item)
+                await self._place(item)
             elif (wait_s := self._wait_s()) > 0:
                 await asyncio.sleep(wait_s)
             else:
@@ -232,12 +260,12 @@ class BaseOutputTransport(FrameProcessor):
                 await self._write(item)
 
     async def _await_more(self) -> None:
-        await self.wrote_last()
-        if self._queue:
-            return
         self._wake.clear()
+        if self._tail is None:
+            await self._wake.wait()
+            return
         try:
-            async with asyncio.timeout(TAIL_S if self._tail is not None else None):
+            async with asyncio.timeout(TAIL_CHUNKS * self.chunk_ms / 1000):
                 await self._wake.wait()
         except TimeoutError:
             self._flush()
@@ -259,13 +287,16 @@ class BaseOutputTransport(FrameProcessor):
             self._heard.place(kind(chunk.pcm, self.sample_rate, reply_id=chunk.reply_id), begin)
         await self.write_audio(chunk.pcm)
 
-    def _place(self, frame: Frame) -> None:
+    async def _place(self, frame: Frame) -> None:
         position = self.playout.written
         match frame:
             case TTSStartedFrame():
                 self._utterance_at = position
             case TTSStoppedFrame():
                 self._heard.end_words_at(position)
+                await self.utterance_written()
+            case EndFrame():
+                await self.utterance_written()
             case TTSTextFrame(audio_offset_ms=float() | int() as offset_ms):
                 # A word is heard with its first sample, not with the silence before it.
                 position = self._utterance_at + 1 + round(offset_ms * self.sample_rate / 1000)
@@ -274,6 +305,8 @@ class BaseOutputTransport(FrameProcessor):
     async def _deliver(self, frame: Frame) -> None:
         if isinstance(frame, OutputTransportMessageFrame):
             await self.send_message(frame.message)
+        elif isinstance(frame, OutputDTMFFrame):
+            await self.send_dtmf(self.dtmf_message(frame.digit))
         else:
             await self.push_frame(frame)
 

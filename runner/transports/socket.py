@@ -1,0 +1,115 @@
+"""A call's WebSocket: its handshake has been read, it tells when the caller left, and it may heal.
+
+A provider that loses its socket opens a second one for the same call (Exotel does so once), and a plain
+client comes back with its token: `rejoin` puts the new socket in the place of the broken one, and whoever
+reads and writes here does not notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+if TYPE_CHECKING:
+    from starlette.types import Message
+
+    from runner.serializers.base import FrameSerializer
+    from runner.serializers.handshake import HandshakeResult
+
+
+class CallWebSocket(WebSocket):
+    """An accepted WebSocket, as bots get it.
+
+    Args:
+        socket: the accepted socket.
+        handshake: what the provider's start message told; None for a plain client.
+        serializer: made for this very stream.
+        resume_s: how long (s) a broken socket is waited for.
+
+    Attributes:
+        left: set when the caller has left for good.
+    """
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        *,
+        handshake: HandshakeResult | None,
+        serializer: FrameSerializer,
+        resume_s: float = 0.0,
+    ) -> None:
+        super().__init__(socket.scope, socket.receive, socket.send)
+        self.client_state = self.application_state = WebSocketState.CONNECTED
+        self.handshake = handshake
+        self.serializer = serializer
+        self.left = asyncio.Event()
+        self._socket = socket
+        self._resume_s = resume_s
+        self._rejoined = asyncio.Event()
+        self._replaced = asyncio.Event()
+
+    async def receive(self) -> Message:
+        """The next message; `websocket.disconnect` only when nobody comes back in time."""
+        while True:
+            socket = self._socket
+            try:
+                message = await socket.receive()
+            except RuntimeError:
+                # Starlette's word for reading on after a disconnect.
+                message = {"type": "websocket.disconnect", "code": 1006}
+            if message["type"] != "websocket.disconnect":
+                return message
+            if socket is self._socket and not await self._healed():
+                self.caller_left()
+                self.client_state = WebSocketState.DISCONNECTED
+                return message
+
+    async def send(self, message: Message) -> None:
+        """Send; what is sent while the socket is broken is lost, as it would be on the wire."""
+        if self.left.is_set():
+            return
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+            await self._socket.send(message)
+
+    def rejoin(self, socket: WebSocket) -> None:
+        """Go on with this accepted socket."""
+        self._socket = socket
+        self._rejoined.set()
+        replaced, self._replaced = self._replaced, asyncio.Event()
+        replaced.set()
+
+    async def until_done(self, socket: WebSocket) -> None:
+        """Wait until the caller has left for good, or `socket` was replaced by another."""
+        while not self.left.is_set() and self._socket is socket:
+            waits = [asyncio.ensure_future(event.wait()) for event in (self.left, self._replaced)]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+
+    def caller_left(self) -> None:
+        """The far end has ended the call."""
+        self.left.set()
+        self._replaced.set()
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """Close the socket from our side; ends the call for providers."""
+        if not self.left.is_set():
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await self._socket.close(code, reason[:120])
+        self.caller_left()
+
+    async def _healed(self) -> bool:
+        if not self._resume_s or self.left.is_set():
+            return False
+        try:
+            async with asyncio.timeout(self._resume_s):
+                await self._rejoined.wait()
+        except TimeoutError:
+            return False
+        self._rejoined.clear()
+        return True

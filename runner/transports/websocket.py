@@ -1,0 +1,308 @@
+"""Sound over a WebSocket: a phone provider's media stream, or a plain client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.websockets import WebSocketState
+
+from runner.audio.resampler import Resampler
+from runner.errors import ProtocolError, UsageError
+from runner.frames import (
+    Frame,
+    InputAudioRawFrame,
+    InputTransportMessageFrame,
+    OutputAudioRawFrame,
+    OutputDTMFFrame,
+    OutputTransportMessageUrgentFrame,
+    StartFrame,
+)
+from runner.processors.base import ProcessorSetup
+from runner.serializers.base import (
+    ClearFrame,
+    FrameSerializer,
+    MarkFrame,
+    MarkReachedFrame,
+    MediaClearedFrame,
+    StreamStoppedFrame,
+)
+from runner.transports.base import BaseTransport, TransportParams
+from runner.transports.input import BaseInputTransport
+from runner.transports.output import BaseOutputTransport
+from runner.transports.socket import CallWebSocket
+from runner.transports.wav import wav_header
+
+if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
+
+logger = logging.getLogger(__name__)
+
+MOST_LEAD_MS = 400
+MARK_EVERY_S = 0.5
+"""Playout is asked for at the end of each utterance, and at least so often (s) in between."""
+
+BAD_IN_A_ROW = 20
+"""So many malformed messages one after the other, and the far end speaks something else."""
+
+SEND_DEADLINE_S = 5.0
+MEDIA_DEADLINE_S = 15.0
+"""How long (s) one message may take to leave, and the caller's sound may be missing, until the call counts
+as lost."""
+
+
+@dataclass(kw_only=True)
+class FastAPIWebsocketParams(TransportParams):
+    """`TransportParams` of a WebSocket.
+
+    Attributes:
+        serializer: turns messages into frames; None takes the one that botrun made for this call.
+        add_wav_header: put a WAV header before each piece of sound (some plain clients want it).
+        audio_out_lead_ms: how far (ms) sound runs ahead of its playout, at most 400: a stall of that
+            length is not heard.
+    """
+
+    serializer: FrameSerializer | None = None
+    add_wav_header: bool = False
+    audio_out_lead_ms: float = 120
+
+
+class WebsocketInput(BaseInputTransport):
+    """Reads the socket, from the moment the bot builds its transport."""
+
+    def __init__(self, transport: FastAPIWebsocketTransport) -> None:
+        super().__init__(transport.params)
+        self._transport = transport
+        self._serializer = transport.serializer
+        self._resampler: Resampler | None = None
+        self._bad_in_a_row = 0
+        self._heard_at = 0.0
+        self.default_in_hz = transport.serializer.sample_rate
+        self.default_out_hz = transport.serializer.output_sample_rate
+
+    async def setup(self, setup: ProcessorSetup) -> None:
+        await super().setup(setup)
+        self._heard_at = setup.clock()
+        self.create_task(self._read(), "read")
+        self.create_task(self._watch(), "watch")
+
+    async def started(self, frame: StartFrame) -> None:
+        if self.sample_rate != self._serializer.sample_rate:
+            self._resampler = Resampler(self._serializer.sample_rate, self.sample_rate)
+        self._transport.connected()
+
+    async def _read(self) -> None:
+        socket = self._transport.websocket
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                self._transport.disconnected()
+                return
+            self._heard_at = self.lent.clock()
+            data = message.get("text")
+            if not self._take(message.get("bytes") or b"" if data is None else data):
+                return
+
+    def _take(self, data: str | bytes) -> bool:
+        """Handle one message; False when the stream is over."""
+        try:
+            frames = self._serializer.deserialize(data)
+            self._bad_in_a_row = 0
+        except ProtocolError as error:
+            return self._bad(error)
+        if self._serializer.holding:
+            frames += self._serializer.release(self._heard_at)
+        return all(self._handle(frame) for frame in frames)
+
+    def _handle(self, frame: Frame) -> bool:
+        match frame:
+            case InputAudioRawFrame():
+                self.receive_audio(self._at_pipeline_rate(frame))
+            case MarkReachedFrame(name=name):
+                self._transport.sink.mark_reached(name)
+            case MediaClearedFrame():
+                pass
+            case StreamStoppedFrame():
+                self._transport.disconnected()
+                return False
+            case InputTransportMessageFrame():
+                self._transport.events.emit("on_app_message", frame.message, "client")
+                self.push_soon(frame)
+            case _:
+                self.push_soon(frame)
+        return True
+
+    def _at_pipeline_rate(self, frame: InputAudioRawFrame) -> InputAudioRawFrame:
+        if self._resampler is None:
+            return frame
+        return InputAudioRawFrame(self._resampler.process(frame.audio), self.sample_rate)
+
+    def _bad(self, error: ProtocolError) -> bool:
+        """One bad message is counted and dropped; many in a row end the call."""
+        self._bad_in_a_row += 1
+        self._serializer.counters["malformed"] += 1
+        if self._bad_in_a_row == 1:
+            logger.warning("a malformed message from %s was dropped: %s", self._serializer.provider, error)
+        if self._bad_in_a_row < BAD_IN_A_ROW:
+            return True
+        logger.error("%d malformed messages in a row: the call is ended", BAD_IN_A_ROW)
+        self._transport.close_soon(1007, f"{BAD_IN_A_ROW} malformed messages in a row")
+        return False
+
+    async def _watch(self) -> None:
+        """A socket that is open and silent, or takes nothing any more, is a lost call."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = self.lent.clock()
+            if self._serializer.holding:
+                for frame in self._serializer.release(now):
+                    self._handle(frame)
+            if self._transport.sink.stuck_s(now) > SEND_DEADLINE_S:
+                self._transport.close_soon(1011, "the far end takes no more sound")
+            elif self._serializer.provider != "websocket" and now - self._heard_at > MEDIA_DEADLINE_S:
+                self._transport.close_soon(1011, f"nothing came for {MEDIA_DEADLINE_S:g} s")
+
+
+class WebsocketOutput(BaseOutputTransport):
+    """Writes the socket: sound a little ahead of its playout, and marks to learn what was played."""
+
+    def __init__(self, transport: FastAPIWebsocketTransport) -> None:
+        lead_ms = min(transport.params.audio_out_lead_ms, MOST_LEAD_MS)
+        super().__init__(transport.params, lead_s=lead_ms / 1000)
+        self._transport = transport
+        self._serializer = transport.serializer
+        self._marks: deque[tuple[str, int]] = deque()
+        self._marked_at = 0
+        self._mark_count = 0
+        self._unclear = False
+        self._sending_since: float | None = None
+        self.wire_hz = transport.serializer.output_sample_rate
+        self.chunk_ms = transport.serializer.chunk_ms
+
+    async def write_audio(self, pcm: bytes) -> None:
+        if self._transport.params.add_wav_header:
+            pcm = wav_header(len(pcm), self.sample_rate) + pcm
+        await self._post(self._serializer.serialize(OutputAudioRawFrame(pcm, self.sample_rate)))
+        self._unclear = True
+        due = self.playout.written - self._marked_at >= MARK_EVERY_S * self.sample_rate
+        if due and self.speech_until > self._marked_at:
+            await self._mark()
+
+    async def utterance_written(self) -> None:
+        await self._post(self._serializer.flush())
+        if self.playout.written > self._marked_at:
+            await self._mark()
+
+    async def _mark(self) -> None:
+        self._mark_count += 1
+        name = f"botrun-{self._mark_count}"
+        message = self._serializer.serialize(MarkFrame(name))
+        self._marked_at = self.playout.written
+        if message is not None:
+            self._marks.append((name, self.playout.mark()))
+            await self._post(message)
+
+    def mark_reached(self, name: str) -> None:
+        """The far end has played up to this mark. Those that a clear returned are forgotten already."""
+        for index, (known, position) in enumerate(self._marks):
+            if known == name:
+                for _ in range(index + 1):
+                    self._marks.popleft()
+                self.heard_up_to(position)
+                return
+
+    def clear_audio(self) -> None:
+        self._marks.clear()
+        self._marked_at = self.playout.written
+        if self._unclear:
+            self._unclear = False
+            self.create_task(self._post(self._serializer.serialize(ClearFrame())), "clear")
+
+    def dtmf_message(self, digit: str) -> Any:
+        return self._serializer.serialize(OutputDTMFFrame(digit))
+
+    async def send_dtmf(self, message: Any) -> None:
+        await self._post(message)
+
+    async def send_message(self, message: Any) -> None:
+        await self._post(self._serializer.serialize(OutputTransportMessageUrgentFrame(message)))
+
+    def stuck_s(self, now: float) -> float:
+        """How long (s) the message that is being sent has been waiting."""
+        return 0.0 if self._sending_since is None else now - self._sending_since
+
+    async def _post(self, message: str | bytes | None) -> None:
+        if message is None:
+            return
+        self._sending_since = self.lent.clock()
+        if isinstance(message, str):
+            await self._transport.websocket.send({"type": "websocket.send", "text": message})
+        else:
+            await self._transport.websocket.send({"type": "websocket.send", "bytes": message})
+        self._sending_since = None
+
+
+class FastAPIWebsocketTransport(BaseTransport):
+    """A phone call or a plain client over a WebSocket.
+
+    Events: `on_client_connected(transport, websocket)`, `on_client_disconnected(transport, websocket)`
+    (once), `on_app_message(transport, message, sender)`.
+    """
+
+    def __init__(self, websocket: WebSocket, params: FastAPIWebsocketParams) -> None:
+        super().__init__()
+        self.websocket = websocket
+        self.params = params
+        self.serializer = params.serializer or _own_serializer(websocket)
+        self._gone = False
+        self._closing: asyncio.Task[None] | None = None
+        self.source = WebsocketInput(self)
+        self.sink = WebsocketOutput(self)
+
+    def input(self) -> WebsocketInput:
+        return self.source
+
+    def output(self) -> WebsocketOutput:
+        return self.sink
+
+    def connected(self) -> None:
+        """The pipeline takes frames: tell the bot that its caller is there."""
+        if not self._gone:
+            self.events.emit("on_client_connected", self.websocket)
+
+    def disconnected(self) -> None:
+        """The caller has left."""
+        if self._gone:
+            return
+        self._gone = True
+        if isinstance(self.websocket, CallWebSocket):
+            self.websocket.caller_left()
+        self.events.emit("on_client_disconnected", self.websocket)
+
+    def close_soon(self, code: int, reason: str) -> None:
+        """End the call from our side, with a reason for the log and the far end."""
+        if self._closing is None and not self._gone:
+            logger.warning("the call is ended: %s", reason)
+            self._closing = asyncio.get_running_loop().create_task(self._close(code, reason))
+
+    async def _close(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(1.0):
+                if self.websocket.application_state is WebSocketState.CONNECTED:
+                    await self.websocket.close(code, reason[:120])
+        except (TimeoutError, RuntimeError):
+            pass
+        finally:
+            self.disconnected()
+
+
+def _own_serializer(websocket: WebSocket) -> FrameSerializer:
+    if isinstance(websocket, CallWebSocket):
+        return websocket.serializer
+    raise UsageError(
+        "FastAPIWebsocketParams needs a serializer for a socket that botrun has not accepted: "
+        "serializer=TwilioFrameSerializer(stream_sid=…), for example"
+    )
