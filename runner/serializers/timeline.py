@@ -18,6 +18,9 @@ _JUMP_MS = 60
 _MEMORY = 64
 """Numbers. Further back than this, a number is a new count and not an old message."""
 
+_MOST_MISSING = 3000
+"""Messages (a minute of them). A number further ahead than this is a new count, too."""
+
 
 class _Piece(NamedTuple):
     pcm: bytes
@@ -97,8 +100,10 @@ class MediaTimeline:
         return due
 
     def _after_disorder(self) -> list[bytes]:
-        self.counters["disordered"] += 1
-        return self._contiguous()
+        due = self._contiguous()
+        if due:
+            self.counters["disordered"] += 1
+        return due
 
     def _hold(self, piece: _Piece) -> list[bytes]:
         if piece.number in self._held:
@@ -109,13 +114,16 @@ class MediaTimeline:
 
     def _give_up(self) -> list[bytes]:
         """What was missing will not come: go on with what came after it."""
+        self._holding_since = None
         return self._deliver(*self._held.pop(min(self._held))) + self._contiguous()
 
     def _contiguous(self) -> list[bytes]:
+        """What was held and is now due. A gap behind it gets a wait of its own."""
         due: list[bytes] = []
         while self._next in self._held:
             due += self._deliver(*self._held.pop(self._next))
-        self._holding_since = None
+        if due or not self._held:
+            self._holding_since = None
         return due
 
     def _old(self, piece: _Piece) -> list[bytes]:
@@ -168,5 +176,8 @@ class MediaTimeline:
 
     def _note_missing(self, number: int) -> None:
         assert self._next is not None
+        if number - self._next > _MOST_MISSING:
+            self.counters["restarted"] += 1
+            return
         self.counters["missing"] += number - self._next
         self._lost.extend(range(max(self._next, number - _MEMORY), number))

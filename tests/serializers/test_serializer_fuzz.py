@@ -89,7 +89,7 @@ def stranger(source: random.Random, usual: list[Callable[[], str]]) -> str | byt
 
 def usual_messages(case: Case, source: random.Random) -> list[Callable[[], str]]:
     wire = case.wire()
-    said: list[str] = [*wire.opening()]
+    opening, said = wire.opening(), [wire.media(bytes(320))]
 
     def media() -> str:
         said.append(wire.media(source.randbytes(320), now=1.7e9))
@@ -98,7 +98,8 @@ def usual_messages(case: Case, source: random.Random) -> list[Callable[[], str]]
 
     return [
         media, media, media,
-        lambda: source.choice(said),  # doubled, late, or the start once more
+        lambda: source.choice(said),  # doubled or late
+        lambda: source.choice(opening),
         lambda: wire.dtmf(source.choice("0123456789*#")),
         lambda: wire.mark_reached("m"),
         lambda: wire.stop() or wire.cleared() or "{}",
