@@ -7,7 +7,6 @@ returned or failed, the caller left, a limit was reached, the program is told to
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import time
@@ -74,7 +73,7 @@ OnEnd = Callable[["Session"], Awaitable[None]]
 
 
 class Session:
-    """One call.
+    """One call. The bot is called as soon as the loop comes to it.
 
     Attributes:
         id: names it in logs, records and addresses.
@@ -94,7 +93,8 @@ class Session:
         self.ended = asyncio.Event()
         self._bot = bot
         self._on_end = on_end
-        self._task: asyncio.Task[None] | None = None
+        self._left_behind = asyncio.Event()
+        self._task = asyncio.create_task(self._call_bot(), name=f"bot {self.id}")
 
     @property
     def duration_s(self) -> float:
@@ -102,12 +102,16 @@ class Session:
         return (self.ended_at or time.monotonic()) - self.started_at
 
     async def run(self, limit_s: float) -> None:
-        """Call the bot, and see the call to its end."""
-        self._task = asyncio.create_task(self._call_bot(), name=f"bot {self.id}")
+        """See the call to its end."""
         logger.info("session %s started (%s)", self.id, self.kind, extra={"session": self.id})
-        done, _ = await asyncio.wait([self._task], timeout=limit_s or None)
-        if not done:
-            await self.end(EndReason.TOO_LONG)
+        released = asyncio.create_task(self._left_behind.wait())
+        waits = [self._task, released]
+        try:
+            done, _ = await asyncio.wait(waits, timeout=limit_s or None, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                await self.end(EndReason.TOO_LONG)
+        finally:
+            released.cancel()
         await self._finish()
 
     async def end(self, reason: EndReason, grace_s: float = 0.0) -> None:
@@ -117,8 +121,6 @@ class Session:
         """
         if self.end_reason is None:
             self.end_reason = reason
-        if self._task is None:
-            return
         if grace_s:
             await asyncio.wait([self._task], timeout=grace_s)
         self._task.cancel()
@@ -130,7 +132,7 @@ class Session:
                 self.id,
                 extra={"session": self.id},
             )
-            self.ended.set()
+            self._left_behind.set()
 
     async def _call_bot(self) -> None:
         try:
@@ -156,7 +158,6 @@ class Session:
                 await self._on_end(self)
             except Exception:  # a door's clean-up must not keep the call in the list
                 logger.exception("session %s: cleaning up failed", self.id)
-        self.ended.set()
         logger.info(
             "session %s ended after %.1f s: %s",
             self.id,
@@ -197,10 +198,17 @@ class Sessions:
             )
         session = Session(self._bot, kind, args, on_end)
         self._active[session.id] = session
-        task = asyncio.create_task(session.run(self._limits.call_s), name=f"session {session.id}")
-        self._tasks[session.id] = task
-        task.add_done_callback(lambda _: self._forget(session.id))
+        self._tasks[session.id] = asyncio.create_task(
+            self._see_through(session), name=f"session {session.id}"
+        )
         return session
+
+    async def _see_through(self, session: Session) -> None:
+        try:
+            await session.run(self._limits.call_s)
+        finally:
+            del self._active[session.id], self._tasks[session.id]
+            session.ended.set()
 
     async def end(self, session_id: str, reason: EndReason, grace_s: float = 0.0) -> None:
         """End a call, if it is still under way."""
@@ -215,14 +223,6 @@ class Sessions:
         ends = [asyncio.create_task(session.end(reason)) for session in self._active.values()]
         if ends:
             await asyncio.wait([*ends, *tasks], timeout=timeout_s)
-
-    def _forget(self, session_id: str) -> None:
-        self._active.pop(session_id, None)
-        task = self._tasks.pop(session_id, None)
-        if task is not None and not task.cancelled():
-            with contextlib.suppress(asyncio.InvalidStateError):
-                if (error := task.exception()) is not None:
-                    logger.error("session %s broke", session_id, exc_info=error)
 
 
 def new_session_id() -> str:
