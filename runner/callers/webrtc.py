@@ -1,4 +1,4 @@
-"""`WebRTCCaller`: a caller without a browser. Speaks pcm into a botrun server, and records what comes back."""
+"""`WebRTCCaller`: a caller without a browser: speaks pcm into a botrun server, records what comes back."""
 
 from __future__ import annotations
 

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 FLUSH_STEPS, FLUSH_STEP_SECS = 20, 0.01
 CLOSE_SECS = 3.0
+ICE_CHECK_SECS = 0.020
+"""aioice's own pace; its loop looks only so often whether it was closed."""
 MAX_BUFFERED_BYTES = 1 << 20
 
 
@@ -126,9 +128,12 @@ class Peer:
         self.send_audio(None)
         if self._audio_in is not None:
             await self._audio_in.aclose()
+        is_connecting = self.state == "connecting"
         try:
             async with asyncio.timeout(CLOSE_SECS):
                 await self._pc.close()
+            if is_connecting:
+                await asyncio.sleep(2 * ICE_CHECK_SECS)
         except TimeoutError:
             logger.warning("a WebRTC peer did not close within %.0f s", CLOSE_SECS)
         except Exception:  # the boundary to aiortc: what it fails with, the call is over

@@ -1,0 +1,265 @@
+"""Which offers and candidates pass, and the one sentence for each that does not."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runner.errors import OfferError
+from runner.transports.webrtc.candidates import Candidate, CandidatePolicy, parse_candidate
+from runner.transports.webrtc.offer import CheckedOffer, check_offer, check_trickled
+
+OFFERS = Path(__file__).parent / "offers"
+CHROMIUM = (OFFERS / "chromium.sdp").read_bytes().decode()
+AIORTC = (OFFERS / "aiortc.sdp").read_bytes().decode()
+LOCAL = CandidatePolicy(peer_is_local=True)
+PUBLIC = CandidatePolicy(public=True)
+
+
+def host(address: str, *, port: int = 50000, transport: str = "udp", component: int = 1) -> str:
+    return f"candidate:1 {component} {transport} 2122260223 {address} {port} typ host generation 0"
+
+
+# ------------------------------------------------------------------ offers
+
+
+@pytest.mark.parametrize("sdp", [CHROMIUM, AIORTC, CHROMIUM.replace("\r\n", "\n")])
+def test_a_real_offer_passes(sdp: str) -> None:
+    offer = check_offer(sdp, "offer")
+    assert offer.bundle_mid == "0"
+    assert offer.mids[0] == "0"
+    assert offer.ufrag in sdp
+    assert {candidate.host for candidate in offer.candidates} == {"192.0.2.2", "fd00::2"}
+    assert "a=candidate" not in offer.sdp
+    assert "a=end-of-candidates" not in offer.sdp
+
+
+def test_candidates_of_bundled_sections_and_tcp_are_left_aside() -> None:
+    offer = check_offer(CHROMIUM, "offer")
+    assert CHROMIUM.count("a=candidate") == 12
+    assert (len(offer.candidates), offer.left_aside) == (2, 10)
+
+
+def test_checking_a_real_offer_takes_little_time() -> None:
+    start = time.perf_counter()
+    check_offer(CHROMIUM, "offer")
+    assert time.perf_counter() - start < 0.05
+
+
+def without(name: str) -> str:
+    return "".join(line for line in CHROMIUM.splitlines(True) if not line.startswith(f"a={name}"))
+
+
+AUDIO_ONLY = CHROMIUM[: CHROMIUM.index("m=video")].replace("BUNDLE 0 1 2", "BUNDLE 0")
+
+REFUSED = {
+    "empty": ("", "begins with v=0"),
+    "no text": (None, "begins with v=0"),
+    "garbage": ("garbage", "does not begin with v=0"),
+    "only v=0": ("v=0\r\n", "no audio"),
+    "NULs": (CHROMIUM + "\0\0", "control characters"),
+    "a lone surrogate": (CHROMIUM + "a=x:\ud800\r\n", "control characters"),
+    "over 64 KiB": (CHROMIUM + "a=x:" + "y" * 65536 + "\r\n", "larger than 64 KiB"),
+    "over 64 KiB in UTF-8": (CHROMIUM + "a=x:" + "ü" * 32000 + "\r\n", "larger than 64 KiB"),
+    "2001 lines": (CHROMIUM + "a=x\r\n" * 2001, "more than 2000"),
+    "1000 candidates": (CHROMIUM + "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n" * 1000, "more than 64"),
+    "500 media sections": (CHROMIUM + "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n" * 500, "more than 8 media"),
+    "a malformed media line": (CHROMIUM + "m=audio\r\n", "malformed"),
+    "an unknown kind of media": (CHROMIUM + "m=text 9 UDP/TLS/RTP/SAVPF 1\r\n", "unknown kind"),
+    "no audio": (AUDIO_ONLY.replace("m=audio", "m=video"), "no audio"),
+    "inactive audio": (AUDIO_ONLY.replace("a=sendrecv", "a=inactive"), "inactive"),
+    "no Opus": (AUDIO_ONLY.replace("opus/48000/2", "vorbis/48000/2"), "Opus"),
+    "no ufrag": (without("ice-ufrag"), "ice-ufrag"),
+    "no password": (without("ice-pwd"), "ice-pwd"),
+    "no fingerprint": (without("fingerprint"), "fingerprint"),
+    "a weak fingerprint only": (CHROMIUM.replace("fingerprint:sha-256", "fingerprint:sha-1"), "sha-256"),
+    "a broken fingerprint": (CHROMIUM.replace("fingerprint:sha-256 ", "fingerprint:sha-256 xx"), "malformed"),
+    "no setup": (without("setup"), "a=setup"),
+    "no rtcp-mux": (without("rtcp-mux"), "rtcp-mux"),
+    "no mids": (without("mid:"), "a=mid"),
+    "the same mid twice": (CHROMIUM.replace("a=mid:1", "a=mid:0"), "a=mid"),
+    "no bundle": (without("group:BUNDLE"), "BUNDLE"),
+    "a bundle of strangers": (CHROMIUM.replace("BUNDLE 0 1 2", "BUNDLE 0 1 9"), "BUNDLE"),
+    "two data sections": (CHROMIUM + CHROMIUM[CHROMIUM.index("m=application") :], "data section"),
+    "a host name": (CHROMIUM + "a=" + host("evil.example") + "\r\n", "neither an IP address nor"),
+    "port 0": (CHROMIUM + "a=" + host("10.0.0.1", port=0) + "\r\n", "port 0"),
+    "port 99999": (CHROMIUM + "a=" + host("10.0.0.1", port=99999) + "\r\n", "port 99999"),
+    "broadcast": (CHROMIUM + "a=" + host("255.255.255.255") + "\r\n", "one machine"),
+    "multicast": (CHROMIUM + "a=" + host("224.0.0.251") + "\r\n", "one machine"),
+}
+
+
+@pytest.mark.parametrize(("sdp", "said"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_bad_offer_is_refused_with_a_sentence(sdp: object, said: str) -> None:
+    with pytest.raises(OfferError, match=said):
+        check_offer(sdp, "offer")
+
+
+@pytest.mark.parametrize("kind", ["answer", "pranswer", "", None, 7, {"a": 1}])
+def test_only_an_offer_is_an_offer(kind: object) -> None:
+    with pytest.raises(OfferError, match='type must be "offer"'):
+        check_offer(CHROMIUM, kind)
+
+
+def test_foreign_text_in_a_sentence_is_short() -> None:
+    with pytest.raises(OfferError) as caught:
+        check_offer(CHROMIUM + "m=" + "x" * 10000 + "\r\n", "offer")
+    assert len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize("direction", ["sendrecv", "sendonly", "recvonly"])
+def test_audio_may_go_either_way(direction: str) -> None:
+    check_offer(AUDIO_ONLY.replace("a=sendrecv", f"a={direction}"), "offer")
+
+
+# ------------------------------------------------------------------ candidates
+
+
+@pytest.mark.parametrize(
+    "address", ["10.0.0.2", "192.168.1.7", "172.20.0.3", "100.64.1.1", "fd00::2", "192.0.2.2"]
+)
+def test_a_private_address_is_taken(address: str) -> None:
+    found = parse_candidate(host(address), CandidatePolicy())
+    assert found == Candidate(foundation="1", priority=2122260223, host=address, port=50000, type="host")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        host("1f0a5e0c-5d2a-4e0e-8a3e-0123456789ab.local"),
+        host("10.0.0.2", transport="tcp", port=9),
+        host("10.0.0.2", component=2),
+        host("127.0.0.1"),
+        host("::1"),
+        host("8.8.8.8"),
+        host("2001:4860:4860::8888"),
+        host("fe80::1"),
+        host("fe80::1%eth0"),
+        host("169.254.1.1"),
+    ],
+)
+def test_what_is_of_no_use_is_left_aside(line: str) -> None:
+    assert parse_candidate(line, CandidatePolicy()) is None
+
+
+def test_loopback_is_taken_from_this_machine_only() -> None:
+    assert parse_candidate(host("127.0.0.1"), LOCAL) is not None
+    assert parse_candidate(host("::ffff:127.0.0.1"), CandidatePolicy()) is None
+
+
+def test_public_addresses_are_taken_where_a_stun_server_was_asked_for() -> None:
+    assert parse_candidate(host("8.8.8.8"), PUBLIC) is not None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "candidate:",
+        "garbage",
+        host("evil.example"),
+        host("mybox.local"),
+        host("localhost"),
+        host("10.0.0.2", port=0),
+        host("10.0.0.2", port=65536),
+        host("10.0.0.256"),
+        host("0.0.0.0"),
+        host("::"),
+        host("224.0.0.1"),
+        host("ff02::fb"),
+        host("255.255.255.255"),
+        host("240.0.0.1"),
+        host("10.0.0.2").replace("typ host", "typ evil"),
+        host("10.0.0.2").replace("2122260223", "9999999999"),
+        host("10.0.0.2").replace("candidate:1", "candidate:"),
+        host("10.0.0.2") + " x" * 1000,
+        host("١٠.0.0.2"),
+    ],
+)
+def test_what_no_honest_peer_sends_is_refused(line: str) -> None:
+    with pytest.raises(OfferError):
+        parse_candidate(line, PUBLIC)
+
+
+@pytest.fixture(scope="module")
+def offer() -> CheckedOffer:
+    return check_offer(CHROMIUM, "offer")
+
+
+def test_a_trickled_candidate_names_its_media_section(offer: CheckedOffer) -> None:
+    assert check_trickled(host("10.0.0.2"), "0", None, offer, LOCAL) is not None
+    assert check_trickled(host("10.0.0.2"), None, 0, offer, LOCAL) is not None
+    assert check_trickled(host("10.0.0.2"), "2", None, offer, LOCAL) is None
+
+
+@pytest.mark.parametrize(
+    ("mid", "index"), [("9", 0), (None, None), (None, 3), (None, -1), (None, "0"), ({}, 0)]
+)
+def test_a_candidate_of_an_unknown_section_is_refused(
+    mid: object, index: object, offer: CheckedOffer
+) -> None:
+    with pytest.raises(OfferError, match="unknown media section"):
+        check_trickled(host("10.0.0.2"), mid, index, offer, LOCAL)
+
+
+def test_a_candidate_is_a_text(offer: CheckedOffer) -> None:
+    with pytest.raises(OfferError, match="text"):
+        check_trickled({"candidate": 1}, "0", 0, offer, LOCAL)
+
+
+# ------------------------------------------------------------------ fuzz
+
+
+@st.composite
+def mutated_offers(draw: st.DrawFn) -> str:
+    lines = draw(st.sampled_from([CHROMIUM, AIORTC])).splitlines(True)
+    for _ in range(draw(st.integers(1, 6))):
+        at = draw(st.integers(0, len(lines) - 1))
+        kind = draw(st.sampled_from(["drop", "double", "swap", "cut", "insert", "change"]))
+        if kind == "drop" and len(lines) > 1:
+            del lines[at]
+        elif kind == "double":
+            lines[at:at] = [lines[at]] * draw(st.integers(1, 40))
+        elif kind == "swap":
+            other = draw(st.integers(0, len(lines) - 1))
+            lines[at], lines[other] = lines[other], lines[at]
+        elif kind == "cut":
+            lines[at] = lines[at][: draw(st.integers(0, len(lines[at])))]
+        elif kind == "insert":
+            lines.insert(at, draw(st.text(max_size=60)) + "\r\n")
+        else:
+            where = draw(st.integers(0, len(lines[at]) - 1)) if lines[at] else 0
+            lines[at] = lines[at][:where] + draw(st.characters()) + lines[at][where + 1 :]
+    return "".join(lines)
+
+
+@settings(max_examples=300, deadline=None)
+@given(mutated_offers())
+def test_a_mutated_offer_passes_or_is_refused(sdp: str) -> None:
+    try:
+        offer = check_offer(sdp, "offer", LOCAL)
+    except OfferError:
+        return
+    assert len(offer.candidates) <= 64
+    assert offer.bundle_mid in offer.mids
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.none(), st.integers(), st.binary(), st.text(), st.text().map("v=0\r\n".__add__)))
+def test_anything_at_all_passes_or_is_refused(sdp: object) -> None:
+    with pytest.raises(OfferError):
+        check_offer(sdp, "offer")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet="candidate:1 udptcyhosrfl.x0248f%-", max_size=80).map("candidate:".__add__))
+def test_any_candidate_line_passes_or_is_refused(line: str) -> None:
+    try:
+        found = parse_candidate(line, PUBLIC)
+    except OfferError:
+        return
+    assert found is None or 1 <= found.port <= 65535
