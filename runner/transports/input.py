@@ -26,6 +26,10 @@ QUEUE_MS = 5000
 """Sound (ms) that may wait for the pipeline, as while its services still connect; then the oldest is
 dropped."""
 
+GAP_S = 0.3
+"""When the caller's sound stops coming in the middle of speech for so long (s), silence is put in its place:
+a muted or broken microphone must not leave the user speaking for ever."""
+
 AUDIO_IN_HZ = 16000
 AUDIO_OUT_HZ = 24000
 
@@ -53,6 +57,8 @@ class BaseInputTransport(FrameProcessor):
         self._wake = asyncio.Event()
         self._open = True
         self._allow_interruptions = True
+        self._received_at = 0.0
+        self._gap_watch: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------ for the transport's reader
 
@@ -63,6 +69,7 @@ class BaseInputTransport(FrameProcessor):
         self._queued_ms += _duration_ms(frame)
         self.push_soon(frame)
         if self.params.vad_analyzer is not None:
+            self._received_at = self.lent.clock()
             self._detect_speech(frame)
         if self._queued_ms > QUEUE_MS:
             self._drop_oldest()
@@ -128,8 +135,19 @@ class BaseInputTransport(FrameProcessor):
                 if self._allow_interruptions:
                     self.lent.interrupt()
                 self.push_soon(UserStartedSpeakingFrame(at=event.at))
+                self._gap_watch = self.create_task(self._fill_gaps(frame.sample_rate), "gaps")
             else:
                 self.push_soon(UserStoppedSpeakingFrame(at=event.at))
+                if self._gap_watch is not None:
+                    self._gap_watch.cancel()
+
+    async def _fill_gaps(self, sample_rate: int) -> None:
+        """While the user speaks: silence where no sound comes any more."""
+        while True:
+            await asyncio.sleep(GAP_S / 3)
+            missing_s = self.lent.clock() - self._received_at
+            if missing_s >= GAP_S:
+                self.receive_audio(InputAudioRawFrame(bytes(2 * int(missing_s * sample_rate)), sample_rate))
 
     def _drop_oldest(self) -> None:
         if not self.dropped_ms:

@@ -192,7 +192,8 @@ class WebsocketOutput(BaseOutputTransport):
             await self._mark()
 
     async def utterance_written(self) -> None:
-        await self._post(self._serializer.flush())
+        while (message := self._serializer.flush()) is not None:
+            await self._post(message)
         if self.playout.written > self._marked_at:
             await self._mark()
 
