@@ -1,0 +1,257 @@
+// The page: puts the parts together, and says what each gesture means.
+
+import { Call } from "./call.js";
+import { Conversation } from "./conversation.js";
+import { installHooks } from "./hooks.js";
+import { Latency } from "./latency.js";
+import { Bar, Meters } from "./meters.js";
+import { Microphone } from "./microphone.js";
+import { Notices, WORDS } from "./notices.js";
+import { Orb } from "./orb.js";
+import { Panel } from "./panel.js";
+import { Rtvi } from "./rtvi.js";
+import { Settings } from "./settings.js";
+import { status } from "./signaling.js";
+import { Stats } from "./stats.js";
+import { Turns } from "./turns.js";
+import { byId, View } from "./view.js";
+
+const QUIET_S = 2; // without one packet: time to ask whether the server still lives
+
+const settings = new Settings();
+const microphone = new Microphone(settings);
+const call = new Call();
+const rtvi = new Rtvi(call);
+const meters = new Meters();
+const latency = new Latency();
+const stats = new Stats(call);
+const notices = new Notices(byId("notices"));
+const conversation = new Conversation(byId("log"));
+const turns = new Turns({ rtvi, conversation, latency });
+const view = new View(new Orb(byId("rings"), meters));
+const bars = { you: new Bar(byId("you-meter")), bot: new Bar(byId("bot-meter")), set: new Bar(byId("settings-meter")) };
+const audio = byId("bot-audio");
+const figures = {};
+let clickedAt = 0;
+
+new Panel(settings, microphone);
+installHooks({ call, rtvi, meters, figures });
+
+// ------------------------------------------------------------ gestures
+
+async function talk() {
+  if (call.state === "connecting" || call.state === "reconnecting") return;
+  if (call.state !== "connected") await begin();
+  else if (microphone.open) microphone.muted = !microphone.muted;
+  else await openMicrophone();
+}
+
+// With a granted microphone the call does not wait for it; otherwise nobody is rung while the
+// browser still asks.
+async function begin() {
+  prepare();
+  if (await microphone.granted()) await Promise.all([ring(), openMicrophone()]);
+  else if (await openMicrophone()) await ring();
+}
+
+function prepare() {
+  notices.clearAll();
+  clickedAt = performance.now();
+  meters.start();
+}
+
+async function ring() {
+  for (const name of Object.keys(figures)) delete figures[name];
+  view.forgetFigures();
+  conversation.divide("A new call");
+  await call.start(microphone.track);
+}
+
+async function openMicrophone() {
+  try {
+    await microphone.start();
+    return true;
+  } catch (error) {
+    explainMicrophone(error.word);
+    return false;
+  }
+}
+
+function explainMicrophone(word) {
+  const again = ["Try again", () => (call.state === "connected" ? openMicrophone() : begin())];
+  const type = ["Go on by typing", () => byId("text").focus()];
+  notices.show("microphone", { ...WORDS[word], actions: word === "insecure" ? [type] : [again, type] });
+}
+
+// A typed turn calls the bot if need be; no microphone is asked for.
+async function say(text) {
+  if (!text) return;
+  if (call.state === "idle" || call.state === "ended") {
+    prepare();
+    await ring();
+  }
+  turns.type(text);
+}
+
+byId("orb").addEventListener("click", talk);
+byId("mute").addEventListener("click", () => (microphone.muted = !microphone.muted));
+byId("end").addEventListener("click", () => call.end());
+byId("say").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const input = byId("text");
+  say(input.value.trim());
+  input.value = "";
+});
+document.addEventListener("keydown", (event) => {
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (byId("settings").open || event.target.closest("input, select, textarea, button")) return;
+  const act = { " ": talk, "/": () => byId("text").focus() }[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+window.addEventListener("pagehide", () => call.end());
+
+// ------------------------------------------------------------ the call
+
+call.addEventListener("state", ({ detail: state }) => {
+  view.connection(state);
+  if (state === "connected") connected();
+  else stats.stop();
+  if (state === "reconnecting" || state === "ended") turns.fallSilent();
+  showMood();
+});
+
+function connected() {
+  notices.clear("connection");
+  figures.clickToConnectedMs ??= performance.now() - clickedAt;
+  stats.start();
+}
+
+call.addEventListener("stream", ({ detail: stream }) => {
+  audio.srcObject = stream;
+  meters.watch("bot", stream);
+  audio.play().catch((error) => {
+    if (error.name !== "NotAllowedError") return;
+    notices.show("sound", { ...WORDS.noSound, actions: [["Let me hear it", () => audio.play()]] });
+  });
+});
+call.addEventListener("gone", () => notices.show("connection", { ...WORDS.gone }));
+call.addEventListener("renewed", () => conversation.divide("The connection was lost: a new call"));
+call.addEventListener("ended", ({ detail }) => {
+  audio.srcObject = null;
+  microphone.stop();
+  meters.stop();
+  showLevels(performance.now());
+  conversation.divide(detail.text && !detail.word ? `The call has ended: ${detail.text}` : "The call has ended");
+  notices.clear("connection");
+  if (detail.word) explainEnd(detail);
+});
+
+function explainEnd({ word, text, place }) {
+  const subject = word === "botFailed" ? "bot" : "connection";
+  if (subject === "bot" && notices.has("bot")) return; // RTVI has told it already
+  const words = { ...WORDS[word], ...(text && { text }), ...(place && { place }) };
+  notices.show(subject, { ...words, actions: [["Call again", begin]] });
+}
+
+// ------------------------------------------------------------ sound
+
+microphone.addEventListener("change", () => {
+  meters.watch("you", microphone.stream);
+  view.microphone(microphone);
+  if (microphone.open) notices.clear("microphone");
+  call.useTrack(microphone.track);
+  showMood();
+});
+microphone.addEventListener("failed", ({ detail }) => explainMicrophone(detail.word));
+
+meters.addEventListener("tick", ({ detail }) => {
+  latency.hear(detail.now, detail.you, detail.bot);
+  showLevels(detail.now);
+});
+
+function showLevels(at) {
+  bars.you.show(meters.level.you, at);
+  bars.bot.show(meters.level.bot, at);
+  bars.set.show(meters.level.you, at);
+}
+
+// What the browser's jitter buffer still holds of the old reply is not heard any more. A new reply
+// stands behind it in that same buffer, so nothing of it is lost.
+turns.addEventListener("cut", () => {
+  const heldMs = Math.min(300, (figures.jitterBufferMs ?? 80) + 40);
+  audio.muted = true;
+  meters.hush(heldMs);
+  setTimeout(() => (audio.muted = false), heldMs);
+});
+
+// ------------------------------------------------------------ figures
+
+latency.addEventListener("bot-sound", ({ detail: at }) => {
+  if (figures.clickToFirstSoundMs !== undefined || call.state !== "connected") return;
+  figures.clickToFirstSoundMs = at - clickedAt;
+  view.firstSound(figures.clickToFirstSoundMs);
+});
+latency.addEventListener("turn", ({ detail: ms }) => {
+  figures.turnMs = ms;
+  view.turn(ms, figures.serverTurnMs);
+});
+latency.addEventListener("stop", ({ detail: ms }) => (figures.stopMs = ms));
+
+stats.addEventListener("figures", ({ detail }) => {
+  Object.assign(figures, detail);
+  view.network(detail);
+  if (detail.silentS >= QUIET_S) call.check();
+  if (detail.jitterBufferMs === null) return;
+  const { jitterBufferMs, roundTripMs } = detail;
+  call.signal({ type: "playout", jitter_buffer_ms: rounded(jitterBufferMs), round_trip_ms: rounded(roundTripMs) });
+});
+
+function rounded(ms) {
+  return ms === null ? null : Math.round(ms * 10) / 10;
+}
+
+// ------------------------------------------------------------ what the bot tells
+
+turns.addEventListener("change", showMood);
+rtvi.addEventListener("bot-ready", () => (figures.clickToReadyMs ??= performance.now() - clickedAt));
+rtvi.addEventListener("error-response", ({ detail }) => console.warn("the server:", detail.error));
+rtvi.addEventListener("metrics", ({ detail }) => {
+  const seconds = detail.turn_latency?.at(-1)?.value;
+  if (!seconds) return;
+  figures.serverTurnMs = seconds * 1000;
+  if (figures.turnMs) view.turn(figures.turnMs, figures.serverTurnMs);
+});
+rtvi.addEventListener("error", ({ detail: { error, message, fatal, processor, file, line } }) => {
+  const place = file ? `${file}${line ? `:${line}` : ""}` : "";
+  const text = String(error ?? message ?? "");
+  notices.show("bot", {
+    title: fatal ? "The bot failed" : `Trouble in ${processor ?? "the bot"}`,
+    place,
+    text: place && text.startsWith(`${place}: `) ? text.slice(place.length + 2) : text,
+    tone: fatal ? "error" : "info",
+    actions: fatal ? [["Call again", begin]] : [],
+  });
+});
+
+function showMood() {
+  view.mood(mood());
+}
+
+function mood() {
+  if (call.state !== "connected") return call.state;
+  if (turns.botSpeaks) return "speaking";
+  if (turns.thinking) return "thinking";
+  if (!microphone.open) return "typed";
+  if (microphone.muted) return "muted";
+  return turns.userSpeaks ? "hearing" : "listening";
+}
+
+// ------------------------------------------------------------ the beginning
+
+showMood();
+status().then(
+  (found) => view.bot(found.bot?.file ?? ""),
+  (error) => error.kind === "gone" && notices.show("connection", { ...WORDS.gone }),
+);
