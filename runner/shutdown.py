@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-DEADLINE_S = 1.7
+DEADLINE_S = 1.5
 SECOND_SIGNAL_STATUS = 130
 
 _STOP = b"s"
@@ -44,6 +44,7 @@ class Shutdown:
         try:
             yield
         finally:
+            _restore_terminal(self._terminal)
             if not self._signals:
                 for number, handler in before.items():
                     signal.signal(number, handler)
@@ -97,4 +98,4 @@ def _restore_terminal(state: list[object] | None) -> None:
         import termios
 
         if state is not None:
-            termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, state)  # type: ignore[arg-type]
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, state)  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ class Host:
 
 def create_app(host: Host) -> FastAPI:
     """The application; its routes are the page's, `/status` and those of each transport's door."""
-    app = FastAPI(title="botrun", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="botrun", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     # The one added last stands outermost: who is not let in cannot send a body either.
     app.add_middleware(BodyLimit)
     app.add_middleware(LocalDoor, loopback_only=is_loopback(host.settings.host))
@@ -45,7 +45,7 @@ def create_app(host: Host) -> FastAPI:
 
 def _routers(host: Host) -> Iterator[APIRouter]:
     """Each door once, though it may serve several transports. The page works whatever was asked for."""
-    names = [name for name in (*host.transports, PAGE_TRANSPORT) if TRANSPORTS[name].is_built]
+    names = (*host.transports, PAGE_TRANSPORT)
     doors = dict.fromkeys(TRANSPORTS[name].door for name in names)
     for door in doors:
         module, _, function = door.partition(":")

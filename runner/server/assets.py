@@ -51,12 +51,12 @@ def page_router() -> APIRouter:
 
 def find_asset(name: str) -> Traversable | None:
     """The page's file of that name. Only names that a folder really lists are entered, so none leads out."""
-    place = resources.files("runner.server").joinpath("page")
+    place: Traversable | None = resources.files("runner.server").joinpath("page")
     for part in name.split("/"):
-        place = next((item for item in place.iterdir() if item.name == part), place.joinpath("\0"))
-        if "\0" in place.name:
+        if place is None or not place.is_dir():
             return None
-    return place if place.is_file() and _suffix(name) in CONTENT_TYPES else None
+        place = next((item for item in place.iterdir() if item.name == part), None)
+    return place if place and place.is_file() and _suffix(name) in CONTENT_TYPES else None
 
 
 def _suffix(name: str) -> str:

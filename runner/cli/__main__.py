@@ -1,0 +1,5 @@
+"""`python -m runner.cli` is `botrun`."""
+
+from runner.cli import main
+
+main()

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from runner.catalog import TRANSPORTS
+from runner.discovery import LoadedBot
+from runner.server.app import Host, create_app
+from runner.server.assets import CONTENT_TYPES, find_asset
+from runner.session import Sessions
+from runner.settings import Settings
+
+
+async def silent(runner_args: object) -> None:
+    pass
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    bot = LoadedBot(Path("/somewhere/my_bot.py"), "silent", silent, sys.modules[__name__])
+    return create_app(Host(Settings(), bot, Sessions(bot), ("webrtc",)))
+
+
+@pytest.fixture
+def client(app: FastAPI) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
+
+
+async def test_status_tells_the_bot_and_how_it_is_reached(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/status")
+    assert answer.json() == {
+        "status": "ready",
+        "transports": ["webrtc"],
+        "bot": {"file": "my_bot.py", "function": "silent"},
+    }
+
+
+async def test_the_page_asks_nobody_else_for_anything(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'self';")
+    assert answer.headers["cache-control"] == "no-cache"
+    again = await client.get("/", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_every_file_of_the_page_has_a_content_type(client: httpx2.AsyncClient) -> None:
+    page = find_asset("index.html")
+    assert isinstance(page, Path)
+    for path in (path for path in page.parent.rglob("*") if path.is_file()):
+        answer = await client.get(f"/page/{path.relative_to(page.parent).as_posix()}")
+        assert answer.status_code == 200, path
+        assert answer.headers["content-type"] == CONTENT_TYPES[path.suffix]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../app.py",
+        "%2e%2e/app.py",
+        "..%2fapp.py",
+        "%2Fetc/passwd",
+        "..\\app.py",
+        "a%00b",
+        "",
+        ".",
+        "index.html/",
+        "x.js",
+    ],
+)
+async def test_no_path_leads_out_of_the_page_s_folder(client: httpx2.AsyncClient, path: str) -> None:
+    assert (await client.get(f"/page/{path}")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+async def test_no_route_describes_the_others(client: httpx2.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code == 404
+
+
+async def test_another_site_s_page_is_refused(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/status", headers={"Origin": "https://evil.example"})).status_code == 403
+
+
+async def test_an_oversized_body_is_refused(client: httpx2.AsyncClient) -> None:
+    assert (await client.post("/start", content=b"x" * (1 << 20) + b"x")).status_code == 413
+
+
+def test_a_transport_s_door_is_named_by_module_and_function() -> None:
+    assert all(len(transport.door.split(":")) == 2 for transport in TRANSPORTS.values())

@@ -1,0 +1,147 @@
+"""Bad input ends in one clear line and an exit status (RELIABILITY tests 22 and 26)."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runner.cli.program import run_program, with_default_command
+
+BOTS = Path(__file__).parents[1] / "assets" / "bots"
+PLAIN = str(BOTS / "plain.py")
+HEAVY = {
+    "aiortc",
+    "av",
+    "daily",
+    "fastapi",
+    "numpy",
+    "onnxruntime",
+    "openai",
+    "pocketsphinx",
+    "uvicorn",
+    "yaml",
+}
+
+
+@pytest.fixture(autouse=True)
+def surroundings_are_undone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, path, modules = root.handlers[:], root.level, sys.path[:], set(sys.modules)
+    monkeypatch.chdir(tmp_path)
+    yield
+    root.handlers[:], sys.path[:] = handlers, path
+    root.setLevel(level)
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BOTS)):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ([], ["--help"]),
+        (["--help"], ["--help"]),
+        (["a.py"], ["run", "a.py"]),
+        (["run", "a.py"], ["run", "a.py"]),
+        (["-t", "webrtc", "a.py"], ["run", "-t", "webrtc", "a.py"]),
+        (["--version"], ["run", "--version"]),
+    ],
+)
+def test_run_may_be_left_out(args: list[str], expected: list[str]) -> None:
+    assert with_default_command(args, {"run", "call"}) == expected
+
+
+FAULTS: list[tuple[list[str], int, str]] = [
+    (["absent.py"], 2, "there is no file absent.py"),
+    (["run", "absent.py"], 2, "there is no file absent.py"),
+    ([str(BOTS)], 2, "is a folder"),
+    ([f"{PLAIN}:other"], 2, "there is no function other"),
+    ([str(BOTS / "syntax_error.py")], 1, "syntax_error.py:4: SyntaxError"),
+    ([str(BOTS / "fails_on_import.py")], 1, "fails_on_import.py:7: JSONDecodeError"),
+    ([str(BOTS / "exits_on_import.py")], 1, "exits_on_import.py:3: the bot ended the program"),
+    ([str(BOTS / "missing_module.py")], 2, "pip install a_package_that_nobody_has"),
+    ([str(BOTS / "not_async.py")], 2, "not_async.py:1: bot is not async"),
+    ([PLAIN, "-t", "twillio"], 2, "--transport: 'twillio' is not a transport"),
+    ([PLAIN, "--port", "70000"], 2, "--port: a port is a whole number"),
+    ([PLAIN, "--host", "no.such.host.invalid"], 2, "--host: 'no.such.host.invalid' is no address"),
+    ([PLAIN, "--host", "192.0.2.1"], 2, "--host: '192.0.2.1' is no address of this machine"),
+    ([PLAIN, "--body", "{"], 2, "--body: the text is not JSON"),
+    ([PLAIN, "--ice-server", "turn:x"], 2, "--ice-server: a TURN server needs credentials"),
+    ([PLAIN, "--prot", "1"], 2, "--port"),
+    ([PLAIN, "another.py"], 2, "another.py"),
+    (["run"], 2, "FILE"),
+]
+
+
+@pytest.mark.parametrize(("args", "status", "sentence"), FAULTS, ids=[" ".join(f[0])[-40:] for f in FAULTS])
+def test_what_is_wrong_is_told_in_one_line(
+    args: list[str], status: int, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Port 0, for those that come as far as opening one.
+    port = [] if "--port" in args or args == ["run"] else ["--port", "0"]
+    assert run_program([*args, *port]) == status
+    out, told = capsys.readouterr()
+    assert sentence in told
+    assert told.startswith("botrun: ")
+    assert (told.count("\n"), out) == (1, "")
+
+
+def test_verbose_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_program([str(BOTS / "fails_on_import.py"), "-v", "--port", "0"]) == 1
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert told.splitlines()[-1].startswith("botrun: ")
+
+
+def test_a_bad_variable_is_told_by_its_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOTRUN_MAX_SESSIONS", "none")
+    assert run_program([PLAIN]) == 2
+    assert (
+        capsys.readouterr().err == "botrun: BOTRUN_MAX_SESSIONS: it is a whole number from 1 up, not 'none'\n"
+    )
+
+
+def test_a_port_in_use_is_told_with_the_process_that_has_it(capsys: pytest.CaptureFixture[str]) -> None:
+    import os
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run_program([PLAIN, "--port", str(port)]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"botrun: port {port} is in use")
+    if sys.platform == "linux":
+        assert f"(process {os.getpid()})" in told
+
+
+def test_a_password_in_a_bad_value_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_program([PLAIN, "--ice-server", "trun:bob:canary@host"]) == 2
+    assert "canary" not in capsys.readouterr().err
+
+
+def test_help_shows_every_flag_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from runner.cli.program import run_program; run_program(['--help']);"
+        f"print('LOADED', sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "LOADED []" in told
+    for flag in (
+        "FILE",
+        "--transport",
+        "--host",
+        "--port",
+        "--open",
+        "--body",
+        "--ice-server",
+        "--verbose",
+        "--version",
+    ):
+        assert flag in told

@@ -1,0 +1,119 @@
+"""The house's own rules: imports, pins, settings, and what no file may say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+from runner.settings import DEFAULTS, KEYS, SETTINGS
+
+ROOT = Path(__file__).parents[1]
+LONGEST_FILE_LINES = 400
+
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def python_files() -> list[Path]:
+    return [path for folder in ("runner", "bots") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_imports_point_only_downward_and_what_is_pure_stays_so() -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command; lint_imports_command()",
+    ]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout
+
+
+# ------------------------------------------------------------------ settings
+
+
+def examples() -> dict[str, str]:
+    text = (ROOT / ".env.example").read_text()
+    return dict(re.findall(r"^#([A-Z][A-Z0-9_]*)=(.*)$", text, re.MULTILINE))
+
+
+def test_the_example_holds_every_setting_and_no_other() -> None:
+    assert list(examples()) == [s.env for s in SETTINGS.values()] + [key.env for key in KEYS]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_example_shows_the_default(name: str) -> None:
+    setting, text = SETTINGS[name], examples()[SETTINGS[name].env]
+    if not text:
+        assert DEFAULTS[name] in (None, ())
+    else:
+        assert setting.parse(text) == DEFAULTS[name]
+
+
+def test_only_settings_reads_the_environment() -> None:
+    readers = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "runner").rglob("*.py")
+        if re.search(r"\b(os\.environ|getenv)\b", path.read_text())
+    ]
+    assert readers == ["runner/settings.py"]
+
+
+# ------------------------------------------------------------------ pins
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def test_pip_and_uv_are_given_the_same_pins() -> None:
+    assert PYPROJECT["tool"]["uv"]["constraint-dependencies"] == [f"{n}=={v}" for n, v in pins().items()]
+
+
+def test_every_dependency_is_pinned() -> None:
+    project = PYPROJECT["project"]
+    groups = [*project["optional-dependencies"].values(), *PYPROJECT["dependency-groups"].values()]
+    wanted = [*project["dependencies"], *(line for group in groups for line in group)]
+    names = {re.match(r"[A-Za-z0-9_.-]+", line)[0].lower() for line in wanted}  # type: ignore[index]
+    assert names <= set(pins()), names - set(pins())
+
+
+def test_the_local_extra_and_the_local_group_are_the_same() -> None:
+    assert PYPROJECT["project"]["optional-dependencies"]["local"] == PYPROJECT["dependency-groups"]["local"]
+
+
+def test_no_file_names_a_registry_s_host_or_a_path_of_this_machine() -> None:
+    files = [
+        ROOT / name for name in ("pyproject.toml", "constraints.txt", ".ci/run", "README.md", ".env.example")
+    ]
+    banned = re.compile(r"pypi\.org|pythonhosted|npmjs|deb\.debian|/root/|/home/\w+/|/work/")
+    for path in [*files, *python_files()]:
+        assert not banned.search(path.read_text()), path
+
+
+def test_no_file_is_too_long_to_be_read_at_once() -> None:
+    too_long = [
+        path.name for path in python_files() if len(path.read_text().splitlines()) > LONGEST_FILE_LINES
+    ]
+    assert too_long == []
+
+
+# ------------------------------------------------------------------ the wheel
+
+
+def test_the_wheel_holds_the_page_and_nothing_but_the_package() -> None:
+    builder = WheelBuilder(str(ROOT))
+    files = {file.distribution_path for file in builder.recurse_included_files()}
+    page = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "runner/server/page").rglob("*")
+        if path.is_file()
+    }
+    assert page <= files
+    assert all(name.startswith("runner/") for name in files)
