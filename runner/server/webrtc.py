@@ -23,8 +23,10 @@ from runner.arguments import SmallWebRTCRunnerArguments
 from runner.errors import BotrunError, ProtocolError
 from runner.rtvi import messages
 from runner.server.doors import is_loopback
+from runner.services import warmup
 from runner.session import EndReason, Session, TooManySessionsError, new_session_id
 from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
+from runner.transports.webrtc.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from runner.server.app import Host
@@ -49,6 +51,7 @@ class UnknownError(BotrunError):
 
 def webrtc_router(host: Host) -> APIRouter:
     """The routes of this door."""
+    warmup.register("webrtc", rehearse, _nothing)
     door = WebRTCDoor(host)
     router = APIRouter()
     for path in ("/api/offer", "/sessions/{session_id}/api/offer"):
@@ -185,6 +188,10 @@ class WebRTCDoor:
         for session_id, start in list(self._starts.items()):
             if start.at < oldest or len(self._starts) >= MAX_STARTS:
                 del self._starts[session_id]
+
+
+async def _nothing() -> None:
+    """There is nothing to stop after the last call."""
 
 
 def _ice_server(server: Any) -> dict[str, Any]:

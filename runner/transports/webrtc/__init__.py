@@ -6,6 +6,7 @@
     opus.py, tracks.py        pcm <-> RTP: the media path, with the outbound pacer
     peer.py                   one aiortc peer connection
     connection.py             one caller, over one peer or several after another
+    rehearsal.py              an offer of our own before the first caller's
     transport.py              what a bot builds
     aiortc_private.py         the only file that uses what aiortc does not document
 

@@ -44,6 +44,8 @@ class SmallWebRTCInput(BaseInputTransport):
 class SmallWebRTCOutput(BaseOutputTransport):
     """The bot's sound and messages. The track paces: `write_audio` returns when there is room."""
 
+    carries_messages = True
+
     def __init__(self, transport: SmallWebRTCTransport, params: TransportParams) -> None:
         super().__init__(params, name="SmallWebRTCOutput")
         self._transport = transport
