@@ -21,6 +21,7 @@ from runner.errors import ProtocolError
 from runner.serializers.base import FrameSerializer
 from runner.serializers.handshake import HandshakeResult
 from runner.serializers.websocket import LABEL, WebSocketFrameSerializer
+from runner.server.events import events_route
 from runner.session import EndReason, Session, TooManySessionsError, new_session_id
 from runner.transports.handshake import read_handshake
 from runner.transports.socket import CallWebSocket
@@ -47,6 +48,7 @@ def telephony_router(host: Host) -> APIRouter:
     router.add_api_websocket_route("/ws/{token}", door.provider)
     router.add_api_websocket_route("/ws-client", door.client)
     router.add_api_websocket_route("/ws-client/{token}", door.client)
+    router.routes.append(events_route(host))
     return router
 
 
@@ -116,9 +118,7 @@ class _Door:
             return
         token = secrets.token_urlsafe(16)
         await websocket.send_json({"label": LABEL, "type": "session", "token": token, **_rates(serializer)})
-        call = CallWebSocket(
-            websocket, handshake=None, serializer=serializer, resume_s=RESUME_S["websocket"]
-        )
+        call = CallWebSocket(websocket, handshake=None, serializer=serializer, resume_s=RESUME_S["websocket"])
         arguments = WebSocketRunnerArguments(
             websocket=call,
             provider="websocket",

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -18,6 +20,48 @@ if TYPE_CHECKING:
 
     from runner.serializers.base import FrameSerializer
     from runner.serializers.handshake import HandshakeResult
+
+EARLY_MESSAGES = 32
+"""Messages for the bot kept while it has not built its transport yet."""
+
+
+class AppChannel:
+    """Messages between the bot and somebody's application beside the wire: a provider's wire carries none."""
+
+    def __init__(self) -> None:
+        self._to_app: Callable[[Any], Awaitable[None]] | None = None
+        self._to_bot: Callable[[Any], None] | None = None
+        self._early: deque[Any] = deque(maxlen=EARLY_MESSAGES)
+
+    def attach(self, send: Callable[[Any], Awaitable[None]]) -> bool:
+        """Let `send` take the bot's messages; False if another does already."""
+        if self._to_app is not None:
+            return False
+        self._to_app = send
+        return True
+
+    def detach(self) -> None:
+        """Nobody takes the bot's messages any more."""
+        self._to_app = None
+
+    async def tell(self, message: Any) -> None:
+        """A message of the bot's; nobody may be listening."""
+        if self._to_app is not None:
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await self._to_app(message)
+
+    def open(self, take: Callable[[Any], None]) -> None:
+        """The bot's side is there: `take` is given the messages, those first that have come already."""
+        self._to_bot = take
+        while self._early:
+            take(self._early.popleft())
+
+    def from_app(self, message: Any) -> None:
+        """A message for the bot."""
+        if self._to_bot is None:
+            self._early.append(message)
+        else:
+            self._to_bot(message)
 
 
 class CallWebSocket(WebSocket):
@@ -31,6 +75,7 @@ class CallWebSocket(WebSocket):
 
     Attributes:
         left: set when the caller has left for good.
+        app: messages beside the wire.
     """
 
     def __init__(
@@ -46,6 +91,7 @@ class CallWebSocket(WebSocket):
         self.handshake = handshake
         self.serializer = serializer
         self.left = asyncio.Event()
+        self.app = AppChannel()
         self._socket = socket
         self._resume_s = resume_s
         self._rejoined = asyncio.Event()

@@ -86,6 +86,9 @@ class WebsocketInput(BaseInputTransport):
     async def setup(self, setup: ProcessorSetup) -> None:
         await super().setup(setup)
         self._heard_at = setup.clock()
+        socket = self._transport.websocket
+        if isinstance(socket, CallWebSocket):
+            socket.app.open(self._from_app)
         self.create_task(self._read(), "read")
         self.create_task(self._watch(), "watch")
 
@@ -135,6 +138,9 @@ class WebsocketInput(BaseInputTransport):
                 self.push_soon(frame)
         return True
 
+    def _from_app(self, message: Any) -> None:
+        self._handle(InputTransportMessageFrame(message))
+
     def _at_pipeline_rate(self, frame: InputAudioRawFrame) -> InputAudioRawFrame:
         if self._resampler is None:
             return frame
@@ -181,12 +187,16 @@ class WebsocketOutput(BaseOutputTransport):
         self._sending_since: float | None = None
         self.wire_hz = transport.serializer.output_sample_rate
         self.chunk_ms = transport.serializer.chunk_ms
+        # A provider's wire carries no messages, but `server/events.py` may listen beside it.
+        beside = isinstance(transport.websocket, CallWebSocket)
+        self.carries_messages = beside or transport.serializer.provider == "websocket"
 
     async def write_audio(self, pcm: bytes) -> None:
         if self._transport.params.add_wav_header:
             pcm = wav_header(len(pcm), self.sample_rate) + pcm
-        await self._post(self._serializer.serialize(OutputAudioRawFrame(pcm, self.sample_rate)))
+        # Before it is sent: an interruption may come while it is on its way.
         self._unclear = True
+        await self._post(self._serializer.serialize(OutputAudioRawFrame(pcm, self.sample_rate)))
         due = self.playout.written - self._marked_at >= MARK_EVERY_S * self.sample_rate
         if due and self.speech_until > self._marked_at:
             await self._mark()
@@ -229,7 +239,12 @@ class WebsocketOutput(BaseOutputTransport):
         await self._post(message)
 
     async def send_message(self, message: Any) -> None:
-        await self._post(self._serializer.serialize(OutputTransportMessageUrgentFrame(message)))
+        on_wire = self._serializer.serialize(OutputTransportMessageUrgentFrame(message))
+        socket = self._transport.websocket
+        if on_wire is not None:
+            await self._post(on_wire)
+        elif isinstance(socket, CallWebSocket):
+            await socket.app.tell(message)
 
     def stuck_s(self, now: float) -> float:
         """How long (s) the message that is being sent has been waiting."""
