@@ -27,6 +27,9 @@ NOISY = (
     "websockets",
 )
 
+# What comes from outside must not steer the terminal: control characters are shown, not obeyed.
+_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
+
 _DIM, _YELLOW, _RED, _BOLD, _RESET = "\x1b[2m", "\x1b[33m", "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
@@ -41,7 +44,8 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         origin = f" {record.name}" if self._verbose else ""
-        line = f"{self._paint(clock + origin, _DIM)} {self._level(record)}{record.getMessage()}"
+        message = record.getMessage().translate(_VISIBLE)
+        line = f"{self._paint(clock + origin, _DIM)} {self._level(record)}{message}"
         return line + self._traceback(record)
 
     def _level(self, record: logging.LogRecord) -> str:
@@ -75,13 +79,15 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def configure(*, style: str = "auto", verbose: bool = False, stream: TextIO | None = None) -> None:
+def configure(
+    *, style: str = "auto", verbose: bool = False, colour: bool = True, stream: TextIO | None = None
+) -> None:
     """Send all logging to `stream` (standard error). `style` is auto, text or json."""
     stream = stream or sys.stderr
     terminal = stream.isatty()
     as_json = style == "json" or (style == "auto" and not terminal)
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines() if as_json else TextLines(colour=terminal, verbose=verbose))
+    handler.setFormatter(JsonLines() if as_json else TextLines(colour=terminal and colour, verbose=verbose))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -92,5 +92,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
 
 def _configure_logs(settings: Settings) -> None:
     from runner import logs
+    from runner.settings import is_set
 
-    logs.configure(style=settings.log, verbose=settings.verbose)
+    # https://no-color.org
+    logs.configure(style=settings.log, verbose=settings.verbose, colour=not is_set("NO_COLOR"))

@@ -105,6 +105,13 @@ def test_without_a_terminal_all_is_plain(tmp_path: Path) -> None:
     assert told.startswith('{"time": ')
 
 
+def test_a_helper_that_does_not_start_is_told_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "runner.cli", str(BOTS / "helper_fails.py"), "--port", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=20)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "botrun: a helper of the bot could not be started: no such voice\n"
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_any_host_of_this_machine_can_be_listened_on(host: str) -> None:
     with open_listener(host, 0) as listener:
