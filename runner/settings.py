@@ -218,3 +218,8 @@ def enter_dotenv(values: Mapping[str, str]) -> None:
 def is_set(name: str) -> bool:
     """Whether a variable has a value. (The value itself is nobody's business but its service's.)"""
     return bool(os.environ.get(name, "").strip())
+
+
+def child_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """What a process that we start is given: our own environment, and `more` over it."""
+    return {**os.environ, **more}
