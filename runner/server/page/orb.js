@@ -5,7 +5,9 @@ const RINGS = 24;
 const POINTS = 132;
 const TRAVEL_MS = 700; // how long a sound takes across the rings
 const CORE = 0.44; // the still middle, where the word stands
-const FRAME_MS = { lively: 0, still: 250 };
+const STILL_MS = 250; // between pictures, for those who want no motion
+const SLOW_MS = 50; // and for a machine that cannot paint sixty a second: its sound comes first
+const PATIENCE = 60; // frames until that is decided
 
 export class Orb {
   #canvas;
@@ -15,6 +17,9 @@ export class Orb {
   #past = []; // [ms, you, bot], newest last
   #state = "idle";
   #last = 0;
+  #gap = 16;
+  #frames = 0;
+  #slow = false;
   #calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   constructor(canvas, meters) {
@@ -47,11 +52,23 @@ export class Orb {
 
   #frame(now) {
     requestAnimationFrame((next) => this.#frame(next));
-    if (now - this.#last < (this.#calm.matches ? FRAME_MS.still : FRAME_MS.lively)) return;
+    this.#judge(now);
+    if (now - this.#last < this.#pause) return;
     this.#last = now;
     this.#past.push([now, this.#meters.level.you, this.#meters.level.bot]);
     while (this.#past.length > 2 && this.#past[0][0] < now - TRAVEL_MS * 1.5) this.#past.shift();
     this.#draw(now);
+  }
+
+  get #pause() {
+    return this.#calm.matches ? STILL_MS : this.#slow ? SLOW_MS : 0;
+  }
+
+  #judge(now) {
+    if (this.#slow || this.#calm.matches || now - this.#last > 500) return; // a tab that was hidden is not slow
+    this.#gap += (now - this.#last - this.#gap) / PATIENCE;
+    this.#frames += 1;
+    this.#slow = this.#frames > PATIENCE && this.#gap > 24;
   }
 
   #draw(now) {
