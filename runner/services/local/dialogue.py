@@ -1,0 +1,113 @@
+"""What the scripted bot answers: (text, now, what was asked before) in, answer out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from runner.services.local.understanding import NUMBER_WORDS, Kind, Request, understand
+
+COUNT_MOST = len(NUMBER_WORDS) - 1
+PATIENCE = 3
+"""After so many misses in a row the bot is silent until it understands something again: most likely it
+hears a television, or itself."""
+
+JOKES = (
+    "Why did the robot cross the road? It was programmed by the chicken.",
+    "I would tell you a joke about the network, but you might not get it.",
+    "What do you call an alligator in a vest? An investigator.",
+    "Why was the computer cold? It left its windows open.",
+    "Why do programmers mix up Halloween and Christmas? Because October thirty one is December twenty five.",
+    "I asked my phone for a joke about time travel. It said: you did not like it.",
+)
+
+HELP = (
+    "You can ask me for the time, the date, or a joke. I can count, up to twenty. "
+    "Or say: repeat after me, good morning. When you are done, say goodbye."
+)
+HINT = "Say help, and I tell you what I know."
+
+MISSES = (
+    "Sorry, I did not get that.",
+    f"I still did not get that. I know only a few things. {HINT}",
+    "I am afraid I do not understand. I stay here: say help when you need me.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to say; `ends_call` after it has been heard."""
+
+    text: str
+    ends_call: bool = False
+
+
+def answer(text: str, now: datetime, asked_before: Sequence[str] = ()) -> Answer:
+    """Answer `text`. `asked_before` is what the user said earlier, so that no joke comes twice in a row."""
+    request = understand(text)
+    if request.kind is Kind.GOODBYE:
+        return Answer("Goodbye! It was nice to talk to you.", ends_call=True)
+    if request.kind is Kind.JOKE:
+        told = sum(understand(earlier).kind is Kind.JOKE for earlier in asked_before)
+        return Answer(JOKES[told % len(JOKES)])
+    return Answer(_ANSWERS[request.kind](request, now))
+
+
+def answer_to_a_miss(misses: int) -> Answer | None:
+    """There was speech, but no words: the `misses`-th time in a row. None is to be silent."""
+    return Answer(MISSES[misses - 1]) if 1 <= misses <= PATIENCE else None
+
+
+def say_time(now: datetime) -> str:
+    """The time as one says it."""
+    hour = now.hour % 12 or 12
+    part = "in the morning" if 4 <= now.hour < 12 else "at night" if not 4 <= now.hour < 22 else ""
+    part = part or ("in the afternoon" if now.hour < 18 else "in the evening")
+    clock = f"{hour} o'clock" if now.minute == 0 else f"{hour}:{now.minute:02}"
+    return f"It is {clock} {part}."
+
+
+def say_date(now: datetime) -> str:
+    """The date as one says it."""
+    day = now.day
+    ending = "th" if 10 < day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
+    return f"Today is {now:%A}, the {day}{ending} of {now:%B}."
+
+
+def count_to(number: str) -> str:
+    """The numbers from one on, in words."""
+    if not number.isdecimal():
+        return "I can count to any number from one to twenty."
+    last = int(number[:6])
+    if last < 1:
+        return "There is nothing to count."
+    words = ", ".join(NUMBER_WORDS[1 : last + 1])
+    more = " That is as far as I count." if last > COUNT_MOST else ""
+    return f"{words.capitalize()}.{more}"
+
+
+def repeat(words: str) -> str:
+    """The same words, as a sentence."""
+    return f"{words[0].upper()}{words[1:]}." if words else "Say the words right after: repeat after me."
+
+
+def greet(part_of_day: str) -> str:
+    """A greeting for a greeting."""
+    hello = f"Good {part_of_day}!" if part_of_day else "Hello!"
+    return f"{hello} Ask me for the time, or for a joke."
+
+
+_ANSWERS: dict[Kind, Callable[[Request, datetime], str]] = {
+    Kind.TIME: lambda request, now: say_time(now),
+    Kind.DATE: lambda request, now: say_date(now),
+    Kind.COUNT: lambda request, now: count_to(request.detail),
+    Kind.REPEAT: lambda request, now: repeat(request.detail),
+    Kind.HELP: lambda request, now: HELP,
+    Kind.HELLO: lambda request, now: greet(request.detail),
+    Kind.THANKS: lambda request, now: "You are welcome.",
+    Kind.STOP: lambda request, now: "All right.",
+    Kind.YES: lambda request, now: "Good. What would you like to hear?",
+    Kind.NO: lambda request, now: "All right. I am here if you need me.",
+    Kind.UNKNOWN: lambda request, now: f"I am a small scripted bot and do not know about that. {HINT}",
+}

@@ -1,0 +1,247 @@
+"""The local ears, as botrun sees them: sound in, one recognised command out.
+
+Each concurrent talker has a decoder, in a helper process of its own: pocketsphinx holds the GIL while it
+decodes. One is started before the first call, more when several people speak at once, up to a limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeVar
+
+from runner.errors import ServiceError
+from runner.services.local.framing import Header, Message
+from runner.services.local.helper import HelperProcess
+from runner.services.local.packages import EARS_PACKAGE, require
+from runner.services.local.shared import Shared
+
+logger = logging.getLogger(__name__)
+
+HELPER = "runner.services.local.ears_helper"
+RATE_HZ = 16000
+MAX_DECODERS = 4
+BUSY_TIMEOUT_S = 3.0
+DECODE_TIMEOUT_S = 10.0
+LONGEST_S = 15.0
+"""No command is longer; what goes on for longer is refused, and its decoder is free again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """What was heard.
+
+    Attributes:
+        text: the command; empty if the speech was refused.
+        rejected: whether there was speech, but no command.
+        score: how far above the threshold, in nats per 10 ms; below 0 is refused.
+        best: the most likely command, even if it was refused.
+    """
+
+    text: str
+    rejected: bool
+    score: float = 0.0
+    best: str = ""
+
+
+T = TypeVar("T")
+
+NOTHING = Recognition("", rejected=True)
+
+
+class _Decoder:
+    """One helper process, and the stream that it listens to."""
+
+    def __init__(self, ears: Ears) -> None:
+        self._ears = ears
+        self.stream: EarStream | None = None
+        self.helper = HelperProcess(HELPER, "the ears", self._on_message, self._on_end)
+
+    def _on_message(self, message: Message) -> None:
+        if self.stream is not None and message.header.get("heard") == self.stream.number:
+            self.stream.heard(message.header)
+
+    def _on_end(self, sentence: str) -> None:
+        logger.warning("%s; the next utterance starts another", sentence)
+        self._ears.lost(self, sentence)
+
+
+class EarStream:
+    """One utterance. `feed` and `close` never wait."""
+
+    def __init__(self, ears: Ears, number: int) -> None:
+        self.number = number
+        self._ears = ears
+        self._decoder: _Decoder | None = None
+        self._early: list[bytes] = []
+        self._bytes = 0
+        self._too_long = False
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._result: asyncio.Future[Recognition] = asyncio.get_running_loop().create_future()
+
+    def feed(self, pcm: bytes) -> None:
+        """Sound at 16 kHz; it is decoded as it comes."""
+        self._bytes += len(pcm)
+        if self._bytes > LONGEST_S * RATE_HZ * 2:
+            self._too_long = True
+            self.close()
+        elif self._decoder is not None:
+            self._decoder.helper.send({"feed": self.number}, pcm)
+        else:
+            self._early.append(pcm)
+
+    async def finish(self) -> Recognition:
+        """The speech is over. Raises `ServiceError` if all decoders stay busy or the helper dies."""
+        try:
+            if self._too_long:
+                return NOTHING
+            await _within(BUSY_TIMEOUT_S, self._ready, f"all {self._ears.size} local ears are busy")
+            if self._decoder is not None:
+                self._decoder.helper.send({"finish": self.number})
+            return await _within(DECODE_TIMEOUT_S, self._result, "the local ears took too long")
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Nobody wants the result: the decoder is free again. May be called twice."""
+        self._early.clear()
+        self._ears.release(self)
+        for future in (self._ready, self._result):
+            future.cancel()
+
+    # ------------------------------------------------------------ the ears' side
+
+    def begin(self, decoder: _Decoder) -> None:
+        """A decoder is there: it gets all that was said so far."""
+        self._decoder = decoder
+        decoder.stream = self
+        decoder.helper.send({"begin": self.number})
+        decoder.helper.send({"feed": self.number}, b"".join(self._early))
+        self._early.clear()
+        self._ready.set_result(None)
+
+    def end(self) -> _Decoder | None:
+        """Part from the decoder."""
+        decoder, self._decoder = self._decoder, None
+        if decoder is not None:
+            decoder.stream = None
+            if not self._result.done():
+                decoder.helper.send({"abort": self.number})
+        return decoder
+
+    def heard(self, header: Header) -> None:
+        """The helper's answer."""
+        if not self._result.done():
+            rejected, best = bool(header["rejected"]), str(header["text"])
+            text = "" if rejected else best
+            self._result.set_result(Recognition(text, rejected, float(header["score"]), best))
+
+    def fail(self, error: ServiceError) -> None:
+        """There is no decoder, or there is none any more."""
+        for future in (self._ready, self._result):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # retrieved: whoever only feeds need not ask
+
+
+class Ears:
+    """A bounded pool of decoders, for all sessions.
+
+    Args:
+        size: how many people can be listened to at the same moment.
+    """
+
+    def __init__(self, size: int = MAX_DECODERS) -> None:
+        require(EARS_PACKAGE, "the local ears")
+        self.size = size
+        self._numbers = itertools.count(1)
+        self._decoders: set[_Decoder] = set()
+        self._idle: list[_Decoder] = []
+        self._waiting: deque[EarStream] = deque()
+        self._growing: set[asyncio.Task[None]] = set()
+
+    @property
+    def pids(self) -> list[int]:
+        """The helpers' process ids."""
+        return [decoder.helper.pid for decoder in self._decoders]
+
+    async def start(self) -> None:
+        """Start the first decoder. Raises `ServiceError` if it cannot be started."""
+        decoder = _Decoder(self)
+        await decoder.helper.start()
+        self._decoders.add(decoder)
+        self._free(decoder)
+
+    async def stop(self) -> None:
+        """End all helpers; whoever still waits fails."""
+        for task in self._growing:
+            task.cancel()
+        await asyncio.gather(*self._growing, return_exceptions=True)
+        decoders = list(self._decoders)
+        for decoder in decoders:
+            self.lost(decoder, "the ears were stopped")
+        self._fail_waiting(ServiceError("the ears were stopped"))
+        await asyncio.gather(*(decoder.helper.stop() for decoder in decoders))
+
+    def open(self) -> EarStream:
+        """Begin an utterance; it has a decoder now, or as soon as one is free."""
+        stream = EarStream(self, next(self._numbers))
+        if self._idle:
+            stream.begin(self._idle.pop())
+        else:
+            self._waiting.append(stream)
+            self._grow()
+        return stream
+
+    def release(self, stream: EarStream) -> None:
+        """The stream needs no decoder any more."""
+        if stream in self._waiting:
+            self._waiting.remove(stream)
+        decoder = stream.end()
+        if decoder is not None and decoder in self._decoders:
+            self._free(decoder)
+
+    def lost(self, decoder: _Decoder, sentence: str) -> None:
+        """A helper has ended: its stream fails, the others go on."""
+        self._decoders.discard(decoder)
+        if decoder in self._idle:
+            self._idle.remove(decoder)
+        if decoder.stream is not None:
+            decoder.stream.fail(ServiceError(sentence))
+
+    def _free(self, decoder: _Decoder) -> None:
+        if self._waiting:
+            self._waiting.popleft().begin(decoder)
+        else:
+            self._idle.append(decoder)
+
+    def _grow(self) -> None:
+        if len(self._decoders) + len(self._growing) < self.size:
+            task = asyncio.create_task(self._start_another(), name="the ears: another decoder")
+            self._growing.add(task)
+            task.add_done_callback(self._growing.discard)
+
+    async def _start_another(self) -> None:
+        try:
+            await self.start()
+        except (ServiceError, OSError) as error:
+            if not self._decoders:
+                self._fail_waiting(ServiceError(str(error)))
+
+    def _fail_waiting(self, error: ServiceError) -> None:
+        while self._waiting:
+            self._waiting.popleft().fail(error)
+
+
+async def _within(seconds: float, future: asyncio.Future[T], otherwise: str) -> T:
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.shield(future)
+    except TimeoutError:
+        raise ServiceError(otherwise) from None
+
+
+shared_ears: Shared[Ears] = Shared(Ears)

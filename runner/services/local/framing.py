@@ -1,0 +1,88 @@
+"""What goes over the pipe between botrun and a helper process: a JSON header, then bytes. Pure.
+
+    4 bytes   length of the header, big-endian
+    4 bytes   length of the payload, big-endian
+    header    JSON object, UTF-8
+    payload   pcm, or nothing
+
+A pipe has no message borders, so the reader is fed whatever has come and returns what is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.errors import ProtocolError
+
+Header = dict[str, Any]
+
+MAX_HEADER_BYTES = 64 * 1024
+MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
+
+_LENGTHS = struct.Struct(">II")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message between botrun and a helper."""
+
+    header: Header = field(default_factory=dict)
+    payload: bytes = b""
+
+
+def encode(header: Header, payload: bytes = b"") -> bytes:
+    """The message as it goes over the pipe."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    _check_lengths(len(text), len(payload))
+    return _LENGTHS.pack(len(text), len(payload)) + text + payload
+
+
+class MessageReader:
+    """Bytes in as they come, messages out as they are complete."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take in `data`; raises `ProtocolError` at what cannot be a message."""
+        self._waiting += data
+        messages = []
+        while (message := self._next()) is not None:
+            messages.append(message)
+        return messages
+
+    def _next(self) -> Message | None:
+        if len(self._waiting) < _LENGTHS.size:
+            return None
+        header_bytes, payload_bytes = _LENGTHS.unpack_from(self._waiting)
+        _check_lengths(header_bytes, payload_bytes)
+        payload_at = _LENGTHS.size + header_bytes
+        end = payload_at + payload_bytes
+        if len(self._waiting) < end:
+            return None
+        message = Message(
+            _header(bytes(self._waiting[_LENGTHS.size : payload_at])), bytes(self._waiting[payload_at:end])
+        )
+        del self._waiting[:end]
+        return message
+
+
+def _header(text: bytes) -> Header:
+    try:
+        header = json.loads(text)
+    except ValueError:
+        raise ProtocolError("a helper's message has a header that is not JSON") from None
+    if not isinstance(header, dict):
+        raise ProtocolError("a helper's message has a header that is not an object")
+    return header
+
+
+def _check_lengths(header_bytes: int, payload_bytes: int) -> None:
+    if header_bytes > MAX_HEADER_BYTES or payload_bytes > MAX_PAYLOAD_BYTES:
+        raise ProtocolError(
+            f"a helper's message is too large: {header_bytes} + {payload_bytes} bytes "
+            f"(at most {MAX_HEADER_BYTES} + {MAX_PAYLOAD_BYTES})"
+        )

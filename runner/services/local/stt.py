@@ -1,0 +1,112 @@
+"""`LocalSTTService`: the local ears as a service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from runner.errors import ServiceError
+from runner.frames import (
+    InputAudioRawFrame,
+    MetricsFrame,
+    TranscriptionFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+from runner.processors.base import ProcessorSetup
+from runner.services import warmup
+from runner.services.local.ears import RATE_HZ, EarStream, shared_ears
+from runner.services.local.packages import EARS_PACKAGE, require
+from runner.services.stt import STTService
+
+if TYPE_CHECKING:
+    from runner.audio.resampler import Resampler
+    from runner.services.local.ears import Ears
+
+LEAD_S = 0.3
+"""Sound from before the speech: the recogniser learns from it how the room sounds."""
+
+KEPT_S = 1.0
+"""Sound kept while nobody speaks: the lead, and what passes until the VAD has noticed speech."""
+
+
+class LocalSTTService(STTService):
+    """pocketsphinx with a grammar of commands: a demonstration that needs nothing, not for dictation.
+
+    It knows what `runner.services.local.grammar` spells out. Speech that is not in there gives a
+    `TranscriptionFrame` with empty text.
+    """
+
+    def __init__(self, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        require(EARS_PACKAGE, type(self).__name__)
+        self._ears: Ears | None = None
+        self._stream: EarStream | None = None
+        self._finishing: asyncio.Queue[EarStream] = asyncio.Queue()
+        self._kept: deque[bytes] = deque()
+        self._kept_bytes = 0
+        self._resampler: Resampler | None = None
+
+    async def setup(self, setup: ProcessorSetup) -> None:
+        await super().setup(setup)
+        self._ears = await shared_ears.get()
+        self.create_task(self._finish_in_order(), "finish")
+
+    async def cleanup(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        while not self._finishing.empty():
+            self._finishing.get_nowait().close()
+
+    def hear(self, frame: InputAudioRawFrame) -> None:
+        pcm = self._at_16k(frame)
+        if self._stream is not None:
+            self._stream.feed(pcm)
+            return
+        self._kept.append(pcm)
+        self._kept_bytes += len(pcm)
+        while self._kept_bytes - len(self._kept[0]) >= KEPT_S * RATE_HZ * 2:
+            self._kept_bytes -= len(self._kept.popleft())
+
+    def speech_started(self, frame: UserStartedSpeakingFrame) -> None:
+        if self._ears is None or self._stream is not None:
+            return
+        kept = b"".join(self._kept)
+        self._kept.clear()
+        self._kept_bytes = 0
+        noticed_after_s = min(max(self.lent.clock() - frame.at, 0.0), KEPT_S - LEAD_S)
+        self._stream = self._ears.open()
+        self._stream.feed(kept[-2 * int((LEAD_S + noticed_after_s) * RATE_HZ) :])
+
+    def speech_ended(self, frame: UserStoppedSpeakingFrame) -> None:
+        if self._stream is not None:
+            self._finishing.put_nowait(self._stream)
+            self._stream = None
+
+    def _at_16k(self, frame: InputAudioRawFrame) -> bytes:
+        if frame.sample_rate == RATE_HZ:
+            return frame.audio
+        if self._resampler is None or self._resampler.rate_in != frame.sample_rate:
+            from runner.audio.resampler import Resampler  # numpy, which a 16 kHz call does not need
+
+            self._resampler = Resampler(frame.sample_rate, RATE_HZ)
+        return self._resampler.process(frame.audio)
+
+    async def _finish_in_order(self) -> None:
+        while True:
+            await self._transcribe(await self._finishing.get())
+
+    async def _transcribe(self, stream: EarStream) -> None:
+        asked_at = self.lent.clock()
+        try:
+            heard = await stream.finish()
+        except ServiceError as error:
+            await self.push_error(f"{self.name}: {error}", exception=error)
+            return
+        waited_ms = (self.lent.clock() - asked_at) * 1000
+        await self.push_frame(MetricsFrame("processing", self.name, waited_ms))
+        await self.push_frame(TranscriptionFrame(heard.text, confidence=heard.score))
+
+
+warmup.register("the local ears", shared_ears.start, shared_ears.stop)

@@ -1,0 +1,49 @@
+"""`LocalTTSService`: the local voice as a service."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+
+from runner.frames import Frame, TTSAudioRawFrame, TTSTextFrame
+from runner.processors.base import ProcessorSetup
+from runner.services import warmup
+from runner.services.local.packages import VOICE_PACKAGE, require
+from runner.services.local.voice import VOICE, WORDS_PER_MINUTE, Sound, shared_voice
+from runner.services.tts import TTSService
+
+
+class LocalTTSService(TTSService):
+    """espeak-ng, in a process that all calls share: clear, at once, and plainly a machine.
+
+    Its sound is 22,050 Hz mono; each word comes with its time.
+
+    Args:
+        voice: one of espeak-ng's, as "en-us", "en-gb", "en-gb-scotland", "en-us+f3".
+        rate: words per minute, 80 to 450.
+    """
+
+    gives_word_times = True
+
+    def __init__(self, *, voice: str = VOICE, rate: int = WORDS_PER_MINUTE, name: str | None = None) -> None:
+        super().__init__(name=name)
+        require(VOICE_PACKAGE, type(self).__name__)
+        self._voice = voice
+        self._rate = rate
+
+    async def setup(self, setup: ProcessorSetup) -> None:
+        await super().setup(setup)
+        await shared_voice.get()
+
+    async def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
+        voice = await shared_voice.get()
+        said = voice.synthesize(text, voice=self._voice, rate=self._rate)
+        async with contextlib.aclosing(said):
+            async for item in said:
+                if isinstance(item, Sound):
+                    yield TTSAudioRawFrame(item.pcm, voice.rate_hz)
+                else:
+                    yield TTSTextFrame(item.text, audio_offset_ms=item.offset_ms)
+
+
+warmup.register("the local voice", shared_voice.start, shared_voice.stop)
