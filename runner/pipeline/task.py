@@ -230,9 +230,9 @@ class PipelineTask:
             watch = IdleWatch(self._idle_timeout_s, loop.time, self.finish)
             self._observers.append(watch)
             self.create_task(watch.run(), "PipelineTask.idle")
-        send = next((p.send_message for p in self._processors if hasattr(p, "send_message")), None)
-        if self._enable_rtvi and send is not None:
-            self._observers.append(RTVI(send, self.queue_frame))
+        output = next((p for p in self._processors if getattr(p, "carries_messages", False)), None)
+        if self._enable_rtvi and output is not None:
+            self._observers.append(RTVI(output.send_message, self.queue_frame))  # type: ignore[attr-defined]
 
     async def _clean_up(self) -> None:
         leaving = self._source.push_frame(CancelFrame(self.end_reason))

@@ -66,6 +66,8 @@ class FakeOutput(BaseOutputTransport):
         messages: what was sent to the far end's application.
     """
 
+    carries_messages = True
+
     def __init__(self, params: TransportParams, lead_s: float) -> None:
         super().__init__(params, lead_s=lead_s)
         self.sent: list[tuple[float, bytes]] = []

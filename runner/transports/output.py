@@ -85,6 +85,9 @@ class BaseOutputTransport(FrameProcessor):
     chunk_ms = CHUNK_MS
     """Length (ms) of the chunks that `write_audio` gets."""
 
+    carries_messages = False
+    """Whether the far end's application can be sent messages: then it is spoken to in RTVI."""
+
     wire_hz: int | None = None
     """The rate (Hz) that the wire takes, whatever the pipeline's is; None: the pipeline's."""
 

@@ -132,7 +132,7 @@ class WebsocketInput(BaseInputTransport):
                 self._transport.disconnected()
                 return False
             case InputTransportMessageFrame():
-                self._transport.events.emit("on_app_message", frame.message, "client")
+                self._transport.events.emit("on_app_message", frame.message, self._transport.websocket)
                 self.push_soon(frame)
             case _:
                 self.push_soon(frame)
@@ -265,7 +265,7 @@ class FastAPIWebsocketTransport(BaseTransport):
     """A phone call or a plain client over a WebSocket.
 
     Events: `on_client_connected(transport, websocket)`, `on_client_disconnected(transport, websocket)`
-    (once), `on_app_message(transport, message, sender)`.
+    (once), `on_app_message(transport, message, websocket)`.
     """
 
     def __init__(self, websocket: WebSocket, params: FastAPIWebsocketParams) -> None:

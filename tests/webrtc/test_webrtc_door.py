@@ -68,7 +68,7 @@ class EchoBot:
                 await task.cancel()
 
         @transport.event_handler("on_app_message")
-        async def message(_: SmallWebRTCTransport, message: Any) -> None:
+        async def message(_: SmallWebRTCTransport, message: Any, sender: Any) -> None:
             self.events.append(message)
             if message == "bye":
                 await task.stop_when_done()

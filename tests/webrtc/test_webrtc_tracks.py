@@ -227,22 +227,6 @@ def test_what_was_said_before_the_bot_is_ready_is_kept_within_a_bound() -> None:
     assert kept * 20 == 3000
 
 
-def test_when_packets_stop_silence_comes_in_their_place_and_ends_too() -> None:
-    async def listen() -> list[tuple[float, bytes]]:
-        loop, parts = asyncio.get_running_loop(), list[tuple[float, bytes]]()
-        audio = InboundAudio(Scripted(iter([0.02] * 50 + [30.0])))
-        audio.attach(16000, lambda pcm: parts.append((loop.time(), pcm)))
-        await asyncio.sleep(20)
-        await audio.aclose()
-        return parts
-
-    parts = run_virtual(listen())
-    silence = [pcm for at, pcm in parts if at > 1.01]
-    assert sum(map(len, silence)) == pytest.approx(2 * 32000, rel=0.15)
-    assert not any(any(pcm) for pcm in silence)
-    assert max(at for at, _ in parts) < 4
-
-
 def test_the_reader_never_waits_on_whoever_listens() -> None:
     async def listen() -> int:
         heard = 0

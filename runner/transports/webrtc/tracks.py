@@ -33,13 +33,11 @@ class InboundAudio:
     """Reads the caller's track without ever waiting on the pipeline.
 
     Until a sink is attached the last three seconds are kept, for the caller may speak while services connect.
-    When no packet comes for a while (a page that took its microphone away sends none), silence is put in
-    their place, so that a turn still ends; no more than `SILENCE_SECS` at a time.
+    When no packet comes for a while (a page that took its microphone away sends none), nothing is called;
+    the transport's input puts silence in its place where a turn has to end.
     """
 
     KEPT_CHUNKS = 150
-    GAP_SECS = 0.2
-    SILENCE_SECS = 2.0
 
     def __init__(self, track: MediaStreamTrack) -> None:
         self._track = track
@@ -47,27 +45,19 @@ class InboundAudio:
         self._on_pcm: OnPcm | None = None
         self._resampler: Resampler | None = None
         self._rate = 0
-        self._loop = asyncio.get_running_loop()
-        self._covered_until: float | None = None
-        self._silence_left = self.SILENCE_SECS
-        self._watch: asyncio.TimerHandle | None = None
-        self._reader = self._loop.create_task(self._read(), name="webrtc-audio-in")
+        self._reader = asyncio.create_task(self._read(), name="webrtc-audio-in")
 
     def attach(self, sample_rate: int, on_pcm: OnPcm) -> None:
         """From now on the sound goes to `on_pcm`, beginning with what was kept."""
         self._rate, self._on_pcm, self._resampler = sample_rate, on_pcm, None
         while self._kept:
             self._deliver(self._kept.popleft())
-        if self._watch is None:
-            self._watch_gap()
 
     def detach(self) -> None:
         self._on_pcm = None
 
     async def aclose(self) -> None:
         self._on_pcm = None
-        if self._watch is not None:
-            self._watch.cancel()
         self._reader.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reader
@@ -76,8 +66,6 @@ class InboundAudio:
         with contextlib.suppress(MediaStreamError):  # the track has ended
             while True:
                 frame = cast("AudioFrame", await self._track.recv())
-                self._covered_until = self._loop.time()
-                self._silence_left = self.SILENCE_SECS
                 if self._on_pcm is None:
                     self._kept.append(frame)
                 else:
@@ -91,17 +79,6 @@ class InboundAudio:
         pcm = self._resampler.process(_mono(frame))
         if pcm:
             self._on_pcm(pcm)
-
-    def _watch_gap(self) -> None:
-        self._watch = self._loop.call_later(self.GAP_SECS / 2, self._watch_gap)
-        if self._covered_until is None or self._on_pcm is None:
-            return
-        gap = self._loop.time() - self._covered_until
-        if gap < self.GAP_SECS or self._silence_left <= 0:
-            return
-        self._covered_until += gap
-        self._silence_left -= gap
-        self._on_pcm(bytes(round(gap * self._rate) * BYTES_PER_SAMPLE))
 
 
 def _mono(frame: AudioFrame) -> bytes:

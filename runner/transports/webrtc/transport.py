@@ -88,7 +88,7 @@ class SmallWebRTCTransport(BaseTransport):
 
     Events: `on_client_connected(transport, connection)` when the caller is there and the pipeline runs,
     `on_client_disconnected(transport, connection)` exactly once after it, and
-    `on_app_message(transport, message)`.
+    `on_app_message(transport, message, connection)`.
 
     Args:
         webrtc_connection: from `runner_args.webrtc_connection`.
@@ -128,4 +128,4 @@ class SmallWebRTCTransport(BaseTransport):
         self.events.emit("on_client_disconnected", connection)
 
     async def _app_message(self, connection: SmallWebRTCConnection, message: Any) -> None:
-        self.events.emit("on_app_message", message)
+        self.events.emit("on_app_message", message, connection)
