@@ -40,7 +40,7 @@ class _Events:
         call = self._find(websocket.path_params["call"])
         if call is None:
             await websocket.close(NO_SUCH_CALL, "no such call is under way")
-        elif not call.app.attach(websocket.send_json):
+        elif not call.beside.attach(websocket.send_json):
             await websocket.close(TAKEN, "somebody listens already")
         else:
             await self._serve(websocket, call)
@@ -61,7 +61,7 @@ class _Events:
             if not reading.done():
                 await websocket.close(1000, "the call is over")
         finally:
-            call.app.detach()
+            call.beside.detach()
             for task in (reading, leaving):
                 task.cancel()
             await asyncio.gather(reading, leaving, return_exceptions=True)
@@ -74,4 +74,4 @@ class _Events:
                 return
             except (json.JSONDecodeError, KeyError):
                 continue
-            call.app.from_app(message)
+            call.beside.from_app(message)

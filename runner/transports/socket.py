@@ -75,7 +75,7 @@ class CallWebSocket(WebSocket):
 
     Attributes:
         left: set when the caller has left for good.
-        app: messages beside the wire.
+        beside: messages beside the wire.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class CallWebSocket(WebSocket):
         self.handshake = handshake
         self.serializer = serializer
         self.left = asyncio.Event()
-        self.app = AppChannel()
+        self.beside = AppChannel()
         self._socket = socket
         self._resume_s = resume_s
         self._rejoined = asyncio.Event()

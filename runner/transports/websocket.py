@@ -88,7 +88,7 @@ class WebsocketInput(BaseInputTransport):
         self._heard_at = setup.clock()
         socket = self._transport.websocket
         if isinstance(socket, CallWebSocket):
-            socket.app.open(self._from_app)
+            socket.beside.open(self._from_app)
         self.create_task(self._read(), "read")
         self.create_task(self._watch(), "watch")
 
@@ -244,7 +244,7 @@ class WebsocketOutput(BaseOutputTransport):
         if on_wire is not None:
             await self._post(on_wire)
         elif isinstance(socket, CallWebSocket):
-            await socket.app.tell(message)
+            await socket.beside.tell(message)
 
     def stuck_s(self, now: float) -> float:
         """How long (s) the message that is being sent has been waiting."""
