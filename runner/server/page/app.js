@@ -3,6 +3,7 @@
 import { Call } from "./call.js";
 import { Conversation } from "./conversation.js";
 import { installHooks } from "./hooks.js";
+import { Hush } from "./hush.js";
 import { Latency } from "./latency.js";
 import { Bar, Meters } from "./meters.js";
 import { Microphone } from "./microphone.js";
@@ -31,6 +32,7 @@ const turns = new Turns({ rtvi, conversation, latency });
 const view = new View(new Orb(byId("rings"), meters));
 const bars = { you: new Bar(byId("you-meter")), bot: new Bar(byId("bot-meter")), set: new Bar(byId("settings-meter")) };
 const audio = byId("bot-audio");
+const hush = new Hush(audio, meters);
 const figures = {};
 let clickedAt = 0;
 
@@ -177,14 +179,10 @@ function showLevels(at) {
   bars.set.show(meters.level.you, at);
 }
 
-// What the browser's jitter buffer still holds of the old reply is not heard any more. A new reply
-// stands behind it in that same buffer, so nothing of it is lost.
 turns.addEventListener("cut", () => {
-  const heldMs = Math.min(300, (figures.jitterBufferMs ?? 80) + 40);
-  audio.muted = true;
-  meters.hush(heldMs);
-  setTimeout(() => (audio.muted = false), heldMs);
+  if (latency.botIsHeard(performance.now())) hush.cut(figures.jitterBufferMs ?? 80);
 });
+rtvi.addEventListener("bot-tts-started", () => hush.newReply(figures.jitterBufferMs ?? 80));
 
 // ------------------------------------------------------------ figures
 

@@ -25,8 +25,9 @@ export class Latency extends EventTarget {
     else this.#hearSilence(now);
   }
 
-  get botAudible() {
-    return this.#botLoud;
+  // Whether the bot sounds, or did a moment ago.
+  botIsHeard(now) {
+    return now - this.#botLoud < ONSET_GAP_MS;
   }
 
   userStarted(now, botSpeaking) {

@@ -1,6 +1,6 @@
 // Whose turn it is, as the bot tells it, and what is said in it.
 //
-// Events: "change" (who speaks), "cut" (the bot was interrupted while it could be heard).
+// Events: "change" (who speaks), "cut" (the bot was interrupted).
 
 const PATIENCE_MS = 15_000; // then nothing is being thought about any more
 
@@ -90,7 +90,7 @@ export class Turns extends EventTarget {
 
   #interrupted() {
     this.#conversation.interrupted();
-    if (this.botSpeaks) this.dispatchEvent(new Event("cut"));
+    this.dispatchEvent(new Event("cut"));
   }
 
   #think(thinking) {
