@@ -94,10 +94,10 @@ class Settings:
         values.parse_choice("auto", "text", "json"),
     )
     max_sessions: int = _setting(
-        20,
+        0,
         "BOTRUN_MAX_SESSIONS",
-        "So many calls at once; further ones are refused.",
-        values.parse_count(least=1),
+        "So many calls at once; further ones are refused. 0 is no limit.",
+        values.parse_count(least=0),
     )
     idle_secs: float = _setting(
         300.0,

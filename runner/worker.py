@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -71,38 +72,51 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(listener: socket.socket, bot: LoadedBot, settings: Settings, announce: Announce) -> None:
     shutdown = Shutdown()
     with shutdown.capture():
-        helpers = asyncio.create_task(warmup.start_all(), name="helpers")
+        preparing = asyncio.create_task(_prepare(bot, settings), name="preparing")
         try:
-            host, server = _build(bot, settings)
-            if await _first(helpers, shutdown.requested.wait()):
-                await _serve_until(shutdown.requested, listener, host, server, announce)
+            if await _first(preparing, shutdown.requested.wait()):
+                await _serve_until(shutdown.requested, listener, *preparing.result(), announce)
         finally:
-            await _stop_helpers(helpers)
+            await _stop_helpers(preparing)
+
+
+async def _prepare(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
+    """Helper processes start while a thread imports; then what the doors want to have ready."""
+    early = asyncio.create_task(warmup.start_all(), name="helpers")
+    host, server = await asyncio.to_thread(_build, bot, settings)
+    await early
+    await warmup.start_all()
+    return host, server
 
 
 def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
-    """All that is slow to import, while the helper processes start beside it."""
+    """All that is slow to import. What a door or the VAD needs before its first call joins the warm-up."""
     from runner.server.app import Host, create_app
     from runner.server.serving import Server
 
     limits = SessionLimits(sessions=settings.max_sessions, call_s=settings.max_call_secs)
     host = Host(settings, bot, Sessions(bot, limits), settings.transports)
-    return host, Server(create_app(host))
+    server = Server(create_app(host))
+    if "runner.vad" in sys.modules:
+        from runner.vad import preload
+
+        warmup.register("vad", lambda: asyncio.to_thread(preload))
+    return host, server
 
 
-async def _first(helpers: asyncio.Task[None], stop: Coroutine[Any, Any, Any]) -> bool:
-    """Wait until the helpers stand; False if the program is to stop before."""
+async def _first(preparing: asyncio.Task[tuple[Host, Server]], stop: Coroutine[Any, Any, Any]) -> bool:
+    """Wait until all is ready; False if the program is to stop before."""
     stopping = asyncio.create_task(stop)
-    await asyncio.wait({helpers, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if not helpers.done():
+    if not preparing.done():
         return False
-    _check(helpers)
+    _check(preparing)
     return True
 
 
-def _check(helpers: asyncio.Task[None]) -> None:
-    error: BaseException | None = helpers.exception()
+def _check(preparing: asyncio.Task[tuple[Host, Server]]) -> None:
+    error: BaseException | None = preparing.exception()
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, BotrunError):
@@ -122,8 +136,8 @@ async def _serve_until(
         await host.sessions.end_all(EndReason.SHUTDOWN, END_SESSIONS_S)
 
 
-async def _stop_helpers(helpers: asyncio.Task[None]) -> None:
-    helpers.cancel()
+async def _stop_helpers(preparing: asyncio.Task[tuple[Host, Server]]) -> None:
+    preparing.cancel()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_HELPERS_S):
             await warmup.stop_all()

@@ -51,7 +51,7 @@ class UnknownError(BotrunError):
 
 def webrtc_router(host: Host) -> APIRouter:
     """The routes of this door."""
-    warmup.register("webrtc", rehearse, _nothing)
+    warmup.register("webrtc", rehearse)
     door = WebRTCDoor(host)
     router = APIRouter()
     for path in ("/api/offer", "/sessions/{session_id}/api/offer"):
@@ -188,10 +188,6 @@ class WebRTCDoor:
         for session_id, start in list(self._starts.items()):
             if start.at < oldest or len(self._starts) >= MAX_STARTS:
                 del self._starts[session_id]
-
-
-async def _nothing() -> None:
-    """There is nothing to stop after the last call."""
 
 
 def _ice_server(server: Any) -> dict[str, Any]:

@@ -24,22 +24,31 @@ class _Entry:
 
 
 _entries: dict[str, _Entry] = {}
+_starting: dict[str, asyncio.Task[None]] = {}
 
 
-def register(name: str, start: Step, stop: Step) -> None:
+def register(name: str, start: Step, stop: Step | None = None) -> None:
     """Have `start` awaited before the first call and `stop` after the last; once per name."""
-    _entries.setdefault(name, _Entry(name, start, stop))
+    _entries.setdefault(name, _Entry(name, start, stop or _nothing))
 
 
 async def start_all() -> None:
-    """Start all that are registered, side by side. What fails raises."""
-    async with asyncio.TaskGroup() as group:
-        for entry in _entries.values():
-            group.create_task(_as_coroutine(entry.start))
+    """Start all that are registered and have not been started yet, side by side; returns when all stand.
+
+    The first failure is raised.
+    """
+    for name, entry in _entries.items():
+        if name not in _starting:
+            _starting[name] = asyncio.create_task(_as_coroutine(entry.start), name=f"start {name}")
+    if _starting:
+        await asyncio.gather(*_starting.values())
 
 
 async def stop_all() -> None:
     """Stop all, side by side; a failure is logged and holds up nobody."""
+    for task in _starting.values():
+        task.cancel()
+    _starting.clear()
     entries = tuple(_entries.values())
     results = await asyncio.gather(*(entry.stop() for entry in entries), return_exceptions=True)
     for entry, result in zip(entries, results, strict=True):
@@ -49,3 +58,7 @@ async def stop_all() -> None:
 
 async def _as_coroutine(step: Step) -> None:
     await step()
+
+
+async def _nothing() -> None:
+    pass

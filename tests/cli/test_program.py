@@ -105,7 +105,7 @@ def test_a_bad_variable_is_told_by_its_name(
     monkeypatch.setenv("BOTRUN_MAX_SESSIONS", "none")
     assert run_program([PLAIN]) == 2
     assert (
-        capsys.readouterr().err == "botrun: BOTRUN_MAX_SESSIONS: it is a whole number from 1 up, not 'none'\n"
+        capsys.readouterr().err == "botrun: BOTRUN_MAX_SESSIONS: it is a whole number from 0 up, not 'none'\n"
     )
 
 

@@ -24,7 +24,7 @@ def test_without_anything_the_defaults_hold() -> None:
 def test_a_flag_goes_before_the_environment_before_dotenv_before_the_default() -> None:
     dotenv = {"BOTRUN_PORT": "1", "BOTRUN_HOST": "1.1.1.1", "BOTRUN_LOG": "json"}
     settings = resolve({"port": "3"}, dotenv, {"BOTRUN_PORT": "2", "BOTRUN_HOST": "2.2.2.2"})
-    assert (settings.port, settings.host, settings.log, settings.max_sessions) == (3, "2.2.2.2", "json", 20)
+    assert (settings.port, settings.host, settings.log, settings.max_sessions) == (3, "2.2.2.2", "json", 0)
     assert settings.sources == {"port": "--port", "host": "BOTRUN_HOST", "log": "BOTRUN_LOG in .env"}
 
 
