@@ -1,0 +1,47 @@
+"""A helper process of the ears: `python -m runner.services.local.ears_helper`. It hears one talker at a time.
+
+in    {"begin": 7}             an utterance
+      {"feed": 7} + pcm        its sound at 16 kHz, decoded as it comes
+      {"finish": 7}            it is over: answer
+      {"abort": 7}             nobody wants to know
+out   {"ready": true}
+      {"heard": 7, "text": "what time is it", "score": 0.41, "rejected": false}
+"""
+
+from __future__ import annotations
+
+from runner.services.local.framing import Message
+from runner.services.local.recogniser import Recogniser
+from runner.services.local.serving import Pipe
+
+
+def answer(recogniser: Recogniser, message: Message) -> dict[str, object] | None:
+    """Do what a message says."""
+    match message.header:
+        case {"begin": _} | {"abort": _}:
+            recogniser.begin()
+        case {"feed": _}:
+            recogniser.feed(message.payload)
+        case {"finish": number}:
+            heard = recogniser.finish()
+            rejected = heard.score < 0
+            return {"heard": number, "text": heard.text, "score": round(heard.score, 3), "rejected": rejected}
+    return None
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    pipe = Pipe()
+    recogniser = Recogniser()
+    # The first utterance reads the models' pages into memory: not on a caller's time.
+    recogniser.begin()
+    recogniser.feed(bytes(2 * 16000))
+    recogniser.finish()
+    pipe.send({"ready": True})
+    for message in pipe.messages():
+        if (reply := answer(recogniser, message)) is not None:
+            pipe.send(reply)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What the local ears understand: a JSGF grammar of commands, and one of any speech at all. Pure.
+
+The second is the background: a loop over all phones. What fits the commands hardly better than it fits any
+sequence of phones is not a command.
+"""
+
+from __future__ import annotations
+
+import re
+
+from runner.services.local.understanding import NUMBER_WORDS
+
+REPEAT_WORDS = (
+    "hello", "world", "good", "morning", "evening", "red", "green", "blue", "yellow", "big", "little", "old",
+    "house", "cat", "dog", "water", "river", "sun", "moon", "star", "fish", "bird", "apple", "happy",
+    "summer", "winter", "music", "the", "my", "your",
+)  # fmt: skip
+"""The words of "repeat after me …", one to four of them."""
+
+# The phones of pocketsphinx's en-us model.
+PHONES = (
+    "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY",
+    "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y",
+    "Z", "ZH",
+)  # fmt: skip
+PHONE_WORD = "zz"
+"""A phone stands in the background's grammar as a word: "zz" and its name."""
+
+COMMANDS = f"""#JSGF V1.0;
+grammar commands;
+public <utterance> = [<before>] <request> [please] | <short>;
+<before> = please | can you | could you | can you please;
+<request> = <time> | <date> | <joke> | <count> | <repeat> | <help>;
+<time> = what time is it [now] | ( what's | what is ) the time | tell me the time | tell me what time it is;
+<date> = what day is it [today] | ( what's | what is ) the date [today] | tell me the date;
+<joke> = tell me ( a | another ) joke | another joke;
+<count> = count to <number>;
+<number> = {" | ".join(NUMBER_WORDS[1:])};
+<repeat> = repeat after me <word> [<word>] [<word>] [<word>];
+<word> = {" | ".join(REPEAT_WORDS)};
+<help> = help [me] | what can you do;
+<short> = hello [there] | hi [there] | good ( morning | afternoon | evening )
+        | thank you [very much] | thanks | no thanks | no [thank you] | yes [please]
+        | stop [please] | goodbye | bye [bye];
+"""
+
+BACKGROUND = f"""#JSGF V1.0;
+grammar background;
+public <utterance> = ( {" | ".join(PHONE_WORD + phone for phone in PHONES)} )+;
+"""
+
+
+def vocabulary(jsgf: str) -> set[str]:
+    """The words that a grammar speaks of."""
+    rules = jsgf.split(";", 2)[2]
+    found = re.findall(r"[a-zA-Z']+", re.sub(r"<[^>]*>", " ", rules))
+    return set(found) - {"public"}

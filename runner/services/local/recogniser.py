@@ -1,0 +1,138 @@
+"""pocketsphinx: sound in as it comes, a command or a refusal out. Loaded only in the ears' helper process.
+
+Two decoders hear the same sound: the commands' and the background's (`grammar`), and `judging` compares them.
+
+The models were trained on features from which the mean of the whole recording is taken away. Ours is not
+whole while it is being heard, and pocketsphinx's running mean changes too slowly for a command of one second
+(in noise it halves the commands that are right). So the mean is measured on the first second.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+import pocketsphinx
+
+from runner.services.local.grammar import BACKGROUND, COMMANDS, PHONE_WORD, vocabulary
+from runner.services.local.judging import Segment, judge
+
+RATE_HZ = 16000
+MEASURED_S = 1.0
+
+# pocketsphinx counts what it is told of a mean as so many frames (`CMN_WIN` in cmn.h).
+_PRIOR_FRAMES = 500
+_CEPSTRA = 13
+# Scores are shifted right by so many bits (`SENSCR_SHIFT` in hmm.h).
+_SCORE_UNIT = 1 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The most likely command, and how far above the threshold: below 0 is refused."""
+
+    text: str
+    score: float
+
+
+class Recogniser:
+    """Hears one utterance after the other: `begin`, `feed` …, `finish`."""
+
+    def __init__(self) -> None:
+        self._pronunciations = _read_pronunciations(vocabulary(COMMANDS))
+        self._commands = self._decoder(COMMANDS, wip=0.01, beam=1e-60, pbeam=1e-60, wbeam=1e-40)
+        self._background = self._decoder(BACKGROUND, wip=0.1)
+        self._decoders = (self._commands, self._background)
+        self._early = bytearray()
+        self._decoding = False
+
+    def begin(self) -> None:
+        """A new utterance; one that is under way is forgotten."""
+        if self._decoding:
+            self._end()
+        self._early.clear()
+
+    def feed(self, pcm: bytes) -> None:
+        """Sound at 16 kHz."""
+        if self._decoding:
+            self._decode(pcm)
+            return
+        self._early += pcm
+        if len(self._early) >= MEASURED_S * RATE_HZ * 2:
+            self._start()
+
+    def finish(self) -> Heard:
+        """The utterance is over."""
+        if not self._decoding:
+            self._start()
+        self._end()
+        commands = _segments(self._commands)
+        text = " ".join(s.word.partition("(")[0] for s in commands if s.is_word)
+        return Heard(text, judge(commands, _segments(self._background)))
+
+    def _start(self) -> None:
+        early = bytes(self._early)
+        self._early.clear()
+        mean = self._measure(early)
+        for decoder in self._decoders:
+            decoder.set_cmn(mean)
+            decoder.start_utt()
+        self._decoding = True
+        self._decode(early)
+
+    def _decode(self, pcm: bytes) -> None:
+        for decoder in self._decoders:
+            decoder.process_raw(pcm, False, False)
+
+    def _end(self) -> None:
+        self._decoding = False
+        for decoder in self._decoders:
+            decoder.end_utt()
+
+    def _measure(self, pcm: bytes) -> str:
+        """The mean of the features of this sound, as `set_cmn` takes it."""
+        decoder = self._commands
+        decoder.set_cmn(",".join(["0"] * _CEPSTRA))
+        decoder.start_utt()
+        decoder.process_raw(pcm, False, False)
+        decoder.end_utt()
+        frames = max(decoder.n_frames(), 1)
+        share = (_PRIOR_FRAMES + frames) / frames
+        return ",".join(f"{float(value) * share:.4f}" for value in decoder.get_cmn(True).split(","))
+
+    def _decoder(self, jsgf: str, **settings: float) -> pocketsphinx.Decoder:
+        # Its dictionary of 134,000 words takes a second and 40 MB: we need a hundred of them.
+        decoder = pocketsphinx.Decoder(
+            lm=None, dict=os.devnull, loglevel="FATAL", bestpath=False, cmn="live", silprob=0.1, **settings
+        )
+        for word in sorted(vocabulary(jsgf)):
+            if word.startswith(PHONE_WORD):
+                decoder.add_word(word, word.removeprefix(PHONE_WORD), False)
+            for name, phones in self._pronunciations.get(word, ()):
+                decoder.add_word(name, phones, False)
+        decoder.add_jsgf_string("grammar", jsgf)
+        decoder.activate_search("grammar")
+        return decoder
+
+
+def _segments(decoder: pocketsphinx.Decoder) -> list[Segment]:
+    if decoder.hyp() is None:
+        return []
+    return [
+        Segment(s.word, s.start_frame, s.end_frame, math.log(s.ascore or 1e-300) * _SCORE_UNIT)
+        for s in decoder.seg()
+        if s.end_frame >= s.start_frame >= 0 and s.word != "(NULL)"
+    ]
+
+
+def _read_pronunciations(words: set[str]) -> dict[str, list[tuple[str, str]]]:
+    """From the model's dictionary: for each word its entries `word` and `word(2)` … with their phones."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    with open(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"), encoding="utf-8") as lines:
+        for line in lines:
+            name, _, phones = line.strip().partition(" ")
+            word = name.partition("(")[0]
+            if word in words:
+                found.setdefault(word, []).append((name, phones.strip()))
+    return found
