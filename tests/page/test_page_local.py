@@ -13,7 +13,7 @@ from browsing import BOTS, Visit, botrun, microphone_file
 pytestmark = [pytest.mark.browser, pytest.mark.local]
 
 AUDIBLE_DB = -35
-LAST_REPLY = "[...document.querySelectorAll('.bubble.bot')].at(-1).innerText"
+LAST_REPLY = "[...document.querySelectorAll('.bubble.bot p')].at(-1).innerText"
 
 
 @pytest.fixture(scope="module")
