@@ -213,7 +213,11 @@ function rounded(ms) {
 // ------------------------------------------------------------ what the bot tells
 
 turns.addEventListener("change", showMood);
-rtvi.addEventListener("bot-ready", () => (figures.clickToReadyMs ??= performance.now() - clickedAt));
+rtvi.addEventListener("silent", () => notices.show("silent", WORDS.silent));
+rtvi.addEventListener("bot-ready", () => {
+  notices.clear("silent");
+  figures.clickToReadyMs ??= performance.now() - clickedAt;
+});
 rtvi.addEventListener("error-response", ({ detail }) => console.warn("the server:", detail.error));
 rtvi.addEventListener("metrics", ({ detail }) => {
   const seconds = detail.turn_latency?.at(-1)?.value;

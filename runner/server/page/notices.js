@@ -86,6 +86,11 @@ export const WORDS = {
     title: "The call ends as soon as it begins",
     text: "The terminal in which botrun runs should tell why.",
   },
+  silent: {
+    title: "This bot sends no text",
+    text: "It can be heard, but it has not answered as RTVI asks: nothing can be read or typed.",
+    tone: "info",
+  },
   noSound: { title: "The browser holds the sound back", text: "It wants one more click first.", tone: "info" },
   noMedia: {
     title: "No connection for sound",
