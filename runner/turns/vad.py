@@ -1,9 +1,9 @@
 """From the model's confidence, window by window, to "speech began" and "speech ended".
 
-    QUIET ── voice ──> STARTING ── start_secs of voice ──> SPEAKING
-      ^                   │ quiet                           │  ^
-      ├───────────────────┘                           quiet │  │ voice
-      └─────────────── stop_secs without voice ─────── STOPPING
+QUIET ── voice ──> STARTING ── start_secs of voice ──> SPEAKING
+  ^                   │ quiet                           │  ^
+  ├───────────────────┘                           quiet │  │ voice
+  └─────────────── stop_secs without voice ─────── STOPPING
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from enum import Enum
 _ATTACK = 0.7
 _RELEASE = 0.2
 
+# The closure of a "t" or a "k" is up to 100 ms of true silence in the middle of a word. It does not begin
+# the count of `start_secs` anew, or "what time is it" is noticed 0.2 s later than "hello"; but so much of
+# that time must be voice.
+_CLOSURE_SECS = 0.100
+_VOICED_SHARE = 0.6
+
 # Window lengths add up in binary fractions: 7 windows of 0.032 s must count as 0.224 s.
 _ROUNDING_S = 1e-6
 
@@ -25,8 +31,8 @@ class VADParams:
     """What counts as speech.
 
     A window is voice if the model is at least `confidence` sure (0 to 1) and its smoothed volume is
-    at least `min_volume` (0 to 1, `audio.level.volume`). Speech begins after `start_secs` of nothing
-    but voice and ends after `stop_secs` without any.
+    at least `min_volume` (0 to 1, `audio.level.volume`). Speech begins after `start_secs`, of which
+    most is voice and no pause is longer than 100 ms, and ends after `stop_secs` without any.
     """
 
     confidence: float = 0.7
@@ -109,14 +115,19 @@ class VADStateMachine:
         if self._state is not VADState.STARTING:
             self._state = VADState.SPEAKING
             return None
-        # Counted in windows, not by the clock: a gap in the stream is not speech.
+        # Voice is counted in windows, not by the clock: a gap in the stream is not speech.
         self._voice_secs += self._window_secs
-        if self._voice_secs + _ROUNDING_S < self.params.start_secs:
+        began_secs_ago = now - self._began
+        if self._voice_secs + _ROUNDING_S < self.params.start_secs * _VOICED_SHARE:
+            return None
+        if began_secs_ago + _ROUNDING_S < self.params.start_secs:
             return None
         self._state = VADState.SPEAKING
         return VADEvent(VADKind.STARTED, self._began)
 
     def _no_voice(self, now: float) -> VADEvent | None:
+        if self._state is VADState.STARTING and now - self._last_voice <= _CLOSURE_SECS + _ROUNDING_S:
+            return None
         if self._state in (VADState.QUIET, VADState.STARTING):
             self._state = VADState.QUIET
             return None

@@ -55,8 +55,14 @@ def test_the_states_follow_the_sound() -> None:
 
 def test_a_cough_is_not_speech() -> None:
     machine = VADStateMachine()
-    assert run(machine, ([VOICE] * 6 + [QUIET]) * 5) == []
+    assert run(machine, ([VOICE] * 6 + [QUIET] * 4) * 5) == []
     assert machine.state is VADState.QUIET
+
+
+def test_the_closure_of_a_consonant_does_not_begin_the_count_anew() -> None:
+    (noticed, start), *_ = run(VADStateMachine(), [QUIET] + [VOICE] * 4 + [QUIET] * 3 + [VOICE] * 10)
+    assert start.at == pytest.approx(1 * WINDOW)
+    assert noticed == pytest.approx((1 + 4 + 3 + 1) * WINDOW)  # 0.2 s are over, and 5 windows were voice
 
 
 def test_a_short_pause_does_not_end_speech() -> None:
@@ -125,14 +131,15 @@ def test_no_start_before_start_secs_of_voice_and_no_stop_before_stop_secs_withou
 ) -> None:
     windows = [window for window, count in runs for _ in range(count)]
     for now, event in run(VADStateMachine(params), windows):
-        between = [
-            confidence
+        sure = [
+            confidence >= params.confidence
             for count, (confidence, _) in enumerate(windows, start=1)
             if event.at + 1e-6 < count * WINDOW <= now + 1e-6
         ]
         if event.started:
+            assert sum(sure) * WINDOW >= params.start_secs * 0.6 - 1e-5
             assert now - event.at >= params.start_secs - 1e-5
-            assert all(confidence >= params.confidence for confidence in between)
+            assert "    " not in "".join("v" if voice else " " for voice in sure)
         else:
             assert now - event.at >= params.stop_secs - 1e-5
 
