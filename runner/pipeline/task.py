@@ -21,6 +21,7 @@ from runner.frames import (
     StartFrame,
 )
 from runner.pipeline.activity import IdleWatch
+from runner.pipeline.latency import LatencyWatch
 from runner.pipeline.observer import Observer
 from runner.pipeline.pipeline import Pipeline, chain, everything
 from runner.pipeline.slow import SlowWatch
@@ -190,7 +191,10 @@ class PipelineTask:
             await work
         except Exception as error:  # the boundary to processors' tasks
             message = f"{name} failed: {type(error).__name__}: {error}"
-            await self.on_upstream(ErrorFrame(error=message, processor=name, exception=error))
+            failure = ErrorFrame(error=message, processor=name, exception=error)
+            # Nobody stands before the source, but observers see what it pushes.
+            await self._source.push_frame(failure, UPSTREAM)
+            await self.on_upstream(failure)
 
     async def _drive(self) -> None:
         start = StartFrame(
@@ -225,7 +229,9 @@ class PipelineTask:
                 group.create_task(processor.setup(setup))
 
     def _add_own_observers(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The idle watch; and where a transport can carry messages, the far end is spoken to in RTVI."""
+        """Latencies, the idle watch; and where a transport can carry messages, the far end is spoken to in
+        RTVI."""
+        self._observers.append(LatencyWatch(self._source.push_frame))
         if self._idle_timeout_s:
             watch = IdleWatch(self._idle_timeout_s, loop.time, self.finish)
             self._observers.append(watch)

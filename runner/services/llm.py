@@ -6,7 +6,6 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator
 
-from runner.errors import ServiceError
 from runner.frames import (
     Frame,
     FrameDirection,
@@ -19,7 +18,7 @@ from runner.frames import (
 from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
 from runner.processors.context import LLMContext
 from runner.processors.line import stands_in_line
-from runner.services.work import ReplyWork
+from runner.services.work import ReplyWork, push_failure
 
 
 class LLMService(FrameProcessor):
@@ -85,8 +84,8 @@ class LLMService(FrameProcessor):
                     if isinstance(piece, str):
                         piece = LLMTextFrame(piece, reply_id=reply_id)
                     await work.push(piece)
-        except ServiceError as error:
-            await self.push_error(f"{self.name}: {error}", exception=error)
+        except Exception as error:  # the boundary to the service's own code
+            await push_failure(self, error)
         await work.push(LLMFullResponseEndFrame(reply_id=reply_id))
         self._work = None
         await self._release()

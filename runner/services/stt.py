@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 
-from runner.errors import ServiceError
 from runner.frames import (
     Frame,
     FrameDirection,
@@ -15,6 +14,7 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import FrameProcessor
+from runner.services.work import push_failure
 
 PRE_ROLL_S = 0.6
 """Sound kept from before the VAD noticed speech (it takes `start_secs`), so that no word loses its
@@ -69,8 +69,8 @@ class STTService(FrameProcessor):
             try:
                 async for frame in self.run_stt(audio):
                     await self.push_frame(frame)
-            except ServiceError as error:
-                await self.push_error(f"{self.name}: {error}", exception=error)
+            except Exception as error:  # the boundary to the service's own code
+                await push_failure(self, error)
 
 
 class SegmentedSTTService(STTService):

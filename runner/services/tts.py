@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
-from runner.errors import ServiceError
 from runner.frames import (
     Frame,
     FrameDirection,
@@ -24,7 +23,7 @@ from runner.frames import (
 from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
 from runner.processors.line import stands_in_line
 from runner.services.sentences import SentenceAggregator
-from runner.services.work import ReplyWork
+from runner.services.work import ReplyWork, push_failure
 
 CHARS_PER_S = 14.5
 """How fast voices speak, about: places the words of a voice that does not tell their times."""
@@ -137,8 +136,8 @@ class TTSService(FrameProcessor):
                     if isinstance(frame, OutputAudioRawFrame | TTSTextFrame):
                         frame = replace(frame, reply_id=item.reply_id)
                     await work.push(frame)
-        except ServiceError as error:
-            await self.push_error(f"{self.name}: {error}", exception=error)
+        except Exception as error:  # the boundary to the service's own code
+            await push_failure(self, error)
         await work.push(TTSStoppedFrame(reply_id=item.reply_id))
 
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from runner.errors import ServiceError
 from runner.frames import Frame
 from runner.processors.base import FrameProcessor
 
@@ -48,3 +49,9 @@ class ReplyWork:
         self._stopped = True
         if self._task is not None and not self._pushing:
             self._task.cancel()
+
+
+async def push_failure(service: FrameProcessor, error: Exception) -> None:
+    """Report what a service's own code raised; the call goes on."""
+    text = str(error) if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
+    await service.push_error(f"{service.name} failed: {text}", exception=error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from runner.frames import (
     FrameDirection,
     LLMMessagesAppendFrame,
     LLMTextFrame,
+    MetricsFrame,
     OutputAudioRawFrame,
     TTSAudioRawFrame,
     TTSSpeakFrame,
@@ -340,3 +341,43 @@ def test_speech_of_the_same_reply_with_a_short_gap_is_one_utterance_to_the_liste
     it = talk(script)
     assert len(it.heard.of(BotStartedSpeakingFrame)) == 1
     assert len(it.heard.of(BotStoppedSpeakingFrame)) == 1
+
+
+def latencies(it: Talk, name: str) -> list[float]:
+    frames = [seen.frame for seen in it.heard.of(MetricsFrame)]
+    return [frame.value_ms for frame in frames if frame.metric == name]  # type: ignore[attr-defined]
+
+
+def test_turn_and_stop_latency_are_told() -> None:
+    async def script(it: Talk) -> None:
+        await it.caller.say("talk to me")
+        await seconds(LLM_S + TTS_S + 2.5 * WORD_S)
+        await it.caller.say("stop", 0.5)
+        await seconds(3)
+        await it.task.stop_when_done()
+
+    it = talk(script, "one two three four five six.", "fine.")
+    expected = (LLM_S + TTS_S) * 1000
+    assert latencies(it, "turn_latency") == pytest.approx([expected, expected], abs=1)
+    assert latencies(it, "stop_latency") == pytest.approx([0], abs=1)
+
+
+def test_a_model_that_breaks_is_reported_and_the_next_turn_is_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def script(it: Talk) -> None:
+        answer, it.llm.run_llm = it.llm.run_llm, broken  # type: ignore[method-assign]
+        await it.caller.say("first")
+        await seconds(1)
+        it.llm.run_llm = answer  # type: ignore[method-assign]
+        await it.caller.say("second")
+        await seconds(3)
+        await it.task.stop_when_done()
+
+    async def broken(context: LLMContext) -> AsyncGenerator[str | Frame, None]:
+        raise KeyError("no such thing")
+        yield ""
+
+    it = talk(script, "here I am.")
+    assert it.words() == ["here", "I", "am."]
+    assert "ScriptedLLM failed: KeyError: 'no such thing'" in caplog.text

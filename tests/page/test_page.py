@@ -134,7 +134,6 @@ async def test_a_bot_that_fails_at_once_is_shown_with_file_and_line(visit: Any, 
     assert notice.count(place) == 1
 
 
-@pytest.mark.xfail(reason="a failure in a processor's task is not shown to observers yet", strict=False)
 async def test_a_processor_that_fails_is_named_and_the_call_goes_on(visit: Any) -> None:
     with botrun(BOT, BOT_FAILS="when spoken to") as address:
         here: Visit = await visit(address)
