@@ -10,12 +10,12 @@ import re
 
 from runner.services.local.understanding import NUMBER_WORDS
 
-REPEAT_WORDS = (
-    "hello", "world", "good", "morning", "evening", "red", "green", "blue", "yellow", "big", "little", "old",
-    "house", "cat", "dog", "water", "river", "sun", "moon", "star", "fish", "bird", "apple", "happy",
-    "summer", "winter", "music", "the", "my", "your",
+QUALITIES = ("red", "green", "blue", "yellow", "big", "little", "old", "happy")
+THINGS = (
+    "house", "cat", "dog", "water", "river", "sun", "moon", "star", "fish", "bird", "apple", "summer",
+    "winter", "music", "world",
 )  # fmt: skip
-"""The words of "repeat after me …", one to four of them."""
+"""What can stand after "repeat after me": "house", "the red house", "my little cat", "hello world" …"""
 
 # The phones of pocketsphinx's en-us model.
 PHONES = (
@@ -36,10 +36,12 @@ public <utterance> = [<before>] <request> [please] | <short>;
 <joke> = tell me ( a | another ) joke | another joke;
 <count> = count to <number>;
 <number> = {" | ".join(NUMBER_WORDS[1:])};
-<repeat> = repeat after me <word> [<word>] [<word>] [<word>];
-<word> = {" | ".join(REPEAT_WORDS)};
+<repeat> = repeat after me ( [the | my | your] [<quality>] <thing> | hello [world] | <good> );
+<quality> = {" | ".join(QUALITIES)};
+<thing> = {" | ".join(THINGS)};
 <help> = help [me] | what can you do;
-<short> = hello [there] | hi [there] | good ( morning | afternoon | evening )
+<good> = good ( morning | afternoon | evening );
+<short> = hello [there] | hi [there] | <good>
         | thank you [very much] | thanks | no thanks | no [thank you] | yes [please]
         | stop [please] | goodbye | bye [bye];
 """

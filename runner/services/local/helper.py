@@ -86,7 +86,7 @@ class HelperProcess:
                 return await self._ready
         except TimeoutError:
             raise ServiceError(
-                f"{self._what}'s helper process was not ready after {START_TIMEOUT_S:g} s"
+                f"the helper process of {self._what} was not ready after {START_TIMEOUT_S:g} s"
             ) from None
         finally:
             if self._ready.cancelled() or not self._ready.done() or self._ready.exception():
@@ -137,7 +137,7 @@ class HelperProcess:
 
     async def _ended(self, process: asyncio.subprocess.Process) -> None:
         await asyncio.wait(self._tasks[1:], timeout=STOP_TIMEOUT_S)  # its last words
-        sentence = f"{self._what}'s helper process {_how_it_ended(process.returncode)}"
+        sentence = f"the helper process of {self._what} {_how_it_ended(process.returncode)}"
         if self._complaints:
             sentence += f" ({self._complaints[-1]})"
         if self._ready is not None and not self._ready.done():

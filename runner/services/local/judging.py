@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 THRESHOLD = -0.5
+REFUSED = -100.0
+"""The score of what has no words at all."""
+
 WORST_WORD_WEIGHT = 0.0
 
 
@@ -37,7 +40,7 @@ def judge(commands: Sequence[Segment], background: Sequence[Segment]) -> float:
     """How far above the threshold the commands' path is, in nats per frame: below 0 is refused."""
     words = [segment for segment in commands if segment.is_word]
     if not words or not background:
-        return -100.0
+        return REFUSED
     length = max(commands[-1].last, background[-1].last) + 1
     per_frame = _per_frame(background, length)
     whole = sum(s.score for s in commands) - sum(per_frame)

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import pocketsphinx
 
 from runner.services.local.grammar import BACKGROUND, COMMANDS, PHONE_WORD, vocabulary
-from runner.services.local.judging import Segment, judge
+from runner.services.local.judging import REFUSED, Segment, judge
 
 RATE_HZ = 16000
 MEASURED_S = 1.0
+SHORTEST_S = 0.1
 
 # pocketsphinx counts what it is told of a mean as so many frames (`CMN_WIN` in cmn.h).
 _PRIOR_FRAMES = 500
@@ -41,7 +42,7 @@ class Recogniser:
 
     def __init__(self) -> None:
         self._pronunciations = _read_pronunciations(vocabulary(COMMANDS))
-        self._commands = self._decoder(COMMANDS, wip=0.01, beam=1e-60, pbeam=1e-60, wbeam=1e-40)
+        self._commands = self._decoder(COMMANDS, wip=0.01, beam=1e-90, pbeam=1e-90, wbeam=1e-70)
         self._background = self._decoder(BACKGROUND, wip=0.1)
         self._decoders = (self._commands, self._background)
         self._early = bytearray()
@@ -54,7 +55,8 @@ class Recogniser:
         self._early.clear()
 
     def feed(self, pcm: bytes) -> None:
-        """Sound at 16 kHz."""
+        """Sound at 16 kHz, in whole samples."""
+        pcm = pcm[: len(pcm) & ~1]
         if self._decoding:
             self._decode(pcm)
             return
@@ -65,6 +67,8 @@ class Recogniser:
     def finish(self) -> Heard:
         """The utterance is over."""
         if not self._decoding:
+            if len(self._early) < SHORTEST_S * RATE_HZ * 2:
+                return Heard("", REFUSED)
             self._start()
         self._end()
         commands = _segments(self._commands)

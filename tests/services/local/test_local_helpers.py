@@ -65,7 +65,9 @@ def test_ctrl_c_is_ignored_and_the_end_of_stdin_ends_a_helper_without_a_word(mod
 
 async def test_a_helper_that_does_not_start_says_why() -> None:
     helper = HelperProcess("runner.no_such_helper", "the test", lambda message: None, lambda sentence: None)
-    with pytest.raises(ServiceError, match=r"the test's helper process ended with status 1 .*no_such_helper"):
+    with pytest.raises(
+        ServiceError, match=r"the helper process of the test ended with status 1 .*no_such_helper"
+    ):
         await helper.start()
     assert not helper.alive
 

@@ -28,8 +28,8 @@ async def voice() -> AsyncIterator[Voice]:
     await voice.stop()
 
 
-async def say(speaker: Voice, text: str = TEXT, **how: object) -> tuple[bytes, list[Word]]:
-    pcm, words = b"", []
+async def say(speaker: Voice, text: str = TEXT, **how: object) -> tuple[bytearray, list[Word]]:
+    pcm, words = bytearray(), []
     async for item in speaker.synthesize(text, **how):  # type: ignore[arg-type]
         if isinstance(item, Sound):
             pcm += item.pcm
@@ -114,7 +114,7 @@ async def test_a_helper_that_is_killed_fails_its_jobs_with_a_sentence_and_is_rep
                     os.kill(first, signal.SIGKILL)
                 await asyncio.sleep(0.05)
 
-    with pytest.raises(ServiceError, match="the voice's helper process was ended by SIGKILL"):
+    with pytest.raises(ServiceError, match="the helper process of the voice was ended by SIGKILL"):
         await kill_it_while_it_speaks()
     assert (await say(voice, "Hello."))[0]
     assert voice.pid != first
