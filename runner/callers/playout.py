@@ -12,6 +12,9 @@ from dataclasses import dataclass
 LONGEST_UNDERRUN_S = 0.3
 """A silence longer than this between two sounds is a pause of the bot's; a shorter one is a hole."""
 
+_ROUNDING_S = 1e-9
+"""A loop's timer may fire so much (s) before its time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -135,7 +138,7 @@ class Playout:
         while self._queue:
             item = self._queue[0]
             if isinstance(item, _Mark):
-                if item.due > now:
+                if item.due > now + _ROUNDING_S:
                     break
                 events.append(MarkReached(item.due, item.name))
                 self._queue.popleft()
@@ -146,8 +149,8 @@ class Playout:
     def _play(self, sound: _Sound, now: float, events: list[PlayoutEvent]) -> bool:
         """Play what is due of it; whether all of it was."""
         due = len(sound.pcm)
-        if sound.start + self._lasting(sound.pcm) > now:
-            due = min(due, 2 * int((now - sound.start) * self.sample_rate + 1e-6))
+        if sound.start + self._lasting(sound.pcm) > now + _ROUNDING_S:
+            due = min(due, 2 * int((now + _ROUNDING_S - sound.start) * self.sample_rate))
         if due > 0:
             pcm = sound.pcm[:due]
             self._record(sound.start, pcm)

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from runner.cli import STOPPED_BY_CTRL_C, run
+from runner.cli import STOPPED_BY_CTRL_C, call, run
 from runner.discovery import BotCrashError
 from runner.errors import BotrunError, UsageError
 
@@ -60,6 +60,7 @@ def botrun() -> None:
 
 
 app.command("run")(run.run)
+app.command("call")(call.call)
 
 
 def run_program(args: Sequence[str]) -> int:

@@ -1,0 +1,133 @@
+"""A botrun of its own for one call: started, waited for, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections import deque
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from runner.errors import BotrunError, UsageError
+
+READY_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 2.5
+"""botrun ends within 1.5 s of its signal."""
+
+_SOCKET_ROW = re.compile(r"^socket\s+(ws://\S+)")
+_LAST_LINES = 20
+
+
+class BotStartError(BotrunError):
+    """The bot did not start; the sentence is what it said last."""
+
+
+class BotProcess:
+    """`botrun FILE -t PROVIDER --port 0` as a child.
+
+    Attributes:
+        url: of its media socket, once it is ready.
+        log: the last lines that it logged.
+    """
+
+    def __init__(self, file: str, provider: str, *, body: str | None = None, verbose: bool = False) -> None:
+        self._command = [sys.executable, "-m", "runner.cli", "run", file, "-t", provider, "--port", "0"]
+        self._command += ["--body", body] if body else []
+        self._verbose = verbose
+        self.url = ""
+        self.log: deque[str] = deque(maxlen=_LAST_LINES)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[BotProcess]:
+        """Runs from when it takes calls until it is left."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "BOTRUN_LOG": "text", "PYTHONPATH": _python_path()},
+            # Ctrl-C is for the phone: it hangs up, and then ends the bot.
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+        logging = asyncio.create_task(self._read_log(process), name="bot's log")
+        try:
+            await self._wait_until_ready(process, logging)
+            draining = asyncio.create_task(_drain(process), name="bot's output")
+            try:
+                yield self
+            finally:
+                draining.cancel()
+                await asyncio.gather(draining, return_exceptions=True)
+        finally:
+            await _stop(process)
+            await asyncio.wait([logging], timeout=STOP_TIMEOUT_S)
+            logging.cancel()
+
+    async def _wait_until_ready(self, process: asyncio.subprocess.Process, log: asyncio.Task[None]) -> None:
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                async for line in process.stdout:
+                    if found := _SOCKET_ROW.match(line.decode(errors="replace")):
+                        self.url = found[1]
+                        return
+        except TimeoutError:
+            raise BotStartError(f"the bot was not ready after {READY_TIMEOUT_S:g} s") from None
+        await asyncio.wait([log], timeout=STOP_TIMEOUT_S)
+        await process.wait()
+        raise _failure(process.returncode, list(self.log))
+
+    async def _read_log(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        async for line in process.stderr:
+            text = line.decode(errors="replace").rstrip()
+            self.log.append(text)
+            if self._verbose:
+                print(text, file=sys.stderr)
+
+
+def _failure(status: int | None, log: list[str]) -> BotrunError:
+    told = [line.removeprefix("botrun: ") for line in log if line.startswith("botrun: ")]
+    sentence = told[-1] if told else f"the bot ended with status {status} before it was ready"
+    return UsageError(sentence) if status == 2 else BotStartError(sentence)
+
+
+async def _drain(process: asyncio.subprocess.Process) -> None:
+    assert process.stdout is not None
+    while await process.stdout.read(65536):
+        pass
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _python_path() -> str:
+    """This very package, wherever the phone was started from."""
+    import runner
+
+    ours = str(Path(runner.__file__).parents[1])
+    theirs = os.environ.get("PYTHONPATH")
+    return f"{ours}{os.pathsep}{theirs}" if theirs else ours
+
+
+def _die_with_parent() -> None:
+    """Linux: a phone that is killed takes its bot along (prctl(2), PR_SET_PDEATHSIG is 1)."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)

@@ -1,0 +1,157 @@
+"""One call from beginning to end: start or find the bot, ring it, let the caller speak, measure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.callers.bot_process import BotProcess
+from runner.callers.line import Line
+from runner.callers.performer import Outcome, Performer
+from runner.callers.phone import Phone
+from runner.callers.record import make_folder, save_call
+from runner.callers.report import Report, measure
+from runner.callers.steps import Scenario
+from runner.callers.talk import Said, Talk, Tell
+from runner.callers.typed import TypedCaller, typed_lines
+from runner.callers.voice import CallerVoice, caller_voice
+from runner.callers.wires import Wire, wire_for
+
+FOLLOW_PATIENCE_S = 0.5
+"""After the call, what the bot said last may still be on its way here (s)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallRequest:
+    """What call to make.
+
+    Attributes:
+        provider: whose messages are spoken.
+        file: the bot to start; None rings `url`.
+        url: of a running botrun's media socket.
+        scenario: what the caller does; None: it is typed.
+        line: how bad the line is; None leaves it to the scenario.
+        save: a folder for the call's files.
+        body: what the bot that is started finds in its `body`.
+        verbose: show the log of the bot that is started.
+    """
+
+    provider: str
+    file: str | None = None
+    url: str | None = None
+    scenario: Scenario | None = None
+    line: Line | None = None
+    save: Path | None = None
+    body: str | None = None
+    verbose: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallResult:
+    """What came of a call."""
+
+    report: Report
+    outcomes: list[Outcome]
+    lines: list[Said] = field(default_factory=list)
+
+    @property
+    def met(self) -> bool:
+        """Whether every expectation was."""
+        return all(outcome.met for outcome in self.outcomes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "met": self.met,
+            "expectations": [{"at": o.place, "met": o.met, "seen": o.sentence} for o in self.outcomes],
+            **self.report.as_dict(),
+            "conversation": [{"at": line.at, "who": line.who, "text": line.text} for line in self.lines],
+        }
+
+
+async def make_call(request: CallRequest, tell: Tell | None = None) -> CallResult:
+    """Make it; `tell` is given the conversation as it goes.
+
+    Raises:
+        UsageError: something asked for cannot be.
+        BotStartError: the bot did not start.
+        TransportError: nobody answers.
+    """
+    if request.save is not None:
+        make_folder(request.save)
+    async with caller_voice() as voice:
+        await _prepare(request, voice)
+        async with _bot(request) as url:
+            return await _ring(request, url, voice, tell)
+
+
+async def _prepare(request: CallRequest, voice: CallerVoice) -> None:
+    """All that the caller will say is made before the phone rings."""
+    scenario = request.scenario
+    if scenario is not None:
+        await Performer.prepare(scenario, voice)
+
+
+@contextlib.asynccontextmanager
+async def _bot(request: CallRequest) -> AsyncIterator[str]:
+    if request.url is not None:
+        yield request.url
+        return
+    assert request.file is not None
+    process = BotProcess(request.file, request.provider, body=request.body, verbose=request.verbose)
+    async with process.running() as bot:
+        yield bot.url
+
+
+async def _ring(request: CallRequest, url: str, voice: CallerVoice, tell: Tell | None) -> CallResult:
+    scenario = request.scenario
+    line = request.line or (scenario.line if scenario else None)
+    wire = new_wire(request.provider, dict(scenario.parameters) if scenario else {})
+    outcomes: list[Outcome] = []
+    async with Phone(url, wire, line=line, keep_messages=request.save is not None) as phone:
+        talk = Talk(phone, tell)
+        following = asyncio.create_task(talk.follow(), name="follow")
+        try:
+            talk.say("phone", f"{request.provider} call {wire.facts.call_id} is answered", phone.started_at)
+            if scenario is not None:
+                outcomes = await Performer(talk, voice).perform(scenario)
+            else:
+                await TypedCaller(talk, voice).run(typed_lines(sys.stdin.fileno()))
+            await asyncio.wait([following], timeout=FOLLOW_PATIENCE_S)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+    result = CallResult(report=measure(phone), outcomes=outcomes, lines=talk.lines)
+    if request.save is not None:
+        save_call(request.save, phone, result.as_dict())
+    return result
+
+
+def new_wire(provider: str, parameters: dict[str, str] | None = None) -> Wire:
+    """A wire whose ids are like the provider's, and unlike any other call's."""
+    stream, call, account = _IDS[provider]()
+    return wire_for(
+        provider, stream_id=stream, call_id=call, account_id=account, custom_parameters=parameters or {}
+    )
+
+
+def _hex_ids() -> tuple[str, str, str]:
+    return f"MZ{secrets.token_hex(16)}", f"CA{secrets.token_hex(16)}", f"AC{'0' * 32}"
+
+
+def _telnyx_ids() -> tuple[str, str, str]:
+    return str(uuid.uuid4()), f"v3:{secrets.token_urlsafe(24)}", str(uuid.UUID(int=0))
+
+
+def _plivo_ids() -> tuple[str, str, str]:
+    return str(uuid.uuid4()), str(uuid.uuid4()), "MA000000000000000001"
+
+
+_IDS = {"twilio": _hex_ids, "telnyx": _telnyx_ids, "plivo": _plivo_ids, "exotel": _hex_ids}

@@ -1,0 +1,115 @@
+"""A bad line, on request: pure, and the same for the same seed."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.audio.g711 import alaw_encode, ulaw_decode
+from runner.serializers.media_format import Encoding
+
+SPEECH_DBFS = -23.0
+"""How loud a caller's voice is taken to be."""
+
+_NOISE_LOOP_S = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """How bad the line is.
+
+    Attributes:
+        noise_db: street noise, so many dB below the caller's voice; None is a quiet room.
+        loss_pct: so many of a hundred messages with the caller's sound are lost.
+        jitter_ms: each message, both ways, comes up to so much (ms) late.
+        bad_mic: a dull, quiet, crackling microphone.
+        lose_marks: the provider never tells what it has played.
+        wrong_codec: the caller's sound is written in another codec than announced.
+        seed: of all that is drawn by chance.
+    """
+
+    noise_db: float | None = None
+    loss_pct: float = 0.0
+    jitter_ms: float = 0.0
+    bad_mic: bool = False
+    lose_marks: bool = False
+    wrong_codec: bool = False
+    seed: int = 1
+
+
+class LineSound:
+    """What the line does to the caller's sound."""
+
+    def __init__(self, line: Line, sample_rate: int, encoding: Encoding) -> None:
+        self._line = line
+        self._encoding = encoding
+        self._rng = np.random.default_rng(line.seed)
+        self._rate = sample_rate
+        self._at = 0
+        self._noise: npt.NDArray[np.float64] | None = None
+        if line.noise_db is not None:
+            self._noise = street_noise(self._rng, sample_rate, SPEECH_DBFS - line.noise_db)
+
+    def worsen(self, pcm: bytes) -> bytes:
+        """The next pcm as it comes out at the far end."""
+        line = self._line
+        if not (line.bad_mic or self._noise is not None):
+            return mistaken(pcm, self._encoding) if line.wrong_codec else pcm
+        sound = np.frombuffer(pcm, "<i2").astype(np.float64)
+        if line.bad_mic:
+            sound = self._through_bad_mic(sound)
+        if self._noise is not None:
+            sound = sound + self._noise.take(np.arange(self._at, self._at + len(sound)), mode="wrap")
+        self._at += len(sound)
+        worse = np.rint(sound).clip(-32768, 32767).astype("<i2").tobytes()
+        return mistaken(worse, self._encoding) if line.wrong_codec else worse
+
+    def _through_bad_mic(self, sound: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """A fifth of the voice, clipped, with hum; one piece in fifty is swallowed."""
+        time = (self._at + np.arange(len(sound))) / self._rate
+        hum = 60 * np.sin(2 * np.pi * 50 * time)
+        if self._rng.random() < 0.02:
+            return hum
+        return np.asarray(np.clip(sound, -9000, 9000) * 0.2 + hum)
+
+
+def street_noise(rng: np.random.Generator, sample_rate: int, level_dbfs: float) -> npt.NDArray[np.float64]:
+    """A loop of noise: dull like traffic, swelling slowly."""
+    count = sample_rate * _NOISE_LOOP_S
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    hertz = np.fft.rfftfreq(count, 1 / sample_rate)
+    sound = np.fft.irfft(spectrum / np.sqrt(np.maximum(hertz, 50)), count)
+    sound *= 1 + 0.5 * np.sin(2 * np.pi * np.arange(count) / count * 2)
+    level = 32768 * 10 ** (level_dbfs / 20)
+    return np.asarray(sound * (level / np.sqrt(np.mean(sound**2))))
+
+
+def mistaken(pcm: bytes, encoding: Encoding) -> bytes:
+    """Pcm that, written in `encoding`, is what another codec would have written: the codes of A-law taken
+    for those of µ-law (and the other way round), samples with their bytes in the wrong order."""
+    if encoding is Encoding.ULAW:
+        return ulaw_decode(alaw_encode(pcm))
+    if encoding is Encoding.ALAW:
+        from runner.audio.g711 import alaw_decode, ulaw_encode
+
+        return alaw_decode(ulaw_encode(pcm))
+    return np.frombuffer(pcm, "<i2").byteswap().tobytes()
+
+
+class LineLuck:
+    """What the line does to messages: which are lost, and how late each one comes."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._rng = random.Random(line.seed)
+
+    def loses(self) -> bool:
+        """Whether the next message with sound is lost."""
+        return self._line.loss_pct > 0 and self._rng.random() * 100 < self._line.loss_pct
+
+    def delay_s(self) -> float:
+        """How late (s) the next message comes."""
+        return self._rng.random() * self._line.jitter_ms / 1000 if self._line.jitter_ms else 0.0

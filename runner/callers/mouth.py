@@ -1,0 +1,115 @@
+"""What the caller says, on the sample: pure.
+
+The microphone is always open: `take` yields the next samples, speech where something is to be said and
+silence elsewhere. Positions are samples since the call began.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+AUDIBLE = 160
+"""Amplitude (of 32768; -46 dBFS) from which on a sample counts as sound."""
+
+
+class Manner(StrEnum):
+    """How something is said: in turn, to cut the bot short, or only to show that one listens."""
+
+    TURN = "turn"
+    INTERRUPTION = "interruption"
+    MURMUR = "murmur"
+
+
+@dataclass(slots=True, eq=False)
+class Utterance:
+    """One thing that the caller says.
+
+    Attributes:
+        begin: position of its first audible sample, once it is being said.
+        end: position behind its last audible sample, once it is said. Said in part when the call ended:
+            where it was cut.
+        done: whether all of it has been said.
+    """
+
+    text: str
+    pcm: bytes
+    manner: Manner = Manner.TURN
+    begin: int | None = None
+    end: int | None = None
+    done: bool = False
+
+
+def audible_part(pcm: bytes) -> tuple[int, int]:
+    """First audible sample, and the one behind the last; the whole length if all is silence."""
+    audible = np.flatnonzero(np.abs(np.frombuffer(pcm, "<i2").astype(np.int32)) >= AUDIBLE)
+    if not len(audible):
+        return 0, len(pcm) // 2
+    return int(audible[0]), int(audible[-1]) + 1
+
+
+class Mouth:
+    """Speaks one utterance after the other.
+
+    Attributes:
+        position: samples taken so far.
+        utterances: all that was begun, in order.
+    """
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.utterances: list[Utterance] = []
+        self._waiting: deque[Utterance] = deque()
+        self._rest = b""
+        self._spoken = bytearray()
+
+    def say(self, utterance: Utterance) -> Utterance:
+        """Say this behind what is being said."""
+        self._waiting.append(utterance)
+        return utterance
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being said or waits to be."""
+        return bool(self._rest or self._waiting)
+
+    def take(self, samples: int) -> bytes:
+        """The next `samples` of pcm."""
+        pcm = bytearray()
+        while len(pcm) < 2 * samples and (self._rest or self._begin(len(pcm) // 2)):
+            wanted = 2 * samples - len(pcm)
+            pcm += self._rest[:wanted]
+            self._rest = self._rest[wanted:]
+            if not self._rest:
+                self.utterances[-1].done = True
+        pcm = pcm.ljust(2 * samples, b"\0")
+        self.position += samples
+        self._spoken += pcm
+        return bytes(pcm)
+
+    def _begin(self, offset: int) -> bool:
+        if not self._waiting:
+            return False
+        utterance = self._waiting.popleft()
+        first, last = audible_part(utterance.pcm)
+        at = self.position + offset
+        utterance.begin, utterance.end = at + first, at + last
+        self.utterances.append(utterance)
+        self._rest = utterance.pcm
+        utterance.done = not self._rest
+        return True
+
+    def hush(self) -> None:
+        """Stop in the middle of the word."""
+        self._waiting.clear()
+        if self._rest:
+            self._rest = b""
+            last = self.utterances[-1]
+            last.end = min(last.end or 0, self.position)
+
+    def recording(self) -> bytes:
+        """All that was said since the call began, silence between, as pcm."""
+        return bytes(self._spoken)

@@ -1,0 +1,345 @@
+"""`Phone`: one call over a provider's media socket, as the provider would make it.
+
+Time: the caller's sound leaves on an absolute schedule, one message per `ptime_ms`; what the bot sends is
+played as it comes, and a mark is answered when the sound before it has been played. All times here are
+seconds on the loop's clock; positions in what was said count from `started_at`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from runner.audio.resampler import Resampler
+from runner.callers.delay import DelayLine
+from runner.callers.ear import Ear, Repeats
+from runner.callers.line import Line, LineLuck, LineSound
+from runner.callers.mouth import Manner, Mouth, Utterance
+from runner.callers.playout import Cleared, Heard, MarkReached, Playout, PlayoutEvent
+from runner.callers.wires import BotBad, BotClear, BotDTMF, BotMark, BotSound, Wire
+from runner.errors import TransportError
+from runner.server.doors import is_loopback
+
+KEY_S = 0.15
+"""From one key to the next."""
+
+OPEN_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0
+
+
+class Socket(Protocol):
+    """What the phone needs of a connection; those of `websockets` have it."""
+
+    @property
+    def close_code(self) -> int | None: ...
+    @property
+    def close_reason(self) -> str | None: ...
+    async def send(self, message: str) -> None: ...
+    def __aiter__(self) -> AsyncIterator[str | bytes]: ...
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One message: `at` s after the call began, in which direction, its text."""
+
+    at: float
+    to_bot: bool
+    text: str
+
+
+@dataclass(slots=True)
+class CallLog:
+    """What was noticed during a call; times are on the loop's clock (s).
+
+    Attributes:
+        late_s: how late each message with sound left: the phone's own lag.
+        lost: messages with the caller's sound that the line lost.
+        violations: sentences about what the bot sent against the provider's rules.
+        keys: what the bot pressed.
+        cleared: when the bot had the phone drop what waited, and how much that was.
+        marks: marks that were answered, in order.
+        messages: all that passed, if they are kept.
+        unplayed_s: sound (s) that still waited when the bot hung up.
+    """
+
+    late_s: list[float] = field(default_factory=list)
+    lost: int = 0
+    violations: list[str] = field(default_factory=list)
+    keys: str = ""
+    cleared: list[Cleared] = field(default_factory=list)
+    marks: list[MarkReached] = field(default_factory=list)
+    messages: list[Passed] = field(default_factory=list)
+    unplayed_s: float = 0.0
+
+
+class Phone:
+    """Rings a bot.
+
+    ```python
+    async with Phone("ws://127.0.0.1:7860/ws", wire_for("twilio")) as phone:
+        await phone.until(phone.bot_has_spoken, 10)
+        phone.say(pcm, 16000, "what time is it")
+    ```
+
+    Args:
+        url: of the media socket.
+        wire: the provider's end, new for this call.
+        line: how bad the line is.
+        keep_messages: whether `log.messages` is filled.
+        connect: another way to the bot than over the network.
+
+    Attributes:
+        started_at: when the stream began.
+        ended: set when the call is over.
+        ended_at: when that was.
+        ended_by: "bot", "caller", or "" while the call lasts.
+        close: code and reason with which the bot closed.
+        mouth: what the caller says.
+        ear: when the bot was heard.
+        repeats: sound of the bot's that came twice.
+        playout: what was heard, on the sample.
+        log: all that was noticed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        wire: Wire,
+        *,
+        line: Line | None = None,
+        keep_messages: bool = False,
+        connect: Callable[[str], Awaitable[Any]] | None = None,
+    ) -> None:
+        self.url = url
+        self.wire = wire
+        self.line = line or Line()
+        self.started_at = 0.0
+        self.ended = asyncio.Event()
+        self.ended_at: float | None = None
+        self.ended_by = ""
+        self.close: tuple[int | None, str] = (None, "")
+        self.mouth = Mouth()
+        self.ear = Ear(wire.sample_rate)
+        self.repeats = Repeats(wire.sample_rate)
+        self.log = CallLog()
+        self._keep_messages = keep_messages
+        self._connect = connect or _connect
+        self._sound = LineSound(self.line, wire.sample_rate, wire.media_format.encoding)
+        self._luck = LineLuck(self.line)
+        self._out: DelayLine[str] = DelayLine(self._send, in_order=wire.provider != "telnyx")
+        self._in: DelayLine[str | bytes] = DelayLine(self._receive)
+        self._changed = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ------------------------------------------------------------ the call
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._socket: Socket = await self._connect(self.url)
+        for message in self.wire.opening():
+            await self._send(message)
+        self.started_at = self.now
+        self.playout = Playout(self.wire.sample_rate, self.started_at)
+        work = (self._out.run, self._in.run, self._speak, self._play, self._read)
+        self._tasks = [asyncio.create_task(part(), name=f"phone {part.__name__}") for part in work]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.hang_up()
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        failures = [r for r in results if isinstance(r, Exception)]
+        if failures and error is None:
+            raise failures[0]
+
+    @property
+    def now(self) -> float:
+        """Seconds on the loop's clock."""
+        return self._loop.time()
+
+    @property
+    def sample_rate(self) -> int:
+        return self.wire.sample_rate
+
+    def say(self, pcm: bytes, sample_rate: int, text: str = "", manner: Manner = Manner.TURN) -> Utterance:
+        """Begin to say this, behind what is being said."""
+        if sample_rate != self.sample_rate:
+            resampler = Resampler(sample_rate, self.sample_rate)
+            pcm = resampler.process(pcm) + resampler.flush()
+        return self.mouth.say(Utterance(text, pcm, manner))
+
+    async def press(self, keys: str) -> None:
+        """Press these keys, one after the other."""
+        for key in keys:
+            if self.ended.is_set():
+                return
+            self._out.put(self.wire.dtmf(key))
+            await asyncio.sleep(KEY_S)
+
+    async def until(self, met: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until `met` says yes; False if the time is up or the call is over before."""
+        end = self.now + timeout_s
+        while not met():
+            if self.ended.is_set() or self.now >= end:
+                return False
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(end):
+                    await self._changed.wait()
+        return True
+
+    async def hang_up(self) -> None:
+        """End the call, in the middle of the word if need be."""
+        if self.ended_by:
+            return
+        self._over("caller")
+        self.mouth.hush()
+        stop = self.wire.stop()
+        if stop is not None:
+            self._out.put(stop)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._out.drained()
+        await self._socket.close()
+
+    # ------------------------------------------------------------ what is heard
+
+    def bot_has_spoken(self) -> bool:
+        """Whether the bot was heard at all."""
+        return bool(self.ear.spans)
+
+    def bot_quiet_s(self) -> float:
+        """For how long (s) the bot has not been heard; since the call began if it never was."""
+        return self.now - (self.ear.last_sound_at or self.started_at)
+
+    # ------------------------------------------------------------ to the bot
+
+    async def _speak(self) -> None:
+        """Send the caller's sound when it has been spoken; a late message does not delay the next one."""
+        samples = self.sample_rate * self.wire.ptime_ms // 1000
+        due = self.started_at
+        while not self.ended.is_set():
+            due += self.wire.ptime_ms / 1000
+            await asyncio.sleep(max(0.0, due - self.now))
+            self.log.late_s.append(self.now - due)
+            message = self.wire.media(self._sound.worsen(self.mouth.take(samples)), time.time())
+            if self._luck.loses():
+                self.log.lost += 1
+            else:
+                self._out.put(message, due + self._luck.delay_s())
+            self._note(self.playout.advance(self.now))
+            self._changed.set()
+
+    async def _send(self, message: str) -> None:
+        if self._keep_messages:
+            self.log.messages.append(Passed(self._since(), True, message))
+        with contextlib.suppress(ConnectionClosed):
+            await self._socket.send(message)
+
+    def _since(self) -> float:
+        return self.now - self.started_at if self.started_at else 0.0
+
+    # ------------------------------------------------------------ from the bot
+
+    async def _read(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            async for message in self._socket:
+                if self.line.jitter_ms:
+                    self._in.put(message, self.now + self._luck.delay_s())
+                else:
+                    await self._receive(message)
+        await self._in.drained()
+        self.close = self._socket.close_code, self._socket.close_reason or ""
+        self._over("bot")
+
+    async def _receive(self, message: str | bytes) -> None:
+        if self._keep_messages:
+            text = message if isinstance(message, str) else f"({len(message)} bytes)"
+            self.log.messages.append(Passed(self._since(), False, text))
+        if self.ended_by:
+            return
+        for event in self.wire.receive(message):
+            self._take(event)
+        self._wake.set()
+        self._changed.set()
+
+    def _take(self, event: Any) -> None:
+        now = self.now
+        match event:
+            case BotSound(pcm=pcm):
+                self.repeats.feed(pcm)
+                self._note(self.playout.add(pcm, now))
+            case BotMark(name=name):
+                self._note(self.playout.mark(name, now))
+            case BotClear():
+                self._note(self.playout.clear(now))
+                if (told := self.wire.cleared()) is not None:
+                    self._out.put(told)
+            case BotDTMF(digits=digits):
+                self.log.keys += digits
+            case BotBad(reason=reason):
+                self.log.violations.append(reason)
+
+    async def _play(self) -> None:
+        """Answer each mark when its turn comes."""
+        while True:
+            due = self.playout.next_event_at
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._wake.wait()
+            self._note(self.playout.advance(self.now))
+
+    def _note(self, events: Iterable[PlayoutEvent]) -> None:
+        for event in events:
+            match event:
+                case Heard(at=at, pcm=pcm):
+                    self.ear.hear(at, pcm)
+                case Cleared():
+                    self.log.cleared.append(event)
+                case MarkReached(name=name):
+                    self.log.marks.append(event)
+                    if not self.line.lose_marks:
+                        self._out.put(self.wire.mark_reached(name))
+
+    def _over(self, who: str) -> None:
+        if self.ended_by:
+            return
+        now = self.now
+        self._note(self.playout.advance(now))
+        self.ended_by, self.ended_at = who, now
+        if who == "bot":
+            self.log.unplayed_s = round(max(0.0, self.playout.quiet_at - now), 6)
+        self.ended.set()
+        self._changed.set()
+
+
+async def _connect(url: str) -> ClientConnection:
+    try:
+        return await connect(
+            url,
+            compression=None,
+            ping_interval=None,
+            open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            max_size=1 << 22,
+            proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
+        )
+    except InvalidURI:
+        raise TransportError(f"{url} is no address of a WebSocket (ws://…)") from None
+    except (OSError, TimeoutError, InvalidHandshake) as error:
+        raise TransportError(f"nobody answers at {url}: {error}") from None

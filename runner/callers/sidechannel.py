@@ -1,0 +1,90 @@
+"""What the bot says and understands, in words: RTVI beside the wire, from a botrun on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from runner.rtvi.messages import LABEL, VERSION
+from runner.server.doors import is_loopback
+from runner.server.events import NO_SUCH_CALL
+
+TRIES, RETRY_S = 40, 0.05
+"""The call has to be there before it can be followed: its handshake may still be under way."""
+
+Tell = Callable[[str, dict[str, Any]], None]
+
+
+class SideChannel:
+    """Follows one call.
+
+    Args:
+        phone_url: where the phone rings; only a botrun on this machine can be followed.
+        call_id: the provider's id of the call.
+        tell: given the type and the data of each message.
+
+    Attributes:
+        open: whether the call is being followed.
+    """
+
+    def __init__(self, phone_url: str, call_id: str, tell: Tell) -> None:
+        self._url = events_url(phone_url, call_id)
+        self._tell = tell
+        self._socket: ClientConnection | None = None
+        self.open = False
+
+    async def run(self) -> None:
+        """Follow the call to its end; returns at once if it cannot be followed."""
+        if self._url is None:
+            return
+        with contextlib.suppress(OSError, TimeoutError, WebSocketException):
+            for _ in range(TRIES):
+                if await self._follow():
+                    return
+                await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> bool:
+        """False if there is no such call yet."""
+        assert self._url is not None
+        async with connect(self._url, compression=None, ping_interval=None, proxy=None) as socket:
+            self._socket = socket
+            await self.send("client-ready", {"version": VERSION, "about": {"library": "botrun-phone"}})
+            try:
+                async for text in socket:
+                    self.open = True
+                    self._take(text)
+            except ConnectionClosed:
+                pass
+            self._socket = None
+            return socket.close_code != NO_SUCH_CALL
+
+    async def send(self, kind: str, data: dict[str, Any]) -> bool:
+        """Send an RTVI message; False if nobody is there to take it."""
+        if self._socket is None:
+            return False
+        message = {"label": LABEL, "type": kind, "id": kind, "data": data}
+        with contextlib.suppress(ConnectionClosed):
+            await self._socket.send(json.dumps(message))
+            return True
+        return False
+
+    def _take(self, text: str | bytes) -> None:
+        message = json.loads(text)
+        if isinstance(message, dict) and message.get("label") == LABEL:
+            data = message.get("data")
+            self._tell(str(message.get("type")), data if isinstance(data, dict) else {})
+
+
+def events_url(phone_url: str, call_id: str) -> str | None:
+    """Where a call can be followed; None if that is another machine."""
+    parts = urlsplit(phone_url)
+    if not is_loopback(parts.hostname or "") or parts.scheme != "ws":
+        return None
+    return urlunsplit(parts._replace(path=f"/sessions/{quote(call_id, safe='')}/events", query=""))

@@ -1,0 +1,187 @@
+"""`botrun call FILE -t twilio`: ring the bot from this machine, over the provider's very messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from runner.errors import UsageError
+
+if TYPE_CHECKING:
+    from runner.callers.call import CallRequest
+    from runner.callers.line import Line
+    from runner.callers.steps import Scenario
+
+PROVIDERS = ("twilio", "telnyx", "plivo", "exotel")
+DEFAULT_SCENARIO = "ordinary"
+FAILED = 1
+
+_File = Annotated[str | None, typer.Argument(metavar="[FILE]", help="The bot to start; not with --url.")]
+_Url = Annotated[str | None, typer.Option("--url", metavar="WS", help="Ring a botrun that runs: ws://…/ws.")]
+_Provider = Annotated[
+    str,
+    typer.Option("--transport", "-t", metavar="NAME", help="Whose messages: " + ", ".join(PROVIDERS) + "."),
+]
+_Scenario = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|FILE", help=f"What the caller does. [default: {DEFAULT_SCENARIO}]"),
+]
+_List = Annotated[bool, typer.Option("--list", help="List the scenarios that come along.")]
+_Wav = Annotated[str | None, typer.Option("--wav", metavar="FILE", help="The caller says this WAV.")]
+_Say = Annotated[
+    list[str] | None,
+    typer.Option("--say", metavar="TEXT", help="The caller says this; several are said in turn."),
+]
+_Type = Annotated[bool, typer.Option("--type", help="The caller says what you type.")]
+_Noise = Annotated[
+    float | None, typer.Option("--noise", metavar="DB", help="Street noise, so many dB below the voice.")
+]
+_Loss = Annotated[float | None, typer.Option(metavar="PCT", help="Lose so much of the caller's sound.")]
+_Jitter = Annotated[float | None, typer.Option(metavar="MS", help="Messages come up to so much late.")]
+_BadMic = Annotated[bool, typer.Option("--bad-mic", help="A quiet, crackling microphone.")]
+_LoseMarks = Annotated[bool, typer.Option("--lose-marks", help="Never tell what has been played.")]
+_Seed = Annotated[int | None, typer.Option(metavar="N", help="Of all that is drawn by chance.")]
+_Body = Annotated[str | None, typer.Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON, and nothing else.")]
+_Save = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Keep stereo sound (caller left, bot right) and messages.")
+]
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the bot's log.")]
+
+
+def call(
+    file: _File = None,
+    url: _Url = None,
+    provider: _Provider = "twilio",
+    scenario: _Scenario = None,
+    list_them: _List = False,
+    wav: _Wav = None,
+    say: _Say = None,
+    typed: _Type = False,
+    noise: _Noise = None,
+    loss: _Loss = None,
+    jitter: _Jitter = None,
+    bad_mic: _BadMic = False,
+    lose_marks: _LoseMarks = False,
+    seed: _Seed = None,
+    body: _Body = None,
+    as_json: _Json = False,
+    save: _Save = None,
+    verbose: _Verbose = False,
+) -> int:
+    """Ring the bot from this machine: the provider's exact messages, no account, no tunnel.
+
+    The exit status is 1 if an expectation of the scenario was not met.
+    """
+    if list_them:
+        return _list_scenarios()
+    _check_ways(scenario=scenario, wav=wav, say=say, typed=typed or None)
+    bad = {"noise": noise, "loss": loss, "jitter": jitter, "seed": seed}
+    line = _line(bad, bad_mic=bad_mic, lose_marks=lose_marks)
+    whom = _whom(file, url, provider)
+    from runner.callers.call import CallRequest
+
+    request = CallRequest(
+        provider=provider,
+        file=whom[0],
+        url=whom[1],
+        scenario=None if typed else _plan(scenario, wav, say or []),
+        line=line,
+        save=Path(save) if save else None,
+        body=body,
+        verbose=verbose,
+    )
+    return _make(request, as_json=as_json)
+
+
+def _list_scenarios() -> int:
+    from runner.callers.scenario import load_scenario, shipped
+
+    for name, path in shipped().items():
+        typer.echo(f"{name:<18}{load_scenario(path).about}")
+    return 0
+
+
+def _check_ways(**ways: object) -> None:
+    given = [f"--{'type' if name == 'typed' else name}" for name, value in ways.items() if value]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)}: the caller does one of them")
+
+
+def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None, str | None]:
+    """The bot's file or the address to ring: one of both."""
+    from runner.values import did_you_mean
+
+    if provider not in PROVIDERS:
+        known = ", ".join(PROVIDERS)
+        hint = did_you_mean(provider, list(PROVIDERS))
+        raise UsageError(f"--transport: {provider!r} is no phone provider ({known}){hint}")
+    if (file is None) == (url is None):
+        raise UsageError("tell whom to ring: the bot's FILE, or --url ws://… of a botrun that runs")
+    if url is not None:
+        if not url.startswith(("ws://", "wss://")):
+            raise UsageError(f"--url: {url!r} is no address of a WebSocket (ws://127.0.0.1:7860/ws)")
+        return None, url
+    from runner.discovery import parse_target
+
+    parse_target(str(file))
+    return file, None
+
+
+def _line(numbers: Mapping[str, float | None], *, bad_mic: bool, lose_marks: bool) -> Line | None:
+    """None if nothing was asked for: then the scenario decides."""
+    bounds = {"noise": (-20, 80), "loss": (0, 100), "jitter": (0, 2000), "seed": (0, 2**31)}
+    for name, value in numbers.items():
+        low, high = bounds[name]
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"--{name}: it is a number from {low} to {high}, not {value:g}")
+    if not (bad_mic or lose_marks or any(value is not None for value in numbers.values())):
+        return None
+    from runner.callers.line import Line
+
+    return Line(
+        noise_db=numbers["noise"],
+        loss_pct=numbers["loss"] or 0.0,
+        jitter_ms=numbers["jitter"] or 0.0,
+        bad_mic=bad_mic,
+        lose_marks=lose_marks,
+        seed=1 if numbers["seed"] is None else int(numbers["seed"]),
+    )
+
+
+def _plan(scenario: str | None, wav: str | None, say: list[str]) -> Scenario:
+    from runner.callers import scenario as scenarios
+    from runner.callers.steps import PlayWav, Say, Scenario, Step, WaitForSilence
+
+    if wav is None and not say:
+        return scenarios.find_scenario(scenario or DEFAULT_SCENARIO)
+    steps: list[Step] = [WaitForSilence(at_most_s=6.0)]
+    for text in say:
+        steps += [Say(text=text), WaitForSilence()]
+    if wav is not None:
+        from runner.callers.voice import read_wav
+
+        read_wav(Path(wav))
+        steps += [PlayWav(path=Path(wav)), WaitForSilence()]
+    return Scenario(name="the call", steps=tuple(steps))
+
+
+def _make(request: CallRequest, *, as_json: bool) -> int:
+    import asyncio
+
+    from runner.callers.call import make_call
+    from runner.cli.call_view import CallView
+
+    view = CallView(quiet=as_json)
+    view.begins(request.provider, request.file or request.url or "", typed=request.scenario is None)
+    result = asyncio.run(make_call(request, view.tell))
+    if as_json:
+        import json
+
+        view.print_json(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        view.ends(result, saved=request.save)
+    return 0 if result.met else FAILED
