@@ -7,7 +7,8 @@
     ├── ProtocolError             the far end sent something that its protocol does not allow
     │   └── OfferError            a WebRTC offer or candidate that we refuse
     ├── TransportError            a connection broke or never came to be
-    └── ServiceError              an STT, LLM or TTS service failed
+    ├── ServiceError              an STT, LLM or TTS service failed
+    └── ProviderError             a phone provider refused or could not be reached; knows its status
 
 Instances carry the facts; the sentence is made from them.
 """
@@ -61,3 +62,15 @@ class TransportError(BotrunError):
 
 class ServiceError(BotrunError):
     """An STT, LLM or TTS service failed."""
+
+
+class ProviderError(BotrunError):
+    """A phone provider's interface refused, or could not be reached.
+
+    `status` is its HTTP status, 0 if there was none; `arrived` is False if the request cannot have got there.
+    """
+
+    def __init__(self, provider: str, what: str, *, status: int = 0, arrived: bool = True) -> None:
+        self.status = status
+        self.arrived = arrived
+        super().__init__(f"{provider}: {what}")

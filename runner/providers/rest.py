@@ -1,0 +1,177 @@
+"""REST with bounds: few tries, never longer than its deadline, and no secret in an error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import ProviderError
+
+if TYPE_CHECKING:
+    import httpx2
+
+DEADLINE_S = 4.5
+"""All tries together: no call is held longer than 5 s by its hang-up."""
+
+TRY_S = 2.0
+TRIES = 3
+PAUSE_S = 0.2
+LARGEST_ANSWER = 1 << 20
+
+Gone = Callable[[int, Mapping[str, Any]], bool]
+
+
+class Rest:
+    """One provider's REST interface.
+
+    Args:
+        title: the provider's, for errors.
+        base: address, without a slash at its end.
+        secrets: texts that no error may show.
+        basic: user and password.
+        bearer: a key.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        base: str,
+        *,
+        secrets: tuple[str, ...] = (),
+        basic: tuple[str, str] | None = None,
+        bearer: str = "",
+    ) -> None:
+        self._title = title
+        self._base = base
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= 4)
+        self._basic = basic
+        self._bearer = bearer
+        self._client: httpx2.AsyncClient | None = None
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        form: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        repeatable: bool = True,
+        gone: Gone | None = None,
+        deadline_s: float = DEADLINE_S,
+    ) -> dict[str, Any]:
+        """The JSON object that is answered; empty if the answer is none.
+
+        What may not happen twice is not `repeatable`: it is tried again only if it cannot have arrived.
+        `gone` tells answers that say "over already": they count as success.
+
+        Raises:
+            ProviderError: it was refused, or could not be done in time.
+        """
+        self._check_header_values()
+        request = {"data": form, "json": body, "params": query}
+        given = {name: value for name, value in request.items() if value is not None}
+        last = ProviderError(self._title, "it did not answer in time")
+        try:
+            async with asyncio.timeout(deadline_s):
+                for attempt in range(TRIES):
+                    if attempt:
+                        await asyncio.sleep(PAUSE_S * 2**attempt)
+                    try:
+                        status, told = await self._try(method, path, given)
+                    except ProviderError as error:
+                        last = error
+                        if repeatable or not error.arrived:
+                            continue
+                        raise
+                    if 200 <= status < 300 or (gone is not None and gone(status, told)):
+                        return told
+                    last = self._refused(status, told)
+                    # 429: it was not done. 5xx: nobody knows.
+                    if status != 429 and not (status >= 500 and repeatable):
+                        raise last
+        except TimeoutError:
+            pass
+        raise last
+
+    async def _try(self, method: str, path: str, given: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        import httpx2
+
+        try:
+            async with self._open().stream(method, self._base + path, **given) as answer:
+                raw = b""
+                async for piece in answer.aiter_bytes():
+                    raw += piece
+                    if len(raw) > LARGEST_ANSWER:
+                        break
+                return answer.status_code, _object(raw)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            raise ProviderError(self._title, "its interface cannot be reached", arrived=False) from None
+        except httpx2.TimeoutException:
+            raise ProviderError(self._title, "it did not answer in time") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, httpx2.CookieConflict) as error:
+            # Not its text: an address with keys may stand there.
+            raise ProviderError(
+                self._title, f"it answered in a broken way ({type(error).__name__})"
+            ) from None
+
+    def _open(self) -> httpx2.AsyncClient:
+        if self._client is None:
+            import httpx2
+
+            headers = {"Authorization": f"Bearer {self._bearer}"} if self._bearer else {}
+            # No proxy, no .netrc: nobody but the provider gets the keys.
+            self._client = httpx2.AsyncClient(
+                auth=self._basic, headers=headers, timeout=TRY_S, follow_redirects=False, trust_env=False
+            )
+        return self._client
+
+    def _check_header_values(self) -> None:
+        if not all(secret.isascii() and secret.isprintable() for secret in self._secrets):
+            raise ProviderError(self._title, "one of its keys holds characters that no key has")
+
+    def _refused(self, status: int, told: Mapping[str, Any]) -> ProviderError:
+        reason = self._without_secrets(_reason(told))
+        hint = ": are the keys right?" if status in (401, 403) else ""
+        return ProviderError(self._title, f"it refused with {status}{hint}{reason}", status=status)
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "…")
+        return "".join(c for c in text if c.isprintable())[:200]
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(raw or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _reason(told: Mapping[str, Any]) -> str:
+    """What the providers say in their errors, each in its own place."""
+    errors = told.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+    nested = told.get("RestException")
+    exception = nested if isinstance(nested, dict) else {}
+    for place in (told.get("message"), told.get("error"), first.get("detail"), exception.get("Message")):
+        if isinstance(place, str) and place:
+            return f" ({place})"
+    return ""
+
+
+def text_at(told: Mapping[str, Any], *path: str) -> str:
+    """A text deep in an answer; "" if it is not there."""
+    value: Any = told
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else str(value) if isinstance(value, int) else ""

@@ -1,0 +1,201 @@
+"""Telnyx (PROTOCOLS.md §2): Ed25519, TeXML, Call Control and TeXML applications."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from runner.errors import ProviderError, UsageError
+from runner.providers.base import DialRequest, Provider, masked
+from runner.providers.documents import (
+    CallFacts,
+    Document,
+    MediaSocket,
+    attribute,
+    numbers,
+    parameters,
+    response,
+)
+from runner.providers.rest import text_at
+from runner.providers.webhooks import RefusedError, WebRequest, does_not_fit, from_base64
+
+WINDOW_S = 300
+PARAMETER_CHARACTERS = 500
+_ENDED = "90018"
+
+
+def check_signature(public_key: str, timestamp: str, signature: str, body: bytes) -> bool:
+    """Ed25519 over the timestamp, `|` and the raw body."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    raw = from_base64(signature, "signature")
+    try:
+        key = Ed25519PublicKey.from_public_bytes(from_base64(public_key, "key (TELNYX_PUBLIC_KEY)"))
+    except ValueError:
+        raise RefusedError(
+            "TELNYX_PUBLIC_KEY is no public key: it has 44 characters, the last being ="
+        ) from None
+    try:
+        key.verify(raw, timestamp.encode() + b"|" + body)
+    except InvalidSignature:
+        return False
+    return True
+
+
+class Telnyx(Provider):
+    """One Telnyx account."""
+
+    name = "telnyx"
+    title = "Telnyx"
+    signing_keys: ClassVar[tuple[str, ...]] = ("TELNYX_PUBLIC_KEY",)
+    rest_keys: ClassVar[tuple[str, ...]] = ("TELNYX_API_KEY",)
+    dial_keys: ClassVar[tuple[str, ...]] = ("TELNYX_CONNECTION_ID",)
+    same_call_id = False
+    usual_api = "https://api.telnyx.com/v2"
+
+    def _login(self) -> dict[str, Any]:
+        return {"bearer": self._keys.get("TELNYX_API_KEY", "")}
+
+    # ------------------------------------------------------------ who is there
+
+    def check_request(self, request: WebRequest, now: float) -> None:
+        signature = request.header("telnyx-signature-ed25519")
+        timestamp = request.header("telnyx-timestamp")
+        if not (timestamp.isascii() and timestamp.isdecimal()):
+            raise RefusedError("its telnyx-timestamp is no time")
+        if abs(age := now - int(timestamp)) > WINDOW_S:
+            where = "old" if age > 0 else "in the future"
+            raise RefusedError(
+                f"it was signed {abs(age):.0f} s {'ago' if age > 0 else 'from now'}, too {where}"
+                f" (at most {WINDOW_S} s): is this machine's clock right? Or it is an old one, sent again"
+            )
+        if not check_signature(self.key("TELNYX_PUBLIC_KEY"), timestamp, signature, request.body):
+            raise does_not_fit(request, "TELNYX_PUBLIC_KEY")
+
+    # ------------------------------------------------------------ what it is told
+
+    def read_call(self, request: WebRequest) -> CallFacts:
+        payload = _payload(request)
+        if payload:
+            result = text_at(payload, "result")
+            return CallFacts(
+                call_id=text_at(payload, "call_control_id"),
+                from_number=text_at(payload, "from"),
+                to_number=text_at(payload, "to"),
+                outbound=text_at(payload, "direction") == "outgoing",
+                answered_by="machine" if result.startswith(("machine", "fax")) else result,
+            )
+        fields = request.fields
+        return CallFacts(
+            call_id=fields.get("CallSid", ""),
+            from_number=fields.get("From", ""),
+            to_number=fields.get("To", ""),
+            outbound=fields.get("Direction", "").startswith("outbound"),
+        )
+
+    def answer(self, call: CallFacts, socket: MediaSocket) -> Document:
+        told = parameters(numbers(call), PARAMETER_CHARACTERS)
+        # Without rtp mode what we send is silently dropped (deepgram/deepclaw, pull request 8).
+        stream = (
+            f'<Stream url="{attribute(socket.in_path)}" bidirectionalMode="rtp" bidirectionalCodec="PCMU">'
+        )
+        return response(f"<Connect>{stream}{told}</Stream></Connect>")
+
+    def busy(self) -> Document:
+        return response('<Reject reason="busy" />')
+
+    def end(self) -> Document:
+        return response("<Hangup />")
+
+    # ------------------------------------------------------------ calls
+
+    async def hang_up(self, call_id: str) -> None:
+        await self.rest.call("POST", _action(call_id, "hangup"), body=_command(), gone=_has_ended)
+
+    async def transfer(self, call_id: str, to: str, document_url: str = "") -> None:
+        await self.rest.call("POST", _action(call_id, "transfer"), body={"to": to, **_command()})
+
+    async def dial(self, request: DialRequest) -> str:
+        body = {
+            "connection_id": self.key("TELNYX_CONNECTION_ID"),
+            "to": request.to,
+            "from": request.from_number,
+            "webhook_url": f"{request.public}/telnyx/status",
+            "stream_url": f"{request.socket.origin}/ws",
+            "stream_track": "inbound_track",
+            "stream_bidirectional_mode": "rtp",
+            "stream_bidirectional_codec": "PCMU",
+            "stream_auth_token": request.socket.token,
+            "time_limit_secs": request.limit_s,
+            "timeout_secs": request.ring_s,
+            **_command(),
+        }
+        if request.detect_voicemail:
+            body["answering_machine_detection"] = "detect"
+        told = await self.rest.call("POST", "/calls", body=body, repeatable=False)
+        if not (call_id := text_at(told, "data", "call_control_id")):
+            raise ProviderError(self.title, "it answered the dial without a call's id")
+        return call_id
+
+    async def check_account(self) -> str:
+        told = await self.rest.call("GET", "/balance")
+        return f"balance {text_at(told, 'data', 'balance') or '?'} {text_at(told, 'data', 'currency')}"
+
+    # ------------------------------------------------------------ numbers
+
+    async def number_state(self, number: str) -> dict[str, str]:
+        """A number belongs to a TeXML application, whose address all its numbers share."""
+        found = await self.rest.call("GET", "/phone_numbers", query={"filter[phone_number]": number})
+        listed = found.get("data")
+        mine = [n for n in listed or [] if isinstance(n, dict) and n.get("phone_number") == number]
+        if not mine:
+            raise UsageError(f"--number: this Telnyx account has no number {masked(number)}")
+        application = text_at(mine[0], "connection_id")
+        if not application:
+            raise UsageError("--number: at Telnyx, give the number a TeXML application first")
+        try:
+            told = await self.rest.call("GET", f"/texml_applications/{quote(application, safe='')}")
+        except ProviderError as error:
+            if error.status != 404:
+                raise
+            raise UsageError(
+                "--number: at Telnyx, the number's connection must be a TeXML application"
+            ) from None
+        names = ("friendly_name", "voice_url", "voice_method")
+        return {"application": application, **{name: text_at(told, "data", name) for name in names}}
+
+    async def point_number(self, state: Mapping[str, str], url: str) -> None:
+        await self._set_application(state, url, "post")
+
+    async def restore_number(self, state: Mapping[str, str]) -> None:
+        await self._set_application(state, state["voice_url"], state["voice_method"] or "post")
+
+    async def _set_application(self, state: Mapping[str, str], url: str, method: str) -> None:
+        path = f"/texml_applications/{quote(state['application'], safe='')}"
+        body = {"friendly_name": state["friendly_name"], "voice_url": url, "voice_method": method}
+        await self.rest.call("PATCH", path, body=body)
+
+
+def _payload(request: WebRequest) -> Mapping[str, Any]:
+    data = request.json.get("data")
+    payload = data.get("payload") if isinstance(data, dict) else None
+    return payload if isinstance(payload, dict) else {}
+
+
+def _action(call_id: str, action: str) -> str:
+    # The id holds a colon.
+    return f"/calls/{quote(call_id, safe='')}/actions/{action}"
+
+
+def _command() -> dict[str, str]:
+    """A command with an id is carried out once, however often it arrives."""
+    return {"command_id": str(uuid.uuid4())}
+
+
+def _has_ended(status: int, told: Mapping[str, Any]) -> bool:
+    errors = told.get("errors")
+    codes = [str(error.get("code")) for error in errors or [] if isinstance(error, dict)]
+    return status == 404 or (status == 422 and _ENDED in codes)
