@@ -8,12 +8,12 @@ import secrets
 import sys
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from runner.callers.bot_process import BotProcess
-from runner.callers.line import Line
+from runner.callers.line import ROOM_DBFS, Line
 from runner.callers.performer import Outcome, Performer
 from runner.callers.phone import Phone
 from runner.callers.record import make_folder, save_call
@@ -112,7 +112,8 @@ async def _bot(request: CallRequest) -> AsyncIterator[str]:
 
 async def _ring(request: CallRequest, url: str, voice: CallerVoice, tell: Tell | None) -> CallResult:
     scenario = request.scenario
-    line = request.line or (scenario.line if scenario else None)
+    line = request.line or (scenario.line if scenario else None) or Line()
+    line = replace(line, room_dbfs=ROOM_DBFS)
     wire = new_wire(request.provider, dict(scenario.parameters) if scenario else {})
     outcomes: list[Outcome] = []
     async with Phone(url, wire, line=line, keep_messages=request.save is not None) as phone:

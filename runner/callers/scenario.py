@@ -43,7 +43,7 @@ KEYS = frozenset("0123456789*#ABCD")
 _LINE_FIELDS: dict[str, tuple[str, Callable[[Reader, str], Any]]] = {
     "noise": ("noise_db", lambda at, what: at.number(what, -20, 80)),
     "loss": ("loss_pct", lambda at, what: at.number(what, 0, 100)),
-    "jitter": ("jitter_ms", lambda at, what: at.duration_s(what) * 1000),
+    "jitter": ("jitter_ms", lambda at, what: at.duration_s(what, most_s=2) * 1000),
     "bad_mic": ("bad_mic", Reader.boolean),
     "lose_marks": ("lose_marks", Reader.boolean),
     "wrong_codec": ("wrong_codec", Reader.boolean),

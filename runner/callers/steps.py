@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.callers.line import Line
 
-USUAL_SPEED = 165
+USUAL_SPEED = 150
 """Words per minute."""
 
 

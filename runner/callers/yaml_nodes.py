@@ -18,7 +18,7 @@ LARGEST_FILE = 256 * 1024
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, None: 1.0}
-_LONGEST_S = 3600.0
+LONGEST_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +89,14 @@ class Reader:
             self.fail(f"{what} must be a text")
         return str(self.node.value).strip()
 
-    def duration_s(self, what: str) -> float:
+    def duration_s(self, what: str, *, most_s: float = LONGEST_S) -> float:
         """As in 700ms, 1.5s or 2 (seconds)."""
         found = _DURATION.fullmatch(str(self.node.value).strip()) if self._is_scalar else None
         if found is None:
             self.fail(f"{what} must be a duration such as 700ms or 1.5s")
-        seconds = float(found[1]) * _SECONDS[found[2]]
-        if seconds > _LONGEST_S:
-            self.fail(f"{what} is longer than an hour")
+        seconds = round(float(found[1]) * _SECONDS[found[2]], 6)
+        if seconds > most_s:
+            self.fail(f"{what} must be {most_s:g} s at most")
         return seconds
 
     def number(self, what: str, least: float, most: float) -> float:

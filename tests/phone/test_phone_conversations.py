@@ -235,3 +235,25 @@ def test_the_first_media_message_leaves_soon_after_the_voices_first_frame(
     phone = call(bot, provider, script)
     first = next(m.at for m in phone.log.messages if not m.to_bot and "payload" in m.text)
     assert phone.started_at + first - bot.voice.first_frame_at[0] <= 0.025
+
+
+# ------------------------------------------------------------------ plain clients that leave
+
+
+@pytest.mark.parametrize(("orderly", "least_s", "most_s"), [(True, 0.0, 3.0), (False, 9.9, 13.0)])
+def test_a_broken_socket_is_waited_for_and_a_closed_one_is_not(
+    orderly: bool, least_s: float, most_s: float
+) -> None:
+    async def run() -> float:
+        loop = asyncio.get_running_loop()
+        async with in_memory(CountedBot()) as served:
+            assert served.connect is not None
+            socket = await served.connect(f"{served.url}-client")
+            await asyncio.sleep(1)
+            left_at = loop.time()
+            if not orderly:
+                socket.break_off()
+            await socket.close()
+            return loop.time() - left_at
+
+    assert least_s <= run_virtual(run(), 60) <= most_s
