@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from runner.serializers.base import FrameSerializer
     from runner.serializers.handshake import HandshakeResult
 
+NORMAL_CLOSURE = 1000
+
 EARLY_MESSAGES = 32
 """Messages for the bot kept while it has not built its transport yet."""
 
@@ -76,6 +78,8 @@ class CallWebSocket(WebSocket):
     Attributes:
         left: set when the caller has left for good.
         beside: messages beside the wire.
+        serializer: the bot's own, once it has built its transport with one.
+        transfer: hands the caller to another number; None where there is nobody to do it.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class CallWebSocket(WebSocket):
         self.serializer = serializer
         self.left = asyncio.Event()
         self.beside = AppChannel()
+        self.transfer: Callable[[str], Awaitable[None]] | None = None
         self._socket = socket
         self._resume_s = resume_s
         self._rejoined = asyncio.Event()
@@ -108,7 +113,9 @@ class CallWebSocket(WebSocket):
                 message = {"type": "websocket.disconnect", "code": 1006}
             if message["type"] != "websocket.disconnect":
                 return message
-            if socket is self._socket and not await self._healed():
+            # A far end that closes in good order has left; RFC 6455 7.4.1.
+            orderly = message.get("code") == NORMAL_CLOSURE
+            if socket is self._socket and (orderly or not await self._healed()):
                 self.caller_left()
                 self.client_state = WebSocketState.DISCONNECTED
                 return message
