@@ -37,7 +37,7 @@ class Recognition:
     Attributes:
         text: the command; empty if the speech was refused.
         rejected: whether there was speech, but no command.
-        score: how far above the threshold, in nats per 10 ms; below 0 is refused.
+        score: how far above the threshold, in log odds; below 0 is refused.
         best: the most likely command, even if it was refused.
     """
 
@@ -162,6 +162,7 @@ class Ears:
         self._idle: list[_Decoder] = []
         self._waiting: deque[EarStream] = deque()
         self._growing: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     @property
     def pids(self) -> list[int]:
@@ -177,6 +178,7 @@ class Ears:
 
     async def stop(self) -> None:
         """End all helpers; whoever still waits fails."""
+        self._stopping = True
         for task in self._growing:
             task.cancel()
         await asyncio.gather(*self._growing, return_exceptions=True)
@@ -211,6 +213,8 @@ class Ears:
             self._idle.remove(decoder)
         if decoder.stream is not None:
             decoder.stream.fail(ServiceError(sentence))
+        if self._waiting and not self._stopping:
+            self._grow()
 
     def _free(self, decoder: _Decoder) -> None:
         if self._waiting:
@@ -227,9 +231,9 @@ class Ears:
     async def _start_another(self) -> None:
         try:
             await self.start()
-        except (ServiceError, OSError) as error:
+        except ServiceError as error:
             if not self._decoders:
-                self._fail_waiting(ServiceError(str(error)))
+                self._fail_waiting(error)
 
     def _fail_waiting(self, error: ServiceError) -> None:
         while self._waiting:

@@ -67,16 +67,10 @@ class HelperProcess:
     async def start(self) -> Header:
         """Start it; returns what it says of itself when it is ready."""
         self._ready = asyncio.get_running_loop().create_future()
-        # `-m` makes the working folder importable: the one that this very package lies in. In a session
-        # of its own, Ctrl-C at the terminal does not reach the helper even before it ignores SIGINT.
-        self._process = process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", self._module,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=Path(runner.__file__).parents[1],
-            start_new_session=True,
-        )  # fmt: skip
+        try:
+            self._process = process = await self._spawn()
+        except OSError as error:
+            raise ServiceError(f"the helper process of {self._what} cannot be started: {error}") from error
         self._tasks = [
             asyncio.create_task(self._read(process), name=f"{self._what}: read"),
             asyncio.create_task(self._read_complaints(process), name=f"{self._what}: stderr"),
@@ -84,13 +78,24 @@ class HelperProcess:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 return await self._ready
-        except TimeoutError:
-            raise ServiceError(
-                f"the helper process of {self._what} was not ready after {START_TIMEOUT_S:g} s"
-            ) from None
-        finally:
-            if self._ready.cancelled() or not self._ready.done() or self._ready.exception():
-                await self.stop()
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, TimeoutError):
+                sentence = f"the helper process of {self._what} was not ready after {START_TIMEOUT_S:g} s"
+                raise ServiceError(sentence) from None
+            raise
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        # `-m` makes the working folder importable: the one that this very package lies in. In a session
+        # of its own, Ctrl-C at the terminal does not reach the helper even before it ignores SIGINT.
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", self._module,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=Path(runner.__file__).parents[1],
+            start_new_session=True,
+        )  # fmt: skip
 
     def send(self, header: Header, payload: bytes = b"") -> None:
         """Send a message; one to a helper that has ended goes nowhere (`on_end` tells of that)."""

@@ -2,7 +2,11 @@
 
 pocketsphinx scores each frame (10 ms) against the best sound that there is, so that a path's score is how
 much worse it fits, in nats, below 0. Commands that were really said lose little against the background of
-all phones; other speech, bent into a command, loses more, and most of all in its worst word.
+all phones. Other speech, bent into a command, loses more, and mostly the background hears more phones in
+it than the command has letters for.
+
+The weights are a logistic regression's, over twelve synthetic voices of three engines, clean and in noise,
+on the tuning files of `tests/services/local/accuracy.py` alone.
 """
 
 from __future__ import annotations
@@ -10,11 +14,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-THRESHOLD = -0.5
 REFUSED = -100.0
 """The score of what has no words at all."""
 
-WORST_WORD_WEIGHT = 0.0
+# Per nat and frame: lost against the background over the whole sound, and over its speech alone;
+# then how well the words fit by themselves; then per phone of the background for each letter of the command.
+_WHOLE, _SPEECH, _FIT, _PHONES = 1.254, 0.706, 0.674, -2.209
+_BIAS = 8.182
+# Of the commands that were understood, 92 in 100 stay above this (in log odds), on the tuning files.
+_THRESHOLD = -0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +39,37 @@ class Segment:
         return self.last - self.first + 1
 
     @property
-    def is_word(self) -> bool:
+    def is_speech(self) -> bool:
         """Not silence `<sil>`, nor a noise `[NOISE]`."""
-        return self.word[:1] not in ("<", "[", "+")
+        return self.word[:1] not in ("<", "[")
+
+    @property
+    def letters(self) -> int:
+        """Of the word itself: its second pronunciation is called `word(2)`."""
+        return len(self.word.partition("(")[0])
 
 
 def judge(commands: Sequence[Segment], background: Sequence[Segment]) -> float:
-    """How far above the threshold the commands' path is, in nats per frame: below 0 is refused."""
-    words = [segment for segment in commands if segment.is_word]
-    if not words or not background:
+    """How far above the threshold the commands' path is, in log odds: below 0 is refused."""
+    words = [segment for segment in commands if segment.is_speech]
+    phones = [segment for segment in background if segment.is_speech]
+    if not words or not phones:
         return REFUSED
-    length = max(commands[-1].last, background[-1].last) + 1
-    per_frame = _per_frame(background, length)
-    whole = sum(s.score for s in commands) - sum(per_frame)
-    worst = min((w.score - sum(per_frame[w.first : w.last + 1])) / w.frames for w in words)
-    return whole / length + WORST_WORD_WEIGHT * worst - THRESHOLD
+    frames = max(commands[-1].last, background[-1].last) + 1
+    lost = _total(commands) - _total(background)
+    return (
+        _WHOLE * lost / frames
+        + _SPEECH * lost / _frames(phones)
+        + _FIT * _total(words) / _frames(words)
+        + _PHONES * len(phones) / sum(word.letters for word in words)
+        + _BIAS
+        - _THRESHOLD
+    )
 
 
-def _per_frame(segments: Sequence[Segment], length: int) -> list[float]:
-    scores = [0.0] * length
-    for segment in segments:
-        share = segment.score / segment.frames
-        scores[segment.first : segment.last + 1] = [share] * segment.frames
-    return scores
+def _total(segments: Sequence[Segment]) -> float:
+    return sum(segment.score for segment in segments)
+
+
+def _frames(segments: Sequence[Segment]) -> int:
+    return sum(segment.frames for segment in segments)

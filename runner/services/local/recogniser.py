@@ -19,8 +19,9 @@ from runner.services.local.grammar import BACKGROUND, COMMANDS, PHONE_WORD, voca
 from runner.services.local.judging import REFUSED, Segment, judge
 
 RATE_HZ = 16000
-MEASURED_S = 1.0
-SHORTEST_S = 0.1
+MEASURED_BYTES = 2 * RATE_HZ
+"""The first second."""
+SHORTEST_BYTES = RATE_HZ // 5
 
 # pocketsphinx counts what it is told of a mean as so many frames (`CMN_WIN` in cmn.h).
 _PRIOR_FRAMES = 500
@@ -61,27 +62,27 @@ class Recogniser:
             self._decode(pcm)
             return
         self._early += pcm
-        if len(self._early) >= MEASURED_S * RATE_HZ * 2:
+        if len(self._early) >= MEASURED_BYTES:
             self._start()
 
     def finish(self) -> Heard:
         """The utterance is over."""
         if not self._decoding:
-            if len(self._early) < SHORTEST_S * RATE_HZ * 2:
+            if len(self._early) < SHORTEST_BYTES:
                 return Heard("", REFUSED)
             self._start()
         self._end()
         commands = _segments(self._commands)
-        text = " ".join(s.word.partition("(")[0] for s in commands if s.is_word)
+        text = " ".join(s.word.partition("(")[0] for s in commands if s.is_speech)
         return Heard(text, judge(commands, _segments(self._background)))
 
     def _start(self) -> None:
         early = bytes(self._early)
         self._early.clear()
-        mean = self._measure(early)
+        mean = self._measure(early[:MEASURED_BYTES])
         for decoder in self._decoders:
             decoder.set_cmn(mean)
-            decoder.start_utt()
+            _begin(decoder)
         self._decoding = True
         self._decode(early)
 
@@ -98,7 +99,7 @@ class Recogniser:
         """The mean of the features of this sound, as `set_cmn` takes it."""
         decoder = self._commands
         decoder.set_cmn(",".join(["0"] * _CEPSTRA))
-        decoder.start_utt()
+        _begin(decoder)
         decoder.process_raw(pcm, False, False)
         decoder.end_utt()
         frames = max(decoder.n_frames(), 1)
@@ -118,6 +119,11 @@ class Recogniser:
         decoder.add_jsgf_string("grammar", jsgf)
         decoder.activate_search("grammar")
         return decoder
+
+
+def _begin(decoder: pocketsphinx.Decoder) -> None:
+    decoder.start_stream()  # forgets the noise of whoever spoke before
+    decoder.start_utt()
 
 
 def _segments(decoder: pocketsphinx.Decoder) -> list[Segment]:

@@ -23,6 +23,7 @@ from runner.services.stt import STTService
 if TYPE_CHECKING:
     from runner.audio.resampler import Resampler
     from runner.services.local.ears import Ears
+    from runner.services.local.narrowband import Widener
 
 LEAD_S = 0.3
 """Sound from before the speech: the recogniser learns from it how the room sounds."""
@@ -46,7 +47,7 @@ class LocalSTTService(STTService):
         self._finishing: asyncio.Queue[EarStream] = asyncio.Queue()
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
-        self._resampler: Resampler | None = None
+        self._resampler: Resampler | Widener | None = None
 
     async def setup(self, setup: ProcessorSetup) -> None:
         await super().setup(setup)
@@ -88,9 +89,7 @@ class LocalSTTService(STTService):
         if frame.sample_rate == RATE_HZ:
             return frame.audio
         if self._resampler is None or self._resampler.rate_in != frame.sample_rate:
-            from runner.audio.resampler import Resampler  # numpy, which a 16 kHz call does not need
-
-            self._resampler = Resampler(frame.sample_rate, RATE_HZ)
+            self._resampler = _make_resampler(frame.sample_rate)
         return self._resampler.process(frame.audio)
 
     async def _finish_in_order(self) -> None:
@@ -107,6 +106,14 @@ class LocalSTTService(STTService):
         waited_ms = (self.lent.clock() - asked_at) * 1000
         await self.push_frame(MetricsFrame("processing", self.name, waited_ms))
         await self.push_frame(TranscriptionFrame(heard.text, confidence=heard.score))
+
+
+def _make_resampler(rate_hz: int) -> Resampler | Widener:
+    """Loads numpy, which a call at 16 kHz does not need here."""
+    from runner.audio.resampler import Resampler
+    from runner.services.local.narrowband import PHONE_HZ, Widener
+
+    return Widener() if rate_hz == PHONE_HZ else Resampler(rate_hz, RATE_HZ)
 
 
 warmup.register("the local ears", shared_ears.start, shared_ears.stop)

@@ -1,6 +1,6 @@
 """How often the local ears are right: makes the speech, hears it, prints the tables.
 
-    .venv/bin/python tests/services/local/accuracy.py             all of it: 1,020 files in three conditions
+    .venv/bin/python tests/services/local/accuracy.py             all of it: 1,020 files in four conditions
     .venv/bin/python tests/services/local/accuracy.py --every 5   a fifth of it
 
 Needs Debian's espeak-ng, flite, festival and festvox-us-slt-hts. Thresholds were chosen on the tuning files

@@ -18,6 +18,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from runner.audio.resampler import Resampler
+from runner.services.local.narrowband import Widener
+
 Sound = npt.NDArray[np.float64]
 
 RATE_HZ = 16000
@@ -25,7 +28,8 @@ LEVEL_DBFS = -23.0
 SNR_DB = 15.0
 LEAD_S = 0.30
 TAIL_S = 0.40
-CONDITIONS = ("clean", "white", "babble")
+CONDITIONS = ("clean", "white", "babble", "phone")
+"""A quiet room; 15 dB of noise; 15 dB of six people talking; a quiet room by telephone, at 8 kHz."""
 
 IN_GRAMMAR = (
     "what time is it",
@@ -250,10 +254,17 @@ def with_noise(speech: Sound, condition: str, name: str) -> bytes:
     random = np.random.default_rng(seed)
     sound = np.pad(speech, (int(LEAD_S * RATE_HZ), int(TAIL_S * RATE_HZ)))
     sound = sound + random.normal(0, 6, len(sound))  # a quiet room: -75 dBFS
-    if condition != "clean":
+    if condition in ("white", "babble"):
         noise = _noise(condition, len(sound), random)
         sound = sound + noise * (_rms(speech) / _rms(noise) / 10 ** (SNR_DB / 20))
-    return np.clip(np.rint(sound), -32768, 32767).astype("<i2").tobytes()
+    pcm = np.clip(np.rint(sound), -32768, 32767).astype("<i2").tobytes()
+    return _by_telephone(pcm) if condition == "phone" else pcm
+
+
+def _by_telephone(pcm: bytes) -> bytes:
+    """Cut to 8 kHz, and back to the ears as `LocalSTTService` does it."""
+    line = Resampler(RATE_HZ, 8000)
+    return Widener().process(line.process(pcm) + line.flush())
 
 
 def _noise(condition: str, length: int, random: np.random.Generator) -> Sound:
