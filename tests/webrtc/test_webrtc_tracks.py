@@ -13,7 +13,6 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from runner.testing.virtual_time import run_virtual
-from runner.transports.webrtc.opus import OpusEncoder
 from runner.transports.webrtc.tracks import InboundAudio, OutboundAudioTrack
 
 RATE = 24000
@@ -170,7 +169,7 @@ def test_a_stopped_track_holds_up_no_writer() -> None:
 
 def test_a_rate_that_opus_does_not_have_is_named() -> None:
     with pytest.raises(ValueError, match="22050 Hz"):
-        OpusEncoder(22050)
+        OutboundAudioTrack(22050)
 
 
 # ------------------------------------------------------------------ the reader

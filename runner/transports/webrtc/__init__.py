@@ -3,7 +3,10 @@
     candidates.py, offer.py   what the far end may ask for: checked before aiortc sees it, pure
     messages.py               the data channel's conventions, pure
     liveness.py               whether the caller is still there, pure
-    opus.py, tracks.py        pcm <-> RTP: the media path, with the outbound pacer
+    inbound.py                RTP -> pcm: order, decoding, concealment
+    outbound.py, ticker.py    pcm -> RTP: one packet every 20 ms, one clock for all calls
+    opus.py                   which codec: libopus.py, or pyav_opus.py where that is missing
+    tracks.py                 what the bot writes to, and aiortc's own tracks
     peer.py                   one aiortc peer connection
     connection.py             one caller, over one peer or several after another
     rehearsal.py              an offer of our own before the first caller's

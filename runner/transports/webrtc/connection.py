@@ -38,14 +38,15 @@ from runner.transports.webrtc.messages import (
 from runner.transports.webrtc.offer import CheckedOffer, check_offer, check_trickled
 
 if TYPE_CHECKING:
+    from runner.transports.webrtc.inbound import InboundRtp, OnPcm
     from runner.transports.webrtc.peer import Peer
-    from runner.transports.webrtc.tracks import InboundAudio, OnPcm, OutboundAudioTrack
+    from runner.transports.webrtc.tracks import OutboundAudioTrack
     from runner.values import IceServer
 
 logger = logging.getLogger(__name__)
 
 CONNECTION_TIMEOUT_SECS = 12.0
-WATCH_SECS = 1.0
+WATCH_SECS = 0.5
 MAX_QUEUED_MESSAGES = 256
 UNREPORTED_DELAY_SECS = 0.060
 
@@ -106,11 +107,12 @@ class SmallWebRTCConnection:
         self._farewell = peer_left()
         self._inbox: deque[Any] = deque(maxlen=MAX_QUEUED_MESSAGES)
         self._audio_sink: tuple[int, OnPcm] | None = None
-        self._audio_in: InboundAudio | None = None
+        self._audio_in: InboundRtp | None = None
         self._audio_out: OutboundAudioTrack | None = None
         self._report: PlayoutReport | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------ signaling
 
@@ -247,7 +249,7 @@ class SmallWebRTCConnection:
         if not self._outbox:
             self._drained.set()
 
-    def peer_audio(self, peer: Peer, audio: InboundAudio) -> None:
+    def peer_audio(self, peer: Peer, audio: InboundRtp) -> None:
         self._audio_in = audio
         if self._audio_sink is not None:
             audio.attach(*self._audio_sink)
@@ -313,11 +315,17 @@ class SmallWebRTCConnection:
             await asyncio.sleep(min(WATCH_SECS, self._timeout_secs))
             peer, now = self._peer, _now()
             if peer is not None and peer.state == "connected":
-                self._liveness.on_packets(await peer.packets_received(), now)
+                self._liveness.on_packets(peer.heard, now)
+                if self._liveness.is_silent(now):
+                    self._ask_consent(peer)
             if self._liveness.is_late(now):
                 self._close_soon(CloseReason.LOST if self._announced else CloseReason.NEVER_CONNECTED)
             elif self._liveness.is_gone(now):
                 self._close_soon(CloseReason.LOST)
+
+    def _ask_consent(self, peer: Peer) -> None:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(peer.link.ask_consent(), name=f"consent {self.pc_id}")
 
     def _close_soon(self, reason: CloseReason) -> asyncio.Task[None]:
         if self._closing is None:
@@ -334,8 +342,9 @@ class SmallWebRTCConnection:
         if self._peer is not None:
             left = self.close_reason is CloseReason.LEFT
             await self._peer.aclose(None if left else self._farewell)
-        if self._watcher is not None:
-            self._watcher.cancel()
+        for task in (self._watcher, self._asking):
+            if task is not None:
+                task.cancel()
         self.events.emit("closed")
 
 

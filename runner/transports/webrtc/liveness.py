@@ -1,9 +1,10 @@
 """Whether the caller is still there: pure, `now` (s) in, decision out.
 
-aiortc notices a vanished peer after 27 to 33 s (measured, `reference/RELIABILITY.md` §1). Media, its reports
-and data come at least every few seconds from a living one, so nothing at all for `GONE_SECS` is the end: long
-enough to sit out a lost Wi-Fi, short enough that no session stays for long. A page that pings once a second
-counts as absent sooner, after `ABSENT_SECS` without pings and without packets; it may come back.
+aiortc notices a vanished peer after 27 to 33 s (measured, `reference/RELIABILITY.md` §1). Media, its reports,
+data and ICE's consent checks come at least every few seconds from a living one. When all of it is silent we
+ask for consent ourselves, and go on asking: nothing at all for `GONE_SECS` is the end. That is long enough to
+sit out a lost Wi-Fi, and short enough that a dead peer is noticed in under 10 s. A page that pings once a
+second counts as absent sooner, after `ABSENT_SECS` without pings and without packets; it may come back.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ABSENT_SECS = 3.0
-GONE_SECS = 10.0
+SILENT_SECS = 2.0
+GONE_SECS = 9.0
 
 
 @dataclass(slots=True)
@@ -49,6 +51,10 @@ class Liveness:
         if self._pinged_at is None:
             return False
         return now - max(self._pinged_at, self._heard_at) > ABSENT_SECS
+
+    def is_silent(self, now: float) -> bool:
+        """It is time to ask whether it is still there."""
+        return self.connected and now - self._heard_at >= SILENT_SECS
 
     def is_late(self, now: float) -> bool:
         """It has not connected in time."""

@@ -29,6 +29,8 @@ _PASSWORD = re.compile(r"[A-Za-z0-9+/]{22,256}", re.ASCII)
 _FINGERPRINT = re.compile(r"(sha-\d{1,3}) ((?:[0-9A-F]{2}:){19,63}[0-9A-F]{2})", re.ASCII | re.IGNORECASE)
 _FINGERPRINT_HASHES = ("sha-256", "sha-384", "sha-512")
 _OPUS = re.compile(r"\d{1,3} opus/48000(?:/2)?", re.ASCII | re.IGNORECASE)
+_OPUS_MAP = re.compile(r"a=rtpmap:(\d{1,3}) opus/48000(?:/2)?", re.ASCII | re.IGNORECASE)
+_AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 _MID = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]{1,32}", re.ASCII)  # RFC 8859 token
 _SETUP = ("actpass", "active", "passive")
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
@@ -48,6 +50,7 @@ class CheckedOffer:
         ufrag: names this ICE generation; another one in a later offer is an ICE restart.
         mids: the media sections' names, in order.
         bundle_mid: the section whose transport carries the whole bundle.
+        wants_dtx: the far end prefers that nothing is sent during silence (RFC 7587 §6.1, usedtx).
     """
 
     sdp: str
@@ -56,6 +59,7 @@ class CheckedOffer:
     ufrag: str
     mids: tuple[str, ...]
     bundle_mid: str
+    wants_dtx: bool = False
 
 
 @dataclass(slots=True)
@@ -89,7 +93,29 @@ def check_offer(sdp: object, type_: object, policy: CandidatePolicy | None = Non
         ufrag=_inherited(session, media[0], "ice-ufrag"),
         mids=mids,
         bundle_mid=bundle_mid,
+        wants_dtx=_wants_dtx(next(section for section in media if section.kind == "audio")),
     )
+
+
+def with_opus_format(answer: str) -> str:
+    """Our answer with what we like to get (RFC 7587 §6.1): forward error correction, nothing during silence.
+
+    aiortc's own says neither. The extension for audio levels goes, for we neither send nor read them.
+    """
+    lines: list[str] = []
+    for line in answer.splitlines():
+        if line.startswith("a=extmap:") and line.endswith(_AUDIO_LEVEL):
+            continue
+        lines.append(line)
+        if (opus := _OPUS_MAP.fullmatch(line)) is not None:
+            lines.append(f"a=fmtp:{opus[1]} minptime=10;useinbandfec=1;usedtx=1")
+    return "\r\n".join(lines) + "\r\n"
+
+
+def _wants_dtx(audio: _Section) -> bool:
+    opus = {value.split(" ")[0] for value in audio.attributes.get("rtpmap", []) if _OPUS.fullmatch(value)}
+    formats = (value.partition(" ") for value in audio.attributes.get("fmtp", []))
+    return any(kind in opus and "usedtx=1" in re.split(r"[;\s]+", told) for kind, _, told in formats)
 
 
 def check_trickled(

@@ -19,10 +19,12 @@ from aiortc import (
 )
 
 from runner.errors import OfferError
-from runner.transports.webrtc.aiortc_private import bound_gathering, gathering_loopback
+from runner.transports.webrtc.aiortc_private import MediaLink, bound_gathering, gathering_loopback
 from runner.transports.webrtc.candidates import Candidate
-from runner.transports.webrtc.offer import CheckedOffer
-from runner.transports.webrtc.tracks import InboundAudio, OutboundAudioTrack
+from runner.transports.webrtc.inbound import InboundRtp
+from runner.transports.webrtc.offer import CheckedOffer, with_opus_format
+from runner.transports.webrtc.outbound import OutboundRtp
+from runner.transports.webrtc.tracks import OutboundAudioTrack
 from runner.values import IceServer
 
 logger = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ class PeerOwner(Protocol):
     def peer_changed(self, peer: Peer) -> None: ...
     def peer_channel_opened(self, peer: Peer) -> None: ...
     def peer_message(self, peer: Peer, text: str) -> None: ...
-    def peer_audio(self, peer: Peer, audio: InboundAudio) -> None: ...
+    def peer_audio(self, peer: Peer, audio: InboundRtp) -> None: ...
 
 
 class Peer:
@@ -50,7 +52,7 @@ class Peer:
         self._owner = owner
         self._peer_is_local = peer_is_local
         self._channel: RTCDataChannel | None = None
-        self._audio_in: InboundAudio | None = None
+        self._told = False
         servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in ice_servers]
         # An empty list is not None: aiortc's default would reach out to a public STUN server.
         self._pc = RTCPeerConnection(
@@ -61,6 +63,12 @@ class Peer:
         self._audio.setCodecPreferences(opus)
         self._ice = self._audio.receiver.transport.transport
         bound_gathering(self._ice)
+        self.link = MediaLink(self._audio)
+        self.inbound = InboundRtp(asyncio.get_running_loop())
+        self.outbound = OutboundRtp(self.link)
+        self.link.on_rtp = self.inbound.receive
+        self.link.reception = lambda: self.inbound.reception
+        self.link.on_loss = self.outbound.expect_loss
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("datachannel", self._on_channel)
 
@@ -86,8 +94,11 @@ class Peer:
         except Exception as error:  # the boundary to aiortc, which asserts where it could explain
             logger.debug("aiortc refused an offer", exc_info=True)
             raise OfferError(f"the offer cannot be used: {error or type(error).__name__}") from error
-        self._read_audio()
-        return self._pc.localDescription.sdp
+        self.outbound.dtx = offer.wants_dtx
+        if not self._told:
+            self._told = True
+            self._owner.peer_audio(self, self.inbound)
+        return with_opus_format(self._pc.localDescription.sdp)
 
     async def add_candidate(self, candidate: Candidate) -> None:
         """A further address of the far end. (At the transport, for `addIceCandidate` would keep those of
@@ -106,7 +117,7 @@ class Peer:
 
     def send_audio(self, track: OutboundAudioTrack | None) -> None:
         """What the far end hears; None leaves the track to another peer."""
-        self._audio.sender.replaceTrack(track)
+        self.outbound.play(track)
 
     def send_text(self, text: str) -> bool:
         """False if the message had to be dropped: no open channel, or a far end that reads nothing."""
@@ -116,18 +127,17 @@ class Peer:
         channel.send(text)
         return True
 
-    async def packets_received(self) -> int:
-        """SRTP, SRTCP and DTLS packets so far; data channel messages are among the last."""
-        report = await self._pc.getStats()
-        return sum(entry.packetsReceived for entry in report.values() if entry.type == "transport")
+    @property
+    def heard(self) -> int:
+        """How much has come from the far end so far: packets of any kind, ICE checks, answers to ours."""
+        return self.link.heard
 
     async def aclose(self, farewell: str | None = None) -> None:
         """Ends it, after a last message if there is one and the channel is open."""
         if farewell is not None and self.send_text(farewell):
             await self._flush()
         self.send_audio(None)
-        if self._audio_in is not None:
-            await self._audio_in.aclose()
+        await self.inbound.aclose()
         is_connecting = self.state == "connecting"
         try:
             async with asyncio.timeout(CLOSE_SECS):
@@ -145,12 +155,6 @@ class Peer:
             await asyncio.sleep(FLUSH_STEP_SECS)
             if self._channel is None or not self._channel.bufferedAmount:
                 return
-
-    def _read_audio(self) -> None:
-        track = self._audio.receiver.track
-        if self._audio_in is None and track is not None:
-            self._audio_in = InboundAudio(track)
-            self._owner.peer_audio(self, self._audio_in)
 
     def _on_state(self) -> None:
         self._owner.peer_changed(self)

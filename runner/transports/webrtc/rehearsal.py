@@ -14,8 +14,8 @@ from runner.errors import BotrunError
 from runner.transports.webrtc.offer import check_offer
 
 if TYPE_CHECKING:
+    from runner.transports.webrtc.inbound import InboundRtp
     from runner.transports.webrtc.peer import Peer
-    from runner.transports.webrtc.tracks import InboundAudio
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class _Nobody:
     def peer_message(self, peer: Peer, text: str) -> None:
         pass
 
-    def peer_audio(self, peer: Peer, audio: InboundAudio) -> None:
+    def peer_audio(self, peer: Peer, audio: InboundRtp) -> None:
         pass
 
 
@@ -41,13 +41,10 @@ async def rehearse() -> None:
     await asyncio.to_thread(import_module, "runner.transports.webrtc.peer")
     from aiortc import RTCConfiguration, RTCPeerConnection
 
-    from runner.audio.resampler import Resampler
-    from runner.transports.webrtc.opus import OpusEncoder
+    from runner.transports.webrtc.opus import open_decoder, open_encoder
     from runner.transports.webrtc.peer import Peer
 
-    encoder = OpusEncoder(24000)
-    encoder.encode(bytes(encoder.samples * 2), 0)
-    Resampler(48000, 16000).process(bytes(1920))
+    open_decoder(16000).decode(open_encoder(24000).encode(bytes(960)))
     page = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     peer = Peer(_Nobody(), (), peer_is_local=False)
     try:

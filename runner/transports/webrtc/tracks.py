@@ -1,7 +1,9 @@
-"""Sound between aiortc's tracks and pcm: the seam behind which the media path can be exchanged.
+"""Sound between a track and pcm.
 
-Inbound: `InboundAudio(track).attach(sample_rate, on_pcm)`. Outbound: `OutboundAudioTrack(sample_rate)` with
-`write`, `clear` and `buffered_secs`. Nothing else of the runner knows how sound becomes RTP.
+`OutboundAudioTrack(sample_rate)` is what the bot writes to: `write`, `clear`, `buffered_secs`. `outbound.py`
+takes from it what is due; where aiortc's own sender has it (a caller's microphone), that asks by `recv`.
+`InboundAudio(track).attach(sample_rate, on_pcm)` reads a track of aiortc's; a server's sound comes by
+`inbound.py`, which has the same methods.
 """
 
 from __future__ import annotations
@@ -9,24 +11,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
+import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from runner.audio.level import downmix
 from runner.audio.resampler import Resampler
-from runner.transports.webrtc.opus import CHUNK_MS, RTP_CHUNK, OpusEncoder
+from runner.transports.webrtc.inbound import OnPcm
+from runner.transports.webrtc.opus import (
+    CHUNK_MS,
+    RTP_CHUNK,
+    RTP_CLOCK_HZ,
+    OpusEncoder,
+    check_rate,
+    open_encoder,
+)
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioStream, Packet
 
 CHUNK_SECS = CHUNK_MS / 1000
 BYTES_PER_SAMPLE = 2
-
-OnPcm = Callable[[bytes], None]
-"""Takes mono pcm at the rate asked for. Called on the loop, about every 20 ms; must not wait."""
+_RTP_TIME_BASE = Fraction(1, RTP_CLOCK_HZ)
 
 
 class InboundAudio:
@@ -90,11 +99,12 @@ def _mono(frame: AudioFrame) -> bytes:
 
 
 class OutboundAudioTrack(MediaStreamTrack):
-    """The bot's sound on its way out, and its pacer: one packet every 20 ms on an absolute timeline.
+    """The bot's sound on its way out: at most two chunks of 20 ms, so that little has to be taken back.
 
-    The n-th packet is due at `origin + n * 20 ms` on the loop's clock, so nothing drifts. After a stall of
-    up to `CATCH_UP_SECS` the late packets leave at once (the listener's jitter buffer wants them); after a
-    longer one the timeline skips to now, RTP time with it, and nothing of the sound is lost.
+    `take` gives the next. Where aiortc's sender pulls it by `recv`, that is the pacer as well: the n-th
+    packet is due at `origin + n * 20 ms` on the loop's clock, so nothing drifts. After a stall of up to
+    `CATCH_UP_SECS` the late packets leave at once (the listener's jitter buffer wants them); after a longer
+    one the timeline skips to now, RTP time with it, and nothing of the sound is lost.
     """
 
     kind = "audio"
@@ -105,9 +115,10 @@ class OutboundAudioTrack(MediaStreamTrack):
         super().__init__()
         self.sample_rate = sample_rate
         self.skipped = 0
-        self._encoder = OpusEncoder(sample_rate)
-        self._chunk_bytes = self._encoder.samples * BYTES_PER_SAMPLE
-        self._silence = bytes(self._chunk_bytes)
+        check_rate(sample_rate)
+        self._encoder: OpusEncoder | None = None
+        self._chunk_bytes = sample_rate * CHUNK_MS // 1000 * BYTES_PER_SAMPLE
+        self.silence = bytes(self._chunk_bytes)
         self._chunks: deque[bytes] = deque()
         self._room = asyncio.Event()
         self._room.set()
@@ -140,6 +151,13 @@ class OutboundAudioTrack(MediaStreamTrack):
         """How much sound waits here (s)."""
         return len(self._chunks) * CHUNK_SECS
 
+    def take(self) -> bytes | None:
+        """The chunk that is due now; None if the bot says nothing."""
+        if not self._chunks:
+            return None
+        self._room.set()
+        return self._chunks.popleft()
+
     def stop(self) -> None:
         super().stop()
         self.clear()
@@ -148,10 +166,12 @@ class OutboundAudioTrack(MediaStreamTrack):
         """aiortc's sender asks for the next packet: waits until it is due."""
         if self.readyState != "live":
             raise MediaStreamError
+        if self._encoder is None:
+            self._encoder = open_encoder(self.sample_rate)
         slot = await self._next_slot()
-        pcm = self._chunks.popleft() if self._chunks else self._silence
-        self._room.set()
-        return self._encoder.encode(pcm, slot * RTP_CHUNK)
+        packet = cast("Packet[AudioStream]", av.Packet(self._encoder.encode(self.take() or self.silence)))
+        packet.pts, packet.time_base = slot * RTP_CHUNK, _RTP_TIME_BASE
+        return packet
 
     async def _next_slot(self) -> int:
         now = asyncio.get_running_loop().time()

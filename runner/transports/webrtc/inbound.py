@@ -1,0 +1,189 @@
+"""The caller's packets on their way to pcm: order, decoding, concealment. All on the loop, nothing waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runner.audio.jitter import Gap, JitterBuffer, Piece
+from runner.audio.rtp import Reception, RtpPacket
+from runner.transports.webrtc.opus import CHUNK_MS, RTP_CLOCK_HZ, OpusDecoder, open_decoder
+
+logger = logging.getLogger(__name__)
+
+OnPcm = Callable[[bytes], None]
+"""Takes mono pcm at the rate asked for. Called on the loop, about every 20 ms; must not wait."""
+
+KEPT_PIECES = 150
+"""Three seconds, for the caller may speak while services connect."""
+
+MAX_CONCEALED = 5
+"""Packets (100 ms) concealed in a row; then nothing is made up any more."""
+
+DTX_BYTES = 2
+"""A packet of so few bytes says that the far end sends nothing while it is silent (RFC 6716 §2.1.9)."""
+
+FILLED_SECS = 1.0
+"""So long such a silence is handed on as sound: the end of a turn is found by it. Later nothing comes."""
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What became of the packets.
+
+    Attributes:
+        packets: decoded.
+        recovered: lost, and brought back by forward error correction.
+        concealed: lost, and made up by the decoder.
+        skipped: lost in so long a row that nothing was made up.
+        longest_run: the most lost packets in a row that were not recovered.
+        unusable: packets that the decoder did not take.
+    """
+
+    packets: int = 0
+    recovered: int = 0
+    concealed: int = 0
+    skipped: int = 0
+    longest_run: int = 0
+    unusable: int = 0
+
+
+class InboundRtp:
+    """One caller's sound. A muted or silent caller costs nothing: there is no task, only a timer for a gap.
+
+    Attributes:
+        reception: what the RTCP reports say; begins anew with each source.
+        decoded: what became of the packets.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.reception = Reception(RTP_CLOCK_HZ)
+        self.decoded = Decoded()
+        self._loop = loop
+        self._buffer = JitterBuffer(RTP_CLOCK_HZ)
+        self._kept: deque[Piece] = deque(maxlen=KEPT_PIECES)
+        self._on_pcm: OnPcm | None = None
+        self._decoder: OpusDecoder | None = None
+        self._rate = 0
+        self._source: int | None = None
+        self._run = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._filling: asyncio.TimerHandle | None = None
+
+    @property
+    def buffer(self) -> JitterBuffer:
+        return self._buffer
+
+    # ------------------------------------------------------------ whom it goes to
+
+    def attach(self, sample_rate: int, on_pcm: OnPcm) -> None:
+        """From now on the sound goes to `on_pcm`, beginning with what was kept."""
+        self._rate, self._on_pcm, self._decoder = sample_rate, on_pcm, open_decoder(sample_rate)
+        while self._kept:
+            self._decode(self._kept.popleft())
+
+    def detach(self) -> None:
+        self._on_pcm = None
+
+    async def aclose(self) -> None:
+        self._on_pcm = None
+        for timer in (self._timer, self._filling):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._filling = None
+
+    # ------------------------------------------------------------ from the network
+
+    def receive(self, packet: RtpPacket) -> bool:
+        """Takes one packet of Opus. True if it is the first of another source than before."""
+        now = self._loop.time()
+        is_new = packet.ssrc != self._source
+        if is_new:
+            self._source = packet.ssrc
+            self.reception = Reception(RTP_CLOCK_HZ)
+        self.reception.add(packet, now)
+        if self._filling is not None:
+            self._filling.cancel()
+            self._filling = None
+        if packet.payload:  # without one it is a probe for bandwidth, in its place nevertheless
+            self._hand_on(self._buffer.add(packet, now))
+        if self._buffer.held:
+            self._wait()
+        return is_new
+
+    def _wait(self) -> None:
+        if self._timer is None and (due := self._buffer.due) is not None:
+            self._timer = self._loop.call_at(due, self._overdue)
+
+    def _overdue(self) -> None:
+        self._timer = None
+        self._hand_on(self._buffer.poll(self._loop.time()))
+        self._wait()
+
+    def _hand_on(self, pieces: list[Piece]) -> None:
+        if self._on_pcm is None:
+            self._kept.extend(pieces)
+            return
+        for piece in pieces:
+            self._decode(piece)
+
+    # ------------------------------------------------------------ to pcm
+
+    def _decode(self, piece: Piece) -> None:
+        if isinstance(piece, Gap):
+            self._bridge(piece)
+            return
+        self._run = 0
+        if self._emit(lambda decoder: decoder.decode(piece.payload)):
+            self.decoded.packets += 1
+        if len(piece.payload) <= DTX_BYTES:
+            self._fill(self._loop.time() + FILLED_SECS)
+
+    def _bridge(self, gap: Gap) -> None:
+        assert self._decoder is not None
+        samples = gap.ticks // gap.packets * self._rate // RTP_CLOCK_HZ
+        following = gap.following
+        corrected = following is not None and self._decoder.can_recover(following)
+        for _ in range(gap.packets - corrected):
+            self._conceal(samples)
+        if corrected and following is not None:
+            self.decoded.recovered += 1
+            self._emit(lambda decoder: decoder.recover(following, samples))
+
+    def _conceal(self, samples: int) -> None:
+        self._run += 1
+        self.decoded.longest_run = max(self.decoded.longest_run, self._run)
+        if self._run > MAX_CONCEALED:
+            self.decoded.skipped += 1
+            return
+        self.decoded.concealed += 1
+        self._emit(lambda decoder: decoder.conceal(samples))
+
+    def _emit(self, make: Callable[[OpusDecoder], bytes]) -> bool:
+        if self._decoder is None or self._on_pcm is None:
+            return False
+        try:
+            pcm = make(self._decoder)
+        except Exception as error:  # the boundary to foreign code: one bad packet is not the call's end
+            self.decoded.unusable += 1
+            logger.debug("a packet of Opus cannot be decoded: %s", error)
+            return False
+        if pcm:
+            self._on_pcm(pcm)
+        return True
+
+    # ------------------------------------------------------------ silence that is not sent
+
+    def _fill(self, until: float) -> None:
+        now = self._loop.time()
+        self._filling = None
+        if now < until:
+            self._filling = self._loop.call_at(now + CHUNK_MS / 1000, self._fill_one, until)
+
+    def _fill_one(self, until: float) -> None:
+        if self._on_pcm is not None:
+            self._on_pcm(bytes(self._rate * CHUNK_MS // 1000 * 2))
+        self._fill(until)

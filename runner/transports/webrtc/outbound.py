@@ -1,0 +1,113 @@
+"""The bot's sound on its way out: a chunk every 20 ms becomes one packet of RTP."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Protocol
+
+from runner.audio.rtp import RtpPacket, build_rtp
+from runner.transports.webrtc.opus import CHUNK_MS, RTP_CHUNK, OpusEncoder, open_encoder
+from runner.transports.webrtc.ticker import ticker_of
+
+if TYPE_CHECKING:
+    from runner.transports.webrtc.tracks import OutboundAudioTrack
+
+DTX_BYTES = 2
+DTX_REFRESH_TICKS = 400 // CHUNK_MS
+"""While silent, a packet every 400 ms (RFC 7587 §3.1.3)."""
+
+SETTLED_TICKS = 25
+"""After so many packets of silence the next ones are all the same, and are not encoded again."""
+
+
+class RtpWire(Protocol):
+    """Where packets leave."""
+
+    payload_type: int | None
+    ssrc: int
+
+    def send_rtp(self, data: bytes, timestamp: int, payload_bytes: int) -> None: ...
+
+
+class OutboundRtp:
+    """Sends one track to one peer.
+
+    RTP time follows the clock, whether packets leave or not: a pause is a pause for the listener as well.
+
+    Attributes:
+        dtx: the far end wants nothing sent while the bot is silent.
+        packets: sent so far.
+    """
+
+    def __init__(self, wire: RtpWire) -> None:
+        self.dtx = False
+        self.packets = 0
+        self._wire = wire
+        self._track: OutboundAudioTrack | None = None
+        self._encoder: OpusEncoder | None = None
+        self._sequence = secrets.randbits(15)  # the lower half: no wrap comes early (RFC 3711 §3.3.1)
+        self._time_origin = secrets.randbits(32)
+        self._first_tick: int | None = None
+        self._silent_ticks = 0
+        self._paused_ticks: int | None = None
+        self._hush: bytes | None = None
+        self._ticker = ticker_of(asyncio.get_running_loop())
+
+    def play(self, track: OutboundAudioTrack | None) -> None:
+        """What is sent from now on; None: nothing."""
+        self._ticker.leave(self._tick)
+        self._track = track
+        if track is not None:
+            self._encoder, self._hush = open_encoder(track.sample_rate), None
+            self._ticker.join(self._tick)
+
+    def expect_loss(self, share: float) -> None:
+        """The far end has reported this share (0 to 1) of our packets as lost."""
+        if self._encoder is not None:
+            self._encoder.expect_loss(share)
+            self._hush = None
+
+    # ------------------------------------------------------------ every 20 ms
+
+    def _tick(self, tick: int) -> None:
+        track, wire = self._track, self._wire
+        if track is None or self._encoder is None or wire.payload_type is None:
+            return
+        if self._first_tick is None:
+            self._first_tick = tick
+        pcm = track.take()
+        payload = self._silence(track.silence) if pcm is None else self._sound(pcm)
+        if payload is not None:
+            self._send(payload, (tick - self._first_tick) * RTP_CHUNK)
+
+    def _sound(self, pcm: bytes) -> bytes:
+        assert self._encoder is not None
+        self._silent_ticks, self._paused_ticks, self._hush = 0, None, None
+        return self._encoder.encode(pcm)
+
+    def _silence(self, pcm: bytes) -> bytes | None:
+        assert self._encoder is not None
+        self._silent_ticks += 1
+        if self._paused_ticks is not None:
+            self._paused_ticks += 1
+            if self._paused_ticks % DTX_REFRESH_TICKS:
+                return None
+        elif self._hush is not None:
+            return self._hush
+        payload = self._encoder.encode(pcm, silence=self.dtx)
+        if self.dtx and len(payload) <= DTX_BYTES:
+            self._paused_ticks = self._paused_ticks or 0
+        elif not self.dtx and self._silent_ticks >= SETTLED_TICKS:
+            self._hush = payload
+        return payload
+
+    def _send(self, payload: bytes, clock: int) -> None:
+        wire = self._wire
+        assert wire.payload_type is not None
+        timestamp = (self._time_origin + clock) & 0xFFFFFFFF
+        begins = self.packets == 0
+        packet = RtpPacket(wire.payload_type, self._sequence, timestamp, wire.ssrc, payload, begins)
+        wire.send_rtp(build_rtp(packet), timestamp, len(payload))
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self.packets += 1
