@@ -74,12 +74,14 @@ class LoudnessVAD(VADAnalyzer):
 
 
 class CountedVoice(TTSService):
-    """Says each word in `WORD_S` of noise that no other word has; notes what it has said, and when."""
+    """Says each word in `WORD_S` of noise that no other word has; notes what it has said, and when. With
+    `frame_ms` its sound comes in pieces, `speed` times as fast as it is heard."""
 
     gives_word_times = True
 
-    def __init__(self, sample_rate: int, frame_ms: int = 0) -> None:
+    def __init__(self, sample_rate: int, frame_ms: int = 0, speed: float = 2.0) -> None:
         super().__init__()
+        self._speed = speed
         self.rate = sample_rate
         self.said: list[bytes] = []
         self.first_frame_at: list[float] = []
@@ -100,7 +102,7 @@ class CountedVoice(TTSService):
                 self.said[-1] += piece
                 yield TTSAudioRawFrame(piece, self.rate)
                 if self._frame_bytes:
-                    await asyncio.sleep(len(piece) / 2 / self.rate / 2)  # twice as fast as it is heard
+                    await asyncio.sleep(len(piece) / 2 / self.rate / self._speed)
 
 
 class Understood(FrameProcessor):
@@ -137,6 +139,7 @@ class CountedBot:
     greeting: str = "hello there caller."
     rate: int = 8000
     frame_ms: int = 0
+    speed: float = 2.0
     params: dict[str, Any] = field(default_factory=dict)
     between: Callable[[], list[FrameProcessor]] = list
     args: list[RunnerArguments] = field(default_factory=list)
@@ -155,7 +158,7 @@ class CountedBot:
         self.args.append(args)
         transport = await create_transport(args, dict.fromkeys((*PHONES, "websocket"), self._params))
         self.context, self.llm = LLMContext(), ScriptedLLM(self.replies)
-        self.voice, self.heard = CountedVoice(self.rate, self.frame_ms), Recorder()
+        self.voice, self.heard = CountedVoice(self.rate, self.frame_ms, self.speed), Recorder()
         memory = LLMContextAggregatorPair(self.context)
         chain = [
             transport.input(), Understood(), memory.user(), self.llm, Goodbye(), *self.between(), self.voice,

@@ -227,7 +227,8 @@ def test_the_phone_would_notice_a_stall_that_is_too_long() -> None:
 def test_the_first_media_message_leaves_soon_after_the_voices_first_frame(
     provider: str, rate: int, frame_ms: int
 ) -> None:
-    bot = CountedBot(greeting="one two three.", rate=rate, frame_ms=frame_ms)
+    """Even if the voice is no faster than it is heard."""
+    bot = CountedBot(greeting="one two three.", rate=rate, frame_ms=frame_ms, speed=1.0)
 
     async def script(phone: Phone, bot: CountedBot) -> None:
         await bot_spoke(phone, 1)
