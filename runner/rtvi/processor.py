@@ -45,6 +45,7 @@ from runner.rtvi import messages
 from runner.rtvi.messages import ClientMessage
 from runner.rtvi.outbox import Outbox, Send
 from runner.rtvi.speech import Segment, Speech
+from runner.transports.webrtc.stats import SessionStats
 
 if TYPE_CHECKING:
     from runner.processors.base import FrameProcessor
@@ -90,6 +91,7 @@ class RTVI:
             TTSTextFrame: self._on_tts_text,
             TTSStoppedFrame: lambda frame: self._outbox.post(messages.build("bot-tts-stopped")),
             MetricsFrame: self._on_metrics,
+            SessionStats: self._on_session_stats,
             ErrorFrame: self._on_error,
         }
         self._answers: dict[str, Callable[[ClientMessage], Awaitable[None]]] = {
@@ -181,6 +183,10 @@ class RTVI:
 
     async def _on_metrics(self, frame: MetricsFrame) -> None:
         await self._outbox.post(messages.metric(frame.metric, frame.processor, frame.value_ms))
+
+    async def _on_session_stats(self, frame: SessionStats) -> None:
+        told = {"type": "session-stats", **frame.as_message()}
+        await self._outbox.post(messages.server_message(told))
 
     async def _on_error(self, frame: ErrorFrame) -> None:
         file, line = _place_in_bot(frame.exception)

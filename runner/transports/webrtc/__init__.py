@@ -6,6 +6,7 @@
     inbound.py                RTP -> pcm: order, decoding, concealment
     outbound.py, ticker.py    pcm -> RTP: one packet every 20 ms, one clock for all calls
     opus.py                   which codec: libopus.py, or pyav_opus.py where that is missing
+    stats.py                  how the sound fares, as a frame
     tracks.py                 what the bot writes to, and aiortc's own tracks
     peer.py                   one aiortc peer connection
     connection.py             one caller, over one peer or several after another
@@ -19,6 +20,7 @@ aiortc itself is loaded with the first offer, not with this package.
 from __future__ import annotations
 
 from runner.transports.webrtc.connection import CloseReason, SmallWebRTCConnection
+from runner.transports.webrtc.stats import SessionStats
 from runner.transports.webrtc.transport import SmallWebRTCTransport
 
-__all__ = ["CloseReason", "SmallWebRTCConnection", "SmallWebRTCTransport"]
+__all__ = ["CloseReason", "SessionStats", "SmallWebRTCConnection", "SmallWebRTCTransport"]

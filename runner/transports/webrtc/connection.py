@@ -36,6 +36,7 @@ from runner.transports.webrtc.messages import (
     read_message,
 )
 from runner.transports.webrtc.offer import CheckedOffer, check_offer, check_trickled
+from runner.transports.webrtc.stats import SessionStats, StatsMeter
 
 if TYPE_CHECKING:
     from runner.transports.webrtc.inbound import InboundRtp, OnPcm
@@ -110,6 +111,7 @@ class SmallWebRTCConnection:
         self._audio_in: InboundRtp | None = None
         self._audio_out: OutboundAudioTrack | None = None
         self._report: PlayoutReport | None = None
+        self._meter = StatsMeter()
         self._watcher: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -225,6 +227,10 @@ class SmallWebRTCConnection:
         if self._report is None:
             return UNREPORTED_DELAY_SECS
         return self._report.jitter_buffer_secs + (self._report.round_trip_secs or 0.0) / 2
+
+    def read_stats(self) -> SessionStats | None:
+        """How the sound has fared since the last call of this; None while there is no peer."""
+        return self._meter.read(self._peer.counters()) if self._peer is not None else None
 
     async def close(self, reason: CloseReason) -> None:
         """Ends it; the first reason holds. Returns when all is released."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from runner.audio.jitter import Gap, JitterBuffer, Piece
 from runner.audio.rtp import Reception, RtpPacket
 from runner.transports.webrtc.opus import CHUNK_MS, RTP_CLOCK_HZ, OpusDecoder, open_decoder
+from runner.transports.webrtc.stats import MediaCounters
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,22 @@ class InboundRtp:
         return self._buffer
 
     # ------------------------------------------------------------ whom it goes to
+
+    def counters(self) -> MediaCounters:
+        """What has been counted so far."""
+        decoded, buffer, reception = self.decoded, self._buffer, self.reception
+        made_up = decoded.concealed + decoded.skipped
+        return MediaCounters(
+            expected=reception.packets_expected,
+            lost=reception.packets_lost,
+            late=buffer.counters.late,
+            concealed=made_up,
+            handed_on=made_up + decoded.packets + decoded.recovered,
+            released=buffer.counters.released,
+            waited_secs=buffer.counters.waited_secs,
+            jitter_secs=reception.jitter_secs,
+            target_secs=buffer.target_secs,
+        )
 
     def attach(self, sample_rate: int, on_pcm: OnPcm) -> None:
         """From now on the sound goes to `on_pcm`, beginning with what was kept."""

@@ -38,11 +38,13 @@ class OutboundRtp:
     Attributes:
         dtx: the far end wants nothing sent while the bot is silent.
         packets: sent so far.
+        reported_loss: share (0 to 1) of our packets lost, as last reported; None before.
     """
 
     def __init__(self, wire: RtpWire) -> None:
         self.dtx = False
         self.packets = 0
+        self.reported_loss: float | None = None
         self._wire = wire
         self._track: OutboundAudioTrack | None = None
         self._encoder: OpusEncoder | None = None
@@ -64,6 +66,7 @@ class OutboundRtp:
 
     def expect_loss(self, share: float) -> None:
         """The far end has reported this share (0 to 1) of our packets as lost."""
+        self.reported_loss = share
         if self._encoder is not None:
             self._encoder.expect_loss(share)
             self._hush = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from aiortc import (
@@ -24,6 +25,7 @@ from runner.transports.webrtc.candidates import Candidate
 from runner.transports.webrtc.inbound import InboundRtp
 from runner.transports.webrtc.offer import CheckedOffer, with_opus_format
 from runner.transports.webrtc.outbound import OutboundRtp
+from runner.transports.webrtc.stats import MediaCounters
 from runner.transports.webrtc.tracks import OutboundAudioTrack
 from runner.values import IceServer
 
@@ -131,6 +133,14 @@ class Peer:
     def heard(self) -> int:
         """How much has come from the far end so far: packets of any kind, ICE checks, answers to ours."""
         return self.link.heard
+
+    def counters(self) -> MediaCounters:
+        """What the sound's figures are made of."""
+        return replace(
+            self.inbound.counters(),
+            round_trip_secs=self.link.round_trip_secs,
+            outbound_loss=self.outbound.reported_loss,
+        )
 
     async def aclose(self, farewell: str | None = None) -> None:
         """Ends it, after a last message if there is one and the channel is open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from runner.transports.base import BaseTransport, TransportParams
 from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
 from runner.transports.webrtc.connection import SmallWebRTCConnection
+from runner.transports.webrtc.stats import STATS_EVERY_SECS
 
 if TYPE_CHECKING:
     from runner.transports.webrtc.tracks import OutboundAudioTrack
@@ -33,6 +35,14 @@ class SmallWebRTCInput(BaseInputTransport):
             self._connection.receive_audio(self.sample_rate, self._receive_pcm)
         self._connection.events.handler("app-message")(self._receive_message)
         await self._connection.connect()
+        self.create_task(self._tell_stats(), "stats")
+
+    async def _tell_stats(self) -> None:
+        while True:
+            await asyncio.sleep(STATS_EVERY_SECS)
+            stats = self._connection.read_stats()
+            if stats is not None and self._connection.is_connected():
+                await self.push_frame(stats)
 
     def _receive_pcm(self, pcm: bytes) -> None:
         self.receive_audio(InputAudioRawFrame(pcm, self.sample_rate))

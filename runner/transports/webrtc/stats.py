@@ -1,0 +1,88 @@
+"""How a call's sound fares: figures of the last seconds, out of counters that only grow. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from runner.frames import SystemFrame
+
+STATS_EVERY_SECS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStats(SystemFrame):
+    """The sound between the caller and us since the last such frame. Shares are of 1; None: not known yet.
+
+    Attributes:
+        round_trip_ms: to the caller and back, as the caller's reports tell.
+        jitter_ms: of the caller's packets (RFC 3550).
+        loss: share of the caller's packets that did not come.
+        late: share that came too late to be heard.
+        concealed: share of the sound that was made up, because it was neither there nor brought back.
+        buffer_ms: how long packets waited here for their order, on average.
+        target_ms: how long a missing packet is waited for now.
+        outbound_loss: share of our packets that the caller has reported as lost.
+        packets: that the caller sent, as far as we know.
+    """
+
+    round_trip_ms: float | None = None
+    jitter_ms: float = 0.0
+    loss: float | None = None
+    late: float | None = None
+    concealed: float | None = None
+    buffer_ms: float | None = None
+    target_ms: float = 0.0
+    outbound_loss: float | None = None
+    packets: int = 0
+
+    def as_message(self) -> dict[str, float | int | None]:
+        """For a JSON message: rounded, and without what is not known."""
+        found = {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: round(value, 4) for name, value in found.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaCounters:
+    """What has been counted since the peer connected; the last five are of the moment."""
+
+    expected: int = 0
+    lost: int = 0
+    late: int = 0
+    concealed: int = 0
+    handed_on: int = 0
+    released: int = 0
+    waited_secs: float = 0.0
+    jitter_secs: float = 0.0
+    target_secs: float = 0.0
+    round_trip_secs: float | None = None
+    outbound_loss: float | None = None
+
+
+class StatsMeter:
+    """Compares each reading with the one before."""
+
+    def __init__(self) -> None:
+        self._before = MediaCounters()
+
+    def read(self, now: MediaCounters) -> SessionStats:
+        before, self._before = self._before, now
+        if now.expected < before.expected:  # another source, or another peer: counted anew
+            before = MediaCounters()
+        expected = now.expected - before.expected
+        waited = _share(now.waited_secs - before.waited_secs, now.released - before.released)
+        round_trip = now.round_trip_secs
+        return SessionStats(
+            round_trip_ms=round_trip * 1000 if round_trip is not None else None,
+            jitter_ms=now.jitter_secs * 1000,
+            loss=_share(max(0, now.lost - before.lost), expected),
+            late=_share(now.late - before.late, expected),
+            concealed=_share(now.concealed - before.concealed, now.handed_on - before.handed_on),
+            buffer_ms=waited * 1000 if waited is not None else None,
+            target_ms=now.target_secs * 1000,
+            outbound_loss=now.outbound_loss,
+            packets=expected,
+        )
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0 else None

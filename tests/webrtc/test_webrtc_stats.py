@@ -1,0 +1,37 @@
+"""Figures out of counters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runner.transports.webrtc.stats import MediaCounters, SessionStats, StatsMeter
+
+FIRST = MediaCounters(expected=100, lost=5, late=1, concealed=4, handed_on=100, released=95, waited_secs=0.19)
+LATER = MediaCounters(
+    expected=300, lost=5, late=1, concealed=4, handed_on=300, released=295, waited_secs=0.19
+)
+
+
+def test_shares_are_of_what_came_since_the_last_reading() -> None:
+    meter = StatsMeter()
+    first, later = meter.read(FIRST), meter.read(LATER)
+    assert (first.loss, first.late, first.concealed) == pytest.approx((0.05, 0.01, 0.04))
+    assert first.buffer_ms == pytest.approx(2)
+    assert (later.loss, later.late, later.concealed, later.buffer_ms) == (0, 0, 0, 0)
+    assert later.packets == 200
+
+
+def test_a_new_peer_is_counted_anew() -> None:
+    meter = StatsMeter()
+    meter.read(LATER)
+    assert meter.read(FIRST).loss == pytest.approx(0.05)
+
+
+def test_what_is_not_known_is_left_out_of_the_message() -> None:
+    assert SessionStats().as_message() == {"jitter_ms": 0, "target_ms": 0, "packets": 0}
+    told = StatsMeter().read(MediaCounters(round_trip_secs=0.0123456, outbound_loss=0.25)).as_message()
+    assert told["round_trip_ms"] == 12.3456
+    assert told["outbound_loss"] == 0.25
+    assert "loss" not in told
