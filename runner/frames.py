@@ -106,6 +106,14 @@ class CancelTaskFrame(SystemFrame):
 
 
 @dataclass(frozen=True, slots=True)
+class TransferCallFrame(ControlFrame):
+    """Hand the caller to another phone, "+14155550100", when everything said before was heard. The bot's
+    part of the call ends with it; if it cannot be done, an `ErrorFrame` says so and the call goes on."""
+
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorFrame(SystemFrame):
     """Something failed in `processor`; a fatal error ends the call."""
 

@@ -182,10 +182,13 @@ class Sessions:
         """The calls under way, by id."""
         return MappingProxyType(self._active)
 
-    def start(self, kind: str, args: RunnerArguments, *, on_end: OnEnd | None = None) -> Session:
+    def start(
+        self, kind: str, args: RunnerArguments, *, on_end: OnEnd | None = None, call_s: float = 0.0
+    ) -> Session:
         """Begin a call: the bot runs at once, in a task of its own.
 
-        `on_end` is awaited once when the bot has ended, before the session counts as ended.
+        `on_end` is awaited once when the bot has ended, before the session counts as ended. `call_s` bounds
+        this call (s), where that is less than the limit for all.
 
         Raises:
             TooManySessionsError: the limit is reached, or botrun is stopping.
@@ -199,13 +202,14 @@ class Sessions:
         session = Session(self._bot, kind, args, on_end)
         self._active[session.id] = session
         self._tasks[session.id] = asyncio.create_task(
-            self._see_through(session), name=f"session {session.id}"
+            self._see_through(session, call_s), name=f"session {session.id}"
         )
         return session
 
-    async def _see_through(self, session: Session) -> None:
+    async def _see_through(self, session: Session, call_s: float) -> None:
+        bounds = [bound for bound in (call_s, self._limits.call_s) if bound]
         try:
-            await session.run(self._limits.call_s)
+            await session.run(min(bounds, default=0.0))
         finally:
             del self._active[session.id], self._tasks[session.id]
             session.ended.set()

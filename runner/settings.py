@@ -108,6 +108,92 @@ class Settings:
     max_call_secs: float = _setting(
         7200.0, "BOTRUN_MAX_CALL_SECS", "No call is longer (s); 0 is no limit.", values.parse_number()
     )
+    proxy: str | None = _setting(
+        None,
+        "BOTRUN_PROXY",
+        "The public address at which your own tunnel or proxy brings a provider's calls here.",
+        values.parse_public,
+        "--proxy",
+        "-x",
+        metavar="HOST",
+    )
+    tunnel: bool = _setting(
+        False,
+        "BOTRUN_TUNNEL",
+        "Open a tunnel, so that a provider's calls come here.",
+        values.parse_bool,
+        "--tunnel",
+    )
+    tunnel_via: str | None = _setting(
+        None,
+        "BOTRUN_TUNNEL_VIA",
+        "Through what: ngrok, or ssh://user@host/PORT, whose PORT your --proxy address leads to."
+        " Without it: ngrok.",
+        values.parse_tunnel,
+        "--tunnel-via",
+        metavar="WHAT",
+    )
+    public_port: int = _setting(
+        7861,
+        "BOTRUN_PUBLIC_PORT",
+        "The port of this machine where a tunnel of your own must end; 0 picks a free one.",
+        values.parse_port,
+        "--public-port",
+        metavar="PORT",
+    )
+    number: str | None = _setting(
+        None,
+        "BOTRUN_NUMBER",
+        "A phone number of yours that shall ring this bot while it runs; what it did before comes back"
+        " at the end.",
+        values.parse_phone_number,
+        "--number",
+        metavar="+1…",
+    )
+    accept_unsigned_webhooks: bool = _setting(
+        False,
+        "BOTRUN_ACCEPT_UNSIGNED_WEBHOOKS",
+        "Do not check who sends webhooks: anybody who knows the address can start the bot, at your cost.",
+        values.parse_bool,
+        "--accept-unsigned-webhooks",
+    )
+    max_public_calls: int = _setting(
+        10,
+        "BOTRUN_MAX_PUBLIC_CALLS",
+        "So many calls at once through the public address; further callers hear that it is busy."
+        " 0 is no limit.",
+        values.parse_count(least=0),
+    )
+    max_calls_per_caller: int = _setting(
+        2,
+        "BOTRUN_MAX_CALLS_PER_CALLER",
+        "So many of them from one number. 0 is no limit.",
+        values.parse_count(least=0),
+    )
+    max_starts_per_min: int = _setting(
+        30,
+        "BOTRUN_MAX_STARTS_PER_MIN",
+        "So many of them begin within a minute. 0 is no limit.",
+        values.parse_count(least=0),
+    )
+    max_public_call_secs: float = _setting(
+        3600.0,
+        "BOTRUN_MAX_PUBLIC_CALL_SECS",
+        "No call through the public address is longer (s); 0 is no limit.",
+        values.parse_number(),
+    )
+    provider_api: str | None = _setting(
+        None,
+        "BOTRUN_PROVIDER_API",
+        "Another address of the provider's REST interface than the usual one, for a region of it.",
+        values.parse_text,
+    )
+    state_dir: str | None = _setting(
+        None,
+        "BOTRUN_STATE_DIR",
+        "The folder that remembers what a number did before. Without it: ~/.local/state/botrun.",
+        values.parse_text,
+    )
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -133,6 +219,19 @@ KEYS = (
     ),
     Key("OPENAI_BASE_URL", "Where that server is, if it is not OpenAI's own.", secret=False),
     Key("OPENAI_MODEL", "Which of its models to ask.", secret=False),
+    Key("TWILIO_ACCOUNT_SID", "Twilio: the account.", secret=False),
+    Key("TWILIO_AUTH_TOKEN", "Twilio: its auth token, with which webhooks are signed, too."),
+    Key("TWILIO_SIGNING_SECRET", "Twilio: the shared key, if webhooks are signed by SHA-256 with one."),
+    Key("TELNYX_API_KEY", "Telnyx: the API key."),
+    Key("TELNYX_PUBLIC_KEY", "Telnyx: the account's public key, which checks webhooks.", secret=False),
+    Key("TELNYX_CONNECTION_ID", "Telnyx: the application that botrun dial calls out with.", secret=False),
+    Key("PLIVO_AUTH_ID", "Plivo: the account.", secret=False),
+    Key("PLIVO_AUTH_TOKEN", "Plivo: its auth token, with which webhooks are signed, too."),
+    Key("EXOTEL_WEBHOOK_AUTH", "Exotel: user:password of your own choice, as in the applet's address."),
+    Key("EXOTEL_ACCOUNT_SID", "Exotel: the account, for botrun dial.", secret=False),
+    Key("EXOTEL_API_KEY", "Exotel: the API key, for botrun dial."),
+    Key("EXOTEL_API_TOKEN", "Exotel: the API token, for botrun dial."),
+    Key("NGROK_AUTHTOKEN", "ngrok: the token of your account, for --tunnel."),
     Key("ECHO_VAD", "1: bots/echo_bot.py runs voice detection on the sound it sends back.", secret=False),
 )
 
@@ -218,6 +317,21 @@ def enter_dotenv(values: Mapping[str, str]) -> None:
 def is_set(name: str) -> bool:
     """Whether a variable has a value. (The value itself is nobody's business but its service's.)"""
     return bool(os.environ.get(name, "").strip())
+
+
+def read_keys(names: Sequence[str], dotenv: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The values of those of these variables that have one; a `.env` that is not entered yet may be given."""
+    later = dotenv or {}
+    found = {name: os.environ.get(name, "").strip() or later.get(name, "").strip() for name in names}
+    return {name: value for name, value in found.items() if value}
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where what must outlive a run is kept. It need not exist yet."""
+    if settings.state_dir:
+        return Path(settings.state_dir).expanduser()
+    base = os.environ.get("XDG_STATE_HOME", "").strip()
+    return (Path(base) if base else Path.home() / ".local" / "state") / "botrun"
 
 
 def child_environment(more: Mapping[str, str]) -> dict[str, str]:

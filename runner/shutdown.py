@@ -26,10 +26,11 @@ _LEAVE = b"l"
 
 
 class Shutdown:
-    """Turns signals into an event of the loop that `capture` is entered in."""
+    """Turns signals into an event of the loop that `capture` is entered in. `deadline_s` may be raised."""
 
     def __init__(self) -> None:
         self.requested = asyncio.Event()
+        self.deadline_s = DEADLINE_S
         self._signals = 0
         self._terminal = _terminal_state()
 
@@ -64,7 +65,7 @@ class Shutdown:
         order = os.read(reader, 1)
         os.close(reader)
         if order == _STOP:
-            threading.Event().wait(DEADLINE_S)
+            threading.Event().wait(self.deadline_s)
             os.write(2, b"botrun: something did not let go in time; it was ended\n")
             self._end_now(0)
 

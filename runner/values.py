@@ -74,6 +74,36 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def parse_public(text: str) -> str:
+    """The address that the world knows, as an origin: a host means https. Plain http only on this machine."""
+    given = text.strip().rstrip("/")
+    scheme, found, rest = given.partition("://")
+    scheme, rest = (scheme.lower(), rest) if found else ("https", given)
+    host, colon, port = rest.rpartition(":") if ":" in rest else (rest, "", "")
+    local = host in {"127.0.0.1", "localhost"}
+    if not _HOST_NAME.fullmatch(host) or (colon and not port.isdecimal()):
+        raise UsageError(f"a public address is a host such as bot.example.com, not {text!r}")
+    if scheme != "https" and not (scheme == "http" and local):
+        raise UsageError("a public address is https: providers send nothing to any other")
+    return f"{scheme}://{rest.lower()}"
+
+
+def parse_tunnel(text: str) -> str:
+    """`ngrok`, or `ssh://user@host[:port]/PORT`: the port that the far host shall lead to us."""
+    given = text.strip()
+    if given == "ngrok" or re.fullmatch(r"ssh://([^@/\s:]+@)?[^@/\s]+/\d{1,5}", given):
+        return given
+    raise UsageError(f"a tunnel goes via ngrok or ssh://user@host/PORT, not {text!r}")
+
+
+def parse_phone_number(text: str) -> str:
+    """A number with its + and all digits, as providers take it."""
+    number = re.sub(r"[\s().-]", "", text)
+    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
+        raise UsageError(f"a phone number is + and all its digits, such as +14155550100, not {text[:20]!r}")
+    return number
+
+
 def parse_number(*, least: float = 0) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:

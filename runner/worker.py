@@ -31,6 +31,10 @@ END_SESSIONS_S = 0.9
 CLOSE_CONNECTIONS_S = 0.3
 STOP_HELPERS_S = 0.3
 
+# With a public address a provider must be told: calls are hung up, and the number is put back.
+PUBLIC_END_SESSIONS_S = 5.5
+PUBLIC_DEADLINE_S = 12.0
+
 Announce = Callable[["Host"], None]
 
 
@@ -75,7 +79,7 @@ async def _serve(listener: socket.socket, bot: LoadedBot, settings: Settings, an
         preparing = asyncio.create_task(_prepare(bot, settings), name="preparing")
         try:
             if await _first(preparing, shutdown.requested.wait()):
-                await _serve_until(shutdown.requested, listener, *preparing.result(), announce)
+                await _serve_until(shutdown, listener, *preparing.result(), announce)
         finally:
             await _stop_helpers(preparing)
 
@@ -104,7 +108,7 @@ def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
     return host, server
 
 
-async def _first(preparing: asyncio.Task[tuple[Host, Server]], stop: Coroutine[Any, Any, Any]) -> bool:
+async def _first(preparing: asyncio.Task[Any], stop: Coroutine[Any, Any, Any]) -> bool:
     """Wait until all is ready; False if the program is to stop before."""
     stopping = asyncio.create_task(stop)
     await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -115,7 +119,7 @@ async def _first(preparing: asyncio.Task[tuple[Host, Server]], stop: Coroutine[A
     return True
 
 
-def _check(preparing: asyncio.Task[tuple[Host, Server]]) -> None:
+def _check(preparing: asyncio.Task[Any]) -> None:
     error: BaseException | None = preparing.exception()
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -126,14 +130,27 @@ def _check(preparing: asyncio.Task[tuple[Host, Server]]) -> None:
 
 
 async def _serve_until(
-    stop: asyncio.Event, listener: socket.socket, host: Host, server: Server, announce: Announce
+    shutdown: Shutdown, listener: socket.socket, host: Host, server: Server, announce: Announce
 ) -> None:
+    from runner.server.opening import PublicSide
+    from runner.server.readiness import is_public
+
+    end_sessions_s, public = END_SESSIONS_S, PublicSide(host)
+    if is_public(host.settings):
+        end_sessions_s, shutdown.deadline_s = PUBLIC_END_SESSIONS_S, PUBLIC_DEADLINE_S
+    opening = asyncio.create_task(public.open(), name="opening the public address")
     async with server.serving(listener, CLOSE_CONNECTIONS_S):
-        announce(host)
-        await stop.wait()
-        logger.info("stopping")
-        server.refuse_more()
-        await host.sessions.end_all(EndReason.SHUTDOWN, END_SESSIONS_S)
+        try:
+            if await _first(opening, shutdown.requested.wait()):
+                announce(host)
+                await shutdown.requested.wait()
+            logger.info("stopping")
+            server.refuse_more()
+            await host.sessions.end_all(EndReason.SHUTDOWN, end_sessions_s)
+        finally:
+            opening.cancel()
+            await asyncio.wait({opening})
+            await public.aclose()
 
 
 async def _stop_helpers(preparing: asyncio.Task[tuple[Host, Server]]) -> None:

@@ -56,6 +56,7 @@ class Banner:
         yield "transports", Text(", ".join((f"{first} (default)" if others else first, *others)))
         yield "talk", _link(page_address(host), "bold cyan")
         yield from _socket_rows(host)
+        yield from _number_rows(host)
         if self._dotenv:
             yield "settings", Text(str(shown_path(self._dotenv.resolve())))
         yield from key_rows(host.bot.path)
@@ -99,6 +100,23 @@ def _socket_rows(host: Host) -> Iterator[Row]:
     by_path.pop("/", None)
     for path, names in by_path.items():
         yield "socket", _link(address(host, path, "ws")).append(f"  {', '.join(names)}", "default not link")
+
+
+def _number_rows(host: Host) -> Iterator[Row]:
+    """How a real number reaches the bot, or that none does."""
+    exchange, number = host.exchange, host.settings.number
+    if exchange is None:
+        if phones := [name for name in host.transports if TRANSPORTS[name].path == "/ws"]:
+            ring = f"botrun call -t {phones[0]}"
+            told = f"only this machine's: {ring}; --tunnel or --proxy HOST lets a real number ring"
+            yield "calls", Text(told, "dim")
+        return
+    for name in exchange.providers:
+        row = _link(exchange.answer_url(name))
+        if name == exchange.default and number:
+            yield "ring", Text.assemble((number, "bold green"), f"  {name} asks ", row)
+        else:
+            yield "webhook", row.append(f"  give this to your number at {name}", "default not link")
 
 
 def page_address(host: Host) -> str:

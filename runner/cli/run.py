@@ -50,6 +50,12 @@ def run(
     open_page: Annotated[bool | None, option("open_page")] = None,
     body: Annotated[str | None, option("body")] = None,
     ice_servers: Annotated[list[str] | None, option("ice_servers")] = None,
+    proxy: Annotated[str | None, option("proxy")] = None,
+    tunnel: Annotated[bool | None, option("tunnel")] = None,
+    tunnel_via: Annotated[str | None, option("tunnel_via")] = None,
+    public_port: Annotated[str | None, option("public_port")] = None,
+    number: Annotated[str | None, option("number")] = None,
+    accept_unsigned_webhooks: Annotated[bool | None, option("accept_unsigned_webhooks")] = None,
     verbose: Annotated[bool | None, option("verbose")] = None,
     version: Annotated[bool, _VERSION] = False,
 ) -> int:
@@ -61,6 +67,12 @@ def run(
         "open_page": open_page,
         "body": body,
         "ice_servers": ice_servers,
+        "proxy": proxy,
+        "tunnel": tunnel,
+        "tunnel_via": tunnel_via,
+        "public_port": public_port,
+        "number": number,
+        "accept_unsigned_webhooks": accept_unsigned_webhooks,
         "verbose": verbose,
     }
     return start(file, flags)
@@ -80,6 +92,10 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
     dotenv = read_dotenv(dotenv_path)
     settings = resolve(flags, dotenv)
     _verbose = settings.verbose
+    if settings.proxy or settings.tunnel or settings.tunnel_via or settings.number:
+        from runner.server.readiness import check_public
+
+        check_public(settings, dotenv)
     transports = choose_transports(settings.transports)
     _configure_logs(settings)
     with open_listener(settings.host, settings.port) as listener:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from runner.errors import ProviderError, UsageError
 from runner.providers.documents import CallFacts, Document, MediaSocket
 from runner.providers.rest import Rest
 from runner.providers.webhooks import WebRequest
-
-_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +72,10 @@ class Provider(ABC):
         if not value:
             raise ProviderError(self.title, f"{name} is not set")
         return value
+
+    def differs_from(self, keys: Mapping[str, str]) -> bool:
+        """Whether any of these has another value here."""
+        return any(self._keys.get(name) != value for name, value in keys.items())
 
     @classmethod
     def all_keys(cls) -> tuple[str, ...]:
@@ -170,18 +171,6 @@ class Provider(ABC):
     async def aclose(self) -> None:
         """Let go of connections."""
         await self.rest.aclose()
-
-
-def check_number(number: str) -> str:
-    """A number as all providers take it.
-
-    Raises:
-        UsageError: it is none.
-    """
-    plain = re.sub(r"[\s().-]", "", number)
-    if not _NUMBER.fullmatch(plain):
-        raise UsageError(f"{number[:20]!r} is no phone number: it is + and all digits, as +14155550100")
-    return plain
 
 
 def masked(number: str) -> str:

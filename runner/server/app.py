@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from fastapi import APIRouter, FastAPI
 
@@ -17,17 +17,22 @@ from runner.server.status import status_router
 from runner.session import Sessions
 from runner.settings import Settings
 
+if TYPE_CHECKING:
+    from runner.server.exchange import Exchange
+
 PAGE_TRANSPORT = "webrtc"
 
 
 @dataclass
 class Host:
-    """What every door needs: whom to serve, and how. `transports` are those asked for, the default first."""
+    """What every door needs: whom to serve, and how. `transports` are those asked for, the default first;
+    `exchange` is the public side, while it is open."""
 
     settings: Settings
     bot: LoadedBot
     sessions: Sessions
     transports: tuple[str, ...]
+    exchange: Exchange | None = None
 
 
 def create_app(host: Host) -> FastAPI:

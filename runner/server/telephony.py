@@ -11,6 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, WebSocket
@@ -21,7 +22,9 @@ from runner.errors import ProtocolError
 from runner.serializers.base import FrameSerializer
 from runner.serializers.handshake import HandshakeResult
 from runner.serializers.websocket import LABEL, WebSocketFrameSerializer
+from runner.server.dialing import dial_router
 from runner.server.events import events_route
+from runner.server.farewell import Farewell, LocalFarewell
 from runner.session import EndReason, Session, TooManySessionsError, new_session_id
 from runner.transports.handshake import read_handshake
 from runner.transports.socket import CallWebSocket
@@ -43,16 +46,38 @@ POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
 
 def telephony_router(host: Host) -> APIRouter:
     """The routes of this door."""
-    router, door = APIRouter(), _Door(host)
+    router, door = APIRouter(), CallDoor(host)
     router.add_api_websocket_route("/ws", door.provider)
     router.add_api_websocket_route("/ws/{token}", door.provider)
     router.add_api_websocket_route("/ws-client", door.client)
     router.add_api_websocket_route("/ws-client/{token}", door.client)
     router.routes.append(events_route(host))
+    router.include_router(dial_router(host))
     return router
 
 
-class _Door:
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """What is known of a call beyond its start message.
+
+    Attributes:
+        farewell: ends it at whoever carries it.
+        from_number: the caller's, as the webhook told it.
+        to_number: the number that was called.
+        call_s: the longest call (s); 0 leaves it to the limit for all.
+        tells_errors: whether the far end may read what the bot failed with.
+    """
+
+    farewell: Farewell = field(default_factory=LocalFarewell)
+    from_number: str = ""
+    to_number: str = ""
+    call_s: float = 0.0
+    tells_errors: bool = True
+
+
+class CallDoor:
+    """Turns sockets into sessions: those of phone providers, and plain clients'."""
+
     def __init__(self, host: Host) -> None:
         self._host = host
         self._calls: dict[str, CallWebSocket] = {}
@@ -60,27 +85,42 @@ class _Door:
     # ------------------------------------------------------------ phone providers
 
     async def provider(self, websocket: WebSocket) -> None:
-        """A provider's media socket."""
+        """A provider's media socket, of this machine's phone."""
         await websocket.accept()
+        result = await self.handshake(websocket)
+        if result is not None:
+            await self.take(websocket, result, Carried())
+
+    async def handshake(self, websocket: WebSocket) -> HandshakeResult | None:
+        """What the start message tells; None if there was none to be read: then the socket is closed."""
         try:
-            result = await read_handshake(websocket)
+            return await read_handshake(websocket)
         except ProtocolError as error:
-            logger.warning("a socket on /ws was closed: %s", error)
-            await _close(websocket, POLICY_VIOLATION, str(error))
-            return
-        key = f"{result.provider}:{result.call_id or result.stream_id}"
+            logger.warning("a media socket was closed: %s", error)
+            await close(websocket, POLICY_VIOLATION, str(error))
+            return None
+
+    def is_under_way(self, told: HandshakeResult) -> bool:
+        """Whether this call has a socket already."""
+        return _key(told) in self._calls
+
+    async def take(self, websocket: WebSocket, told: HandshakeResult, carried: Carried) -> None:
+        """Start the bot for this call, or go on with it on a second socket; returns when it is over."""
+        key = _key(told)
         known = self._calls.get(key)
-        if known is not None and result.provider in RESUME_S:
-            logger.info("%s opened a second socket for its call: it goes on there", result.provider)
+        if known is not None and told.provider in RESUME_S:
+            logger.info("%s opened a second socket for its call: it goes on there", told.provider)
             await self._go_on(known, websocket)
             return
-        call = CallWebSocket(
-            websocket,
-            handshake=result,
-            serializer=result.serializer(),
-            resume_s=RESUME_S.get(result.provider, 0.0),
+        told = replace(
+            told,
+            from_number=carried.from_number or told.from_number,
+            to_number=carried.to_number or told.to_number,
         )
-        await self._serve(key, websocket, call, self._arguments(call, result))
+        resume_s = RESUME_S.get(told.provider, 0.0)
+        call = CallWebSocket(websocket, handshake=told, serializer=told.serializer(), resume_s=resume_s)
+        call.transfer = carried.farewell.transfer
+        await self._serve(key, websocket, call, self._arguments(call, told), carried)
 
     def _arguments(self, call: CallWebSocket, told: HandshakeResult) -> WebSocketRunnerArguments:
         settings = self._host.settings
@@ -107,14 +147,14 @@ class _Door:
         if token:
             known = self._calls.get(f"client:{token}")
             if known is None:
-                await _close(websocket, POLICY_VIOLATION, "there is no call with this token, or no longer")
+                await close(websocket, POLICY_VIOLATION, "there is no call with this token, or no longer")
             else:
                 await self._go_on(known, websocket)
             return
         try:
             serializer = _client_serializer(websocket.query_params)
         except ProtocolError as error:
-            await _close(websocket, POLICY_VIOLATION, str(error))
+            await close(websocket, POLICY_VIOLATION, str(error))
             return
         token = secrets.token_urlsafe(16)
         await websocket.send_json({"label": LABEL, "type": "session", "token": token, **_rates(serializer)})
@@ -127,22 +167,31 @@ class _Door:
             session_id=new_session_id(),
             pipeline_idle_timeout_secs=self._host.settings.idle_secs,
         )
-        await self._serve(f"client:{token}", websocket, call, arguments)
+        await self._serve(f"client:{token}", websocket, call, arguments, Carried())
 
     # ------------------------------------------------------------ both
 
     async def _serve(
-        self, key: str, websocket: WebSocket, call: CallWebSocket, arguments: WebSocketRunnerArguments
+        self,
+        key: str,
+        websocket: WebSocket,
+        call: CallWebSocket,
+        arguments: WebSocketRunnerArguments,
+        carried: Carried,
     ) -> None:
         async def on_end(session: Session) -> None:
             self._calls.pop(key, None)
-            await call.aclose(1011 if session.error else 1000, str(session.error or session.end_reason))
+            error = session.error if carried.tells_errors else None
+            code, reason = 1011 if session.error else 1000, str(error or session.end_reason)
+            # The caller shall not wait in silence while the provider is being told.
+            await asyncio.gather(call.aclose(code, reason), carried.farewell.finish(call))
 
+        sessions = self._host.sessions
         try:
-            session = self._host.sessions.start(arguments.provider, arguments, on_end=on_end)
+            session = sessions.start(arguments.provider, arguments, on_end=on_end, call_s=carried.call_s)
         except TooManySessionsError as error:
             logger.warning("a call was refused: %s", error)
-            await _close(websocket, TRY_AGAIN_LATER, str(error))
+            await close(websocket, TRY_AGAIN_LATER, str(error))
             return
         self._calls[key] = call
         watching = asyncio.create_task(self._end_when_left(session, call), name=f"left {session.id}")
@@ -161,6 +210,10 @@ class _Door:
     async def _go_on(self, known: CallWebSocket, websocket: WebSocket) -> None:
         known.rejoin(websocket)
         await known.until_done(websocket)
+
+
+def _key(told: HandshakeResult) -> str:
+    return f"{told.provider}:{told.call_id or told.stream_id}"
 
 
 def _client_serializer(query: Mapping[str, str]) -> FrameSerializer:
@@ -186,7 +239,7 @@ def _rates(serializer: FrameSerializer) -> dict[str, int]:
     }
 
 
-async def _close(websocket: WebSocket, code: int, reason: str) -> None:
+async def close(websocket: WebSocket, code: int, reason: str) -> None:
     try:
         await websocket.close(code, reason[:120])
     except RuntimeError:

@@ -25,6 +25,7 @@ from runner.frames import (
     OutputTransportMessageFrame,
     OutputTransportMessageUrgentFrame,
     StartFrame,
+    TransferCallFrame,
     TTSAudioRawFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
@@ -104,6 +105,10 @@ class BaseOutputTransport(FrameProcessor):
 
     async def send_message(self, message: Any) -> None:
         """Send a JSON value to the far end's application."""
+
+    async def transfer_call(self, to: str) -> None:
+        """Hand the caller to another phone, now that the last word was heard."""
+        await self.push_error("the caller cannot be handed on: this is no phone call")
 
     async def started(self, frame: StartFrame) -> None:
         """Sound may be written from now on."""
@@ -298,7 +303,7 @@ class BaseOutputTransport(FrameProcessor):
             case TTSStoppedFrame():
                 self._heard.end_words_at(position)
                 await self.utterance_written()
-            case EndFrame():
+            case EndFrame() | TransferCallFrame():
                 await self.utterance_written()
             case TTSTextFrame(audio_offset_ms=float() | int() as offset_ms):
                 # A word is heard with its first sample, not with the silence before it.
@@ -310,6 +315,9 @@ class BaseOutputTransport(FrameProcessor):
             await self.send_message(frame.message)
         elif isinstance(frame, OutputDTMFFrame):
             await self.send_dtmf(self.dtmf_message(frame.digit))
+        elif isinstance(frame, TransferCallFrame):
+            await self.push_frame(frame)
+            self.create_task(self.transfer_call(frame.to), "transfer")
         else:
             await self.push_frame(frame)
 

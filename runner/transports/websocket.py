@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocketState
 
 from runner.audio.resampler import Resampler
-from runner.errors import ProtocolError, UsageError
+from runner.errors import BotrunError, ProtocolError, UsageError
 from runner.frames import (
+    EndTaskFrame,
     Frame,
     InputAudioRawFrame,
     InputTransportMessageFrame,
@@ -21,7 +22,7 @@ from runner.frames import (
     OutputTransportMessageUrgentFrame,
     StartFrame,
 )
-from runner.processors.base import ProcessorSetup
+from runner.processors.base import UPSTREAM, ProcessorSetup
 from runner.serializers.base import (
     ClearFrame,
     FrameSerializer,
@@ -238,6 +239,18 @@ class WebsocketOutput(BaseOutputTransport):
     async def send_dtmf(self, message: Any) -> None:
         await self._post(message)
 
+    async def transfer_call(self, to: str) -> None:
+        socket = self._transport.websocket
+        if not isinstance(socket, CallWebSocket) or socket.transfer is None:
+            await super().transfer_call(to)
+            return
+        try:
+            await socket.transfer(to)
+        except BotrunError as error:
+            await self.push_error(f"the caller could not be handed on: {error}")
+        else:
+            await self.push_frame(EndTaskFrame(reason="the caller was handed on"), UPSTREAM)
+
     async def send_message(self, message: Any) -> None:
         on_wire = self._serializer.serialize(OutputTransportMessageUrgentFrame(message))
         socket = self._transport.websocket
@@ -273,6 +286,9 @@ class FastAPIWebsocketTransport(BaseTransport):
         self.websocket = websocket
         self.params = params
         self.serializer = params.serializer or _own_serializer(websocket)
+        if isinstance(websocket, CallWebSocket):
+            # Its credentials and its `auto_hang_up` decide how the call ends.
+            websocket.serializer = self.serializer
         self._gone = False
         self._closing: asyncio.Task[None] | None = None
         self.source = WebsocketInput(self)

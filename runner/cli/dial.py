@@ -1,0 +1,117 @@
+"""`botrun dial +1… -t twilio`: let the running bot call somebody."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from runner.errors import BotrunError, UsageError
+
+PROVIDERS = ("twilio", "telnyx", "plivo", "exotel")
+LOOK_EVERY_S = 1.0
+ANSWER_S = 10.0
+FAILED = 1
+
+_To = Annotated[str, typer.Argument(metavar="NUMBER", help="Whom to call: +14155550100.")]
+_Provider = Annotated[
+    str, typer.Option("--transport", "-t", metavar="NAME", help="Through whom: " + ", ".join(PROVIDERS) + ".")
+]
+_From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="NUMBER", help="The number that calls. [default: the run's --number]"),
+]
+_Limit = Annotated[
+    int, typer.Option("--limit", metavar="S", help="The provider ends the call after so long. [default: 600]")
+]
+_Ring = Annotated[int, typer.Option("--ring", metavar="S", help="How long it rings. [default: 30]")]
+_Voicemail = Annotated[
+    bool,
+    typer.Option("--hang-up-on-voicemail/--talk-to-voicemail", help="What to do when a machine answers."),
+]
+_Port = Annotated[
+    int, typer.Option("--port", "-p", metavar="PORT", help="Where the bot runs. [default: 7860]")
+]
+_NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the end of the call.")]
+
+
+def dial(
+    to: _To,
+    provider: _Provider = "twilio",
+    from_number: _From = None,
+    limit_s: _Limit = 600,
+    ring_s: _Ring = 30,
+    hang_up_on_voicemail: _Voicemail = True,
+    port: _Port = 7860,
+    no_wait: _NoWait = False,
+) -> int:
+    """Let the bot that runs here with a public address call somebody, and see the call to its end."""
+    from runner.values import did_you_mean, parse_phone_number
+
+    if provider not in PROVIDERS:
+        hint = did_you_mean(provider, PROVIDERS)
+        raise UsageError(f"--transport: {provider!r} is no phone provider ({', '.join(PROVIDERS)}){hint}")
+    order = {
+        "provider": provider,
+        "to": parse_phone_number(to),
+        "from_number": parse_phone_number(from_number) if from_number else "",
+        "limit_s": limit_s,
+        "ring_s": ring_s,
+        "detect_voicemail": hang_up_on_voicemail,
+    }
+    run = _Run(port)
+    call_id = run.ask("POST", "/dial", order)["call_id"]
+    typer.echo(f"call {call_id} rings")
+    return 0 if no_wait else _follow(run, call_id)
+
+
+def _follow(run: _Run, call_id: str) -> int:
+    shown = "ringing"
+    while True:
+        told = run.ask("GET", f"/dial/{call_id}")
+        if told["state"] != shown:
+            shown = told["state"]
+            typer.echo(shown)
+        if told["over"]:
+            return 0 if shown == "over: completed" else FAILED
+        time.sleep(LOOK_EVERY_S)
+
+
+class _Run:
+    """The botrun at a port of this machine, and the key that only who started it can read."""
+
+    def __init__(self, port: int) -> None:
+        from runner.server.opening import dial_key_path
+        from runner.settings import Settings, resolve
+
+        state_dir = resolve({}, {}).state_dir
+        self._base = f"http://127.0.0.1:{port}"
+        path = dial_key_path(Settings(port=port, state_dir=state_dir))
+        try:
+            self._key = path.read_text(encoding="utf-8").strip()
+        except OSError:
+            raise UsageError(
+                f"no bot with a public address runs at port {port}: start one with"
+                " botrun FILE -t twilio --tunnel, or tell its --port"
+            ) from None
+
+    def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """One request; what is refused becomes a sentence."""
+        import httpx2
+
+        try:
+            answer = httpx2.request(
+                method,
+                self._base + path,
+                json=body,
+                headers={"x-botrun-key": self._key},
+                timeout=ANSWER_S,
+                trust_env=False,
+            )
+        except httpx2.HTTPError as error:
+            raise BotrunError(f"the bot at {self._base} does not answer ({type(error).__name__})") from None
+        told: dict[str, Any] = answer.json()
+        if answer.status_code != 200:
+            raise BotrunError(str(told.get("detail", "it was refused")))
+        return told

@@ -1,0 +1,73 @@
+"""A number of yours rings this run, and does afterwards what it did before: also after a crash."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from runner.errors import BotrunError, UsageError
+from runner.providers import Provider
+from runner.providers.base import masked
+from runner.server.number_book import NumberBook, Taken
+
+logger = logging.getLogger(__name__)
+
+ADDRESSES = ("voice_url", "answer_url")
+"""Where a number's state tells its address."""
+
+
+async def take_number(book: NumberBook, provider: Provider, number: str, url: str) -> Taken:
+    """Point the number at `url`; what it did is remembered first.
+
+    Raises:
+        BotrunError: it cannot be done, or another run has it.
+    """
+    for entry in book.read():
+        if (entry.provider, entry.number) == (provider.name, number):
+            if entry.is_held:
+                raise UsageError(f"--number: another botrun (process {entry.pid}) has {masked(number)}")
+            await put_back(book, provider, entry)
+    state = await provider.number_state(number)
+    taken = Taken(provider.name, number, url, state)
+    book.add(taken)
+    await provider.point_number(state, url)
+    logger.info("%s rings this bot until it ends", masked(number))
+    return taken
+
+
+async def put_back(book: NumberBook, provider: Provider, taken: Taken) -> None:
+    """Let the number do what it did, unless somebody has changed it since.
+
+    Raises:
+        BotrunError: it cannot be done now; the book keeps it for the next start.
+    """
+    now = await provider.number_state(taken.number)
+    if _address(now) == taken.url:
+        await provider.restore_number(taken.state)
+        logger.info("%s does again what it did before", masked(taken.number))
+    elif _address(now) != _address(taken.state):
+        logger.info("%s was given another address meanwhile: it stays", masked(taken.number))
+    book.remove(taken)
+
+
+async def put_back_leftovers(book: NumberBook, providers: Mapping[str, Provider]) -> None:
+    """What runs left behind that are no more."""
+    for entry in book.read():
+        provider = providers.get(entry.provider)
+        if entry.is_held or provider is None:
+            continue
+        if missing := provider.missing_keys(provider.rest_keys):
+            logger.warning(
+                "%s still rings a run that ended; set %s and start again",
+                masked(entry.number),
+                ", ".join(missing),
+            )
+            continue
+        try:
+            await put_back(book, provider, entry)
+        except BotrunError as error:
+            logger.warning("%s could not be put back: %s", masked(entry.number), error)
+
+
+def _address(state: Mapping[str, str]) -> str:
+    return next((state[name] for name in ADDRESSES if name in state), "")

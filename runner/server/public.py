@@ -1,0 +1,238 @@
+"""The public door: what a tunnel brings. It knows the carriers' routes and nothing else.
+
+It is an application of its own on a socket of its own, which only the tunnel's end on this machine reaches;
+the page, `/start` and whatever shows calls are not there to be found. Each request must be proven to come
+from the provider before anything is started, against the configured public address.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from runner.errors import BotrunError, ProtocolError
+from runner.providers import Provider
+from runner.providers.documents import Document
+from runner.providers.webhooks import RefusedError, WebRequest
+from runner.server.doors import BodyLimit, answer, values_of
+from runner.server.exchange import Exchange
+from runner.server.farewell import ProviderFarewell
+from runner.server.quiet import Quiet
+from runner.server.telephony import POLICY_VIOLATION, CallDoor, Carried, close
+from runner.server.tickets import Ticket
+
+logger = logging.getLogger(__name__)
+
+BODY_LIMIT_BYTES = 64 * 1024
+
+Handler = Callable[[Provider, WebRequest, Request], Awaitable[Response]]
+
+
+def create_public_app(exchange: Exchange, calls: CallDoor) -> Starlette:
+    """The application behind the tunnel."""
+    door = PublicDoor(exchange, calls)
+    both = ["GET", "POST"]
+    routes = [
+        Route("/", door.route(door.answer), methods=["POST"]),
+        Route("/{provider}/answer", door.route(door.answer), methods=both),
+        Route("/{provider}/status", door.route(door.status), methods=both),
+        Route("/{provider}/transfer/{token}", door.route(door.transfer), methods=both),
+        WebSocketRoute("/ws", door.media),
+        WebSocketRoute("/ws/{token}", door.media),
+    ]
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES)
+    app.add_middleware(NoPages, origin=exchange.origin)
+    return app
+
+
+class NoPages:
+    """Refuses what a browser sends for a page of another site: carriers send no Origin."""
+
+    def __init__(self, app: ASGIApp, *, origin: str) -> None:
+        self._app = app
+        self._origin = origin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        origins = values_of(scope.get("headers", []), "origin")
+        if scope["type"] == "lifespan" or all(origin == self._origin for origin in origins):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "no pages here"})
+        else:
+            await answer(send, 403, "this address is for phone companies, not for pages")
+
+
+class PublicDoor:
+    """The carriers' routes."""
+
+    def __init__(self, exchange: Exchange, calls: CallDoor) -> None:
+        self._exchange = exchange
+        self._calls = calls
+        self._quiet = Quiet(logger)
+
+    # ------------------------------------------------------------ webhooks
+
+    def route(self, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """The handler, behind the check of who is there."""
+
+        async def checked(request: Request) -> Response:
+            name = request.path_params.get("provider", self._exchange.default)
+            provider = self._exchange.providers.get(name)
+            if provider is None:
+                return Response(status_code=404)
+            try:
+                web = await _web_request(request, self._exchange.origin)
+                self._exchange.check(lambda: provider.check_request(web, time.time()))
+                return await handle(provider, web, request)
+            except RefusedError as error:
+                self._quiet.warning("a %s webhook was refused: %s", provider.title, error)
+                return Response("refused\n", 403, media_type="text/plain")
+
+        return checked
+
+    async def answer(self, provider: Provider, web: WebRequest, request: Request) -> Response:
+        """A call comes in, or one that we made is picked up."""
+        call = provider.read_call(web)
+        if not call.call_id:
+            raise RefusedError("it names no call")
+        if call.answered_by == "machine":
+            self._exchange.outgoing.reached_voicemail(call.call_id)
+            return _response(provider.end())
+        if busy := self._exchange.admit(provider, call):
+            self._quiet.warning("a caller heard that it is busy: %s", busy)
+            return _response(provider.busy())
+        return _response(provider.answer(call, self._exchange.socket_for(provider, call)))
+
+    async def status(self, provider: Provider, web: WebRequest, request: Request) -> Response:
+        """What became of a call that we made."""
+        call = provider.read_call(web)
+        outgoing = self._exchange.outgoing
+        if call.answered_by == "machine" and outgoing.reached_voicemail(call.call_id):
+            try:
+                await provider.hang_up(call.call_id)
+            except BotrunError as error:
+                logger.warning("a voicemail was reached and could not be hung up: %s", error)
+        elif word := web.fields.get("CallStatus") or web.fields.get("Status") or _event(web):
+            outgoing.told(call.call_id, word)
+        return Response(status_code=200)
+
+    async def transfer(self, provider: Provider, web: WebRequest, request: Request) -> Response:
+        """Where a caller goes, for providers that fetch it."""
+        number = self._exchange.transfers.pop(request.path_params["token"], "")
+        return _response(provider.transfer_document(number)) if number else Response(status_code=404)
+
+    # ------------------------------------------------------------ sound
+
+    async def media(self, websocket: WebSocket) -> None:
+        """A media socket: nothing is accepted before the token and the signature are."""
+        try:
+            ticket = self._admitted(websocket)
+        except RefusedError as error:
+            self._quiet.warning("a media socket was refused: %s", error)
+            await websocket.close(POLICY_VIOLATION)
+            return
+        await websocket.accept()
+        if ticket is None:
+            await websocket.send_text(self._exchange.probe_answer)
+            await websocket.close()
+        else:
+            await self._talk(websocket, ticket)
+
+    def _admitted(self, websocket: WebSocket) -> Ticket | None:
+        """The call that this socket is for; None for our own probe."""
+        token = _token(websocket)
+        if token and self._exchange.is_probe(token):
+            return None
+        web = _socket_request(websocket, self._exchange.origin)
+        if not token and (ticket := self._exchange.ticket_by_login(web)):
+            return ticket
+        ticket = self._exchange.tickets.redeem(token, time.monotonic())
+        provider = self._exchange.providers[ticket.provider]
+        self._exchange.check(lambda: provider.check_socket(web))
+        return ticket
+
+    async def _talk(self, websocket: WebSocket, ticket: Ticket) -> None:
+        told = await self._calls.handshake(websocket)
+        if told is None:
+            return
+        provider, call = self._exchange.providers[ticket.provider], ticket.call
+        try:
+            if told.provider != ticket.provider:
+                raise ProtocolError(f"its token is for {provider.title}, but it speaks {told.provider}")
+            if provider.same_call_id and call.call_id and told.call_id != call.call_id:
+                raise ProtocolError("its token is for another call")
+            if ticket.again and not self._calls.is_under_way(told):
+                raise ProtocolError("its token is used up: the call is over")
+            if not call.call_id and (busy := self._exchange.admit_socket(told)):
+                raise ProtocolError(busy)
+        except ProtocolError as error:
+            self._quiet.warning("a media socket was refused: %s", error)
+            await close(websocket, POLICY_VIOLATION, "refused")
+            return
+        call_id = call.call_id or told.call_id
+        carried = Carried(
+            farewell=ProviderFarewell(provider, told.call_id or call_id, self._exchange.transfer_address),
+            from_number=call.from_number,
+            to_number=call.to_number,
+            call_s=self._exchange.settings.max_public_call_secs,
+            tells_errors=False,
+        )
+        self._exchange.begins(call_id)
+        try:
+            await self._calls.take(websocket, told, carried)
+        finally:
+            # A second socket may have taken the call over from this one.
+            if not self._calls.is_under_way(told):
+                self._exchange.ends(call_id)
+
+
+def _token(websocket: WebSocket) -> str:
+    """It comes in the path; from Plivo in the query, and in a header for calls that Telnyx makes for us."""
+    header = websocket.headers.get("x-telnyx-streaming-auth-token", "")
+    return websocket.path_params.get("token") or websocket.query_params.get("token") or header
+
+
+async def _web_request(request: Request, origin: str) -> WebRequest:
+    return WebRequest(
+        request.method.upper(), _url(request.scope, origin), _headers(request.scope), await request.body()
+    )
+
+
+def _socket_request(websocket: WebSocket, origin: str) -> WebRequest:
+    url = _url(websocket.scope, "ws" + origin.removeprefix("http"))
+    return WebRequest("GET", url, _headers(websocket.scope))
+
+
+def _url(scope: Scope, origin: str) -> str:
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    query: bytes = scope["query_string"]
+    return (origin.encode() + raw + (b"?" + query if query else b"")).decode("latin-1")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    return headers
+
+
+def _event(web: WebRequest) -> str:
+    data = web.json.get("data")
+    kind = data.get("event_type") if isinstance(data, dict) else None
+    return kind if isinstance(kind, str) else ""
+
+
+def _response(document: Document) -> Response:
+    return Response(document.text, document.status, media_type=document.media_type)

@@ -1,0 +1,72 @@
+"""What a public address needs, looked at before any port is opened: all that is missing is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from runner.errors import UsageError
+from runner.providers import PROVIDERS, provider_class
+from runner.settings import Settings, read_keys
+from runner.tunnels import KEYS, NGROK, check_tunnel
+
+
+def phones_of(transports: Sequence[str]) -> list[str]:
+    """The phone providers among them."""
+    return [name for name in transports if name in PROVIDERS]
+
+
+def is_public(settings: Settings) -> bool:
+    """Whether a public address is asked for."""
+    return bool(settings.proxy or tunnel_of(settings))
+
+
+def tunnel_of(settings: Settings) -> str:
+    """What the tunnel goes through; "" without one."""
+    return settings.tunnel_via or (NGROK if settings.tunnel else "")
+
+
+def check_public(settings: Settings, dotenv: Mapping[str, str]) -> None:
+    """See that a run with a public address can begin.
+
+    Raises:
+        UsageError: it cannot; the sentence names everything that is missing.
+        MissingPackageError: the tunnel's package is not installed.
+    """
+    if not is_public(settings):
+        if settings.number:
+            raise UsageError("--number: a number can only ring a public address: --tunnel or --proxy HOST")
+        return
+    phones, via = phones_of(settings.transports), tunnel_of(settings)
+    if not phones:
+        raise UsageError(f"a public address is for phone calls: add -t {' or -t '.join(PROVIDERS)}")
+    _check_ways(settings, via, phones[0])
+    if via:
+        check_tunnel(via)
+    if missing := _missing(settings, phones, via, dotenv):
+        raise UsageError(
+            f"a public address needs more; set in the environment or in .env: {'; '.join(missing)}"
+        )
+
+
+def _check_ways(settings: Settings, via: str, first: str) -> None:
+    if via == NGROK and settings.proxy:
+        raise UsageError("ngrok brings its own address: give either --tunnel or --proxy")
+    if via.startswith("ssh:") and not settings.proxy:
+        raise UsageError("--tunnel-via ssh:// needs --proxy HOST, the address that leads to its port")
+    cls = provider_class(first)
+    if settings.number and not cls.can_set_number:
+        raise UsageError(f"--number: {cls.title} lets no program set up a number: {cls.by_hand}")
+
+
+def _missing(settings: Settings, phones: Sequence[str], via: str, dotenv: Mapping[str, str]) -> list[str]:
+    told = []
+    for name in phones:
+        cls = provider_class(name)
+        there = read_keys(cls.all_keys(), dotenv)
+        signing = () if settings.accept_unsigned_webhooks else cls.signing_keys
+        lacking = [key for key in dict.fromkeys((*cls.rest_keys, *signing)) if key not in there]
+        if lacking:
+            told.append(f"{', '.join(lacking)} (to know {cls.title}'s calls, and to hang up)")
+    if via == NGROK and not read_keys([KEYS[NGROK]], dotenv):
+        told.append(f"{KEYS[NGROK]} (for --tunnel)")
+    return told

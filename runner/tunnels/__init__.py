@@ -1,0 +1,43 @@
+"""Ways from a public address to a port of this machine: one file each, behind `Tunnel`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+from runner.errors import MissingPackageError, TransportError
+from runner.tunnels.base import Tunnel
+
+NGROK = "ngrok"
+KEYS = {NGROK: "NGROK_AUTHTOKEN"}
+PACKAGES = {NGROK: "ngrok", "ssh": "asyncssh"}
+
+
+class TunnelError(TransportError):
+    """The tunnel could not be opened."""
+
+
+def check_tunnel(via: str) -> None:
+    """See that what the tunnel needs is installed.
+
+    Raises:
+        MissingPackageError: it is not.
+    """
+    kind = via.partition(":")[0]
+    package = PACKAGES[kind]
+    if find_spec(package) is None:
+        raise MissingPackageError(f"a tunnel via {kind}", package, f"pip install 'botrun[{kind}]'")
+
+
+def make_tunnel(via: str, keys: Mapping[str, str], public: str) -> Tunnel:
+    """The tunnel that `--tunnel-via` names. `public` is where an SSH server's port leads to."""
+    if via == NGROK:
+        from runner.tunnels.ngrok import NgrokTunnel
+
+        return NgrokTunnel(keys.get(KEYS[NGROK], ""))
+    from runner.tunnels.ssh import SshTunnel
+
+    return SshTunnel(via, public)
+
+
+__all__ = ["KEYS", "NGROK", "Tunnel", "TunnelError", "check_tunnel", "make_tunnel"]
