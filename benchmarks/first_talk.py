@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = ROOT / "tests" / "assets" / "commands"
 BOTRUN = [sys.executable, "-m", "runner.cli"]
 LOUD_DBFS = -45.0
-GAP_S = 0.35
+GAP_S = 0.9
 
 
 def spoken(name: str) -> tuple[bytes, float]:
