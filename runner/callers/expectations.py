@@ -103,7 +103,7 @@ async def _answer(talk: Talk, limit_s: float) -> Verdict:
 async def _stops(talk: Talk, limit_s: float) -> Verdict:
     said = _last(talk, Manner.INTERRUPTION, Manner.TURN)
     if said is None or stop_latency(said, bot_spans(talk.phone)) is None:
-        return Verdict(False, "the caller has not spoken over the bot")
+        return Verdict(True, "there was nothing to stop: the caller has not spoken over the bot")
     # Whether it has stopped can be told a moment after it has: it may only have drawn breath.
     await talk.phone.until(lambda: talk.phone.bot_quiet_s() > 0.7, limit_s + 0.7)
     return _within("the bot fell silent after", stop_latency(said, bot_spans(talk.phone)), limit_s)

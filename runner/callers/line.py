@@ -18,6 +18,9 @@ ROOM_DBFS = -62.0
 """No room is silent, and recognisers take digital silence badly: of 36 commands the local ears understood 13
 after digital silence, 24 after this."""
 
+TOGETHER_S = 0.0199
+"""Messages that are sent within this of each other are as late as the first of them."""
+
 _NOISE_LOOP_S = 7
 
 
@@ -120,11 +123,16 @@ class LineLuck:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._rng = random.Random(line.seed)
+        self._drawn_at = float("-inf")
+        self._delay_s = 0.0
 
     def loses(self) -> bool:
         """Whether the next message with sound is lost."""
         return self._line.loss_pct > 0 and self._rng.random() * 100 < self._line.loss_pct
 
-    def delay_s(self) -> float:
-        """How late (s) the next message comes."""
-        return self._rng.random() * self._line.jitter_ms / 1000 if self._line.jitter_ms else 0.0
+    def delay_s(self, now: float) -> float:
+        """How late (s) a message comes that is sent `now`. What is sent together travels together."""
+        if self._line.jitter_ms and now - self._drawn_at >= TOGETHER_S:
+            self._drawn_at = now
+            self._delay_s = self._rng.random() * self._line.jitter_ms / 1000
+        return self._delay_s

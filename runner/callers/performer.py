@@ -29,10 +29,14 @@ from runner.callers.voice import CallerVoice, Speech, read_wav
 PATIENCE_S = 12.0
 """How long the caller waits for a bot that should speak."""
 
-LAST_WORDS_QUIET_S = 1.5
+LAST_WORDS_QUIET_S = 2.5
 """The bot has been silent for so long: the caller who has nothing more to say hangs up."""
 
 LONGEST_UTTERANCE_S = 600.0
+
+WELL_BEGUN_S, BREATHING_S, BREATH_PATIENCE_S = 0.1, 0.05, 2.0
+"""A bot that has spoken for the first and was not silent for the second is in the midst of speaking; one
+that draws breath is given the third (s) to go on."""
 
 USUAL_CLOSES = (1000, 1001, 1005)
 """RFC 6455 7.4.1: done, going away, no code given."""
@@ -92,8 +96,10 @@ class Performer:
 
     async def _do(self, scenario: Scenario, step: Step) -> None:
         match step:
-            case Say() | PlayWav() | Beep():
+            case Say() | PlayWav():
                 await self._say(step)
+            case Beep():
+                await self._say(step, Manner.MURMUR)
             case Wait(seconds=seconds) | StaySilent(seconds=seconds):
                 await self._phone.until(self._phone.ended.is_set, seconds)
             case WaitForSilence():
@@ -132,6 +138,8 @@ class Performer:
             return
         begun = self._phone.ear.spans[-1].begin
         await asyncio.sleep(max(0.0, begun + step.after_s - self._phone.now))
+        # Over its words, not into the breath between two sentences.
+        await self._phone.until(self._bot_is_in_midst_of_it, BREATH_PATIENCE_S)
         await self._say(step, Manner.MURMUR if step.murmur else Manner.INTERRUPTION)
 
     async def _hang_up(self, step: HangUp) -> None:
@@ -149,7 +157,12 @@ class Performer:
 
     def _bot_speaks_since_we_did(self) -> bool:
         """Whether it has begun something since the caller's last words, or still speaks."""
-        return len(self._phone.ear.spans) > self._heard_spans or self._phone.bot_quiet_s() < 0.1
+        spans = len(self._phone.ear.spans)
+        return spans > self._heard_spans or (spans > 0 and self._phone.bot_quiet_s() < 0.1)
+
+    def _bot_is_in_midst_of_it(self) -> bool:
+        begun_s = self._phone.now - self._phone.ear.spans[-1].begin
+        return begun_s >= WELL_BEGUN_S and self._phone.bot_quiet_s() < BREATHING_S
 
     async def _wait_for_silence(self, step: WaitForSilence) -> None:
         begun = self._phone.now

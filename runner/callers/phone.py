@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
@@ -136,6 +136,7 @@ class Phone:
         self._connect = connect or _connect
         self._sound = LineSound(self.line, wire.sample_rate, wire.media_format.encoding)
         self._luck = LineLuck(self.line)
+        self._luck_back = LineLuck(replace(self.line, seed=self.line.seed + 1))
         self._out: DelayLine[str] = DelayLine(self._send, in_order=wire.provider != "telnyx")
         self._in: DelayLine[str | bytes] = DelayLine(self._receive)
         self._changed = asyncio.Event()
@@ -240,7 +241,7 @@ class Phone:
             if self._luck.loses():
                 self.log.lost += 1
             else:
-                self._out.put(message, due + self._luck.delay_s())
+                self._out.put(message, due + self._luck.delay_s(due))
             self._note(self.playout.advance(self.now))
             self._changed.set()
 
@@ -259,7 +260,7 @@ class Phone:
         with contextlib.suppress(ConnectionClosed):
             async for message in self._socket:
                 if self.line.jitter_ms:
-                    self._in.put(message, self.now + self._luck.delay_s())
+                    self._in.put(message, self.now + self._luck_back.delay_s(self.now))
                 else:
                     await self._receive(message)
         await self._in.drained()

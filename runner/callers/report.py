@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import ceil, inf
 from typing import Any
 
@@ -19,6 +19,9 @@ BREATH_S = 0.6
 
 STOPPED_WITHIN_S = 3.0
 """A bot that has not fallen silent so long after an interruption has not stopped for it."""
+
+TALKS_ON_S = 0.3
+"""A bot that is still heard so long after a murmur has talked on."""
 
 TRUSTED_P99_MS, TRUSTED_MAX_MS = 10.0, 50.0
 """The phone's own lateness up to which its figures mean something."""
@@ -58,6 +61,7 @@ class Report:
         turn_latency: end of the caller's words to the bot's first sound.
         stop_latency: beginning of the caller's words over the bot to the bot's silence.
         not_stopped: interruptions for which the bot did not stop.
+        talked_on: through how many murmurs the bot talked on, of how many.
         overlap_s: both spoke.
         dead_air_s: in silences of more than 2 s in which nobody spoke.
         lost_ms: sound that the bot sent and nobody heard, for it hung up before.
@@ -76,6 +80,7 @@ class Report:
     stop_latency: Figure
     stop_latencies_ms: tuple[float, ...]
     not_stopped: int
+    talked_on: tuple[int, int]
     overlap_s: float
     dead_air_s: float
     longest_silence_s: float
@@ -91,7 +96,6 @@ class Report:
     trusted: bool
     bot_speech_s: float = 0.0
     caller_speech_s: float = 0.0
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -112,11 +116,12 @@ def _ms(seconds: float) -> float:
 
 def answer_latency(said: CallerSpan, following: float, bot: Sequence[Span]) -> float | None:
     """From the end of what was said to the bot's first sound after it; negative if the bot began before
-    the caller had finished. `following` is when the caller spoke next."""
+    the caller had finished, and went on. `following` is when the caller spoke next."""
     over = any(span.begin <= said.begin < span.end for span in bot)
     earliest = said.end if over else said.begin
-    begin = next((span.begin for span in bot if earliest < span.begin < following), None)
-    return None if begin is None else begin - said.end
+    answers = (span for span in bot if earliest < span.begin < following and span.end > said.end)
+    answer = next(answers, None)
+    return None if answer is None else answer.begin - said.end
 
 
 def stop_latency(said: CallerSpan, bot: Sequence[Span]) -> float | None:
@@ -144,6 +149,17 @@ def stop_latencies(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> list[fl
     """Of all that was said over the bot, but for murmurs."""
     found = (stop_latency(said, bot) for said in caller if said.manner is not Manner.MURMUR)
     return [latency for latency in found if latency is not None]
+
+
+def talked_on(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> tuple[int, int]:
+    """Through how many murmurs over its speech the bot talked on, and how many there were."""
+    over = [
+        (said, span)
+        for said in caller
+        for span in bot
+        if said.manner is Manner.MURMUR and span.begin < said.begin < span.end
+    ]
+    return sum(span.end > said.end + TALKS_ON_S for said, span in over), len(over)
 
 
 def overlap_s(caller: Iterable[CallerSpan], bot: Sequence[Span]) -> float:
@@ -206,6 +222,7 @@ def measure(phone: Phone) -> Report:
         stop_latency=Figure.of(stopped),
         stop_latencies_ms=tuple(map(_ms, stopped)),
         not_stopped=len(stops) - len(stopped),
+        talked_on=talked_on(caller, bot),
         overlap_s=round(overlap_s(caller, bot), 3),
         dead_air_s=round(sum(s for s in quiet if s > DEAD_AIR_S), 3),
         longest_silence_s=round(max(quiet), 3),

@@ -11,6 +11,9 @@ from runner.callers.mouth import Manner, Utterance
 from runner.callers.phone import Phone
 from runner.callers.sidechannel import SideChannel
 
+CUT_TOLD_AFTER_S = 0.1
+"""That the bot fell silent is told before that it was interrupted, so much (s) at most."""
+
 TOLD_AFTER_S = 0.6
 """The bot has been silent for so long: what it said is told."""
 
@@ -94,7 +97,7 @@ class Talk:
             case "bot-interrupted":
                 self._flush(cut=True)
             case "bot-stopped-speaking":
-                self._flush()
+                asyncio.get_running_loop().call_later(CUT_TOLD_AFTER_S, self._flush)
             case "user-transcription" if text and data.get("final", True):
                 self.understood.append((self.phone.now, text))
                 self.say("phone", f"the bot understood: {text}")

@@ -91,6 +91,8 @@ def _rows(report: Report) -> Iterator[Row]:
     stops = _figure(report.stop_latency, GOOD_STOP_MS, FAIR_STOP_MS)
     ignored = f", [red]{report.not_stopped} ignored[/red]" if report.not_stopped else ""
     yield "stop latency", stops + ignored
+    if report.talked_on[1]:
+        yield "murmurs", f"the bot talked on through {report.talked_on[0]} of {report.talked_on[1]}"
     yield "both at once", f"{report.overlap_s:.1f} s"
     yield (
         "dead air",
@@ -105,8 +107,9 @@ def _rows(report: Report) -> Iterator[Row]:
     if not report.trusted:
         _, p99, most = report.phone_late_ms
         yield (
-            "[red]caution[/red]",
-            f"this phone was itself late (p99 {p99:.0f} ms, at most {most:.0f} ms): do not trust the figures",
+            "caution",
+            f"[red]this phone was itself late[/red] (p99 {p99:.0f} ms, at most {most:.0f} ms):"
+            " do not trust the figures",
         )
 
 

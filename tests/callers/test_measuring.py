@@ -16,6 +16,7 @@ from runner.callers.report import (
     silences,
     stop_latencies,
     stop_latency,
+    talked_on,
     turn_latencies,
 )
 from runner.serializers.media_format import Encoding, decoder_for, encoder_for
@@ -123,6 +124,15 @@ def test_murmurs_are_neither_turns_nor_interruptions() -> None:
     assert overlap_s(caller, bot) == pytest.approx(0.4)
 
 
+def test_a_bot_that_spoke_only_while_the_caller_did_has_not_answered() -> None:
+    assert answer_latency(CallerSpan(0, 10), 20.0, [Span(0.1, 3), Span(10.5, 11)]) == pytest.approx(0.5)
+
+
+def test_it_is_counted_whether_the_bot_talks_on_through_murmurs() -> None:
+    murmurs = [CallerSpan(at, at + 0.2, MURMUR) for at in (1, 4, 9)]
+    assert talked_on(murmurs, [Span(0, 3), Span(3.5, 4.3)]) == (1, 2)
+
+
 def test_silences_are_those_of_both() -> None:
     assert silences([CallerSpan(1, 2)], [Span(1.5, 4), Span(7, 8)], 10) == pytest.approx([1, 3, 2])
 
@@ -139,7 +149,7 @@ def test_a_good_line_changes_nothing() -> None:
     assert LineSound(Line(), RATE, Encoding.ULAW).worsen(loud(0.02)) == loud(0.02)
     luck = LineLuck(Line())
     assert not luck.loses()
-    assert luck.delay_s() == 0
+    assert luck.delay_s(1.0) == 0
 
 
 def test_the_same_seed_gives_the_same_bad_line() -> None:
@@ -147,7 +157,7 @@ def test_the_same_seed_gives_the_same_bad_line() -> None:
     sounds = [LineSound(line, RATE, Encoding.ULAW) for _ in range(2)]
     assert sounds[0].worsen(loud(0.5)) == sounds[1].worsen(loud(0.5))
     lucks = [LineLuck(line) for _ in range(2)]
-    drawn = [[(luck.loses(), luck.delay_s()) for _ in range(200)] for luck in lucks]
+    drawn = [[(luck.loses(), luck.delay_s(at / 50)) for at in range(200)] for luck in lucks]
     assert drawn[0] == drawn[1]
     assert 20 < sum(lost for lost, _ in drawn[0]) < 60
     assert all(0 <= delay <= 0.05 for _, delay in drawn[0])

@@ -193,3 +193,13 @@ def test_typed_lines_are_keys_and_the_end(goodbye_bot: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "caller  presses 1" in done.stdout
     assert "caller  hangs up" in done.stdout
+
+
+def test_a_caller_may_cut_in_before_the_bot_has_said_a_word(goodbye_bot: str, tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader")
+    plan = scenario(
+        tmp_path, "interrupt: {after: 200ms, say: Stop!}", "expect: {stops_within: 2s}", "hang_up"
+    )
+    done = call(goodbye_bot, "--scenario", plan)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✓ scenario.yaml:3  the bot fell silent after" in done.stdout

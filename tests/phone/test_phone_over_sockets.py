@@ -258,7 +258,7 @@ async def test_a_loop_that_stands_still_for_80_ms_is_not_heard() -> None:
         async with over_sockets(bot) as served, served.phone("twilio") as phone:
             for _ in range(3):
                 await asyncio.sleep(0.4)
-                time.sleep(0.08)  # noqa: ASYNC251 - the point of it
+                time.sleep(0.08)
             await bot_spoke(phone, 1)
         if max(phone.log.late_s) < 0.1:
             break
