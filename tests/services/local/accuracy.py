@@ -3,9 +3,20 @@
     .venv/bin/python tests/services/local/accuracy.py             all of it: 1,020 files in four conditions
     .venv/bin/python tests/services/local/accuracy.py --every 5   a fifth of it
 
-Needs Debian's espeak-ng, flite, festival and festvox-us-slt-hts. Thresholds were chosen on the tuning files
-alone; the figure that may be quoted is that of the held-out files. A command is right if what it asks for
-(`understanding`) is what was asked; a command that is refused is not right.
+Needs Debian's espeak-ng, flite, festival, festvox-kallpc16k and festvox-us-slt-hts. Weights and threshold
+were chosen on the tuning files alone; the figure that may be quoted is that of the held-out files. A command
+is right if what it asks for (`understanding`) is what was asked; a command that is refused is not right.
+
+Seen on the held-out files of the eleven voices of 16 kHz and more:
+
+              commands right   misunderstood   refused   others refused
+    clean          94 %             2 %           4 %         90 %
+    white          76 %            17 %           7 %         87 %
+    babble         62 %            11 %          28 %         87 %
+    phone          85 %             7 %           9 %         90 %
+
+All voices are synthetic and nearly all sentences occur on both sides, by different voices. With three
+voices and twenty sentences of neither side: 84, 84 and 49 % of clean commands right, 92 % of others refused.
 """
 
 from __future__ import annotations
@@ -47,14 +58,14 @@ class Result:
         return understand(self.text) == understand(self.item.text)
 
 
-def hear(files: list[tuple[Item, Sound]]) -> list[Result]:
+def hear(files: list[tuple[Item, Sound]], conditions: tuple[str, ...]) -> list[Result]:
     """Feed each file as a call does: in pieces of 20 ms."""
     from runner.services.local.recogniser import Recogniser
 
     recogniser = Recogniser()
     results = []
     for item, sound in files:
-        for condition in CONDITIONS:
+        for condition in conditions:
             pcm = with_noise(sound, condition, item.name)
             recogniser.begin()
             for start in range(0, len(pcm), CHUNK_BYTES):
@@ -102,11 +113,15 @@ def report(results: list[Result]) -> None:
         mine = [result for result in wide if result.item.held_out is held_out]
         print_table(
             f"{side}, voices of 16 kHz and more (noise at {SNR_DB:g} dB)",
-            [(condition, [r for r in mine if r.condition == condition]) for condition in CONDITIONS],
+            [
+                (c, [r for r in mine if r.condition == c])
+                for c in CONDITIONS
+                if any(r.condition == c for r in mine)
+            ],
         )
     held = [result for result in results if result.item.held_out]
     voices = sorted({result.item.voice.label for result in held})
-    for condition in CONDITIONS:
+    for condition in sorted({result.condition for result in held}):
         rows = [
             (label, [r for r in held if r.item.voice.label == label and r.condition == condition])
             for label in voices
@@ -117,6 +132,7 @@ def report(results: list[Result]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--every", type=int, default=1, help="take each n-th file only")
+    parser.add_argument("--condition", choices=CONDITIONS, action="append", help="only this one")
     parser.add_argument("--keep", type=Path, help="a file to keep the speech in between runs")
     parser.add_argument("--errors", action="store_true", help="list what went wrong, on the tuning files")
     chosen = parser.parse_args()
@@ -125,7 +141,9 @@ def main() -> None:
     workers = os.cpu_count() or 1
     with ProcessPoolExecutor(workers) as pool:
         parts = [files[index::workers] for index in range(workers)]
-        results = list(chain.from_iterable(pool.map(hear, parts)))
+        results = list(
+            chain.from_iterable(pool.map(hear, parts, [tuple(chosen.condition or CONDITIONS)] * workers))
+        )
     report(results)
     if chosen.errors:
         for result in sorted(results, key=lambda r: r.item.name):
