@@ -1,4 +1,7 @@
-"""The one listening socket: opened before the bot is loaded, so that a port in use is told at once."""
+"""The one socket: bound before the bot is loaded, so that a port in use is told at once.
+
+It listens only when calls can be taken: until then whoever connects is refused instead of kept waiting.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,12 @@ from pathlib import Path
 
 from runner.errors import BotrunError, UsageError
 
-BACKLOG = 2048
-
-
 class PortError(BotrunError):
     """The port cannot be had."""
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; `port` 0 picks a free one.
+    """A bound TCP socket; `port` 0 picks a free one.
 
     Raises:
         UsageError: this machine has no such address.
@@ -29,7 +29,6 @@ def open_listener(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise _explain(error, host, port) from error
