@@ -1,0 +1,188 @@
+"""How calls end at their provider: hung up once, handed over after the last word, or left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import pytest
+from provider_server import API, ProviderServer, provider_server
+from public_world import KEYS, Bot, World, public_world, until, wire
+
+from runner.callers.wires import BotMark, BotSound, Wire
+from runner.frames import EndFrame, OutputAudioRawFrame, TransferCallFrame
+from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
+from runner.providers import provider_named
+from runner.serializers.telephony import SerializerParams
+from runner.serializers.twilio import TwilioFrameSerializer
+from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
+
+REST = ("twilio", "telnyx", "plivo")
+SECOND_S = 0.5
+
+
+async def speak_and(args: Any, last: Any, **params: Any) -> None:
+    """A bot that says half a second, and then what `last` says."""
+    transport = FastAPIWebsocketTransport(
+        args.websocket, FastAPIWebsocketParams(audio_in_enabled=True, audio_out_enabled=True, **params)
+    )
+    task = PipelineTask(Pipeline([transport.input(), transport.output()]))
+
+    @transport.event_handler("on_client_connected")
+    async def begin(transport: Any, client: Any) -> None:
+        await task.queue_frames([OutputAudioRawFrame(b"\1\1" * int(8000 * SECOND_S), 8000), last])
+
+    @transport.event_handler("on_client_disconnected")
+    async def leave(transport: Any, client: Any) -> None:
+        await task.cancel()
+
+    await PipelineRunner().run(task)
+
+
+async def ring(world: World, server: ProviderServer, name: str, call_id: str = "C1") -> float:
+    """Ring, play what comes and answer marks at once; returns how long (s) the bot was heard."""
+    for provider in world.exchange.providers.values():
+        provider.rest._base = server.url + API[provider.name]
+    server.calls[call_id] = "talking"
+    url = await world.answered(name, call_id)
+    phone = wire(name, call_id)
+    heard_s = 0.0
+    async with world.media(name, url) as socket:
+        for message in phone.opening():
+            await socket.send(message)
+        async for message in socket:
+            heard_s += await _play(phone, socket, message)
+    await until(lambda: not world.host.sessions.active)
+    return heard_s
+
+
+async def _play(phone: Wire, socket: Any, message: str | bytes) -> float:
+    heard_s = 0.0
+    for event in phone.receive(message):
+        if isinstance(event, BotSound):
+            heard_s += len(event.pcm) / 2 / phone.sample_rate
+        elif isinstance(event, BotMark):
+            await socket.send(phone.mark_reached(event.name))
+    return heard_s
+
+
+@pytest.mark.parametrize("name", REST)
+async def test_when_the_bot_is_done_its_call_is_hung_up_once(name: str) -> None:
+    async with provider_server() as server, public_world(Bot(lambda a: speak_and(a, EndFrame()))) as world:
+        assert await ring(world, server, name) >= SECOND_S
+        assert server.calls["C1"] in ("completed", "hangup")
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("name", REST)
+async def test_a_transfer_comes_after_the_last_word_and_nobody_hangs_up(name: str) -> None:
+    last = TransferCallFrame(to="+1 (415) 000-0009")
+    async with provider_server() as server, public_world(Bot(lambda a: speak_and(a, last))) as world:
+        assert await ring(world, server, name) >= SECOND_S
+        assert server.calls["C1"] in ("transferred", "transfer")
+        assert len(server.asked) == 1
+        told = server.asked[0].fields
+        if name == "plivo":
+            from public_world import signed
+
+            path = told["aleg_url"].removeprefix(world.exchange.origin)
+            document = await world.send(signed("plivo", path, {"CallUUID": "C1"}))
+            assert "<Number>+14150000009</Number>" in document.text
+            assert (await world.send(signed("plivo", path, {"CallUUID": "C1"}))).status_code == 404
+        else:
+            assert "+14150000009" in str(told)
+
+
+async def test_exotel_is_handed_on_by_closing_its_socket() -> None:
+    last = TransferCallFrame(to="+14150000009")
+    async with provider_server() as server, public_world(Bot(lambda a: speak_and(a, last))) as world:
+        assert await ring(world, server, "exotel") >= SECOND_S
+        assert server.asked == []
+
+
+@pytest.mark.parametrize(("to", "faults"), [("+14150000009", ["403"]), ("no number", [])])
+async def test_a_transfer_that_fails_is_told_and_the_call_goes_on(
+    to: str, faults: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        provider_server() as server,
+        public_world(Bot(lambda a: speak_and(a, TransferCallFrame(to=to))), max_public_call_secs=2) as world,
+    ):
+        server.faults.extend(faults)
+        began = time.monotonic()
+        await ring(world, server, "twilio")
+        assert time.monotonic() - began > 1.5
+        assert server.calls["C1"] == "completed"
+    assert "the caller could not be handed on" in caplog.text
+
+
+async def test_auto_hang_up_false_leaves_the_call_to_the_bot_s_next_step() -> None:
+    async def then(args: Any) -> None:
+        mine = TwilioFrameSerializer(
+            args.stream_id, args.call_id, params=SerializerParams(auto_hang_up=False)
+        )
+        await speak_and(args, EndFrame(), serializer=mine)
+
+    async with provider_server() as server, public_world(Bot(then)) as world:
+        await ring(world, server, "twilio")
+        assert (server.asked, server.calls["C1"]) == ([], "talking")
+
+
+async def test_a_bot_s_own_credentials_hang_up_at_its_own_account() -> None:
+    async def then(args: Any) -> None:
+        mine = TwilioFrameSerializer(args.stream_id, args.call_id, "AC-other", "other-token")
+        await speak_and(args, EndFrame(), serializer=mine)
+
+    async with provider_server() as server, public_world(Bot(then), api=server.url) as world:
+        await ring(world, server, "twilio")
+        assert "/Accounts/AC-other/Calls/C1.json" in server.asked[0].path
+
+
+@pytest.mark.parametrize("fault", ["hang", "500", "429", "garbage"])
+async def test_no_session_is_held_longer_than_five_seconds_by_its_provider(fault: str) -> None:
+    async with provider_server() as server, public_world(Bot(lambda a: speak_and(a, EndFrame()))) as world:
+        server.faults.extend([fault] * 10)
+        began = time.monotonic()
+        await ring(world, server, "plivo")
+        assert time.monotonic() - began < SECOND_S + 5.5
+
+
+async def test_a_caller_who_leaves_first_is_hung_up_too_and_already_gone_is_fine(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    async with provider_server() as server, public_world(Bot()) as world:
+        for provider in world.exchange.providers.values():
+            provider.rest._base = server.url + API[provider.name]
+        url = await world.answered("twilio", "C9")
+        phone = wire("twilio", "C9")
+        async with world.media("twilio", url) as socket:
+            for message in [*phone.opening(), phone.stop()]:
+                await socket.send(str(message))
+        await until(lambda: not world.host.sessions.active and server.asked)
+        assert [asked.status for asked in server.asked] == [404]
+    assert "hanging up failed" not in caplog.text
+
+
+async def test_the_bot_s_failure_is_not_told_to_the_provider() -> None:
+    async def fails(args: Any) -> None:
+        raise ValueError(f"secret {KEYS['TWILIO_AUTH_TOKEN']}")
+
+    async with provider_server() as server, public_world(Bot(fails)) as world:
+        for provider in world.exchange.providers.values():
+            provider.rest._base = server.url + API[provider.name]
+        url = await world.answered("twilio", "C1")
+        async with world.media("twilio", url) as socket:
+            for message in wire("twilio", "C1").opening():
+                await socket.send(message)
+            await asyncio.wait_for(socket.wait_closed(), 5)
+            assert (socket.close_code, socket.close_reason) == (1011, "the bot failed")
+
+
+def test_what_hangs_up_knows_the_serializers_names_of_credentials() -> None:
+    from runner.server.farewell import KEYS_OF
+
+    for name, names in KEYS_OF.items():
+        assert set(names.values()) <= set(provider_named(name, {}).rest_keys)
