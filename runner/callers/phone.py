@@ -10,76 +10,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Protocol, Self
-from urllib.parse import urlsplit
+from typing import Any, Self
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed
 
 from runner.audio.resampler import Resampler
+from runner.callers.call_log import CallLog, Passed
 from runner.callers.delay import DelayLine
+from runner.callers.dialling import CLOSE_TIMEOUT_S, Socket, dial_network
 from runner.callers.ear import Ear, Repeats
 from runner.callers.line import Line, LineLuck, LineSound
 from runner.callers.mouth import Manner, Mouth, Utterance
 from runner.callers.playout import Cleared, Heard, MarkReached, Playout, PlayoutEvent
 from runner.callers.wires import BotBad, BotClear, BotDTMF, BotMark, BotSound, Wire
-from runner.errors import TransportError
-from runner.server.doors import is_loopback
 
 KEY_S = 0.15
 """From one key to the next."""
-
-OPEN_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 1.0
-
-
-class Socket(Protocol):
-    """What the phone needs of a connection; those of `websockets` have it."""
-
-    @property
-    def close_code(self) -> int | None: ...
-    @property
-    def close_reason(self) -> str | None: ...
-    async def send(self, message: str) -> None: ...
-    def __aiter__(self) -> AsyncIterator[str | bytes]: ...
-    async def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """One message: `at` s after the call began, in which direction, its text."""
-
-    at: float
-    to_bot: bool
-    text: str
-
-
-@dataclass(slots=True)
-class CallLog:
-    """What was noticed during a call; times are on the loop's clock (s).
-
-    Attributes:
-        late_s: how late each message with sound left: the phone's own lag.
-        lost: messages with the caller's sound that the line lost.
-        violations: sentences about what the bot sent against the provider's rules.
-        keys: what the bot pressed.
-        cleared: when the bot had the phone drop what waited, and how much that was.
-        marks: marks that were answered, in order.
-        messages: all that passed, if they are kept.
-        unplayed_s: sound (s) that still waited when the bot hung up.
-    """
-
-    late_s: list[float] = field(default_factory=list)
-    lost: int = 0
-    violations: list[str] = field(default_factory=list)
-    keys: str = ""
-    cleared: list[Cleared] = field(default_factory=list)
-    marks: list[MarkReached] = field(default_factory=list)
-    messages: list[Passed] = field(default_factory=list)
-    unplayed_s: float = 0.0
 
 
 class Phone:
@@ -133,7 +82,7 @@ class Phone:
         self.repeats = Repeats(wire.sample_rate)
         self.log = CallLog()
         self._keep_messages = keep_messages
-        self._connect = connect or _connect
+        self._connect = connect or dial_network
         self._sound = LineSound(self.line, wire.sample_rate, wire.media_format.encoding)
         self._luck = LineLuck(self.line)
         self._luck_back = LineLuck(replace(self.line, seed=self.line.seed + 1))
@@ -327,20 +276,3 @@ class Phone:
             self.log.unplayed_s = round(max(0.0, self.playout.quiet_at - now), 6)
         self.ended.set()
         self._changed.set()
-
-
-async def _connect(url: str) -> ClientConnection:
-    try:
-        return await connect(
-            url,
-            compression=None,
-            ping_interval=None,
-            open_timeout=OPEN_TIMEOUT_S,
-            close_timeout=CLOSE_TIMEOUT_S,
-            max_size=1 << 22,
-            proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
-        )
-    except InvalidURI:
-        raise TransportError(f"{url} is no address of a WebSocket (ws://…)") from None
-    except (OSError, TimeoutError, InvalidHandshake) as error:
-        raise TransportError(f"nobody answers at {url}: {error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from phone_bots import PHONES, WORD_S, CountedBot, in_memory, tone
@@ -13,6 +14,7 @@ from runner.callers.mouth import Manner
 from runner.callers.phone import Phone
 from runner.callers.report import Report, measure
 from runner.testing import run_virtual
+from runner.transports.socket import CallWebSocket
 
 Script = Callable[[Phone, CountedBot], Awaitable[None]]
 
@@ -259,3 +261,23 @@ def test_a_broken_socket_is_waited_for_and_a_closed_one_is_not(
             return loop.time() - left_at
 
     assert least_s <= run_virtual(run(), 60) <= most_s
+
+
+def test_a_chunk_that_is_on_its_way_when_the_caller_cuts_in_is_cleared_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    send = CallWebSocket.send
+
+    async def slowly(self: CallWebSocket, message: Any) -> None:
+        if '"media"' in message.get("text", ""):
+            await asyncio.sleep(0.3)
+        await send(self, message)
+
+    async def script(phone: Phone, bot: CountedBot) -> None:
+        await asyncio.sleep(0.15)
+        bot.task.interrupt()
+        await asyncio.sleep(1)
+
+    monkeypatch.setattr(CallWebSocket, "send", slowly)
+    phone = call(CountedBot(greeting="one two three."), "twilio", script)
+    assert len(phone.log.cleared) == 1

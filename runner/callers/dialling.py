@@ -1,0 +1,46 @@
+"""The phone's connection: what it needs of one, and how it is made over the network."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidURI
+
+from runner.errors import TransportError
+from runner.server.doors import is_loopback
+
+OPEN_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 1.0
+
+
+class Socket(Protocol):
+    """What the phone needs of a connection; those of `websockets` have it."""
+
+    @property
+    def close_code(self) -> int | None: ...
+    @property
+    def close_reason(self) -> str | None: ...
+    async def send(self, message: str) -> None: ...
+    def __aiter__(self) -> AsyncIterator[str | bytes]: ...
+    async def close(self) -> None: ...
+
+
+async def dial_network(url: str) -> ClientConnection:
+    """Connect over the network. Raises `TransportError` if nobody answers."""
+    try:
+        return await connect(
+            url,
+            compression=None,
+            ping_interval=None,
+            open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            max_size=1 << 22,
+            proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
+        )
+    except InvalidURI:
+        raise TransportError(f"{url} is no address of a WebSocket (ws://…)") from None
+    except (OSError, TimeoutError, InvalidHandshake) as error:
+        raise TransportError(f"nobody answers at {url}: {error}") from None
