@@ -1,0 +1,109 @@
+"""botrun in a process of its own, with a public address that is this machine's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from provider_server import API, ProviderServer
+from public_world import CALLED, KEYS
+
+BOT = Path(__file__).with_name("answering_bot.py")
+READY_S = 40.0
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+@dataclass
+class Run:
+    """A botrun that takes calls. `told` is all that it has printed and logged."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    public_port: int
+    folder: Path
+    told: str = ""
+    readers: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.public_port}"
+
+    async def end(self, number: signal.Signals = signal.SIGINT) -> int:
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        async with asyncio.timeout(15):
+            status = await self.process.wait()
+            await asyncio.gather(*self.readers)
+        return status
+
+    async def read(self, stream: asyncio.StreamReader | None) -> None:
+        while stream is not None and (line := await stream.readline()):
+            self.told += line.decode(errors="replace")
+
+    async def ready(self, word: str) -> None:
+        async with asyncio.timeout(READY_S):
+            while word not in self.told and self.process.returncode is None:
+                await asyncio.sleep(0.02)
+        assert word in self.told, self.told
+
+
+@contextlib.asynccontextmanager
+async def running(
+    provider: str, server: ProviderServer, folder: Path, *more: str, then: str = "hang up", **env: str
+) -> AsyncIterator[Run]:
+    """`botrun` for that provider; its number is set where the provider lets it be."""
+    port, public_port = free_port(), free_port()
+    number = () if provider == "exotel" else ("--number", CALLED)
+    arguments = [
+        sys.executable, "-m", "runner.cli", str(BOT), "-t", provider, "--port", str(port), *number,
+        "--proxy", f"http://127.0.0.1:{public_port}", "--public-port", str(public_port),
+        "--body", json.dumps({"then": then}), *more,
+    ]  # fmt: skip
+    environment = {
+        **os.environ,
+        **KEYS,
+        "BOTRUN_PROVIDER_API": server.url + API[provider],
+        "BOTRUN_STATE_DIR": str(folder / "state"),
+        **env,
+    }
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *arguments, stdout=pipe, stderr=pipe, env=environment, cwd=folder
+    )
+    run = Run(process, port, public_port, folder)
+    run.readers = [asyncio.create_task(run.read(s)) for s in (process.stdout, process.stderr)]
+    try:
+        await run.ready("ring  " if number else "webhook")
+        yield run
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            if process.returncode is None:
+                process.kill()
+        await process.wait()
+        await asyncio.gather(*run.readers)
+
+
+async def command(run: Run, *words: str, **env: str) -> tuple[int, str]:
+    """Another botrun command on the same machine: status, and what it printed."""
+    environment: dict[str, Any] = {**os.environ, "BOTRUN_STATE_DIR": str(run.folder / "state"), **env}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "runner.cli", *words,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment, cwd=run.folder,
+    )  # fmt: skip
+    async with asyncio.timeout(30):
+        out, _ = await process.communicate()
+    return int(process.returncode or 0), out.decode()
