@@ -66,7 +66,7 @@ class Log:
 
 async def until(condition: Callable[[], object], secs: float = 10.0) -> None:
     async with asyncio.timeout(secs):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -30,7 +30,7 @@ CHROMIUM = (Path(__file__).parent / "offers" / "chromium.sdp").read_bytes().deco
 
 async def until(condition: Callable[[], object], secs: float = 10.0) -> None:
     async with asyncio.timeout(secs):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.01)
 
 

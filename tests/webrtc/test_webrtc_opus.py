@@ -125,7 +125,7 @@ def test_correction_brings_a_lost_packet_back_better_than_concealment(library: c
 
 
 def test_correction_ends_when_the_loss_does(library: ctypes.PyDLL) -> None:
-    encoder = AdaptiveEncoder(library, RATE, 40000)
+    encoder = AdaptiveEncoder(library, RATE)
     encoder.expect_loss(0.20)
     assert encoder.corrects
     for _ in range(30):
@@ -134,7 +134,7 @@ def test_correction_ends_when_the_loss_does(library: ctypes.PyDLL) -> None:
 
 
 def test_one_bad_report_in_many_changes_nothing(library: ctypes.PyDLL) -> None:
-    encoder = AdaptiveEncoder(library, RATE, 40000)
+    encoder = AdaptiveEncoder(library, RATE)
     encoder.expect_loss(0.02)
     encoder.expect_loss(0.0)
     assert not encoder.corrects

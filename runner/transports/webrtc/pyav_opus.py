@@ -26,7 +26,7 @@ class PyAvEncoder:
         self._codec.format, self._codec.layout, self._codec.sample_rate = "s16", "mono", sample_rate
         self._codec.time_base = self._time_base = fractions.Fraction(1, sample_rate)
         self._codec.bit_rate = bit_rate
-        self._codec.options = {"application": "lowdelay", "frame_duration": "20", "compression_level": "5"}
+        self._codec.options = {"application": "lowdelay", "frame_duration": "20", "compression_level": "3"}
         self._encoded = 0
 
     def encode(self, pcm: bytes, *, silence: bool = False) -> bytes:
