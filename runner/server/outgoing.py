@@ -44,12 +44,15 @@ class Outgoing:
         return True
 
     def talks(self, call_id: str) -> None:
+        """Its sound has come."""
         if call_id in self._states:
             self._states[call_id] = "talking"
 
     def hung_up(self, call_id: str) -> None:
-        if self._states.get(call_id) == "talking":
+        """Its sound is over, and so is the call."""
+        if call_id in self._states and not self.is_over(call_id):
             self._states[call_id] = "over: completed"
 
     def is_over(self, call_id: str) -> bool:
+        """Whether nothing more will become of it."""
         return self.state(call_id).startswith("over")

@@ -345,3 +345,54 @@ async def test_odd_bodies_are_refused_and_no_error_of_ours(
 
 def test_the_default_origin_is_the_one_that_requests_are_signed_for() -> None:
     assert ORIGIN == "https://bot.example.com"
+
+
+# ------------------------------------------------------------------ what becomes of calls that we make
+
+
+def event(kind: str, **payload: str) -> Provided:
+    """A Call Control event as Telnyx signs it."""
+    import base64
+    import json
+    import time
+
+    from public_world import SIGNING_KEY
+
+    told = {"call_control_id": "v3:out", "from": CALLED, "to": CALLER, "direction": "outgoing", **payload}
+    body = json.dumps({"data": {"event_type": kind, "id": "e1", "payload": told}}).encode()
+    stamp = str(int(time.time()))
+    signature = base64.b64encode(SIGNING_KEY.sign(f"{stamp}|".encode() + body)).decode()
+    headers = {"telnyx-signature-ed25519": signature, "telnyx-timestamp": stamp}
+    return Provided("POST", "/telnyx/status", {"content-type": "application/json", **headers}, body)
+
+
+async def test_a_machine_that_telnyx_detects_is_hung_up_and_its_events_are_followed() -> None:
+    from provider_server import API, provider_server
+
+    async with provider_server() as server, public_world(Bot(), api=server.url + API["telnyx"]) as world:
+        world.exchange.outgoing.rings("v3:out")
+        server.calls["v3:out"] = "ringing"
+        await world.send(event("call.answered"))
+        assert world.exchange.outgoing.state("v3:out") == "call.answered"
+        await world.send(event("call.machine.detection.ended", result="machine"))
+        assert server.calls["v3:out"] == "hangup"
+        await world.send(event("call.hangup"))
+        assert world.exchange.outgoing.state("v3:out") == "over: voicemail"
+
+
+@pytest.mark.parametrize(("word", "over"), [("in-progress", False), ("completed", True), ("busy", True)])
+async def test_a_status_callback_tells_how_a_dialled_call_stands(word: str, over: bool) -> None:
+    async with public_world(Bot()) as world:
+        world.exchange.outgoing.rings("C1")
+        fields = call_fields("twilio", "C1", CallStatus=word)
+        assert (await world.send(signed("twilio", "/twilio/status", fields))).status_code == 200
+        assert world.exchange.outgoing.is_over("C1") is over
+
+
+async def test_a_forged_status_ends_no_call() -> None:
+    async with public_world(Bot()) as world:
+        world.exchange.outgoing.rings("C1")
+        request = signed("twilio", "/twilio/status", call_fields("twilio", "C1", CallStatus="completed"))
+        request.headers["x-twilio-signature"] = "AAAA"
+        assert (await world.send(request)).status_code == 403
+        assert world.exchange.outgoing.state("C1") == "ringing"
