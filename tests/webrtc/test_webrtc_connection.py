@@ -172,12 +172,31 @@ async def test_a_page_that_vanishes_without_a_word_is_noticed(monkeypatch: pytes
 
 
 @contextlib.contextmanager
-def silenced(page: Page) -> Any:
+def silenced(page: Page, *, but_for_stun: bool = False) -> Any:
     """Nothing of the page's reaches the network any more."""
     ice: Any = page.pc.getTransceivers()[0].receiver.transport.transport
     for protocol in ice._connection._protocols:
-        protocol.transport.sendto = lambda *_: None
+        wire = protocol.transport
+
+        def sendto(data: bytes, address: Any, send: Any = wire.sendto) -> None:
+            if but_for_stun and data[0] < 4:  # RFC 7983 §7
+                send(data, address)
+
+        wire.sendto = sendto
     yield
+
+
+async def test_a_page_that_sends_no_media_but_consents_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness_module, "GONE_SECS", 0.8)
+    monkeypatch.setattr(liveness_module, "SILENT_SECS", 0.2)
+    monkeypatch.setattr(connection_module, "WATCH_SECS", 0.1)
+    async with call() as (connection, page, log):
+        await connection.connect()
+        await until(lambda: "connected" in log.names)
+        with silenced(page, but_for_stun=True):
+            await asyncio.sleep(2.0)
+        assert "closed" not in log.names
+        assert connection.is_connected()
 
 
 # ------------------------------------------------------------------ further offers

@@ -86,6 +86,25 @@ def test_who_leaves_inside_a_tick_is_not_called_again() -> None:
     assert run_virtual(watch()) == 2
 
 
+def test_a_member_that_fails_silences_no_other() -> None:
+    async def watch() -> int:
+        ticker, ticks = ticker_of(asyncio.get_running_loop()), list[int]()
+
+        def fail(_: int) -> None:
+            raise ValueError("no sound")
+
+        for _ in range(PHASES):
+            ticker.join(fail)
+        ticker.join(ticks.append)
+        await asyncio.sleep(0.2)
+        ticker.leave(ticks.append)
+        for _ in range(PHASES):
+            ticker.leave(fail)
+        return len(ticks)
+
+    assert run_virtual(watch()) == pytest.approx(10, abs=1)
+
+
 # ------------------------------------------------------------------ out
 
 
@@ -279,6 +298,22 @@ def test_what_is_no_opus_is_counted_and_the_call_goes_on() -> None:
     inbound, pcm = hear(calm(sent))
     assert inbound.decoded.unusable == 1
     assert len(pcm) >= 18 * CHUNK
+
+
+def test_a_pipeline_that_fails_does_not_close_the_socket() -> None:
+    async def listen() -> int:
+        inbound = InboundRtp(asyncio.get_running_loop())
+
+        def fail(pcm: bytes) -> None:
+            raise ValueError("no room")
+
+        inbound.attach(RATE, fail)
+        for packet in packets(5):
+            inbound.receive(packet)
+        await inbound.aclose()
+        return inbound.decoded.packets
+
+    assert run_virtual(listen()) == 5
 
 
 def test_another_source_begins_anew() -> None:

@@ -219,6 +219,9 @@ rtvi.addEventListener("bot-ready", () => {
   figures.clickToReadyMs ??= performance.now() - clickedAt;
 });
 rtvi.addEventListener("error-response", ({ detail }) => console.warn("the server:", detail.error));
+rtvi.addEventListener("server-message", ({ detail }) => {
+  if (detail.type === "session-stats") figures.server = detail; // the same call as the bot has it, every 5 s
+});
 rtvi.addEventListener("metrics", ({ detail }) => {
   const seconds = detail.turn_latency?.at(-1)?.value;
   if (!seconds) return;

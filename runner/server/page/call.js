@@ -12,12 +12,14 @@ const MOST_TRIES = 24; // about a minute; then the person has to say so
 const GRACE_MS = 2500; // "disconnected" often heals by itself
 const SETTLED_MS = 5000; // a connection that has held so long counts as sound
 const CONNECT_MS = 12_000;
+const NETWORK_MS = 800; // after a change of network
 const TRICKLE_MS = 40; // candidates that come together go together
 const MOST_SHORT = 3; // calls that end before they have settled; a bot that fails at once must not be rung for ever
 
 export class Call extends EventTarget {
   state = "idle";
   #signaling = new Signaling();
+  #onNetwork = () => this.#networkChanged();
   #peer = null;
   #channel = null;
   #sender = null;
@@ -35,6 +37,8 @@ export class Call extends EventTarget {
     this.#track = track;
     this.#tries = this.#short = 0;
     this.#become("connecting");
+    window.addEventListener("online", this.#onNetwork);
+    navigator.connection?.addEventListener("change", this.#onNetwork);
     await this.#attempt(() => this.#fresh());
   }
 
@@ -177,6 +181,13 @@ export class Call extends EventTarget {
 
   // ------------------------------------------------------------ losing and getting back
 
+  // Another network, as from Wi-Fi to mobile: the browser takes seconds to see that the old path is dead. If the
+  // connection does not stand then, a new one is asked for at once.
+  #networkChanged() {
+    if (this.state !== "connected") return;
+    this.#after("network", NETWORK_MS, () => this.#peer?.connectionState !== "connected" && this.#lost());
+  }
+
   #connection(state) {
     if (state === "connected") this.#stands();
     if (state === "disconnected") this.#after("grace", GRACE_MS, () => this.#lost());
@@ -241,6 +252,8 @@ export class Call extends EventTarget {
 
   #finish(detail) {
     if (!this.#alive) return;
+    window.removeEventListener("online", this.#onNetwork);
+    navigator.connection?.removeEventListener("change", this.#onNetwork);
     this.#detach();
     this.#closeLeftBehind();
     this.#become("ended");

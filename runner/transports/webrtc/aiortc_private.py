@@ -125,15 +125,16 @@ class MediaLink:
 
     def _on_datagram(self, data: bytes, component: int) -> None:
         """Called by aioice for all that is not STUN. RFC 7983 §7: 128 to 191 is RTP or RTCP."""
-        self.heard += 1
         srtp = self._dtls._rx_srtp
         if not 127 < data[0] < 192 or srtp is None or is_rtcp(data):
+            self.heard += 1
             self._deliver(data, component)
             return
         try:
             packet = parse_rtp(srtp.unprotect(data))
         except pylibsrtp.Error:
             return  # forged, or a copy of what was there
+        self.heard += 1
         if packet is not None and packet.payload_type in self._opus and self.on_rtp(packet):
             self._note_source(packet.ssrc)
 

@@ -71,6 +71,7 @@ class InboundRtp:
         self._rate = 0
         self._source: int | None = None
         self._run = 0
+        self._failed = False
         self._timer: asyncio.TimerHandle | None = None
         self._filling: asyncio.TimerHandle | None = None
 
@@ -125,8 +126,7 @@ class InboundRtp:
         if self._filling is not None:
             self._filling.cancel()
             self._filling = None
-        if packet.payload:  # without one it is a probe for bandwidth, in its place nevertheless
-            self._hand_on(self._buffer.add(packet, now))
+        self._hand_on(self._buffer.add(packet, now))
         if self._buffer.held:
             self._wait()
         return is_new
@@ -154,6 +154,8 @@ class InboundRtp:
             self._bridge(piece)
             return
         self._run = 0
+        if not piece.payload:
+            return  # a probe for bandwidth: it has its place, but no sound
         if self._emit(lambda decoder: decoder.decode(piece.payload)):
             self.decoded.packets += 1
         if len(piece.payload) <= DTX_BYTES:
@@ -188,9 +190,18 @@ class InboundRtp:
             self.decoded.unusable += 1
             logger.debug("a packet of Opus cannot be decoded: %s", error)
             return False
-        if pcm:
-            self._on_pcm(pcm)
+        self._give(pcm)
         return True
+
+    def _give(self, pcm: bytes) -> None:
+        """An exception must not reach the socket's protocol, which would close itself."""
+        try:
+            if pcm and self._on_pcm is not None:
+                self._on_pcm(pcm)
+        except Exception:  # the boundary to the pipeline: the call goes on
+            if not self._failed:
+                self._failed = True
+                logger.exception("the pipeline did not take sound")
 
     # ------------------------------------------------------------ silence that is not sent
 
@@ -201,6 +212,5 @@ class InboundRtp:
             self._filling = self._loop.call_at(now + CHUNK_MS / 1000, self._fill_one, until)
 
     def _fill_one(self, until: float) -> None:
-        if self._on_pcm is not None:
-            self._on_pcm(bytes(self._rate * CHUNK_MS // 1000 * 2))
+        self._give(bytes(self._rate * CHUNK_MS // 1000 * 2))
         self._fill(until)

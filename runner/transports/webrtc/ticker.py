@@ -7,8 +7,11 @@ calls wake the loop 200 times a second, not 2,000.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from weakref import WeakKeyDictionary
+
+logger = logging.getLogger(__name__)
 
 TICK_SECS = 0.020
 PHASES = 4
@@ -57,9 +60,17 @@ class _Phase:
         while self._timer is mine and loop.time() >= self._due - 0.0005:
             tick, self._tick = self._tick, self._tick + 1
             for member in list(self.members):
-                member(tick)
+                self._call(member, tick)
         if self._timer is mine:  # nobody left last, or came anew, meanwhile
             self._timer = loop.call_at(self._due, self._run, loop)
+
+    def _call(self, member: OnTick, tick: int) -> None:
+        try:
+            member(tick)
+        except Exception:  # the boundary between calls: one that fails must not silence the others
+            logger.exception("a sender failed, and sends no more")
+            if member in self.members:
+                self.members.remove(member)
 
     @property
     def _due(self) -> float:
