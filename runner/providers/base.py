@@ -27,6 +27,15 @@ class DialRequest:
     detect_voicemail: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened, in the provider's word; `event_id` stays the same when it is told again."""
+
+    kind: str
+    event_id: str
+    rings: bool = False
+
+
 class Provider(ABC):
     """One account at one provider.
 
@@ -126,6 +135,18 @@ class Provider(ABC):
     @abstractmethod
     def end(self) -> Document:
         """The call is over (a voicemail was reached)."""
+
+    def event(self, request: WebRequest) -> Event | None:
+        """The event that a webhook tells, for providers that are answered by commands, not by a document."""
+        return None
+
+    async def pick_up(self, call: CallFacts, socket: MediaSocket, event: Event) -> None:
+        """Answer by command, and bring the call's sound to this socket."""
+        raise ProviderError(self.title, "its calls are answered by documents")
+
+    async def turn_away(self, call: CallFacts, event: Event) -> None:
+        """Let the caller hear that the line is busy, by command."""
+        raise ProviderError(self.title, "its calls are answered by documents")
 
     # ------------------------------------------------------------ REST
 

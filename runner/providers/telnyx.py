@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from runner.errors import ProviderError, UsageError
-from runner.providers.base import DialRequest, Provider, masked
+from runner.providers.base import DialRequest, Event, Provider, masked
 from runner.providers.documents import (
     CallFacts,
     Document,
@@ -78,16 +78,8 @@ class Telnyx(Provider):
     # ------------------------------------------------------------ what it is told
 
     def read_call(self, request: WebRequest) -> CallFacts:
-        payload = _payload(request)
-        if payload:
-            result = text_at(payload, "result")
-            return CallFacts(
-                call_id=text_at(payload, "call_control_id"),
-                from_number=text_at(payload, "from"),
-                to_number=text_at(payload, "to"),
-                outbound=text_at(payload, "direction") == "outgoing",
-                answered_by="machine" if result.startswith(("machine", "fax")) else result,
-            )
+        if payload := _payload(request):
+            return _told_by_event(payload)
         fields = request.fields
         return CallFacts(
             call_id=fields.get("CallSid", ""),
@@ -110,6 +102,24 @@ class Telnyx(Provider):
     def end(self) -> Document:
         return response("<Hangup />")
 
+    # ------------------------------------------------------------ Call Control
+
+    def event(self, request: WebRequest) -> Event | None:
+        data = request.json.get("data")
+        kind = text_at(data, "event_type") if isinstance(data, dict) else ""
+        if not kind:
+            return None
+        rings = kind == "call.initiated" and text_at(_payload(request), "direction") == "incoming"
+        return Event(kind, text_at(request.json, "data", "id"), rings)
+
+    async def pick_up(self, call: CallFacts, socket: MediaSocket, event: Event) -> None:
+        body = {**_stream(socket), **_command(event.event_id)}
+        await self.rest.call("POST", _action(call.call_id, "answer"), body=body)
+
+    async def turn_away(self, call: CallFacts, event: Event) -> None:
+        body = {"cause": "USER_BUSY", **_command(event.event_id)}
+        await self.rest.call("POST", _action(call.call_id, "reject"), body=body, gone=_has_ended)
+
     # ------------------------------------------------------------ calls
 
     async def hang_up(self, call_id: str) -> None:
@@ -124,11 +134,7 @@ class Telnyx(Provider):
             "to": request.to,
             "from": request.from_number,
             "webhook_url": f"{request.public}/telnyx/status",
-            "stream_url": f"{request.socket.origin}/ws",
-            "stream_track": "inbound_track",
-            "stream_bidirectional_mode": "rtp",
-            "stream_bidirectional_codec": "PCMU",
-            "stream_auth_token": request.socket.token,
+            **_stream(request.socket),
             "time_limit_secs": request.limit_s,
             "timeout_secs": request.ring_s,
             **_command(),
@@ -185,14 +191,36 @@ def _payload(request: WebRequest) -> Mapping[str, Any]:
     return payload if isinstance(payload, dict) else {}
 
 
+def _told_by_event(payload: Mapping[str, Any]) -> CallFacts:
+    result = text_at(payload, "result")
+    return CallFacts(
+        call_id=text_at(payload, "call_control_id"),
+        from_number=text_at(payload, "from"),
+        to_number=text_at(payload, "to"),
+        outbound=text_at(payload, "direction") == "outgoing",
+        answered_by="machine" if result.startswith(("machine", "fax")) else result,
+    )
+
+
 def _action(call_id: str, action: str) -> str:
     # The id holds a colon.
     return f"/calls/{quote(call_id, safe='')}/actions/{action}"
 
 
-def _command() -> dict[str, str]:
+def _stream(socket: MediaSocket) -> dict[str, Any]:
+    """Both ways, and the token in a header of the socket."""
+    return {
+        "stream_url": f"{socket.origin}/ws",
+        "stream_track": "inbound_track",
+        "stream_bidirectional_mode": "rtp",
+        "stream_bidirectional_codec": "PCMU",
+        "stream_auth_token": socket.token,
+    }
+
+
+def _command(command_id: str = "") -> dict[str, str]:
     """A command with an id is carried out once, however often it arrives."""
-    return {"command_id": str(uuid.uuid4())}
+    return {"command_id": command_id or str(uuid.uuid4())}
 
 
 def _has_ended(status: int, told: Mapping[str, Any]) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from runner.providers import Provider
-from runner.providers.base import DialRequest
+from runner.providers.base import DialRequest, Event
 from runner.providers.documents import CallFacts, MediaSocket
 from runner.providers.webhooks import WebRequest
 from runner.serializers.handshake import HandshakeResult
@@ -18,6 +19,7 @@ from runner.server.tickets import LIFE_S, Ticket, Tickets
 from runner.settings import Settings
 
 MOST_TRANSFERS = 100
+MOST_EVENTS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,7 @@ class Exchange:
         self.tickets = Tickets()
         self.outgoing = Outgoing()
         self.transfers: dict[str, str] = {}
+        self._events: deque[str] = deque(maxlen=MOST_EVENTS)
         self.probe_answer = secrets.token_urlsafe(16)
         self.dial_key = secrets.token_urlsafe(24)
         self._probe_token = secrets.token_urlsafe(24)
@@ -97,6 +100,13 @@ class Exchange:
         if self.outgoing.state(told.call_id):
             return ""
         return self._limits.refusal(told.call_id, told.from_number or "", time.monotonic())
+
+    def is_news(self, event: Event) -> bool:
+        """Whether this event was not told before: what a provider thinks lost, it tells again."""
+        if event.event_id in self._events:
+            return False
+        self._events.append(event.event_id)
+        return True
 
     def socket_for(self, provider: Provider, call: CallFacts) -> MediaSocket:
         """Where the call's sound shall come."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,9 +18,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from runner.errors import BotrunError, ProtocolError
+from runner.errors import ProtocolError, ProviderError
 from runner.providers import Provider
-from runner.providers.documents import Document
+from runner.providers.base import Event
+from runner.providers.documents import CallFacts, Document
 from runner.providers.webhooks import RefusedError, WebRequest
 from runner.server.doors import BodyLimit, answer, values_of
 from runner.server.exchange import Exchange
@@ -29,6 +29,7 @@ from runner.server.farewell import ProviderFarewell
 from runner.server.quiet import Quiet
 from runner.server.telephony import POLICY_VIOLATION, CallDoor, Carried, close
 from runner.server.tickets import Ticket
+from runner.server.wire_requests import opening_of, webhook_of
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class PublicDoor:
             if provider is None:
                 return Response(status_code=404)
             try:
-                web = await _web_request(request, self._exchange.origin)
+                web = await webhook_of(request, self._exchange.origin)
                 self._exchange.check(lambda: provider.check_request(web, time.time()))
                 return await handle(provider, web, request)
             except RefusedError as error:
@@ -107,6 +108,8 @@ class PublicDoor:
         call = provider.read_call(web)
         if not call.call_id:
             raise RefusedError("it names no call")
+        if event := provider.event(web):
+            return await self._event(provider, web, event)
         if call.answered_by == "machine":
             self._exchange.outgoing.reached_voicemail(call.call_id)
             return _response(provider.end())
@@ -115,16 +118,36 @@ class PublicDoor:
             return _response(provider.busy())
         return _response(provider.answer(call, self._exchange.socket_for(provider, call)))
 
+    async def _event(self, provider: Provider, web: WebRequest, event: Event) -> Response:
+        """For providers that are answered by commands. What is not answered by 200 they tell again."""
+        call = provider.read_call(web)
+        if not event.rings:
+            return await self._became(provider, call, event.kind)
+        if self._exchange.is_news(event):
+            try:
+                if busy := self._exchange.admit(provider, call):
+                    self._quiet.warning("a caller heard that it is busy: %s", busy)
+                    await provider.turn_away(call, event)
+                else:
+                    await provider.pick_up(call, self._exchange.socket_for(provider, call), event)
+            except ProviderError as error:
+                logger.warning("a call could not be answered: %s", error)
+        return Response(status_code=200)
+
     async def status(self, provider: Provider, web: WebRequest, request: Request) -> Response:
         """What became of a call that we made."""
-        call = provider.read_call(web)
+        event = provider.event(web)
+        word = web.fields.get("CallStatus") or web.fields.get("Status") or (event.kind if event else "")
+        return await self._became(provider, provider.read_call(web), word)
+
+    async def _became(self, provider: Provider, call: CallFacts, word: str) -> Response:
         outgoing = self._exchange.outgoing
         if call.answered_by == "machine" and outgoing.reached_voicemail(call.call_id):
             try:
                 await provider.hang_up(call.call_id)
-            except BotrunError as error:
+            except ProviderError as error:
                 logger.warning("a voicemail was reached and could not be hung up: %s", error)
-        elif word := web.fields.get("CallStatus") or web.fields.get("Status") or _event(web):
+        elif word:
             outgoing.told(call.call_id, word)
         return Response(status_code=200)
 
@@ -155,7 +178,7 @@ class PublicDoor:
         token = _token(websocket)
         if token and self._exchange.is_probe(token):
             return None
-        web = _socket_request(websocket, self._exchange.origin)
+        web = opening_of(websocket, self._exchange.origin)
         if not token and (ticket := self._exchange.ticket_by_login(web)):
             return ticket
         ticket = self._exchange.tickets.redeem(token, time.monotonic())
@@ -202,36 +225,6 @@ def _token(websocket: WebSocket) -> str:
     """It comes in the path; from Plivo in the query, and in a header for calls that Telnyx makes for us."""
     header = websocket.headers.get("x-telnyx-streaming-auth-token", "")
     return websocket.path_params.get("token") or websocket.query_params.get("token") or header
-
-
-async def _web_request(request: Request, origin: str) -> WebRequest:
-    return WebRequest(
-        request.method.upper(), _url(request.scope, origin), _headers(request.scope), await request.body()
-    )
-
-
-def _socket_request(websocket: WebSocket, origin: str) -> WebRequest:
-    url = _url(websocket.scope, "ws" + origin.removeprefix("http"))
-    return WebRequest("GET", url, _headers(websocket.scope))
-
-
-def _url(scope: Scope, origin: str) -> str:
-    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-    query: bytes = scope["query_string"]
-    return (origin.encode() + raw + (b"?" + query if query else b"")).decode("latin-1")
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
-    return headers
-
-
-def _event(web: WebRequest) -> str:
-    data = web.json.get("data")
-    kind = data.get("event_type") if isinstance(data, dict) else None
-    return kind if isinstance(kind, str) else ""
 
 
 def _response(document: Document) -> Response:

@@ -199,7 +199,7 @@ class ProviderServer:
         return JSONResponse(told, 201)
 
     def _changed(self, call_id: str, state: str, provider: str, status: int = 200) -> Response:
-        if self.calls.get(call_id) not in ("ringing", "talking"):
+        if self.calls.get(call_id) not in ("ringing", "talking", "answer"):
             return JSONResponse(_not_found(provider), 422 if provider == "telnyx" else 404)
         self.calls[call_id] = state
         return Response(status_code=204) if status == 204 else JSONResponse({"ok": True}, status)

@@ -264,3 +264,16 @@ async def test_doctor_tries_keys_account_number_and_address(name: str, tmp_path:
         assert "FAIL" in bad
         assert "are the keys right?" in bad
     no_canary(told, bad)
+
+
+@pytest.mark.timeout(120)
+async def test_ctrl_c_in_the_middle_of_a_call_hangs_up_and_puts_the_number_back(tmp_path: Path) -> None:
+    async with provider_server() as server, running("twilio", server, tmp_path, then="stay") as run:
+        talking = asyncio.create_task(call_in(run, server, "twilio"))
+        await until(lambda: "session" in run.told, 10)
+        began = time.monotonic()
+        assert await run.end() == 0
+        assert time.monotonic() - began < 5
+        await talking
+        assert server.calls["C1"] == "completed"
+        assert server.address("twilio") == BEFORE

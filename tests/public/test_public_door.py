@@ -350,7 +350,7 @@ def test_the_default_origin_is_the_one_that_requests_are_signed_for() -> None:
 # ------------------------------------------------------------------ what becomes of calls that we make
 
 
-def event(kind: str, **payload: str) -> Provided:
+def event(kind: str, path: str = "/telnyx/status", event_id: str = "e1", **payload: str) -> Provided:
     """A Call Control event as Telnyx signs it."""
     import base64
     import json
@@ -359,11 +359,11 @@ def event(kind: str, **payload: str) -> Provided:
     from public_world import SIGNING_KEY
 
     told = {"call_control_id": "v3:out", "from": CALLED, "to": CALLER, "direction": "outgoing", **payload}
-    body = json.dumps({"data": {"event_type": kind, "id": "e1", "payload": told}}).encode()
+    body = json.dumps({"data": {"event_type": kind, "id": event_id, "payload": told}}).encode()
     stamp = str(int(time.time()))
     signature = base64.b64encode(SIGNING_KEY.sign(f"{stamp}|".encode() + body)).decode()
     headers = {"telnyx-signature-ed25519": signature, "telnyx-timestamp": stamp}
-    return Provided("POST", "/telnyx/status", {"content-type": "application/json", **headers}, body)
+    return Provided("POST", path, {"content-type": "application/json", **headers}, body)
 
 
 async def test_a_machine_that_telnyx_detects_is_hung_up_and_its_events_are_followed() -> None:
@@ -396,3 +396,47 @@ async def test_a_forged_status_ends_no_call() -> None:
         request.headers["x-twilio-signature"] = "AAAA"
         assert (await world.send(request)).status_code == 403
         assert world.exchange.outgoing.state("C1") == "ringing"
+
+
+def rings(call_id: str, event_id: str = "e1") -> Provided:
+    return event(
+        "call.initiated",
+        "/telnyx/answer",
+        event_id,
+        call_control_id=call_id,
+        direction="incoming",
+        **{"from": CALLER, "to": CALLED},
+    )
+
+
+async def test_a_call_control_application_s_call_is_picked_up_once_by_command() -> None:
+    from provider_server import API, provider_server
+
+    bot = Bot()
+    async with provider_server() as server, public_world(bot, api=server.url + API["telnyx"]) as world:
+        server.calls["v3:in"] = "ringing"
+        for _ in range(3):  # told again, it is the same event
+            assert (await world.send(rings("v3:in"))).status_code == 200
+        assert len(server.asked) == 1
+        order = server.asked[0].fields
+        assert server.asked[0].path.endswith("/actions/answer")
+        assert (order["command_id"], order["stream_bidirectional_mode"]) == ("e1", "rtp")
+        headers = {"x-telnyx-streaming-auth-token": order["stream_auth_token"]}
+        async with world.media("telnyx", order["stream_url"], headers) as socket:
+            for message in wire("telnyx", "v3:in").opening():
+                await socket.send(message)
+            await bot.started.wait()
+        await world.send(event("call.hangup", "/telnyx/answer", "e2"))
+    assert bot.args[0].from_number == CALLER
+
+
+async def test_a_call_control_application_s_call_beyond_the_limit_is_turned_away() -> None:
+    from provider_server import API, provider_server
+
+    async with provider_server() as server:
+        async with public_world(Bot(), api=server.url + API["telnyx"], max_public_calls=1) as world:
+            for number in (1, 2):
+                server.calls[f"v3:{number}"] = "ringing"
+                await world.send(rings(f"v3:{number}", f"e{number}"))
+        assert server.asked[1].path.endswith("/actions/reject")
+        assert server.asked[1].fields["cause"] == "USER_BUSY"

@@ -1,0 +1,40 @@
+"""The variables that services and phone providers read: their names and what they are, never a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A variable that services of bots read. `instead` is what is used while it is missing."""
+
+    env: str
+    help: str
+    instead: str = ""
+    secret: bool = True
+
+
+KEYS = (
+    Key(
+        "OPENAI_API_KEY",
+        "Key of an OpenAI-compatible server for the language model.",
+        "the scripted dialogue",
+    ),
+    Key("OPENAI_BASE_URL", "Where that server is, if it is not OpenAI's own.", secret=False),
+    Key("OPENAI_MODEL", "Which of its models to ask.", secret=False),
+    Key("TWILIO_ACCOUNT_SID", "Twilio: the account.", secret=False),
+    Key("TWILIO_AUTH_TOKEN", "Twilio: its auth token, with which webhooks are signed, too."),
+    Key("TWILIO_SIGNING_SECRET", "Twilio: the shared key, if webhooks are signed by SHA-256 with one."),
+    Key("TELNYX_API_KEY", "Telnyx: the API key."),
+    Key("TELNYX_PUBLIC_KEY", "Telnyx: the account's public key, which checks webhooks.", secret=False),
+    Key("TELNYX_CONNECTION_ID", "Telnyx: the application that botrun dial calls out with.", secret=False),
+    Key("PLIVO_AUTH_ID", "Plivo: the account.", secret=False),
+    Key("PLIVO_AUTH_TOKEN", "Plivo: its auth token, with which webhooks are signed, too."),
+    Key("EXOTEL_WEBHOOK_AUTH", "Exotel: user:password of your own choice, as in the applet's address."),
+    Key("EXOTEL_ACCOUNT_SID", "Exotel: the account, for botrun dial.", secret=False),
+    Key("EXOTEL_API_KEY", "Exotel: the API key, for botrun dial."),
+    Key("EXOTEL_API_TOKEN", "Exotel: the API token, for botrun dial."),
+    Key("NGROK_AUTHTOKEN", "ngrok: the token of your account, for --tunnel."),
+    Key("ECHO_VAD", "1: bots/echo_bot.py runs voice detection on the sound it sends back.", secret=False),
+)
