@@ -13,6 +13,7 @@ from pathlib import Path
 
 from runner.errors import BotrunError, UsageError
 
+
 class PortError(BotrunError):
     """The port cannot be had."""
 
@@ -28,6 +29,9 @@ def open_listener(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Its connections inherit it. asyncio does not set it where the listener's `proto` is 0 (uvloop
+        # does); an answer of two packets then waits 40 ms for the other side's delayed ACK.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()

@@ -142,8 +142,11 @@ def _listen(settings: Settings) -> socket.socket:
     own_tunnel = tunnel_of(settings) and "public_port" not in settings.sources
     port = 0 if own_tunnel else settings.public_port
     try:
-        return socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
+        listener = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
     except OSError as error:
         raise UsageError(
             f"port {port} cannot be had ({error.strerror}); choose another with --public-port"
         ) from None
+    # Inherited by its connections: see `cli/listen.py`.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

@@ -100,6 +100,9 @@ class PublicDoor:
             except RefusedError as error:
                 self._quiet.warning("a %s webhook was refused: %s", provider.title, error)
                 return Response("refused\n", 403, media_type="text/plain")
+            except ProviderError as error:
+                self._quiet.warning("a %s webhook could not be answered: %s", provider.title, error)
+                return Response("not ready\n", 503, media_type="text/plain")
 
         return checked
 

@@ -235,6 +235,7 @@ async def provider_server() -> AsyncIterator[ProviderServer]:
     methods = ["GET", "POST", "PATCH", "DELETE"]
     app = Starlette(routes=[Route("/{path:path}", state.handle, methods=methods)])
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         state.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with Server(app).serving(listener, 0.2):
             yield state

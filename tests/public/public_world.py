@@ -189,6 +189,7 @@ async def public_world(
     exchange = Exchange(host.settings, origin, providers)
     host.exchange = exchange
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listener.getsockname()[1]
     server = Server(create_public_app(exchange, CallDoor(host)))
     async with httpx2.AsyncClient(timeout=10, trust_env=False) as client:

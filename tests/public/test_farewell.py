@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from typing import Any
 
 import pytest
 from provider_server import API, ProviderServer, provider_server
-from public_world import KEYS, Bot, World, public_world, until, wire
+from public_world import KEYS, Bot, World, make_host, public_world, until, wire
+from websockets.asyncio.client import connect
 
 from runner.callers.wires import BotMark, BotSound, Wire
 from runner.frames import EndFrame, OutputAudioRawFrame, TransferCallFrame
@@ -17,6 +19,9 @@ from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.providers import provider_named
 from runner.serializers.telephony import SerializerParams
 from runner.serializers.twilio import TwilioFrameSerializer
+from runner.server.app import create_app
+from runner.server.serving import Server
+from runner.settings import Settings
 from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 REST = ("twilio", "telnyx", "plivo")
@@ -186,3 +191,21 @@ def test_what_hangs_up_knows_the_serializers_names_of_credentials() -> None:
 
     for name, names in KEYS_OF.items():
         assert set(names.values()) <= set(provider_named(name, {}).rest_keys)
+
+
+async def test_on_this_machine_a_transfer_ends_the_call_and_asks_no_provider(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    bot = Bot(lambda a: speak_and(a, TransferCallFrame(to="+14150000009")))
+    host = make_host(bot, Settings())
+    phone = wire("twilio", "C1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
+        async with Server(create_app(host)).serving(listener, 0.3), connect(url, proxy=None) as line:
+            for message in phone.opening():
+                await line.send(message)
+            heard_s = sum([await _play(phone, line, message) async for message in line])
+            await until(lambda: not host.sessions.active)
+    assert heard_s >= SECOND_S
+    assert "here the caller would be handed to +14150000009" in caplog.text

@@ -277,3 +277,19 @@ async def test_ctrl_c_in_the_middle_of_a_call_hangs_up_and_puts_the_number_back(
         await talking
         assert server.calls["C1"] == "completed"
         assert server.address("twilio") == BEFORE
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", PHONES)
+async def test_even_a_talkative_run_tells_no_secret(name: str, tmp_path: Path) -> None:
+    async with provider_server() as server, running(name, server, tmp_path, "-v") as run:
+        await call_in(run, server, name)
+        forged = signed(name, f"/{name}/answer", call_fields(name, "C2"), origin="https://evil.example")
+        forged.headers = {key: value[:-6] + "AAAAAA" for key, value in forged.headers.items()}
+        assert (await post(run.origin, forged)).status_code == 403
+        page = (await post(f"http://127.0.0.1:{run.port}", Provided("GET", "/"))).text
+        server.faults.extend(["401"] * 3)
+        shown = shown_by_the_system(run)
+        await run.end()
+    assert "refused" in run.told
+    no_canary(run.told, page, shown)

@@ -440,3 +440,10 @@ async def test_a_call_control_application_s_call_beyond_the_limit_is_turned_away
                 await world.send(rings(f"v3:{number}", f"e{number}"))
         assert server.asked[1].path.endswith("/actions/reject")
         assert server.asked[1].fields["cause"] == "USER_BUSY"
+
+
+async def test_a_key_that_is_missing_is_told_and_no_error_of_ours() -> None:
+    async with public_world(Bot()) as world:
+        world.exchange.providers["telnyx"]._keys.clear()
+        answer = await world.send(signed("telnyx", "/telnyx/answer", call_fields("telnyx", "C1")))
+        assert (answer.status_code, answer.text) == (503, "not ready\n")
