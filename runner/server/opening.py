@@ -65,6 +65,7 @@ class PublicSide:
         exchange = Exchange(self._settings, await self._address(port), self._providers)
         server = Server(create_public_app(exchange, CallDoor(self._host)))
         await self._stack.enter_async_context(server.serving(listener, CLOSE_CONNECTIONS_S))
+        logger.info("%s must lead to 127.0.0.1:%d; it is tried now", exchange.origin, port)
         await probe(exchange)
         await self._tidy()
         if self._settings.number:

@@ -347,6 +347,28 @@ def test_the_default_origin_is_the_one_that_requests_are_signed_for() -> None:
     assert ORIGIN == "https://bot.example.com"
 
 
+async def test_three_hundred_strangers_at_once_do_not_disturb_a_call() -> None:
+    bot = Bot()
+    async with public_world(bot) as world:
+        url = await world.answered("plivo", "C1")
+        async with world.media("plivo", url) as call:
+            for message in wire("plivo", "C1").opening():
+                await call.send(message)
+            await bot.started.wait()
+            idle = [await asyncio.open_connection("127.0.0.1", world.port) for _ in range(100)]
+            tries = (refused(world, "plivo", f"wss://h/ws/{number}") for number in range(300))
+            assert set(await asyncio.gather(*tries)) == {403}
+            async with world.media("exotel", await world.answered("exotel", "C2")) as large:
+                await large.send("x" * (1 << 20))
+                with pytest.raises(ConnectionClosed):
+                    await large.recv()
+            await asyncio.wait_for(await call.ping(), 2)
+            assert len(world.host.sessions.active) == 1
+            for _, writer in idle:
+                writer.close()
+    assert len(bot.args) == 1
+
+
 # ------------------------------------------------------------------ what becomes of calls that we make
 
 

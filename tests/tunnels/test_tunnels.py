@@ -205,7 +205,8 @@ async def test_what_ngrok_refuses_is_told_without_the_token(monkeypatch: pytest.
 
 
 def test_the_real_sdk_has_what_we_call() -> None:
-    ngrok = pytest.importorskip("ngrok")
+    import ngrok
+
     assert hasattr(ngrok.SessionBuilder, "authtoken")
     assert hasattr(ngrok.SessionBuilder, "connect")
     assert hasattr(ngrok.HttpListenerBuilder, "listen_and_forward")
