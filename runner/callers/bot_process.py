@@ -10,9 +10,9 @@ import signal
 import sys
 from collections import deque
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from runner.errors import BotrunError, UsageError
+from runner.settings import child_environment
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 2.5
@@ -35,7 +35,7 @@ class BotProcess:
     """
 
     def __init__(self, file: str, provider: str, *, body: str | None = None, verbose: bool = False) -> None:
-        self._command = [sys.executable, "-m", "runner.cli", "run", file, "-t", provider, "--port", "0"]
+        self._command = [sys.executable, "-P", "-m", "runner.cli", "run", file, "-t", provider, "--port", "0"]
         self._command += ["--body", body] if body else []
         self._verbose = verbose
         self.url = ""
@@ -49,7 +49,7 @@ class BotProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "BOTRUN_LOG": "text", "PYTHONPATH": _python_path()},
+            env=child_environment({"BOTRUN_LOG": "text"}),
             # Ctrl-C is for the phone: it hangs up, and then ends the bot.
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
@@ -115,15 +115,6 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-
-
-def _python_path() -> str:
-    """This very package, wherever the phone was started from."""
-    import runner
-
-    ours = str(Path(runner.__file__).parents[1])
-    theirs = os.environ.get("PYTHONPATH")
-    return f"{ours}{os.pathsep}{theirs}" if theirs else ours
 
 
 def _die_with_parent() -> None:

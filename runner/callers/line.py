@@ -15,7 +15,7 @@ SPEECH_DBFS = -23.0
 """How loud a caller's voice is taken to be."""
 
 ROOM_DBFS = -62.0
-"""No room is silent, and recognisers take digital silence badly: of 36 commands the local ears understood 13
+"""No room is silent, and recognisers take digital silence badly: of 27 commands the local ears understood 13
 after digital silence, 24 after this."""
 
 TOGETHER_S = 0.0199

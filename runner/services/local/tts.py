@@ -12,6 +12,10 @@ from runner.services.local.packages import VOICE_PACKAGE, require
 from runner.services.local.voice import VOICE, WORDS_PER_MINUTE, Sound, shared_voice
 from runner.services.tts import TTSService
 
+PAUSE_S = 0.15
+"""espeak-ng ends each utterance with a third of a second of digital silence. So much of it (s) stays: enough
+between two sentences, and the call does not end long after the last word."""
+
 
 class LocalTTSService(TTSService):
     """espeak-ng, in a process that all calls share: clear, at once, and plainly a machine.
@@ -38,12 +42,25 @@ class LocalTTSService(TTSService):
     async def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
         voice = await shared_voice.get()
         said = voice.synthesize(text, voice=self._voice, rate=self._rate)
+        pause = bytearray()
         async with contextlib.aclosing(said):
             async for item in said:
                 if isinstance(item, Sound):
-                    yield TTSAudioRawFrame(item.pcm, voice.rate_hz)
+                    sound, pause = _without_pause(bytes(pause) + item.pcm)
+                    if sound:
+                        yield TTSAudioRawFrame(sound, voice.rate_hz)
                 else:
                     yield TTSTextFrame(item.text, audio_offset_ms=item.offset_ms)
+        rest = bytes(pause[: int(PAUSE_S * voice.rate_hz) * 2])
+        if rest:
+            yield TTSAudioRawFrame(rest, voice.rate_hz)
+
+
+def _without_pause(pcm: bytes) -> tuple[bytes, bytearray]:
+    """The sound up to its last sample that is not zero, and the digital silence behind it."""
+    end = len(pcm.rstrip(b"\0"))
+    end += end % 2
+    return pcm[:end], bytearray(pcm[end:])
 
 
 warmup.register("the local voice", shared_voice.start, shared_voice.stop)

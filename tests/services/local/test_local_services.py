@@ -224,3 +224,11 @@ def test_typed_text_is_answered_too() -> None:
         return [m["content"] for m in context.messages]
 
     assert run_virtual(run()) == ["Count to 3!", "One, two, three."]
+
+
+def test_the_silence_behind_an_utterance_is_parted_from_its_sound() -> None:
+    from runner.services.local.tts import _without_pause
+
+    assert _without_pause(b"\1\2\0\3" + bytes(6)) == (b"\1\2\0\3", bytearray(6))
+    assert _without_pause(b"\1\0\2\0" + bytes(4)) == (b"\1\0\2\0", bytearray(4))
+    assert _without_pause(bytes(8)) == (b"", bytearray(8))
