@@ -116,10 +116,16 @@ class PublicDoor:
         if call.answered_by == "machine":
             self._exchange.outgoing.reached_voicemail(call.call_id)
             return _response(provider.end())
-        if busy := self._exchange.admit(provider, call):
-            self._quiet.warning("a caller heard that it is busy: %s", busy)
+        if self._busy(provider, call):
             return _response(provider.busy())
         return _response(provider.answer(call, self._exchange.socket_for(provider, call)))
+
+    def _busy(self, provider: Provider, call: CallFacts) -> bool:
+        full = "as many calls as this run takes are under way (BOTRUN_MAX_SESSIONS)"
+        reason = full if self._calls.is_full else self._exchange.admit(provider, call)
+        if reason:
+            self._quiet.warning("a caller heard that it is busy: %s", reason)
+        return bool(reason)
 
     async def _event(self, provider: Provider, web: WebRequest, event: Event) -> Response:
         """For providers that are answered by commands. What is not answered by 200 they tell again."""
@@ -128,8 +134,7 @@ class PublicDoor:
             return await self._became(provider, call, event.kind)
         if self._exchange.is_news(event):
             try:
-                if busy := self._exchange.admit(provider, call):
-                    self._quiet.warning("a caller heard that it is busy: %s", busy)
+                if self._busy(provider, call):
                     await provider.turn_away(call, event)
                 else:
                     await provider.pick_up(call, self._exchange.socket_for(provider, call), event)
@@ -190,10 +195,11 @@ class PublicDoor:
         return ticket
 
     async def _talk(self, websocket: WebSocket, ticket: Ticket) -> None:
+        provider, call = self._exchange.providers[ticket.provider], ticket.call
         told = await self._calls.handshake(websocket)
         if told is None:
+            await self._give_up(provider, call)
             return
-        provider, call = self._exchange.providers[ticket.provider], ticket.call
         try:
             if told.provider != ticket.provider:
                 raise ProtocolError(f"its token is for {provider.title}, but it speaks {told.provider}")
@@ -206,6 +212,7 @@ class PublicDoor:
         except ProtocolError as error:
             self._quiet.warning("a media socket was refused: %s", error)
             await close(websocket, POLICY_VIOLATION, "refused")
+            await self._give_up(provider, call)
             return
         call_id = call.call_id or told.call_id
         carried = Carried(
@@ -222,6 +229,15 @@ class PublicDoor:
             # A second socket may have taken the call over from this one.
             if not self._calls.is_under_way(told):
                 self._exchange.ends(call_id)
+
+    async def _give_up(self, provider: Provider, call: CallFacts) -> None:
+        """Its sound will not come: no caller shall be left in silence, nor a call open."""
+        self._exchange.ends(call.call_id)
+        try:
+            if call.call_id:
+                await provider.hang_up(call.call_id)
+        except ProviderError as error:
+            logger.warning("the call may still be open: hanging up failed: %s", error)
 
 
 def _token(websocket: WebSocket) -> str:

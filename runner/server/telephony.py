@@ -10,21 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, WebSocket
 
 from runner.arguments import WebSocketRunnerArguments
-from runner.audio.resampler import RATES, Resampler
+from runner.audio.resampler import Resampler
 from runner.errors import ProtocolError
-from runner.serializers.base import FrameSerializer
 from runner.serializers.handshake import HandshakeResult
-from runner.serializers.websocket import LABEL, WebSocketFrameSerializer
+from runner.serializers.websocket import LABEL
 from runner.server.dialing import dial_router
 from runner.server.events import events_route
 from runner.server.farewell import Farewell, LocalFarewell
+from runner.server.plain_client import client_serializer, rates_of
 from runner.session import EndReason, Session, TooManySessionsError, new_session_id
 from runner.transports.handshake import read_handshake
 from runner.transports.socket import CallWebSocket
@@ -110,6 +109,12 @@ class CallDoor:
             await close(websocket, POLICY_VIOLATION, str(error))
             return None
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a further call would be refused."""
+        most = self._host.settings.max_sessions
+        return bool(most and len(self._host.sessions.active) >= most)
+
     def is_under_way(self, told: HandshakeResult) -> bool:
         """Whether this call has a socket already."""
         return _key(told) in self._calls
@@ -162,12 +167,12 @@ class CallDoor:
                 await self._go_on(known, websocket)
             return
         try:
-            serializer = _client_serializer(websocket.query_params)
+            serializer = client_serializer(websocket.query_params)
         except ProtocolError as error:
             await close(websocket, POLICY_VIOLATION, str(error))
             return
         token = secrets.token_urlsafe(16)
-        await websocket.send_json({"label": LABEL, "type": "session", "token": token, **_rates(serializer)})
+        await websocket.send_json({"label": LABEL, "type": "session", "token": token, **rates_of(serializer)})
         call = CallWebSocket(websocket, handshake=None, serializer=serializer, resume_s=RESUME_S["websocket"])
         arguments = WebSocketRunnerArguments(
             websocket=call,
@@ -201,7 +206,7 @@ class CallDoor:
             session = sessions.start(arguments.provider, arguments, on_end=on_end, call_s=carried.call_s)
         except TooManySessionsError as error:
             logger.warning("a call was refused: %s", error)
-            await close(websocket, TRY_AGAIN_LATER, str(error))
+            await asyncio.gather(close(websocket, TRY_AGAIN_LATER, str(error)), carried.farewell.finish(call))
             return
         self._calls[key] = call
         watching = asyncio.create_task(self._end_when_left(session, call), name=f"left {session.id}")
@@ -224,29 +229,6 @@ class CallDoor:
 
 def _key(told: HandshakeResult) -> str:
     return f"{told.provider}:{told.call_id or told.stream_id}"
-
-
-def _client_serializer(query: Mapping[str, str]) -> FrameSerializer:
-    """Rates (Hz) from the address: `?sample_rate=16000&output_sample_rate=24000&marks=1`."""
-    return WebSocketFrameSerializer(
-        sample_rate=_rate(query, "sample_rate", 16000),
-        output_sample_rate=_rate(query, "output_sample_rate", 24000),
-        marks=query.get("marks") == "1",
-    )
-
-
-def _rate(query: Mapping[str, str], name: str, default: int) -> int:
-    text = query.get(name, str(default))
-    if not text.isdecimal() or int(text) not in RATES:
-        raise ProtocolError(f"{name} is {text[:20]!r}, but must be one of {', '.join(map(str, RATES))}")
-    return int(text)
-
-
-def _rates(serializer: FrameSerializer) -> dict[str, int]:
-    return {
-        "sample_rate": serializer.sample_rate,
-        "output_sample_rate": serializer.output_sample_rate,
-    }
 
 
 async def close(websocket: WebSocket, code: int, reason: str) -> None:

@@ -35,6 +35,8 @@ from runner.session import EndReason, SessionLimits, Sessions
 from runner.settings import Settings
 
 ORIGIN = "https://bot.example.com"
+NOWHERE = "http://127.0.0.1:9"
+"""Where no provider is: nothing leaves this machine."""
 PHONES = ("twilio", "telnyx", "plivo", "exotel")
 CALLER, CALLED = "+14150000001", "+14150000002"
 SIGNING_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -182,7 +184,7 @@ def make_host(bot: Callable[[Any], Awaitable[None]], settings: Settings) -> Host
 
 @contextlib.asynccontextmanager
 async def public_world(
-    bot: Callable[[Any], Awaitable[None]], *, origin: str = ORIGIN, api: str = "", **settings: Any
+    bot: Callable[[Any], Awaitable[None]], *, origin: str = ORIGIN, api: str = NOWHERE, **settings: Any
 ) -> AsyncIterator[World]:
     host = make_host(bot, Settings(transports=PHONES, **settings))
     providers = {name: provider_named(name, KEYS, api) for name in PHONES}

@@ -10,9 +10,20 @@ from typing import Any
 
 import pytest
 from provider_server import API, ProviderServer, provider_server
-from public_world import KEYS, Bot, World, make_host, public_world, until, wire
+from public_world import (
+    KEYS,
+    Bot,
+    World,
+    call_fields,
+    make_host,
+    public_world,
+    signed,
+    until,
+    wire,
+)
 from websockets.asyncio.client import connect
 
+import runner.transports.handshake as handshake_module
 from runner.callers.wires import BotMark, BotSound, Wire
 from runner.frames import EndFrame, OutputAudioRawFrame, TransferCallFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
@@ -90,8 +101,6 @@ async def test_a_transfer_comes_after_the_last_word_and_nobody_hangs_up(name: st
         assert len(server.asked) == 1
         told = server.asked[0].fields
         if name == "plivo":
-            from public_world import signed
-
             path = told["aleg_url"].removeprefix(world.exchange.origin)
             document = await world.send(signed("plivo", path, {"CallUUID": "C1"}))
             assert "<Number>+14150000009</Number>" in document.text
@@ -209,3 +218,34 @@ async def test_on_this_machine_a_transfer_ends_the_call_and_asks_no_provider(
             await until(lambda: not host.sessions.active)
     assert heard_s >= SECOND_S
     assert "here the caller would be handed to +14150000009" in caplog.text
+
+
+@pytest.mark.parametrize("opening", [["{}", "garbage"], []])
+async def test_a_call_whose_socket_says_nothing_right_is_hung_up(
+    opening: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake_module.read_handshake, "__defaults__", (0.1,))
+    bot = Bot()
+    async with provider_server() as server, public_world(bot) as world:
+        for provider in world.exchange.providers.values():
+            provider.rest._base = server.url + API[provider.name]
+        server.calls["C1"] = "talking"
+        url = await world.answered("plivo", "C1")
+        async with world.media("plivo", url) as line:
+            for message in opening:
+                await line.send(message)
+            await until(lambda: server.calls["C1"] == "hangup")
+        assert not world.exchange._limits._open
+    assert bot.args == []
+
+
+async def test_a_caller_beyond_the_run_s_own_limit_hears_that_it_is_busy() -> None:
+    bot = Bot()
+    async with public_world(bot, max_sessions=1) as world:
+        url = await world.answered("plivo", "C1")
+        async with world.media("plivo", url) as line:
+            for message in wire("plivo", "C1").opening():
+                await line.send(message)
+            await bot.started.wait()
+            busy = await world.send(signed("twilio", "/twilio/answer", call_fields("twilio", "C2")))
+            assert 'reason="busy"' in busy.text
