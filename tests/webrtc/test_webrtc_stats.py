@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runner.transports.webrtc.stats import MediaCounters, SessionStats, StatsMeter
+from runner.transports.webrtc.stats import MediaCounters, SessionStats, StatsMeter, summary
 
 FIRST = MediaCounters(expected=100, lost=5, late=1, concealed=4, handed_on=100, released=95, waited_secs=0.19)
 LATER = replace(FIRST, expected=300, handed_on=300, released=295)
@@ -25,6 +25,14 @@ def test_a_new_peer_is_counted_anew() -> None:
     meter = StatsMeter()
     meter.read(LATER)
     assert meter.read(FIRST).loss == pytest.approx(0.05)
+
+
+def test_a_call_is_told_in_one_line() -> None:
+    told = summary(replace(FIRST, round_trip_secs=0.05))
+    assert told == (
+        "100 packets of sound, 5.0 % lost, 4.0 % made up, held 2.0 ms, jitter 0.0 ms, round trip 50 ms"
+    )
+    assert summary(MediaCounters()).startswith("0 packets of sound, 0.0 % lost")
 
 
 def test_what_is_not_known_is_left_out_of_the_message() -> None:

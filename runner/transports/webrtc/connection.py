@@ -36,7 +36,7 @@ from runner.transports.webrtc.messages import (
     read_message,
 )
 from runner.transports.webrtc.offer import CheckedOffer, check_offer, check_trickled
-from runner.transports.webrtc.stats import SessionStats, StatsMeter
+from runner.transports.webrtc.stats import SessionStats, StatsMeter, summary
 
 if TYPE_CHECKING:
     from runner.transports.webrtc.inbound import InboundRtp, OnPcm
@@ -346,6 +346,8 @@ class SmallWebRTCConnection:
         if self._audio_out is not None:
             self._audio_out.stop()
         if self._peer is not None:
+            if self._announced:
+                logger.info("%s: %s", self.pc_id, summary(self._peer.counters()))
             left = self.close_reason is CloseReason.LEFT
             await self._peer.aclose(None if left else self._farewell)
         for task in (self._watcher, self._asking):

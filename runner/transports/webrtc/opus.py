@@ -2,9 +2,8 @@
 
 How the bot's sound is encoded was chosen by STOI and by cost, on real speech
 (`benchmarks/webrtc_quality.py`). On a clean network CELT at four bits a sample: as good as aiortc's stereo at
-a quarter of its time, and it looks ahead least. Complexity 3, for from 5 on the encoder's long-term
-prediction makes a lost packet be heard for longer. When the far end reports loss: SILK, for only SILK has
-in-band forward error correction.
+a quarter of its time, and it looks ahead least. Complexity 3, for from 5 on a lost packet was heard more.
+When the far end reports loss: SILK, for only SILK has in-band forward error correction.
 """
 
 from __future__ import annotations

@@ -84,5 +84,17 @@ class StatsMeter:
         )
 
 
+def summary(counters: MediaCounters) -> str:
+    """A whole call in one line, for the log."""
+    lost = 100 * (_share(max(0, counters.lost), counters.expected) or 0.0)
+    made_up = 100 * (_share(counters.concealed, counters.handed_on) or 0.0)
+    waited_ms = 1000 * (_share(counters.waited_secs, counters.released) or 0.0)
+    told = f"{counters.expected} packets of sound, {lost:.1f} % lost, {made_up:.1f} % made up"
+    told += f", held {waited_ms:.1f} ms, jitter {counters.jitter_secs * 1000:.1f} ms"
+    if counters.round_trip_secs is not None:
+        told += f", round trip {counters.round_trip_secs * 1000:.0f} ms"
+    return told
+
+
 def _share(part: float, whole: float) -> float | None:
     return part / whole if whole > 0 else None
