@@ -249,3 +249,24 @@ async def test_a_caller_beyond_the_run_s_own_limit_hears_that_it_is_busy() -> No
             await bot.started.wait()
             busy = await world.send(signed("twilio", "/twilio/answer", call_fields("twilio", "C2")))
             assert 'reason="busy"' in busy.text
+
+
+async def test_a_transfer_waits_for_the_mark_of_the_last_word() -> None:
+    last = TransferCallFrame(to="+14150000009")
+    bot = Bot(lambda a: speak_and(a, last))
+    phone, order = wire("twilio", "C1"), []
+    async with provider_server() as server, public_world(bot, api=server.url) as world:
+        server.calls["C1"] = "talking"
+        url = await world.answered("twilio", "C1")
+        async with world.media("twilio", url) as line:
+            for message in phone.opening():
+                await line.send(message)
+            async for message in line:
+                for event in phone.receive(message):
+                    if isinstance(event, BotMark):
+                        await asyncio.sleep(0.3)
+                        order.append(f"mark, {len(server.asked)} asked")
+                        await line.send(phone.mark_reached(event.name))
+        await until(lambda: server.calls["C1"] == "transferred")
+    assert order
+    assert set(order) == {"mark, 0 asked"}
