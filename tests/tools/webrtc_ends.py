@@ -12,6 +12,7 @@ through aiortc's own tracks.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fractions
 import json
 import sys
@@ -22,67 +23,9 @@ import av
 import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
+from probe_sound import RATE, Sound, chirps_found, find_chirp, voice
 
-RATE, CHUNK = 48000, 960
-CHIRP_EVERY_SECS, CHIRP_SECS = 1.0, 0.08
-FOUND_FROM = 0.5
-Sound = np.ndarray[Any, np.dtype[Any]]
-
-
-# ------------------------------------------------------------------ sound
-
-
-def chirp(rate: int, number: int) -> Sound:
-    """80 ms between 400 and 3300 Hz; eight kinds, so that one is not taken for its neighbour."""
-    t = np.arange(round(rate * CHIRP_SECS)) / rate
-    low, high = [(400, 2400), (700, 3000), (1000, 3300), (500, 1500)][number % 4]
-    begin, end = (low, high) if number % 8 < 4 else (high, low)
-    return (
-        np.sin(2 * np.pi * (begin * t + (end - begin) * t * t / (2 * CHIRP_SECS)))
-        * np.hanning(len(t)) ** 0.25
-    )
-
-
-def voice(secs: float) -> Sound:
-    """Something with pitch and syllables, and the chirps."""
-    chance, t = np.random.default_rng(5), np.arange(round(secs * RATE)) / RATE
-    phase = 2 * np.pi * np.cumsum(130 + 20 * np.sin(2 * np.pi * 0.7 * t)) / RATE
-    sound = sum(np.sin(k * phase + k) / k**0.8 for k in range(1, 16)) / 4
-    sound = sound * np.clip(np.sin(2 * np.pi * 3.5 * t) + 0.3, 0, 1) * 0.12 + chance.normal(0, 0.002, len(t))
-    for number in range(int(secs / CHIRP_EVERY_SECS) - 1):
-        at = round((number + 0.5) * CHIRP_EVERY_SECS * RATE)
-        piece = chirp(RATE, number)
-        sound[at : at + len(piece)] = sound[at : at + len(piece)] * 0.1 + 0.5 * piece
-    return (np.clip(sound, -1, 1) * 32767).astype("<i2")
-
-
-def find_chirp(sound: Sound, rate: int, number: int) -> int | None:
-    """Where it begins, by normalised correlation."""
-    wanted = chirp(rate, number)
-    if len(sound) < len(wanted):
-        return None
-    size = 1 << (len(sound) + len(wanted)).bit_length()
-    spectrum = np.fft.rfft(sound, size) * np.conj(np.fft.rfft(wanted, size))
-    likeness = np.fft.irfft(spectrum, size)[: len(sound) - len(wanted) + 1]
-    energy = np.concatenate([[0.0], np.cumsum(sound * sound)])
-    energy = energy[len(wanted) :] - energy[: -len(wanted)]
-    likeness = likeness / np.sqrt(np.maximum(energy, 1e-6) * (wanted @ wanted))
-    at = int(np.argmax(likeness))
-    return at if likeness[at] >= FOUND_FROM else None
-
-
-def chirps_found(pcm: bytes, rate: int, secs: float) -> list[int]:
-    """One if the chirp is there within half a second, for each of those that were sent."""
-    sound = np.frombuffer(pcm, "<i2").astype(float)
-    if not len(sound):
-        return []
-    first = next((n for n in range(3) if find_chirp(sound[: 4 * rate], rate, n) is not None), 0)
-    origin = (find_chirp(sound[: 4 * rate], rate, first) or 0) - round((first + 0.5) * rate)
-    found = []
-    for number in range(first, int(secs) - 2):
-        at = max(0, origin + round(number * CHIRP_EVERY_SECS * rate))
-        found.append(int(find_chirp(sound[at : at + rate * 3 // 2], rate, number) is not None))
-    return found
+CHUNK = 960
 
 
 # ------------------------------------------------------------------ the caller
@@ -192,14 +135,13 @@ class Arrivals:
         return {"arrived": len(delays), "in_time": in_time, "last": max(delays, default=0)}
 
 
-async def answer_by_botrun(secs: float) -> dict[str, Any]:
+def echo_pipeline(connection: Any, heard: bytearray) -> Any:
+    """A pipeline task that sends back what it hears, and keeps it."""
     from runner.frames import Frame, FrameDirection, InputAudioRawFrame, OutputAudioRawFrame
-    from runner.pipeline import Pipeline, PipelineParams, PipelineRunner, PipelineTask
+    from runner.pipeline import Pipeline, PipelineParams, PipelineTask
     from runner.processors import FrameProcessor
     from runner.transports.base import TransportParams
-    from runner.transports.webrtc import SmallWebRTCConnection, SmallWebRTCTransport
-
-    heard = bytearray()
+    from runner.transports.webrtc import SmallWebRTCTransport
 
     class Echo(FrameProcessor):
         async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -208,48 +150,57 @@ async def answer_by_botrun(secs: float) -> dict[str, Any]:
                 frame = OutputAudioRawFrame(frame.audio, frame.sample_rate)
             await self.push_frame(frame, direction)
 
-    connection, arrivals = SmallWebRTCConnection(), Arrivals()
     params = TransportParams(audio_in_enabled=True, audio_out_enabled=True, audio_out_sample_rate=16000)
     transport = SmallWebRTCTransport(connection, params)
-    task = PipelineTask(
-        Pipeline([transport.input(), Echo(), transport.output()]),
-        params=PipelineParams(allow_interruptions=False),
-    )
+    chain = Pipeline([transport.input(), Echo(), transport.output()])
+    return PipelineTask(chain, params=PipelineParams(allow_interruptions=False))
+
+
+async def answer_by_botrun(secs: float) -> dict[str, Any]:
+    from runner.pipeline import PipelineRunner
+    from runner.transports.webrtc import SmallWebRTCConnection
+
+    connection, arrivals, heard, closed = SmallWebRTCConnection(), Arrivals(), bytearray(), asyncio.Event()
+    task = echo_pipeline(connection, heard)
     await connection.initialize(**await hear())
     peer = connection._peer
     assert peer is not None
     receive = peer.link.on_rtp
     peer.link.on_rtp = lambda packet: (arrivals.note(packet.sequence), receive(packet))[1]
-    running = asyncio.create_task(PipelineRunner().run(task))
-    closed = asyncio.Event()
 
     @connection.event_handler("closed")
     async def note_end(_: Any) -> None:
         closed.set()
 
+    running = asyncio.create_task(PipelineRunner().run(task))
     tell(connection.get_answer())
-    begin = time.monotonic()
-    try:
-        async with asyncio.timeout(secs + 30):
-            await closed.wait()
-    except TimeoutError:
-        pass
-    ended_s = time.monotonic() - begin
+    ended_s = await lasts(closed, secs + 30)
     await task.cancel()
     await running
     await connection.disconnect()
-    decoded, buffer = peer.inbound.decoded, peer.inbound.buffer.counters
+    ending = {"ended_s": ended_s, "close_reason": str(connection.close_reason)}
+    chirps = chirps_found(bytes(heard), 16000, secs)
+    return {**arrivals.summary(), **counts(peer.inbound), **ending, "chirps": chirps}
+
+
+def counts(inbound: Any) -> dict[str, int]:
+    decoded = inbound.decoded
     return {
-        **arrivals.summary(),
         "decoded": decoded.packets,
         "recovered": decoded.recovered,
         "concealed": decoded.concealed + decoded.skipped,
-        "late": buffer.late,
+        "late": inbound.buffer.counters.late,
         "longest_run": decoded.longest_run,
-        "ended_s": ended_s,
-        "close_reason": str(connection.close_reason),
-        "chirps": chirps_found(bytes(heard), 16000, secs),
     }
+
+
+async def lasts(end: asyncio.Event, most_s: float) -> float:
+    """How long it took until the end."""
+    begin = time.monotonic()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(most_s):
+            await end.wait()
+    return time.monotonic() - begin
 
 
 async def answer_by_aiortc(secs: float) -> dict[str, Any]:
@@ -272,13 +223,7 @@ async def answer_by_aiortc(secs: float) -> dict[str, Any]:
     await pc.setRemoteDescription(RTCSessionDescription(offer["sdp"], "offer"))
     await pc.setLocalDescription(await pc.createAnswer())
     tell({"sdp": pc.localDescription.sdp, "type": "answer"})
-    begin = time.monotonic()
-    try:
-        async with asyncio.timeout(secs + 40):
-            await ended.wait()
-    except TimeoutError:
-        pass
-    ended_s = time.monotonic() - begin
+    ended_s = await lasts(ended, secs + 40)
     await pc.close()
     sound = np.concatenate([*heard, np.zeros(0)]).astype("<i2").tobytes()
     chirps = chirps_found(sound, RATE, secs)
