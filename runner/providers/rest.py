@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -71,30 +72,28 @@ class Rest:
             ProviderError: it was refused, or could not be done in time.
         """
         self._check_header_values()
-        request = {"data": form, "json": body, "params": query}
-        given = {name: value for name, value in request.items() if value is not None}
+        asked = {"data": form, "json": body, "params": query}
+        given = {name: value for name, value in asked.items() if value is not None}
         last = ProviderError(self._title, "it did not answer in time")
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):
                 for attempt in range(TRIES):
-                    if attempt:
-                        await asyncio.sleep(PAUSE_S * 2**attempt)
+                    await asyncio.sleep(PAUSE_S * 2**attempt if attempt else 0)
                     try:
-                        status, told = await self._try(method, path, given)
+                        return await self._once(method, path, given, gone)
                     except ProviderError as error:
                         last = error
-                        if repeatable or not error.arrived:
-                            continue
-                        raise
-                    if 200 <= status < 300 or (gone is not None and gone(status, told)):
-                        return told
-                    last = self._refused(status, told)
-                    # 429: it was not done. 5xx: nobody knows.
-                    if status != 429 and not (status >= 500 and repeatable):
-                        raise last
-        except TimeoutError:
-            pass
+                        if not _may_repeat(error, repeatable):
+                            raise
         raise last
+
+    async def _once(
+        self, method: str, path: str, given: Mapping[str, Any], gone: Gone | None
+    ) -> dict[str, Any]:
+        status, told = await self._try(method, path, given)
+        if 200 <= status < 300 or (gone is not None and gone(status, told)):
+            return told
+        raise self._refused(status, told)
 
     async def _try(self, method: str, path: str, given: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         import httpx2
@@ -147,6 +146,13 @@ class Rest:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+
+
+def _may_repeat(error: ProviderError, repeatable: bool) -> bool:
+    """429 says that it was not done; after a 5xx, or without an answer, nobody knows."""
+    if error.status:
+        return error.status == 429 or (error.status >= 500 and repeatable)
+    return repeatable or not error.arrived
 
 
 def _object(raw: bytes) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from runner.errors import ProtocolError, ProviderError
@@ -23,9 +22,11 @@ from runner.providers import Provider
 from runner.providers.base import Event
 from runner.providers.documents import CallFacts, Document
 from runner.providers.webhooks import RefusedError, WebRequest
-from runner.server.doors import BodyLimit, answer, values_of
+from runner.serializers.handshake import HandshakeResult
+from runner.server.doors import BodyLimit
 from runner.server.exchange import Exchange
 from runner.server.farewell import ProviderFarewell
+from runner.server.no_pages import NoPages
 from runner.server.quiet import Quiet
 from runner.server.telephony import POLICY_VIOLATION, CallDoor, Carried, close
 from runner.server.tickets import Ticket
@@ -55,24 +56,6 @@ def create_public_app(exchange: Exchange, calls: CallDoor) -> Starlette:
     app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES)
     app.add_middleware(NoPages, origin=exchange.origin)
     return app
-
-
-class NoPages:
-    """Refuses what a browser sends for a page of another site: carriers send no Origin."""
-
-    def __init__(self, app: ASGIApp, *, origin: str) -> None:
-        self._app = app
-        self._origin = origin
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        origins = values_of(scope.get("headers", []), "origin")
-        if scope["type"] == "lifespan" or all(origin == self._origin for origin in origins):
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "no pages here"})
-        else:
-            await answer(send, 403, "this address is for phone companies, not for pages")
 
 
 class PublicDoor:
@@ -201,14 +184,7 @@ class PublicDoor:
             await self._give_up(provider, call)
             return
         try:
-            if told.provider != ticket.provider:
-                raise ProtocolError(f"its token is for {provider.title}, but it speaks {told.provider}")
-            if provider.same_call_id and call.call_id and told.call_id != call.call_id:
-                raise ProtocolError("its token is for another call")
-            if ticket.again and not self._calls.is_under_way(told):
-                raise ProtocolError("its token is used up: the call is over")
-            if not call.call_id and (busy := self._exchange.admit_socket(told)):
-                raise ProtocolError(busy)
+            self._check_start(ticket, told)
         except ProtocolError as error:
             self._quiet.warning("a media socket was refused: %s", error)
             await close(websocket, POLICY_VIOLATION, "refused")
@@ -229,6 +205,18 @@ class PublicDoor:
             # A second socket may have taken the call over from this one.
             if not self._calls.is_under_way(told):
                 self._exchange.ends(call_id)
+
+    def _check_start(self, ticket: Ticket, told: HandshakeResult) -> None:
+        """See that the start message is that of the call which was answered."""
+        provider, call = self._exchange.providers[ticket.provider], ticket.call
+        if told.provider != ticket.provider:
+            raise ProtocolError(f"its token is for {provider.title}, but it speaks {told.provider}")
+        if provider.same_call_id and call.call_id and told.call_id != call.call_id:
+            raise ProtocolError("its token is for another call")
+        if ticket.again and not self._calls.is_under_way(told):
+            raise ProtocolError("its token is used up: the call is over")
+        if not call.call_id and (busy := self._exchange.admit_socket(told)):
+            raise ProtocolError(busy)
 
     async def _give_up(self, provider: Provider, call: CallFacts) -> None:
         """Its sound will not come: no caller shall be left in silence, nor a call open."""
