@@ -119,7 +119,11 @@ def read_options() -> argparse.Namespace:
 
 async def main() -> None:
     options = read_options()
-    ends = (make_end(options.a, "imA", "10.212.0.1/24"), make_end(options.b, "imB", "10.212.0.2/24"))
+    mine = os.getpid()  # a device is made outside of its namespace, where another relay may make its own
+    ends = (
+        make_end(options.a, f"a{mine}", "10.212.0.1/24"),
+        make_end(options.b, f"b{mine}", "10.212.0.2/24"),
+    )
     relay, loop, stop = Relay(options, ends), asyncio.get_running_loop(), asyncio.Event()
     for end, fd in enumerate(ends):
         loop.add_reader(fd, relay.readable, end)
