@@ -11,6 +11,7 @@ from websockets.exceptions import InvalidHandshake, InvalidURI
 
 from runner.errors import TransportError
 from runner.server.doors import is_loopback
+from runner.server.login import key_headers
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
@@ -33,6 +34,7 @@ async def dial_network(url: str) -> ClientConnection:
     try:
         return await connect(
             url,
+            additional_headers=key_headers(url),
             compression=None,
             ping_interval=None,
             open_timeout=OPEN_TIMEOUT_S,

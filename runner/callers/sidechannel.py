@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from runner.rtvi.messages import LABEL, VERSION
 from runner.server.doors import is_loopback
 from runner.server.events import NO_SUCH_CALL
+from runner.server.login import key_headers
 
 TRIES, RETRY_S = 40, 0.05
 """The call has to be there before it can be followed: its handshake may still be under way."""
@@ -53,7 +54,10 @@ class SideChannel:
     async def _follow(self) -> bool:
         """False if there is no such call yet."""
         assert self._url is not None
-        async with connect(self._url, compression=None, ping_interval=None, proxy=None) as socket:
+        headers = key_headers(self._url)
+        async with connect(
+            self._url, additional_headers=headers, compression=None, ping_interval=None, proxy=None
+        ) as socket:
             self._socket = socket
             await self.send("client-ready", {"version": VERSION, "about": {"library": "botrun-phone"}})
             try:

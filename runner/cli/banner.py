@@ -120,7 +120,8 @@ def _number_rows(host: Host) -> Iterator[Row]:
 
 
 def page_address(host: Host) -> str:
-    return address(host, "", "http")
+    """The page; with its key where the run has a public address (`server/login.py`)."""
+    return address(host, f"/?key={host.exchange.dial_key}" if host.exchange else "", "http")
 
 
 def address(host: Host, path: str, scheme: str) -> str:

@@ -13,6 +13,7 @@ from runner.catalog import TRANSPORTS
 from runner.discovery import LoadedBot
 from runner.server.assets import page_router
 from runner.server.doors import BodyLimit, LocalDoor, is_loopback
+from runner.server.login import LoginDoor
 from runner.server.status import status_router
 from runner.session import Sessions
 from runner.settings import Settings
@@ -40,6 +41,7 @@ def create_app(host: Host) -> FastAPI:
     app = FastAPI(title="botrun", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     # The one added last stands outermost: who is not let in cannot send a body either.
     app.add_middleware(BodyLimit)
+    app.add_middleware(LoginDoor, host=host)
     app.add_middleware(LocalDoor, loopback_only=is_loopback(host.settings.host))
     for router in _routers(host):
         app.include_router(router)

@@ -232,7 +232,7 @@ async def test_only_who_started_the_run_may_call_out_with_it(tmp_path: Path) -> 
         main = f"http://127.0.0.1:{run.port}"
         body = json.dumps({"provider": "twilio", "to": "+14150000077"}).encode()
         headers = {"content-type": "application/json", "x-botrun-key": "guess"}
-        assert (await post(main, Provided("POST", "/dial", headers, body))).status_code == 403
+        assert (await post(main, Provided("POST", "/dial", headers, body))).status_code == 401
         assert (await post(run.origin, Provided("POST", "/dial", headers, body))).status_code == 404
         key = next((tmp_path / "state").glob("dial-*.key"))
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
