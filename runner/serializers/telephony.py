@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -104,15 +105,17 @@ class TelephonySerializer(FrameSerializer):
 
     # ---------------------------------------------------------------- what a provider's file says
 
+    @abstractmethod
     def _media_template(self) -> tuple[str, str]:
         """The outbound media message before and after its payload."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _mark_message(self, name: str) -> str:
-        raise NotImplementedError
+        """What asks to be told when the sound before it was played."""
 
+    @abstractmethod
     def _clear_message(self) -> str:
-        raise NotImplementedError
+        """What throws waiting sound away."""
 
     def _dtmf_message(self, digit: str) -> str | None:
         """None where the provider has no such message: then the transport plays tones."""
