@@ -1,4 +1,4 @@
-"""The caller's sound on its way into the pipeline: VAD, interruption, a bounded queue."""
+"""The caller's sound on its way into the pipeline: speech (hearing.py), interruption, a bounded queue."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
-from runner.processors.base import DOWNSTREAM, FrameProcessor
+from runner.processors.base import DOWNSTREAM, FrameProcessor, ProcessorSetup
 from runner.transports.base import TransportParams
+from runner.transports.hearing import Hearing
+from runner.turns.vad import VADEvent
 
 logger = logging.getLogger(__name__)
 
 QUEUE_MS = 5000
 """Sound (ms) that may wait for the pipeline, as while its services still connect; then the oldest is
 dropped."""
-
-GAP_S = 0.3
-"""When the caller's sound stops coming in the middle of speech for so long (s), silence is put in its place:
-a muted or broken microphone must not leave the user speaking for ever."""
 
 AUDIO_IN_HZ = 16000
 AUDIO_OUT_HZ = 24000
@@ -57,8 +55,7 @@ class BaseInputTransport(FrameProcessor):
         self._wake = asyncio.Event()
         self._open = True
         self._allow_interruptions = True
-        self._received_at = 0.0
-        self._gap_watch: asyncio.Task[None] | None = None
+        self._hearing: Hearing | None = None
 
     # ------------------------------------------------------------ for the transport's reader
 
@@ -68,9 +65,8 @@ class BaseInputTransport(FrameProcessor):
             return
         self._queued_ms += _duration_ms(frame)
         self.push_soon(frame)
-        if self.params.vad_analyzer is not None:
-            self._received_at = self.lent.clock()
-            self._detect_speech(frame)
+        if self._hearing is not None:
+            self._hearing.hear(frame)
         if self._queued_ms > QUEUE_MS:
             self._drop_oldest()
 
@@ -83,6 +79,11 @@ class BaseInputTransport(FrameProcessor):
         """The pipeline takes frames from now on. Override to begin what has to begin with it."""
 
     # ------------------------------------------------------------ as a processor
+
+    async def setup(self, setup: ProcessorSetup) -> None:
+        await super().setup(setup)
+        if (analyzer := self.params.vad_analyzer) is not None:
+            self._hearing = Hearing(analyzer, setup, on_event=self._speech_event, on_gap=self.receive_audio)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         match frame:
@@ -125,29 +126,13 @@ class BaseInputTransport(FrameProcessor):
             self._wake.clear()
             await self._wake.wait()
 
-    def _detect_speech(self, frame: InputAudioRawFrame) -> None:
-        analyzer = self.params.vad_analyzer
-        assert analyzer is not None
-        if analyzer.sample_rate != frame.sample_rate:
-            analyzer.set_sample_rate(frame.sample_rate)
-        for event in analyzer.analyze(frame.audio, self.lent.clock()):
-            if event.started:
-                if self._allow_interruptions:
-                    self.lent.interrupt()
-                self.push_soon(UserStartedSpeakingFrame(at=event.at))
-                self._gap_watch = self.create_task(self._fill_gaps(frame.sample_rate), "gaps")
-            else:
-                self.push_soon(UserStoppedSpeakingFrame(at=event.at))
-                if self._gap_watch is not None:
-                    self._gap_watch.cancel()
-
-    async def _fill_gaps(self, sample_rate: int) -> None:
-        """While the user speaks: silence where no sound comes any more."""
-        while True:
-            await asyncio.sleep(GAP_S / 3)
-            missing_s = self.lent.clock() - self._received_at
-            if missing_s >= GAP_S:
-                self.receive_audio(InputAudioRawFrame(bytes(2 * int(missing_s * sample_rate)), sample_rate))
+    def _speech_event(self, event: VADEvent) -> None:
+        if not event.started:
+            self.push_soon(UserStoppedSpeakingFrame(at=event.at))
+            return
+        if self._allow_interruptions:
+            self.lent.interrupt()
+        self.push_soon(UserStartedSpeakingFrame(at=event.at))
 
     def _drop_oldest(self) -> None:
         if not self.dropped_ms:
