@@ -132,8 +132,8 @@ def _check(preparing: asyncio.Task[Any]) -> None:
 async def _serve_until(
     shutdown: Shutdown, listener: socket.socket, host: Host, server: Server, announce: Announce
 ) -> None:
-    from runner.server.opening import PublicSide
-    from runner.server.readiness import is_public
+    from runner.server.public.opening import PublicSide
+    from runner.server.public.readiness import is_public
 
     end_sessions_s, public = END_SESSIONS_S, PublicSide(host)
     if is_public(host.settings):

@@ -66,8 +66,8 @@ async def _examine(settings: Settings, echo: Callable[[str], None]) -> int:
 
 
 async def _checks(settings: Settings) -> AsyncIterator[Check]:
-    from runner.server.opening import make_providers
-    from runner.server.readiness import is_public, phones_of
+    from runner.server.public.opening import make_providers
+    from runner.server.public.readiness import is_public, phones_of
 
     names = phones_of(settings.transports)
     if not names:
@@ -99,7 +99,7 @@ async def _check_address(settings: Settings) -> Check:
     """Open the public door with no bot behind it, and come in through the address."""
     from runner.discovery import LoadedBot
     from runner.server.app import Host
-    from runner.server.opening import PublicSide
+    from runner.server.public.opening import PublicSide
     from runner.session import Sessions
 
     async def nobody(args: object) -> None: ...

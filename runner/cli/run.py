@@ -93,7 +93,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
     settings = resolve(flags, dotenv)
     _verbose = settings.verbose
     if settings.proxy or settings.tunnel or settings.tunnel_via or settings.number:
-        from runner.server.readiness import check_public
+        from runner.server.public.readiness import check_public
 
         check_public(settings, dotenv)
     transports = choose_transports(settings.transports)

@@ -19,7 +19,7 @@ from runner.session import Sessions
 from runner.settings import Settings
 
 if TYPE_CHECKING:
-    from runner.server.exchange import Exchange
+    from runner.server.public.exchange import Exchange
 
 PAGE_TRANSPORT = "webrtc"
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, HTTPException
 from pydantic import BaseModel, Field
 
 from runner.errors import ProviderError, UsageError
-from runner.server.exchange import DialOrder, Exchange
+from runner.server.public.exchange import DialOrder, Exchange
 from runner.values import parse_phone_number
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from runner.serializers.handshake import HandshakeResult
 from runner.serializers.websocket import LABEL
 from runner.server.dialing import dial_router
 from runner.server.events import events_route
-from runner.server.farewell import Farewell, LocalFarewell
 from runner.server.plain_client import client_serializer, rates_of
+from runner.server.public.farewell import Farewell, LocalFarewell
 from runner.session import EndReason, Session, TooManySessionsError, new_session_id
 from runner.transports.handshake import read_handshake
 from runner.transports.socket import CallWebSocket

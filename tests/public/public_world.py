@@ -27,8 +27,8 @@ from runner.providers import plivo as plivo_scheme
 from runner.providers import provider_named
 from runner.providers import twilio as twilio_scheme
 from runner.server.app import Host
-from runner.server.exchange import Exchange
-from runner.server.public import create_public_app
+from runner.server.public.door import create_public_app
+from runner.server.public.exchange import Exchange
 from runner.server.serving import Server
 from runner.server.telephony import CallDoor
 from runner.session import EndReason, SessionLimits, Sessions

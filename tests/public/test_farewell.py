@@ -196,7 +196,7 @@ async def test_the_bot_s_failure_is_not_told_to_the_provider() -> None:
 
 
 def test_what_hangs_up_knows_the_serializers_names_of_credentials() -> None:
-    from runner.server.farewell import KEYS_OF
+    from runner.server.public.farewell import KEYS_OF
 
     for name, names in KEYS_OF.items():
         assert set(names.values()) <= set(provider_named(name, {}).rest_keys)

@@ -199,7 +199,7 @@ async def test_five_hundred_forged_requests_start_nothing_and_are_told_without_s
             bodies += "".join(answer.text for answer in answers)
         assert not world.exchange.tickets._out
     assert bot.args == []
-    lines = [r.getMessage() for r in caplog.records if r.name == "runner.server.public"]
+    lines = [r.getMessage() for r in caplog.records if r.name == "runner.server.public.door"]
     assert 5 <= len(lines) <= 12
     told = caplog.text + bodies
     assert "webhook was refused" in told

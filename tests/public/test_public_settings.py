@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.server.number_book import NumberBook, Taken, birth_of
+from runner.server.public.number_book import NumberBook, Taken, birth_of
 from runner.settings import Settings, state_folder
 from runner.values import parse_phone_number, parse_public, parse_tunnel
 

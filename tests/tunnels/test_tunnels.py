@@ -19,10 +19,10 @@ from public_world import CALLED, KEYS, Bot, call_fields, make_host, media_url, s
 from test_number_stories import post, talk
 
 from runner.errors import MissingPackageError, UsageError
-from runner.server.exchange import Exchange
-from runner.server.opening import PublicSide
-from runner.server.probe import UnreachableError, probe
-from runner.server.readiness import check_public
+from runner.server.public.exchange import Exchange
+from runner.server.public.opening import PublicSide
+from runner.server.public.probe import UnreachableError, probe
+from runner.server.public.readiness import check_public
 from runner.session import EndReason
 from runner.settings import Settings
 from runner.tunnels import TunnelError, check_tunnel, make_tunnel

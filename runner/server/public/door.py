@@ -24,13 +24,13 @@ from runner.providers.documents import CallFacts, Document
 from runner.providers.webhooks import RefusedError, WebRequest
 from runner.serializers.handshake import HandshakeResult
 from runner.server.doors import BodyLimit
-from runner.server.exchange import Exchange
-from runner.server.farewell import ProviderFarewell
 from runner.server.no_pages import NoPages
-from runner.server.quiet import Quiet
+from runner.server.public.exchange import Exchange
+from runner.server.public.farewell import ProviderFarewell
+from runner.server.public.quiet import Quiet
+from runner.server.public.tickets import Ticket
+from runner.server.public.wire_requests import opening_of, webhook_of
 from runner.server.telephony import POLICY_VIOLATION, CallDoor, Carried, close
-from runner.server.tickets import Ticket
-from runner.server.wire_requests import opening_of, webhook_of
 
 logger = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from runner.errors import BotrunError, UsageError
 from runner.providers import PROVIDERS, Provider, provider_class, provider_named
-from runner.server.exchange import Exchange
-from runner.server.number_book import NumberBook, Taken, write_private
-from runner.server.numbers import put_back, put_back_leftovers, take_number
-from runner.server.probe import probe
-from runner.server.readiness import is_public, phones_of, tunnel_of
+from runner.server.public.exchange import Exchange
+from runner.server.public.number_book import NumberBook, Taken, write_private
+from runner.server.public.numbers import put_back, put_back_leftovers, take_number
+from runner.server.public.probe import probe
+from runner.server.public.readiness import is_public, phones_of, tunnel_of
 from runner.settings import Settings, read_keys, state_folder
 from runner.tunnels import KEYS, Tunnel, make_tunnel
 
@@ -55,7 +55,7 @@ class PublicSide:
         if not is_public(self._settings) and self._tunnel is None:
             await self._tidy()
             return
-        from runner.server.public import create_public_app
+        from runner.server.public.door import create_public_app
         from runner.server.serving import Server
         from runner.server.telephony import CallDoor
 

@@ -13,9 +13,9 @@ from runner.providers.base import DialRequest, Event
 from runner.providers.documents import CallFacts, MediaSocket
 from runner.providers.webhooks import WebRequest
 from runner.serializers.handshake import HandshakeResult
-from runner.server.limits import CallLimits
-from runner.server.outgoing import Outgoing
-from runner.server.tickets import LIFE_S, Ticket, Tickets
+from runner.server.public.limits import CallLimits
+from runner.server.public.outgoing import Outgoing
+from runner.server.public.tickets import LIFE_S, Ticket, Tickets
 from runner.settings import Settings
 
 MOST_TRANSFERS = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from runner.errors import TransportError
-from runner.server.exchange import Exchange
+from runner.server.public.exchange import Exchange
 
 WITHIN_S = 20.0
 TRY_S = 5.0
