@@ -1,11 +1,6 @@
 """What travels through a pipeline: frozen, slotted dataclasses.
 
-Three kinds, told apart by how they travel:
-
-* `SystemFrame` is handled at once, even beside a frame that a processor is still busy with.
-* `DataFrame` keeps its order; an interruption throws it away wherever it waits (`InputFrame`, what
-  comes from the caller, is the kind of data that it does not).
-* `ControlFrame` keeps its order among the data; an interruption leaves it in place.
+Their roots and what tells them apart stand in `frame_kinds.py`.
 
 Sound is `pcm`: signed 16-bit little-endian samples, interleaved if there are several channels.
 Times are seconds on the session's clock (`clock.Clock`); durations in names carry their unit.
@@ -14,55 +9,17 @@ Times are seconds on the session's clock (`clock.Clock`); durations in names car
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING, Any
+
+from runner.frame_kinds import ControlFrame as ControlFrame
+from runner.frame_kinds import DataFrame as DataFrame
+from runner.frame_kinds import Frame as Frame
+from runner.frame_kinds import FrameDirection as FrameDirection
+from runner.frame_kinds import InputFrame as InputFrame
+from runner.frame_kinds import SystemFrame as SystemFrame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-
-class FrameDirection(Enum):
-    """Which way a frame goes: `DOWNSTREAM` from the caller's ear to the caller's speaker."""
-
-    DOWNSTREAM = 1
-    UPSTREAM = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The root of all frames."""
-
-    @property
-    def name(self) -> str:
-        return type(self).__name__
-
-
-@dataclass(frozen=True, slots=True)
-class SystemFrame(Frame):
-    """Handled at once, never queued, never thrown away."""
-
-
-@dataclass(frozen=True, slots=True)
-class DataFrame(Frame):
-    """Ordered; thrown away by an interruption while it waits.
-
-    `reply_id` names the reply that the frame belongs to, if any: the output refuses the sound of a
-    reply that was interrupted, however late it comes.
-    """
-
-    reply_id: int | None = field(default=None, kw_only=True)
-
-
-@dataclass(frozen=True, slots=True)
-class InputFrame(DataFrame):
-    """Ordered; comes from the caller, so an interruption leaves it in place."""
-
-
-@dataclass(frozen=True, slots=True)
-class ControlFrame(Frame):
-    """Ordered among the data; survives an interruption."""
-
-    reply_id: int | None = field(default=None, kw_only=True)
 
 
 # ------------------------------------------------------------------ life of a pipeline
@@ -165,6 +122,16 @@ class BotStoppedSpeakingFrame(ControlFrame):
     interrupted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class UserMuteStartedFrame(ControlFrame):
+    """The bot does not listen to the user from here on; told to the far end."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserMuteStoppedFrame(ControlFrame):
+    """The bot listens to the user again."""
+
+
 # ------------------------------------------------------------------ sound and pictures
 
 
@@ -254,6 +221,13 @@ class TTSTextFrame(TextFrame):
 
 
 @dataclass(frozen=True, slots=True)
+class UnspokenTextFrame(DataFrame):
+    """A sentence of a reply that is to be read, not heard (`skip_tts`)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TTSSpeakFrame(DataFrame):
     """Say this, in a reply of its own, without asking the language model."""
 
@@ -293,17 +267,20 @@ class InterimTranscriptionFrame(InputFrame):
 
 @dataclass(frozen=True, slots=True)
 class LLMContextFrame(DataFrame):
-    """Ask the language model to answer this context."""
+    """Ask the language model to answer this context; with `skip_tts` the answer is to be read, not heard."""
 
     context: Any
+    skip_tts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LLMMessagesAppendFrame(InputFrame):
-    """Add messages (`{"role": …, "content": …}`) to the context, and answer if `run_llm`."""
+    """Add messages (`{"role": …, "content": …}`) to the context, and answer if `run_llm`; with `skip_tts`
+    the answer is to be read, not heard."""
 
     messages: Sequence[Mapping[str, Any]]
     run_llm: bool = True
+    skip_tts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +290,9 @@ class LLMRunFrame(ControlFrame):
 
 @dataclass(frozen=True, slots=True)
 class LLMFullResponseStartFrame(ControlFrame):
-    """The language model begins a reply."""
+    """The language model begins a reply; with `skip_tts` it is to be read, not heard."""
+
+    skip_tts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from runner.frames import (
     Frame,
     InputFrame,
     SystemFrame,
+    UserMuteStartedFrame,
+    UserMuteStoppedFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
@@ -15,6 +17,8 @@ from runner.frames import (
 _PASSING = (
     SystemFrame,
     InputFrame,
+    UserMuteStartedFrame,
+    UserMuteStoppedFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
     BotStartedSpeakingFrame,
