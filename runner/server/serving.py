@@ -54,18 +54,14 @@ class Server(uvicorn.Server):
             yield
         finally:
             waiting.cancel()
-            self._quiet()
-            self._stop.set()
-            await asyncio.wait({task})
+            with _quiet():
+                self._stop.set()
+                await asyncio.wait({task})
 
     def refuse_more(self) -> None:
         """Accept no further connection; those that stand go on."""
         for server in self.servers:
             server.close()
-
-    def _quiet(self) -> None:
-        """What is cut off at the end is cut off on purpose: not a word, and no traceback."""
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
 
     async def main_loop(self) -> None:
         """uvicorn's own looks ten times a second whether it is to stop."""
@@ -80,3 +76,15 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are the process' affair."""
         yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What is cut off at the end is cut off on purpose: not a word, and no traceback."""
+    logger = logging.getLogger("uvicorn.error")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
