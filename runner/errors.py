@@ -3,11 +3,13 @@
     BotrunError                   one clear sentence for the person at the terminal
     ├── UsageError                the command line, the environment or a file asks for something impossible
     │   ├── BotLoadError          the bot file cannot be found, read or imported; knows file and line
-    │   └── MissingPackageError   an optional package is not installed; knows the command that installs it
+    │   ├── MissingPackageError   an optional package is not installed; knows the command that installs it
+    │   └── MissingModelError     a model is not on this machine; knows the command that fetches it
     ├── ProtocolError             the far end sent something that its protocol does not allow
     │   └── OfferError            a WebRTC offer or candidate that we refuse
     ├── TransportError            a connection broke or never came to be
     ├── ServiceError              an STT, LLM or TTS service failed
+    │   └── ServiceRefusal        it answered, and would not; knows its status
     └── ProviderError             a phone provider refused or could not be reached; knows its status
 
 Instances carry the facts; the sentence is made from them.
@@ -48,6 +50,15 @@ class MissingPackageError(UsageError):
         super().__init__(f"{what} needs the package {package}, which is not installed: {install}")
 
 
+class MissingModelError(UsageError):
+    """A model that runs on this machine is not there; `fetch` is the command that brings it."""
+
+    def __init__(self, what: str, model: str, fetch: str) -> None:
+        self.model = model
+        self.fetch = fetch
+        super().__init__(f"{what} needs the model {model}, which is not on this machine: {fetch}")
+
+
 class ProtocolError(BotrunError):
     """The far end sent something that its protocol does not allow."""
 
@@ -62,6 +73,23 @@ class TransportError(BotrunError):
 
 class ServiceError(BotrunError):
     """An STT, LLM or TTS service failed."""
+
+
+class ServiceRefusal(ServiceError):
+    """A service answered that it would not.
+
+    `status` is its HTTP status; `retry_after_s` is when it wants to be asked again, if it said so.
+    """
+
+    def __init__(self, sentence: str, *, status: int, retry_after_s: float | None = None) -> None:
+        self.status = status
+        self.retry_after_s = retry_after_s
+        super().__init__(sentence)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether asking again as it is cannot help: the key or the request is wrong."""
+        return 400 <= self.status < 500 and self.status not in (408, 425, 429)
 
 
 class ProviderError(BotrunError):

@@ -247,13 +247,25 @@ class TTSStoppedFrame(ControlFrame):
 
 
 @dataclass(frozen=True, slots=True)
+class HeardWord:
+    """A word that the user said, from `at` to `until` (s on the session's clock)."""
+
+    text: str
+    at: float
+    until: float
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TranscriptionFrame(InputFrame):
-    """What the user said. `text` is empty when there was speech that could not be understood."""
+    """What the user said. `text` is empty when there was speech that could not be understood; `words` is
+    empty when the recogniser does not tell when each was said."""
 
     text: str
     user_id: str = ""
     timestamp: str = ""
     confidence: float | None = None
+    words: tuple[HeardWord, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,14 @@
-"""The variables that services and phone providers read: their names and what they are, never a value."""
+"""The variables that services and phone providers read: their names and what they are.
+
+`settings` reads them for phone providers. A service that was given no key looks here for its own.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+
+from runner.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,15 @@ KEYS = (
     ),
     Key("OPENAI_BASE_URL", "Where that server is, if it is not OpenAI's own.", secret=False),
     Key("OPENAI_MODEL", "Which of its models to ask.", secret=False),
+    Key("DEEPGRAM_API_KEY", "Deepgram: the API key, for speech recognition."),
+    Key("CARTESIA_API_KEY", "Cartesia: the API key, for its voices."),
+    Key("ELEVENLABS_API_KEY", "ElevenLabs: the API key, for its voices."),
+    Key(
+        "BOTRUN_MODELS_DIR",
+        "The folder of the models that botrun models fetches.",
+        "~/.local/share/botrun/models",
+        secret=False,
+    ),
     Key("TWILIO_ACCOUNT_SID", "Twilio: the account.", secret=False),
     Key("TWILIO_AUTH_TOKEN", "Twilio: its auth token, with which webhooks are signed, too."),
     Key("TWILIO_SIGNING_SECRET", "Twilio: the shared key, if webhooks are signed by SHA-256 with one."),
@@ -38,3 +53,17 @@ KEYS = (
     Key("NGROK_AUTHTOKEN", "ngrok: the token of your account, for --tunnel."),
     Key("ECHO_VAD", "1: bots/echo_bot.py runs voice detection on the sound it sends back.", secret=False),
 )
+
+
+def read(env: str) -> str:
+    """The value of one of `KEYS`; empty if it is not set."""
+    assert any(key.env == env for key in KEYS), env
+    return os.environ.get(env, "").strip()
+
+
+def need(env: str, given: str | None, who: str) -> str:
+    """The key that `who` was given, or else the one in the environment. Raises `UsageError` without any."""
+    key = (given or "").strip() or read(env)
+    if not key:
+        raise UsageError(f"{who} needs a key: set {env} in .env, or pass api_key=")
+    return key
