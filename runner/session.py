@@ -19,6 +19,7 @@ from types import MappingProxyType
 from runner.arguments import RunnerArguments
 from runner.discovery import LoadedBot, place_of
 from runner.errors import BotrunError
+from runner.figures import CallFigures, Figures, enter_call
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +81,17 @@ class Session:
         kind: how the caller came: "webrtc", "twilio", …
         end_reason: None while it lasts.
         error: what the bot failed with, if it did.
+        figures: what is measured of it.
     """
 
-    def __init__(self, bot: LoadedBot, kind: str, args: RunnerArguments, on_end: OnEnd | None) -> None:
+    def __init__(
+        self,
+        bot: LoadedBot,
+        kind: str,
+        args: RunnerArguments,
+        on_end: OnEnd | None,
+        figures: CallFigures | None = None,
+    ) -> None:
         self.id = args.session_id
         self.kind = kind
         self.args = args
@@ -91,6 +100,7 @@ class Session:
         self.started_at = time.monotonic()
         self.ended_at: float | None = None
         self.ended = asyncio.Event()
+        self.figures = figures or CallFigures()
         self._bot = bot
         self._on_end = on_end
         self._left_behind = asyncio.Event()
@@ -135,6 +145,7 @@ class Session:
             self._left_behind.set()
 
     async def _call_bot(self) -> None:
+        enter_call(self.figures)
         try:
             await self._bot.function(self.args)
         except (Exception, SystemExit) as error:  # the boundary to the bot's own code
@@ -159,20 +170,22 @@ class Session:
             except Exception:  # a door's clean-up must not keep the call in the list
                 logger.exception("session %s: cleaning up failed", self.id)
         logger.info(
-            "session %s ended after %.1f s: %s",
+            "session %s ended after %.1f s: %s%s",
             self.id,
             self.duration_s,
             self.end_reason,
+            f"; {told}" if (told := self.figures.summary()) else "",
             extra={"session": self.id},
         )
 
 
 class Sessions:
-    """The calls of this process."""
+    """The calls of this process. `figures`: what is counted of them."""
 
     def __init__(self, bot: LoadedBot, limits: SessionLimits | None = None) -> None:
         self._bot = bot
         self._limits = limits or SessionLimits()
+        self.figures = Figures()
         self._active: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = False
@@ -194,17 +207,21 @@ class Sessions:
             TooManySessionsError: the limit is reached, or botrun is stopping.
         """
         if self._closed:
-            raise TooManySessionsError("botrun is stopping and takes no more calls")
+            raise self._refusal("botrun is stopping and takes no more calls")
         if self._limits.sessions and len(self._active) >= self._limits.sessions:
-            raise TooManySessionsError(
+            raise self._refusal(
                 f"{len(self._active)} calls are under way, which is the limit (BOTRUN_MAX_SESSIONS)"
             )
-        session = Session(self._bot, kind, args, on_end)
+        session = Session(self._bot, kind, args, on_end, self.figures.begin(kind))
         self._active[session.id] = session
         self._tasks[session.id] = asyncio.create_task(
             self._see_through(session, call_s), name=f"session {session.id}"
         )
         return session
+
+    def _refusal(self, sentence: str) -> TooManySessionsError:
+        self.figures.refused += 1
+        return TooManySessionsError(sentence)
 
     async def _see_through(self, session: Session, call_s: float) -> None:
         bounds = [bound for bound in (call_s, self._limits.call_s) if bound]
@@ -212,6 +229,8 @@ class Sessions:
             await session.run(min(bounds, default=0.0))
         finally:
             del self._active[session.id], self._tasks[session.id]
+            reason = session.end_reason.name.lower() if session.end_reason else "unknown"
+            self.figures.end(session.kind, reason, session.figures)
             session.ended.set()
 
     async def end(self, session_id: str, reason: EndReason, grace_s: float = 0.0) -> None:

@@ -11,6 +11,10 @@ from collections import deque
 
 _NEVER = float("-inf")
 
+SHORTEST_HOLE_S, LONGEST_HOLE_S = 0.02, 0.3
+"""Sound that comes so late (s) is missed by the listener; less is covered by the far end's jitter buffer, and
+more is a pause of the bot's."""
+
 MARK_DEADLINE_S = 1.5
 """A mark that is so late (s) will not come: the estimate goes on without it."""
 
@@ -21,19 +25,23 @@ class Playout:
     Attributes:
         written: samples written so far.
         delay_s: how long the far end was seen to hold sound back (s), learnt from marks.
+        underruns: holes in the sound: it was written after what came before it had been played.
     """
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
         self.written = 0
         self.delay_s = 0.0
+        self.underruns = 0
         self._run_position = 0
         self._run_time = self._wire_time = _NEVER
         self._marks: deque[int] = deque()
 
     def wrote(self, samples: int, now: float) -> None:
         """So many samples left for the far end."""
-        if now >= self.time_of(self.written) - self.delay_s:
+        late_s = now - self.time_of(self.written) + self.delay_s
+        if late_s >= 0:
+            self.underruns += SHORTEST_HOLE_S < late_s <= LONGEST_HOLE_S
             self._run_position = self.written
             self._wire_time = now
             self._run_time = now + self.delay_s

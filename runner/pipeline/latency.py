@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+from runner.figures import current_call
 from runner.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
@@ -36,6 +37,7 @@ class LatencyWatch(Observer):
 
     def __init__(self, push: Callable[[Frame], Awaitable[None]]) -> None:
         self._push = push
+        self._figures = current_call()
         self._user_started: float | None = None
         self._user_stopped: float | None = None
         self._silenced: float | None = None
@@ -49,6 +51,7 @@ class LatencyWatch(Observer):
                 self._user_started, self._user_stopped, self._silenced = None, at, None
             case BotStartedSpeakingFrame(at=at) if self._user_stopped is not None:
                 since, self._user_stopped = self._user_stopped, None
+                self._figures.turn(at - since)
                 await self._tell("turn_latency", at - since)
             case BotStoppedSpeakingFrame(at=at, interrupted=True):
                 self._silenced = at
@@ -58,6 +61,7 @@ class LatencyWatch(Observer):
         """Both ends are known. The bot may be silent before the news of the user has come up the queue."""
         if self._user_started is not None and self._silenced is not None:
             seconds, self._user_started, self._silenced = self._silenced - self._user_started, None, None
+            self._figures.stop(seconds)
             await self._tell("stop_latency", seconds)
 
     async def _tell(self, name: str, seconds: float) -> None:

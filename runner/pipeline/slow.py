@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.figures import LAG_BOUNDS_S, Histogram
 from runner.processors.base import FrameProcessor
 
 logger = logging.getLogger(__name__)
@@ -27,14 +28,20 @@ _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SlowWatch] = weakr
 
 
 class SlowWatch:
-    """Looks at the processors of all pipelines of an event loop, every `SLOW_S`."""
+    """Looks at the processors of all pipelines of an event loop, every `SLOW_S`.
+
+    Attributes:
+        lag: how late (s) the loop came to look: what it was busy with.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.lag = Histogram(LAG_BOUNDS_S)
         self._loop = loop
         self._rows: list[Sequence[FrameProcessor]] = []
         self._seen: dict[FrameProcessor, Coroutine[Any, Any, None]] = {}
         self._told: weakref.WeakSet[FrameProcessor] = weakref.WeakSet()
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
 
     @classmethod
     def shared(cls, loop: asyncio.AbstractEventLoop) -> SlowWatch:
@@ -49,7 +56,7 @@ class SlowWatch:
         """Look at these processors while the block runs."""
         self._rows.append(row)
         if self._timer is None:
-            self._timer = self._loop.call_later(SLOW_S, self._look)
+            self._look_again()
         try:
             yield
         finally:
@@ -59,8 +66,13 @@ class SlowWatch:
                 self._timer = None
                 self._seen.clear()
 
+    def _look_again(self) -> None:
+        self._due = self._loop.time() + SLOW_S
+        self._timer = self._loop.call_at(self._due, self._look)
+
     def _look(self) -> None:
-        self._timer = self._loop.call_later(SLOW_S, self._look)
+        self.lag.observe(max(0.0, self._loop.time() - self._due))
+        self._look_again()
         before, self._seen = self._seen, {}
         for row in self._rows:
             for processor in row:

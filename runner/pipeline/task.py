@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runner.figures import current_call
 from runner.frames import (
     CancelFrame,
     CancelTaskFrame,
@@ -139,7 +140,9 @@ class PipelineTask:
         self._add_own_observers(loop)
         try:
             await self._set_up(self._make_setup(loop))
-            with SlowWatch.shared(loop).watching(list(everything(self._processors))):
+            row = list(everything(self._processors))
+            counting = current_call().counting(processor.totals for processor in row)
+            with SlowWatch.shared(loop).watching(row), counting:
                 self.create_task(self._drive(), "PipelineTask.drive")
                 await self._over.wait()
         finally:

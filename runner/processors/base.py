@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,10 @@ class FrameProcessor:
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Handle one frame. The base does nothing, so calling `super()` is allowed and not needed."""
+
+    def totals(self) -> Mapping[str, float]:
+        """What was counted here so far, by name (`runner.figures.Totals`). Asked for seldom."""
+        return {}
 
     def interrupted(self) -> None:
         """The user cut in: cancel what belongs to the reply. Called for all processors at once."""

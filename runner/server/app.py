@@ -14,6 +14,7 @@ from runner.discovery import LoadedBot
 from runner.server.assets import page_router
 from runner.server.doors import BodyLimit, LocalDoor, is_loopback
 from runner.server.login import LoginDoor
+from runner.server.metrics import metrics_router
 from runner.server.status import status_router
 from runner.session import Sessions
 from runner.settings import Settings
@@ -37,7 +38,7 @@ class Host:
 
 
 def create_app(host: Host) -> FastAPI:
-    """The application; its routes are the page's, `/status` and those of each transport's door."""
+    """The application: the page, `/status`, `/metrics` and the routes of each transport's door."""
     app = FastAPI(title="botrun", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     # The one added last stands outermost: who is not let in cannot send a body either.
     app.add_middleware(BodyLimit)
@@ -46,6 +47,7 @@ def create_app(host: Host) -> FastAPI:
     for router in _routers(host):
         app.include_router(router)
     app.include_router(status_router(host))
+    app.include_router(metrics_router(host))
     app.include_router(page_router())
     return app
 

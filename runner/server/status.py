@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
@@ -18,6 +19,8 @@ def status_router(host: Host) -> APIRouter:
     async def status() -> dict[str, Any]:
         return {
             "status": "ready",
+            # For commands of this machine that look at the process (botrun load).
+            "pid": os.getpid(),
             "transports": list(host.transports),
             "bot": {"file": host.bot.path.name, "function": host.bot.function_name},
         }

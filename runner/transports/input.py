@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 
 from runner.frames import (
@@ -84,6 +85,9 @@ class BaseInputTransport(FrameProcessor):
         await super().setup(setup)
         if (analyzer := self.params.vad_analyzer) is not None:
             self._hearing = Hearing(analyzer, setup, on_event=self._speech_event, on_gap=self.receive_audio)
+
+    def totals(self) -> Mapping[str, float]:
+        return {"dropped_ms": self.dropped_ms}
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         match frame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,6 +171,9 @@ class BaseOutputTransport(FrameProcessor):
                 await self._take_in_line(frame)
             case _:
                 await self.push_frame(frame)
+
+    def totals(self) -> Mapping[str, float]:
+        return {"underruns": self.playout.underruns, "refused_ms": self.refused_ms}
 
     def interrupted(self) -> None:
         """Leave nothing behind: not here, not in the resampler, not at the far end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,9 @@ class WebsocketInput(BaseInputTransport):
             case _:
                 self.push_soon(frame)
         return True
+
+    def totals(self) -> Mapping[str, float]:
+        return {**super().totals(), "malformed": self._serializer.counters["malformed"]}
 
     def _from_app(self, message: Any) -> None:
         self._handle(InputTransportMessageFrame(message))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -34,6 +35,7 @@ async def test_status_tells_the_bot_and_how_it_is_reached(client: httpx2.AsyncCl
     answer = await client.get("/status")
     assert answer.json() == {
         "status": "ready",
+        "pid": os.getpid(),
         "transports": ["webrtc"],
         "bot": {"file": "my_bot.py", "function": "silent"},
     }

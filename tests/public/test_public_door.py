@@ -229,8 +229,8 @@ async def test_the_plain_address_is_the_default_provider_s() -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/"), ("GET", "/status"), ("POST", "/start"), ("POST", "/api/offer"), ("GET", "/page/a.js"),
-        ("GET", "/docs"), ("GET", "/openapi.json"), ("POST", "/dial"), ("GET", "/sessions/x/events"),
+        ("GET", "/"), ("GET", "/status"), ("GET", "/metrics"), ("POST", "/start"), ("POST", "/api/offer"),
+        ("GET", "/page/a.js"), ("GET", "/docs"), ("GET", "/openapi.json"), ("POST", "/dial"), ("GET", "/sessions/x/events"),
         ("POST", "/twilio/answer/"), ("POST", "/nobody/answer"), ("GET", "/%2e%2e/etc/passwd"),
     ],
 )  # fmt: skip

@@ -1,0 +1,161 @@
+"""What is counted of calls, for `GET /metrics`, the log and `botrun load`: plain numbers.
+
+Nothing is counted per piece of sound here: the parts of a call keep their own totals, and are asked for
+them when somebody looks, and once when the call ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from math import ceil
+
+LATENCY_BOUNDS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
+LAG_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+Totals = Callable[[], Mapping[str, float]]
+"""A part's totals by name: "underruns", "malformed" (messages), "refused_ms", "dropped_ms"."""
+
+
+class Histogram:
+    """How often a value fell where.
+
+    Attributes:
+        bounds: upper ends of the buckets, in order; one more bucket has no upper end.
+        counts: how often, per bucket.
+        sum: of all values.
+    """
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+
+class CallFigures:
+    """The figures of one call.
+
+    Attributes:
+        turn_s: turn latencies (s), in order.
+        stop_s: stop latencies (s), in order.
+    """
+
+    def __init__(self, process: Figures | None = None) -> None:
+        self.turn_s: list[float] = []
+        self.stop_s: list[float] = []
+        self._process = process
+        self._settled: Counter[str] = Counter()
+        self._parts: list[Totals] = []
+
+    def turn(self, seconds: float) -> None:
+        """The bot has answered after so long."""
+        self.turn_s.append(seconds)
+        if self._process is not None:
+            self._process.turn.observe(seconds)
+
+    def stop(self, seconds: float) -> None:
+        """The bot has fallen silent so long after it was interrupted."""
+        self.stop_s.append(seconds)
+        if self._process is not None:
+            self._process.stop.observe(seconds)
+
+    @contextlib.contextmanager
+    def counting(self, parts: Iterable[Totals]) -> Iterator[None]:
+        """While the block runs, these are asked for their totals; at its end for the last time."""
+        parts = list(parts)
+        self._parts += parts
+        try:
+            yield
+        finally:
+            for part in parts:
+                self._parts.remove(part)
+                self._settled.update(part())
+
+    def totals(self) -> Counter[str]:
+        """All parts' totals, added up."""
+        found = Counter(self._settled)
+        for part in self._parts:
+            found.update(part())
+        return found
+
+    def summary(self) -> str:
+        """For the line that ends a call; empty if nothing is worth a word."""
+        totals = self.totals()
+        told = [_latency("turn latency", self.turn_s), _latency("stop latency", self.stop_s)]
+        told += [f"{totals[name]:.0f} {words}" for name, words in _FAULTS.items() if totals[name] >= 0.5]
+        return ", ".join(part for part in told if part)
+
+
+_FAULTS = {
+    "underruns": "underruns",
+    "malformed": "malformed messages",
+    "dropped_ms": "ms of the caller's sound dropped",
+}
+
+
+def _latency(name: str, seconds: Sequence[float]) -> str:
+    if not seconds:
+        return ""
+    middle = sorted(seconds)[ceil(len(seconds) / 2) - 1]
+    return f"{name} {middle * 1000:.0f} ms p50 (n={len(seconds)})"
+
+
+class Figures:
+    """The figures of all calls of this process, since it began.
+
+    Attributes:
+        started: calls, by transport.
+        ended: calls, by transport and reason.
+        refused: calls that were one too many.
+        turn: turn latencies (s).
+        stop: stop latencies (s).
+    """
+
+    def __init__(self) -> None:
+        self.started: Counter[str] = Counter()
+        self.ended: Counter[tuple[str, str]] = Counter()
+        self.refused = 0
+        self.turn = Histogram(LATENCY_BOUNDS_S)
+        self.stop = Histogram(LATENCY_BOUNDS_S)
+        self._over: Counter[str] = Counter()
+
+    def begin(self, transport: str) -> CallFigures:
+        """A call begins; what is counted of it goes to the result."""
+        self.started[transport] += 1
+        return CallFigures(self)
+
+    def end(self, transport: str, reason: str, call: CallFigures) -> None:
+        """It is over."""
+        self.ended[transport, reason] += 1
+        self._over.update(call.totals())
+
+    def totals(self, active: Iterable[CallFigures]) -> Counter[str]:
+        """All calls' totals, those under way included."""
+        found = Counter(self._over)
+        for call in active:
+            found.update(call.totals())
+        return found
+
+
+_current: ContextVar[CallFigures | None] = ContextVar("botrun_call_figures", default=None)
+
+
+def enter_call(figures: CallFigures) -> None:
+    """Whatever runs in this context from now on belongs to that call."""
+    _current.set(figures)
+
+
+def current_call() -> CallFigures:
+    """The figures of the call that this context belongs to; of nobody's if it belongs to none."""
+    return _current.get() or CallFigures()
