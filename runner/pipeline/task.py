@@ -27,13 +27,16 @@ from runner.pipeline.observer import Observer
 from runner.pipeline.pipeline import Pipeline, chain, everything
 from runner.pipeline.slow import SlowWatch
 from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup, Replies, Watcher
-from runner.rtvi.processor import RTVI
+from runner.rtvi import RTVI, RTVIObserverParams
 
 logger = logging.getLogger(__name__)
 
 SETUP_TIMEOUT_S = 20.0
 CLEANUP_TIMEOUT_S = 1.0
 """What a processor may take to connect, and what it and its tasks may take to end."""
+
+INTERRUPTION_TIMEOUT_S = 0.5
+"""How long a typed turn waits for the interruption before it to have been everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,7 @@ class PipelineTask:
 
     Attributes:
         end_reason: why the run is over; empty while it is not.
+        rtvi: speaks with the far end's application; None where the transport carries no messages.
     """
 
     def __init__(
@@ -91,19 +95,20 @@ class PipelineTask:
         observers: Sequence[Observer] = (),
         idle_timeout_secs: float | None = None,
         enable_rtvi: bool = True,
+        rtvi_observer_params: RTVIObserverParams | None = None,
     ) -> None:
         self.params = params or PipelineParams()
         self.end_reason = ""
         self._pipeline = pipeline
         self._observers = list(observers)
         self._idle_timeout_s = idle_timeout_secs
-        self._enable_rtvi = enable_rtvi
         self._replies = Replies()
         self._tasks: set[asyncio.Task[None]] = set()
         self._queue: asyncio.Queue[Frame] = asyncio.Queue()
         self._over = asyncio.Event()
         self._source = _Source(self)
         self._processors = chain([self._source, *pipeline.flat(), _Sink(self)])
+        self.rtvi = self._make_rtvi(rtvi_observer_params) if enable_rtvi else None
 
     # ------------------------------------------------------------ what a bot uses
 
@@ -155,8 +160,8 @@ class PipelineTask:
             self.end_reason = reason
             self._over.set()
 
-    def interrupt(self) -> None:
-        """Make the bot silent now.
+    def interrupt(self) -> asyncio.Task[None]:
+        """Make the bot silent now; the task returned tells the processors that it is.
 
         It does not travel along the chain, where a slow processor would hold it up: every processor is
         told at once. The `InterruptionFrame` follows, for those who want to know.
@@ -164,7 +169,7 @@ class PipelineTask:
         self._replies.interrupt()
         for processor in everything(self._processors):
             processor.interrupt()
-        self.create_task(self._source.push_frame(InterruptionFrame()), "PipelineTask.interruption")
+        return self.create_task(self._source.push_frame(InterruptionFrame()), "PipelineTask.interruption")
 
     async def on_upstream(self, frame: Frame) -> None:
         """A frame came up past the first processor."""
@@ -208,7 +213,10 @@ class PipelineTask:
         await self._source.push_frame(start)
         while True:
             frame = await self._queue.get()
-            if isinstance(frame, EndTaskFrame | CancelTaskFrame | InterruptionTaskFrame):
+            if isinstance(frame, InterruptionTaskFrame):
+                # What was heard is remembered before what comes behind the interruption.
+                await asyncio.wait([self.interrupt()], timeout=INTERRUPTION_TIMEOUT_S)
+            elif isinstance(frame, EndTaskFrame | CancelTaskFrame):
                 await self.on_upstream(frame)
             else:
                 await self._source.receive(frame, FrameDirection.DOWNSTREAM)
@@ -232,16 +240,21 @@ class PipelineTask:
                 group.create_task(processor.setup(setup))
 
     def _add_own_observers(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Latencies, the idle watch; and where a transport can carry messages, the far end is spoken to in
-        RTVI."""
+        """Latencies, the idle watch, RTVI."""
         self._observers.append(LatencyWatch(self._source.push_frame))
         if self._idle_timeout_s:
             watch = IdleWatch(self._idle_timeout_s, loop.time, self.finish)
             self._observers.append(watch)
             self.create_task(watch.run(), "PipelineTask.idle")
+        if self.rtvi is not None:
+            self._observers.append(self.rtvi)
+
+    def _make_rtvi(self, params: RTVIObserverParams | None) -> RTVI | None:
+        """Where a transport can carry messages, the far end is spoken to in RTVI."""
         output = next((p for p in self._processors if getattr(p, "carries_messages", False)), None)
-        if self._enable_rtvi and output is not None:
-            self._observers.append(RTVI(output.send_message, self.queue_frame))  # type: ignore[attr-defined]
+        if output is None:
+            return None
+        return RTVI(output.send_message, self.queue_frame, params=params)  # type: ignore[attr-defined]
 
     async def _clean_up(self) -> None:
         leaving = self._source.push_frame(CancelFrame(self.end_reason))
@@ -250,6 +263,8 @@ class PipelineTask:
             task.cancel()
         await self._finish_all(self._tasks)
         await self._finish_all([asyncio.ensure_future(p.cleanup()) for p in everything(self._processors)])
+        if self.rtvi is not None:
+            await self.rtvi.aclose()
 
     async def _finish_all(self, tasks: Iterable[asyncio.Future[None]]) -> None:
         tasks = list(tasks)

@@ -81,7 +81,7 @@ class ProcessorSetup:
     clock: Clock
     replies: Replies
     create_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
-    interrupt: Callable[[], None]
+    interrupt: Callable[[], object]
     watchers: dict[type[Frame], tuple[Watcher, ...]]
 
 

@@ -21,6 +21,7 @@ from runner.frames import (
     LLMRunFrame,
     TranscriptionFrame,
     TTSTextFrame,
+    UnspokenTextFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
@@ -68,7 +69,7 @@ class LLMUserAggregator(FrameProcessor):
             case LLMMessagesAppendFrame():
                 self.context.messages.extend(dict(message) for message in frame.messages)
                 if frame.run_llm:
-                    await self._push_context()
+                    await self._push_context(frame.skip_tts)
             case LLMRunFrame():
                 await self._push_context()
             case UserStartedSpeakingFrame():
@@ -88,8 +89,8 @@ class LLMUserAggregator(FrameProcessor):
         self._words.clear()
         await self._push_context()
 
-    async def _push_context(self) -> None:
-        await self.push_frame(LLMContextFrame(self.context))
+    async def _push_context(self, skip_tts: bool = False) -> None:
+        await self.push_frame(LLMContextFrame(self.context, skip_tts))
 
 
 class LLMAssistantAggregator(FrameProcessor):
@@ -104,7 +105,7 @@ class LLMAssistantAggregator(FrameProcessor):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         match frame:
-            case TTSTextFrame():
+            case TTSTextFrame() | UnspokenTextFrame():
                 if frame.reply_id != self._reply_id:
                     self._commit()
                     self._written = None

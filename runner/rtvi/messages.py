@@ -1,4 +1,4 @@
-"""RTVI messages as JSON values: builders for what we say, a parser for what the client says.
+"""RTVI messages for the client, as JSON values. What the client says is read in `requests.py`.
 
 The envelope is `{"label": "rtvi-ai", "type": …, "id": …, "data": {…}}`; absent fields are left out.
 Two majors are in use, and a client is answered in its own (reference/PEERS.md §6, PROTOCOLS.md §7):
@@ -6,18 +6,17 @@ Two majors are in use, and a client is answered in its own (reference/PEERS.md �
 * 1.x knows `bot-output` as `{text, spoken, aggregated_by}`: the sentence first, then word by word;
 * 2.x knows it as segments that report how much of them has been spoken.
 
+Types and fields are those of `@pipecat-ai/client-js` 1.13.1 (RTVI 2.1.0; `dist/index.d.ts`).
+
 Durations in `metrics` are seconds, as RTVI has them. Nothing here does I/O.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import ProtocolError
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from runner.rtvi.speech import Segment
 
@@ -27,90 +26,6 @@ MAJORS = (1, 2)
 LATEST_MAJOR = 2
 
 Message = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientMessage:
-    """A message from the client. `id` is what an answer must carry; `data` is its object, or empty."""
-
-    type: str
-    id: str = ""
-    data: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendText:
-    """A turn that was typed. `run_immediately` cuts in; `audio_response` asks for a spoken answer."""
-
-    content: str
-    run_immediately: bool = True
-    audio_response: bool = True
-
-
-def parse(message: object) -> ClientMessage | None:
-    """Read a client's message; None if it is not RTVI, and so none of our business.
-
-    Raises:
-        ProtocolError: it bears RTVI's label, but is not made as RTVI asks.
-    """
-    if not isinstance(message, dict) or message.get("label") != LABEL:
-        return None
-    kind, data = message.get("type"), message.get("data")
-    if not isinstance(kind, str) or not kind:
-        raise ProtocolError("an RTVI message needs a type")
-    if data is not None and not isinstance(data, dict):
-        raise ProtocolError(f"the data of an RTVI {kind} must be an object")
-    return ClientMessage(type=kind, id=message_id(message), data=data or {})
-
-
-def message_id(message: object) -> str:
-    """The id that an answer has to carry; "" when there is none."""
-    found = message.get("id") if isinstance(message, dict) else None
-    return str(found) if isinstance(found, str | int) else ""
-
-
-def client_major(data: Mapping[str, Any]) -> int:
-    """The major of a `client-ready`; one that names no version is taken for the oldest (1).
-
-    Raises:
-        ProtocolError: `version` is not one.
-    """
-    version = data.get("version", "1")
-    major = str(version).partition(".")[0]
-    if not major.isdecimal() or len(major) > 4:
-        raise ProtocolError(f"RTVI version {str(version)[:40]!r} is not a version")
-    return int(major)
-
-
-def send_text(data: Mapping[str, Any]) -> SendText:
-    """Read a `send-text`.
-
-    Raises:
-        ProtocolError: `content` is not a text, or has nothing in it.
-    """
-    content, options = data.get("content"), data.get("options") or {}
-    if not isinstance(content, str) or not content.strip():
-        raise ProtocolError("send-text needs a content with words in it")
-    if not isinstance(options, dict):
-        raise ProtocolError("the options of send-text must be an object")
-    return SendText(
-        content=content.strip(),
-        run_immediately=options.get("run_immediately") is not False,
-        audio_response=options.get("audio_response") is not False,
-    )
-
-
-def dtmf_digits(data: Mapping[str, Any]) -> str:
-    """Read a `dtmf`: 2.1 has `buttons`, older clients one `button` a message.
-
-    Raises:
-        ProtocolError: something that is not a key of a phone.
-    """
-    buttons = data.get("buttons", [data.get("button")])
-    keys = [str(button) for button in buttons] if isinstance(buttons, list) else [""]
-    if not all(len(key) == 1 and key in "0123456789*#" for key in keys):
-        raise ProtocolError("dtmf needs buttons out of 0-9, * and #")
-    return "".join(keys)
 
 
 def build(kind: str, data: Mapping[str, Any] | None = None, id: str = "") -> Message:
@@ -165,13 +80,69 @@ def user_transcription(text: str, *, final: bool, timestamp: str, user_id: str) 
 
 
 def text_message(kind: str, text: str) -> Message:
-    """`user-llm-text`, `bot-llm-text`, `bot-tts-text`."""
+    """`user-llm-text`, `bot-llm-text`, `bot-tts-text`, `bot-transcription` (old: a sentence of the reply)."""
     return build(kind, {"text": text})
 
 
-def server_message(data: Mapping[str, Any]) -> Message:
-    """One of our own, for a client that knows botrun."""
-    return build("server-message", data)
+def server_message(data: Any) -> Message:
+    """Any JSON value for the client's application; ours for a page that knows botrun are objects."""
+    return {**build("server-message"), "data": data}
+
+
+def server_response(id: str, t: str, d: Any) -> Message:
+    """The answer to a `client-message` of the type `t`, under its id."""
+    return {**build("server-response", id=id), "data": {"t": t, "d": d}}
+
+
+def append_to_context_result(id: str) -> Message:
+    """The answer to an `append-to-context`."""
+    return build("append-to-context-result", {"result": "appended"}, id)
+
+
+def function_call_started(name: str | None) -> Message:
+    """The model asked for a tool; its name is left out where the client need not know."""
+    return build("llm-function-call-started", {"function_name": name})
+
+
+def function_call_in_progress(
+    tool_call_id: str, name: str | None = None, arguments: Mapping[str, Any] | None = None
+) -> Message:
+    """A tool runs. A client that registered a function of this name runs it, and sends what it returns."""
+    facts = {"tool_call_id": tool_call_id, "function_name": name, "arguments": arguments}
+    return build("llm-function-call-in-progress", facts)
+
+
+def function_call_stopped(
+    tool_call_id: str, name: str | None = None, *, cancelled: bool = False, result: Any = None
+) -> Message:
+    """A tool has answered, or was ended by an interruption."""
+    facts = {"tool_call_id": tool_call_id, "function_name": name, "cancelled": cancelled, "result": result}
+    return build("llm-function-call-stopped", facts)
+
+
+def function_call_v1(tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> Message:
+    """1.x: asks the client to run a function."""
+    return build(
+        "llm-function-call", {"function_name": name, "tool_call_id": tool_call_id, "args": dict(arguments)}
+    )
+
+
+def search_response(
+    search_result: str | None, rendered_content: str | None, origins: Sequence[Mapping[str, Any]]
+) -> Message:
+    """What the model found when it searched the web."""
+    facts = {"search_result": search_result, "rendered_content": rendered_content, "origins": list(origins)}
+    return build("bot-llm-search-response", facts)
+
+
+def ui_command(command: str, payload: Any) -> Message:
+    """Something for the client's page to do."""
+    return {**build("ui-command"), "data": {"command": command, "payload": payload}}
+
+
+def ui_job_group(data: Mapping[str, Any]) -> Message:
+    """How a group of jobs gets on."""
+    return {**build("ui-job-group"), "data": dict(data)}
 
 
 def metric(name: str, processor: str, value_ms: float) -> Message:
@@ -199,4 +170,12 @@ def bot_output_v2(segment: Segment) -> Message:
             "spoken_status": segment.status,
             "spoken_progress": progress,
         },
+    )
+
+
+def bot_output_unspoken(text: str, segment_id: int) -> Message:
+    """2.x: a sentence that is to be read."""
+    facts = {"text": text, "output_type": "text", "text_type": "plain", "aggregated_by": "sentence"}
+    return build(
+        "bot-output", {**facts, "segment_id": segment_id, "will_be_spoken": False, "spoken_status": "new"}
     )

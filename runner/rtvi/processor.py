@@ -7,44 +7,54 @@ behind `transport.output()`, with `heard_at`, so words are marked when the liste
 
 from __future__ import annotations
 
-import re
 import traceback
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import ProtocolError
 from runner.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
-    EndTaskFrame,
     ErrorFrame,
     Frame,
     FrameDirection,
-    InputDTMFFrame,
+    FunctionCallCancelFrame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
+    FunctionCallsStartedFrame,
     InputTransportMessageFrame,
     InterimTranscriptionFrame,
     InterruptionFrame,
-    InterruptionTaskFrame,
     LLMContextFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
-    LLMMessagesAppendFrame,
     LLMTextFrame,
     MetricsFrame,
     TranscriptionFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
     TTSTextFrame,
+    UnspokenTextFrame,
+    UserMuteStartedFrame,
+    UserMuteStoppedFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
 from runner.rtvi import messages
-from runner.rtvi.messages import ClientMessage
+from runner.rtvi.answers import Answers, Inject
+from runner.rtvi.frames import (
+    LLMSearchResponseFrame,
+    RTVIClientMessageFrame,
+    RTVIServerMessageFrame,
+    RTVIServerResponseFrame,
+    RTVIUICommandFrame,
+    RTVIUIJobGroupFrame,
+)
+from runner.rtvi.functions import CLIENT_FUNCTION_S, ClientFunctions, FunctionReports, RTVIObserverParams
 from runner.rtvi.outbox import Outbox, Send
 from runner.rtvi.speech import Segment, Speech
+from runner.transports.events import Events, HandlerT
 from runner.transports.webrtc.stats import SessionStats
 
 if TYPE_CHECKING:
@@ -53,65 +63,127 @@ if TYPE_CHECKING:
 MAX_SEEN = 512
 """Frames remembered as told. A frame still on its way when so many have come after it is told again."""
 
-Inject = Callable[[Frame], Awaitable[None]]
-
 
 class RTVI:
-    """One client's RTVI: attach it to the pipeline task as an observer.
+    """One client's RTVI: `task.rtvi`, an observer of the pipeline.
+
+    Events: `on_client_ready(rtvi)`, `on_client_message(rtvi, message)` with an `RTVIClientMessageFrame`, and
+    `on_ui_message(rtvi, frame)` with one of the three UI frames of `rtvi/frames.py`.
 
     Args:
         send: puts one message on the wire.
         inject: puts a frame into the pipeline, at its beginning.
         audio_in: whether the bot hears; told to the client.
         audio_out: whether the bot speaks; told to the client.
+        params: what the client is told.
     """
 
-    def __init__(self, send: Send, inject: Inject, *, audio_in: bool = True, audio_out: bool = True) -> None:
+    def __init__(
+        self,
+        send: Send,
+        inject: Inject,
+        *,
+        audio_in: bool = True,
+        audio_out: bool = True,
+        params: RTVIObserverParams | None = None,
+    ) -> None:
+        self.events = Events(self, "on_client_ready", "on_client_message", "on_ui_message")
         self._outbox = Outbox(send)
-        self._inject = inject
-        self._audio_in = audio_in
-        self._audio_out = audio_out
+        self._functions = ClientFunctions(self._outbox)
+        self._reports = FunctionReports(self._outbox, params or RTVIObserverParams())
+        self._answers = Answers(
+            self._outbox, inject, self.events, self._functions, audio_in=audio_in, audio_out=audio_out
+        )
         self._seen: OrderedDict[int, Frame] = OrderedDict()
         self._speech = Speech()
-        self._speaking = {"user": False, "bot": False}
-        self._tellers: dict[type[Frame], Callable[[Any], Awaitable[None]]] = {
-            InputTransportMessageFrame: self._on_input_message,
-            UserStartedSpeakingFrame: lambda frame: self._on_speaking("user", True),
-            UserStoppedSpeakingFrame: lambda frame: self._on_speaking("user", False),
-            BotStartedSpeakingFrame: lambda frame: self._on_speaking("bot", True),
-            BotStoppedSpeakingFrame: self._on_bot_stopped,
-            InterruptionFrame: self._on_interruption,
-            InterimTranscriptionFrame: self._on_transcription,
-            TranscriptionFrame: self._on_transcription,
-            LLMContextFrame: self._on_context,
-            LLMFullResponseStartFrame: lambda frame: self._outbox.post(messages.build("bot-llm-started")),
-            LLMTextFrame: lambda frame: self._outbox.post(messages.text_message("bot-llm-text", frame.text)),
-            LLMFullResponseEndFrame: lambda frame: self._outbox.post(messages.build("bot-llm-stopped")),
-            TTSStartedFrame: self._on_tts_started,
-            TTSTextFrame: self._on_tts_text,
-            TTSStoppedFrame: lambda frame: self._outbox.post(messages.build("bot-tts-stopped")),
-            MetricsFrame: self._on_metrics,
-            SessionStats: self._on_session_stats,
-            ErrorFrame: self._on_error,
-        }
-        self._answers: dict[str, Callable[[ClientMessage], Awaitable[None]]] = {
-            "client-ready": self._client_ready,
-            "send-text": self._send_text,
-            "disconnect-bot": lambda message: self._inject(EndTaskFrame(reason="the client asked for it")),
-            "dtmf": self._dtmf,
-        }
+        self._doing: dict[str, bool] = {}
+        self._tellers = self._make_tellers()
 
-    @property
-    def frame_types(self) -> tuple[type[Frame], ...]:
-        """What this observer wants to be shown."""
-        return tuple(self._tellers)
+    # -------------------------------------------------------------- for the bot
 
     @property
     def ready(self) -> bool:
         """Whether a client has said `client-ready`; until then messages wait."""
         return self._outbox.major is not None
 
+    def event_handler(self, name: str) -> Callable[[HandlerT], HandlerT]:
+        """Decorate `async def handler(rtvi, …)` to run it on an event."""
+        return self.events.handler(name)
+
+    async def send_server_message(self, data: Any) -> None:
+        """Tell the client's application something: any JSON value."""
+        await self._outbox.post(messages.server_message(data))
+
+    async def send_server_response(self, client_msg: RTVIClientMessageFrame, data: Any) -> None:
+        """Answer a message of the client's."""
+        await self._outbox.post(messages.server_response(client_msg.msg_id, client_msg.type, data))
+
+    async def send_error_response(self, client_msg: RTVIClientMessageFrame, error: str) -> None:
+        """Let a request of the client's fail with this sentence."""
+        await self._outbox.post(messages.error_response(client_msg.msg_id, error))
+
+    async def call_function(
+        self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout_s: float = CLIENT_FUNCTION_S
+    ) -> Any:
+        """Run a function that the client registered (`registerFunctionCallHandler`); what it returned.
+
+        Raises:
+            ServiceError: nothing came back in time.
+        """
+        return await self._functions.call(name, arguments or {}, timeout_s)
+
+    async def set_bot_ready(self) -> None:
+        """Nothing: `bot-ready` answers `client-ready` by itself. Bots that say it are as right."""
+
+    async def on_message(self, message: object) -> None:
+        """Serve a message of the client's application; what is not RTVI is left alone."""
+        await self._answers.serve(message)
+
+    async def aclose(self) -> None:
+        """Let the bot's handlers finish, within a bound."""
+        await self.events.aclose()
+
     # -------------------------------------------------------------- from the pipeline
+
+    @property
+    def frame_types(self) -> tuple[type[Frame], ...]:
+        """What this observer wants to be shown."""
+        return tuple(self._tellers)
+
+    def _make_tellers(self) -> dict[type[Frame], Callable[[Any], Awaitable[None]]]:
+        post = self._outbox.post
+        return {
+            InputTransportMessageFrame: self._on_input_message,
+            UserStartedSpeakingFrame: lambda frame: self._on_state("user", "speaking", True),
+            UserStoppedSpeakingFrame: lambda frame: self._on_state("user", "speaking", False),
+            UserMuteStartedFrame: lambda frame: self._on_state("user", "mute", True),
+            UserMuteStoppedFrame: lambda frame: self._on_state("user", "mute", False),
+            BotStartedSpeakingFrame: lambda frame: self._on_state("bot", "speaking", True),
+            BotStoppedSpeakingFrame: self._on_bot_stopped,
+            InterruptionFrame: self._on_interruption,
+            InterimTranscriptionFrame: self._on_transcription,
+            TranscriptionFrame: self._on_transcription,
+            LLMContextFrame: self._on_context,
+            LLMFullResponseStartFrame: lambda frame: post(messages.build("bot-llm-started")),
+            LLMTextFrame: lambda frame: post(messages.text_message("bot-llm-text", frame.text)),
+            LLMFullResponseEndFrame: lambda frame: post(messages.build("bot-llm-stopped")),
+            LLMSearchResponseFrame: self._on_search,
+            FunctionCallsStartedFrame: self._reports.started,
+            FunctionCallInProgressFrame: self._reports.in_progress,
+            FunctionCallResultFrame: self._reports.answered,
+            FunctionCallCancelFrame: self._reports.cancelled,
+            UnspokenTextFrame: self._on_unspoken,
+            TTSStartedFrame: self._on_tts_started,
+            TTSTextFrame: self._on_tts_text,
+            TTSStoppedFrame: lambda frame: post(messages.build("bot-tts-stopped")),
+            MetricsFrame: self._on_metrics,
+            SessionStats: self._on_session_stats,
+            ErrorFrame: self._on_error,
+            RTVIServerMessageFrame: lambda frame: post(messages.server_message(frame.data)),
+            RTVIServerResponseFrame: self._on_server_response,
+            RTVIUICommandFrame: lambda frame: post(messages.ui_command(frame.command, frame.payload)),
+            RTVIUIJobGroupFrame: lambda frame: post(messages.ui_job_group(frame.data)),
+        }
 
     async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
         """Tell the client what `frame` means, if it has not been told."""
@@ -130,16 +202,21 @@ class RTVI:
     async def _on_input_message(self, frame: InputTransportMessageFrame) -> None:
         await self.on_message(frame.message)
 
-    async def _on_speaking(self, who: str, speaking: bool) -> None:
-        if self._speaking[who] != speaking:
-            self._speaking[who] = speaking
-            await self._outbox.post(messages.build(f"{who}-{'started' if speaking else 'stopped'}-speaking"))
+    async def _on_state(self, who: str, what: str, begins: bool) -> None:
+        """`user-started-speaking` and `user-mute-started`: told when it changes, not each time it is said."""
+        key = f"{who} {what}"
+        if self._doing.get(key, False) == begins:
+            return
+        self._doing[key] = begins
+        change = "started" if begins else "stopped"
+        kind = f"{who}-{change}-{what}" if what == "speaking" else f"{who}-{what}-{change}"
+        await self._outbox.post(messages.build(kind))
 
     async def _on_bot_stopped(self, frame: BotStoppedSpeakingFrame) -> None:
         if frame.interrupted:
             self._speech.clear()
         await self._tell_progress(self._speech.finish())
-        await self._on_speaking("bot", False)
+        await self._on_state("bot", "speaking", False)
 
     async def _on_interruption(self, frame: InterruptionFrame) -> None:
         self._speech.cut()
@@ -165,9 +242,17 @@ class RTVI:
         await self._outbox.post(messages.build("bot-tts-started"))
         segment = self._speech.announce(frame.reply_id, frame.text)
         if segment.text:
-            coming = messages.bot_output_v1(segment.text, spoken=False, aggregated_by="sentence")
-            await self._outbox.post(coming, majors=(1,))
-            await self._outbox.post(messages.bot_output_v2(segment), majors=(2,))
+            await self._announce(segment.text, messages.bot_output_v2(segment))
+
+    async def _on_unspoken(self, frame: UnspokenTextFrame) -> None:
+        text = frame.text.strip()
+        await self._announce(text, messages.bot_output_unspoken(text, self._speech.next_id()))
+
+    async def _announce(self, text: str, for_v2: messages.Message) -> None:
+        coming = messages.bot_output_v1(text, spoken=False, aggregated_by="sentence")
+        await self._outbox.post(coming, majors=(1,))
+        await self._outbox.post(for_v2, majors=(2,))
+        await self._outbox.post(messages.text_message("bot-transcription", text))
 
     async def _on_tts_text(self, frame: TTSTextFrame) -> None:
         if frame.heard_at is None:  # on its way to the output: nobody has heard it
@@ -180,6 +265,16 @@ class RTVI:
     async def _tell_progress(self, segments: list[Segment]) -> None:
         for segment in segments:
             await self._outbox.post(messages.bot_output_v2(segment), majors=(2,))
+
+    async def _on_search(self, frame: LLMSearchResponseFrame) -> None:
+        told = messages.search_response(frame.search_result, frame.rendered_content, frame.origins)
+        await self._outbox.post(told)
+
+    async def _on_server_response(self, frame: RTVIServerResponseFrame) -> None:
+        if frame.error is not None:
+            await self.send_error_response(frame.client_msg, frame.error)
+        else:
+            await self.send_server_response(frame.client_msg, frame.data)
 
     async def _on_metrics(self, frame: MetricsFrame) -> None:
         await self._outbox.post(messages.metric(frame.metric, frame.processor, frame.value_ms))
@@ -195,54 +290,6 @@ class RTVI:
                 frame.error, fatal=frame.fatal, processor=frame.processor or None, file=file, line=line
             )
         )
-
-    # -------------------------------------------------------------- from the client
-
-    async def on_message(self, message: object) -> None:
-        """Serve a message of the client's application; what is not RTVI is left alone."""
-        try:
-            request = messages.parse(message)
-            if request is not None:
-                await self._answers.get(request.type, self._unknown)(request)
-        except ProtocolError as error:
-            await self._outbox.post(messages.error_response(messages.message_id(message), str(error)))
-
-    async def _client_ready(self, message: ClientMessage) -> None:
-        asked = messages.client_major(message.data)
-        major = asked if asked in messages.MAJORS else messages.LATEST_MAJOR
-        told = str(message.data.get("version", "1.0.0")) if major == 1 else messages.VERSION
-        about = {"library": "botrun", "library_version": _own_version()}
-        hello = [
-            messages.bot_ready(message.id, told, about, audio_in=self._audio_in, audio_out=self._audio_out)
-        ]
-        if asked != major:
-            text = f"RTVI {asked}.x is not spoken here; answering in {messages.VERSION}"
-            hello.append(messages.error_response(message.id, text))
-        await self._outbox.open(major, hello)
-
-    async def _send_text(self, message: ClientMessage) -> None:
-        text = messages.send_text(message.data)
-        if text.run_immediately:
-            await self._inject(InterruptionTaskFrame())
-        turn = {"role": "user", "content": text.content}
-        await self._inject(LLMMessagesAppendFrame([turn], run_llm=text.run_immediately))
-
-    async def _dtmf(self, message: ClientMessage) -> None:
-        for digit in messages.dtmf_digits(message.data):
-            await self._inject(InputDTMFFrame(digit))
-
-    async def _unknown(self, message: ClientMessage) -> None:
-        kind = re.sub(r"[^\w-]", "?", message.type[:60])
-        await self._outbox.post(
-            messages.error_response(message.id, f"this bot does not know the message {kind}")
-        )
-
-
-def _own_version() -> str:
-    try:
-        return version("botrun")
-    except PackageNotFoundError:
-        return "0"
 
 
 def _last_user_text(context: object) -> str:

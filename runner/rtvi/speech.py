@@ -58,10 +58,14 @@ class Speech:
             self.clear()
         if self._segments and self._segments[0].status == "completed":
             self._segments.popleft()
-        self._last_id += 1
-        segment = Segment(self._last_id, reply_id, text.strip())
+        segment = Segment(self.next_id(), reply_id, text.strip())
         self._segments.append(segment)
         return segment
+
+    def next_id(self) -> int:
+        """A number for a segment: its own, and greater than those before."""
+        self._last_id += 1
+        return self._last_id
 
     def word(self, reply_id: int | None, word: str) -> list[Segment]:
         """A word was heard; the segments that changed by it, in order."""

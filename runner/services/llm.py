@@ -41,17 +41,19 @@ class LLMService(FrameProcessor):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, LLMContextFrame) and direction is DOWNSTREAM:
-            await self.answer(frame.context)
+            await self.answer(frame.context, skip_tts=frame.skip_tts)
         elif direction is DOWNSTREAM and self._busy and stands_in_line(frame):
             self._line.append(frame)
         else:
             await self.push_frame(frame, direction)
 
-    async def answer(self, context: LLMContext) -> None:
-        """Begin a reply to this context; one that is under way ends."""
+    async def answer(self, context: LLMContext, *, skip_tts: bool = False) -> None:
+        """Begin a reply to this context; one that is under way ends. With `skip_tts` it is not spoken."""
         await self._end_reply()
         reply_id = self._reply_id = self.lent.replies.new()
-        self._work = ReplyWork(self).start(lambda work: self._reply(work, context, reply_id), "reply")
+        self._work = ReplyWork(self).start(
+            lambda work: self._reply(work, context, reply_id, skip_tts), "reply"
+        )
 
     def interrupted(self) -> None:
         self._line = deque(frame for frame in self._line if survives_interruption(frame))
@@ -70,8 +72,8 @@ class LLMService(FrameProcessor):
         await self.push_frame(LLMFullResponseEndFrame(reply_id=self._reply_id))
         await self._release()
 
-    async def _reply(self, work: ReplyWork, context: LLMContext, reply_id: int) -> None:
-        await work.push(LLMFullResponseStartFrame(reply_id=reply_id))
+    async def _reply(self, work: ReplyWork, context: LLMContext, reply_id: int, skip_tts: bool) -> None:
+        await work.push(LLMFullResponseStartFrame(skip_tts, reply_id=reply_id))
         asked_at = self.lent.clock()
         first = True
         try:

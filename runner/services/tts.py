@@ -19,6 +19,7 @@ from runner.frames import (
     TTSStartedFrame,
     TTSStoppedFrame,
     TTSTextFrame,
+    UnspokenTextFrame,
 )
 from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
 from runner.processors.line import stands_in_line
@@ -56,6 +57,7 @@ class TTSService(FrameProcessor):
         self._line: deque[Frame | _Say] = deque()
         self._work: ReplyWork | None = None
         self._reply_id: int | None = None
+        self._read_only: int | None = None
 
     def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
         """Say a sentence: yield `TTSAudioRawFrame`s, and `TTSTextFrame`s with `audio_offset_ms` from
@@ -72,12 +74,13 @@ class TTSService(FrameProcessor):
             case TextFrame():
                 reply_id = frame.reply_id or self._reply_id
                 for sentence in self._sentences.feed(frame.text):
-                    self._line.append(_Say(sentence, reply_id))
+                    self._line.append(self._to_say(sentence, reply_id))
             case TTSSpeakFrame():
                 self._line.append(_Say(frame.text, frame.reply_id or self.lent.replies.new()))
             case LLMFullResponseStartFrame():
                 self._sentences.clear()
                 self._reply_id = frame.reply_id
+                self._read_only = frame.reply_id if frame.skip_tts else None
                 await self._in_line(frame)
             case LLMFullResponseEndFrame():
                 self._flush_text()
@@ -101,7 +104,13 @@ class TTSService(FrameProcessor):
     def _flush_text(self) -> None:
         rest = self._sentences.flush()
         if rest:
-            self._line.append(_Say(rest, self._reply_id))
+            self._line.append(self._to_say(rest, self._reply_id))
+
+    def _to_say(self, sentence: str, reply_id: int | None) -> Frame | _Say:
+        """A sentence, to be spoken; or to be read, if its reply is one that is not spoken."""
+        if reply_id is not None and reply_id == self._read_only:
+            return UnspokenTextFrame(sentence, reply_id=reply_id)
+        return _Say(sentence, reply_id)
 
     async def _in_line(self, frame: Frame) -> None:
         if (self._busy or self._line) and stands_in_line(frame):

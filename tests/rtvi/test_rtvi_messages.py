@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runner.errors import ProtocolError
-from runner.rtvi import messages
+from runner.rtvi import messages, requests
 from runner.rtvi.speech import Segment
 
 
@@ -20,7 +20,7 @@ def rtvi(kind: Any, data: Any = None, **more: Any) -> dict[str, Any]:
     [None, 7, "ping: 12", [], {}, {"type": "client-ready"}, {"label": "other", "type": "client-ready"}],
 )
 def test_what_bears_no_label_is_none_of_our_business(message: object) -> None:
-    assert messages.parse(message) is None
+    assert requests.parse(message) is None
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def test_what_bears_no_label_is_none_of_our_business(message: object) -> None:
 )
 def test_a_labelled_message_that_is_badly_made_is_the_clients_fault(message: object, said: str) -> None:
     with pytest.raises(ProtocolError, match=said):
-        messages.parse(message)
+        requests.parse(message)
 
 
 def test_a_message_without_data_has_empty_data() -> None:
-    assert messages.parse(
+    assert requests.parse(
         {"label": "rtvi-ai", "type": "disconnect-bot", "id": "1"}
-    ) == messages.ClientMessage(type="disconnect-bot", id="1", data={})
+    ) == requests.ClientMessage(type="disconnect-bot", id="1", data={})
 
 
 @pytest.mark.parametrize(
@@ -56,32 +56,32 @@ def test_a_message_without_data_has_empty_data() -> None:
     ],
 )
 def test_the_clients_major_is_read_from_its_version(data: dict[str, Any], major: int) -> None:
-    assert messages.client_major(data) == major
+    assert requests.client_major(data) == major
 
 
 @pytest.mark.parametrize("version", ["", "x.1", "-1.0", None, "99999999999"])
 def test_a_version_that_is_none_is_refused(version: object) -> None:
     with pytest.raises(ProtocolError, match="is not a version"):
-        messages.client_major({"version": version})
+        requests.client_major({"version": version})
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ({"content": " hi "}, messages.SendText(content="hi")),
-        ({"content": "hi", "options": None}, messages.SendText(content="hi")),
+        ({"content": " hi "}, requests.SendText(content="hi")),
+        ({"content": "hi", "options": None}, requests.SendText(content="hi")),
         (
             {"content": "hi", "options": {"run_immediately": False}},
-            messages.SendText(content="hi", run_immediately=False),
+            requests.SendText(content="hi", run_immediately=False),
         ),
         (
             {"content": "hi", "options": {"audio_response": False}},
-            messages.SendText(content="hi", audio_response=False),
+            requests.SendText(content="hi", audio_response=False),
         ),
     ],
 )
-def test_a_typed_turn_is_read_with_its_options(data: dict[str, Any], expected: messages.SendText) -> None:
-    assert messages.send_text(data) == expected
+def test_a_typed_turn_is_read_with_its_options(data: dict[str, Any], expected: requests.SendText) -> None:
+    assert requests.send_text(data) == expected
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ def test_a_typed_turn_is_read_with_its_options(data: dict[str, Any], expected: m
 )
 def test_a_typed_turn_without_words_is_refused(data: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
-        messages.send_text(data)
+        requests.send_text(data)
 
 
 @pytest.mark.parametrize(
     ("data", "digits"), [({"buttons": ["1", "*", 3]}, "1*3"), ({"button": "#"}, "#"), ({"buttons": []}, "")]
 )
 def test_pressed_keys_are_read(data: dict[str, Any], digits: str) -> None:
-    assert messages.dtmf_digits(data) == digits
+    assert requests.dtmf_digits(data) == digits
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_pressed_keys_are_read(data: dict[str, Any], digits: str) -> None:
 )
 def test_what_is_no_key_of_a_phone_is_refused(data: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
-        messages.dtmf_digits(data)
+        requests.dtmf_digits(data)
 
 
 def test_absent_facts_are_left_out() -> None:

@@ -107,7 +107,13 @@ async def test_messages_wait_for_client_ready_and_come_in_order() -> None:
     await client.sees(UserStartedSpeakingFrame(), TTSStartedFrame("Hello.", reply_id=1))
     assert client.told == []
     await client.says("client-ready", {"version": "2.0.0"})
-    assert client.kinds == ["bot-ready", "user-started-speaking", "bot-tts-started", "bot-output"]
+    assert client.kinds == [
+        "bot-ready",
+        "user-started-speaking",
+        "bot-tts-started",
+        "bot-output",
+        "bot-transcription",
+    ]
 
 
 async def test_what_waits_is_bounded_and_the_newest_is_kept() -> None:
@@ -173,6 +179,7 @@ async def test_a_whole_turn_is_told_in_order() -> None:
         "bot-llm-stopped",
         "bot-tts-started",
         "bot-output",
+        "bot-transcription",
         "bot-tts-stopped",
         "bot-started-speaking",
         *["bot-tts-text", "bot-output"] * 3,
@@ -274,9 +281,7 @@ async def test_the_client_can_end_the_call_and_press_keys() -> None:
     assert isinstance(client.frames[2], EndTaskFrame)
 
 
-@pytest.mark.parametrize(
-    "kind", ["client-message", "raw-audio", "llm-function-call-result", "what is this\n"]
-)
+@pytest.mark.parametrize("kind", ["raw-audio", "bot-ready", "what is this\n"])
 async def test_what_nobody_serves_is_refused_under_its_id(kind: str) -> None:
     client = await Client().ready()
     await client.says(kind, {}, "77")
