@@ -35,6 +35,11 @@ def has_local_services() -> bool:
     return all(importlib.util.find_spec(name) for name in ("pocketsphinx", "espeakng_loader"))
 
 
+def has_client_packages() -> bool:
+    there = Path(__file__).parent / "rtvi" / "client_js" / "node_modules" / "@pipecat-ai"
+    return shutil.which("npm") is not None and there.is_dir()
+
+
 def can_make_namespaces() -> bool:
     return os.geteuid() == 0 and sys.platform == "linux" and shutil.which("ip") is not None
 
@@ -42,6 +47,10 @@ def can_make_namespaces() -> bool:
 NEEDS: dict[str, tuple[Callable[[], object], str]] = {
     "browser": (find_browser, "needs a browser: apt-get install chromium"),
     "local": (has_local_services, "needs the local ears and voice: pip install 'botrun[local]'"),
+    "client_js": (
+        has_client_packages,
+        "needs Pipecat's client packages: npm install --no-package-lock --prefix tests/rtvi/client_js",
+    ),
     "root": (can_make_namespaces, "needs root and network namespaces"),
 }
 

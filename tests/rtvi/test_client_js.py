@@ -1,0 +1,153 @@
+"""Pipecat's published client packages, bundled here, in a real browser: they must work with botrun as they
+are. `client_js/package.json` pins them; nothing of them is shipped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "page"))
+from browsing import FLAGS, MICROPHONE, Visit, botrun, microphone_file
+
+pytestmark = [pytest.mark.browser, pytest.mark.client_js]
+
+HERE = Path(__file__).parent / "client_js"
+PAGE = (
+    "<!doctype html><title>guest</title><link rel=icon href=data:,>"
+    "<div id=root></div><script src=/app.js></script>"
+)
+READY = "document.querySelector('#state')?.innerText === 'ready'"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("bundle") / "app.js"
+    command = ["npm", "run", "--silent", "build", "--", f"--outfile={made}"]
+    subprocess.run(command, cwd=HERE, check=True, timeout=60)
+    return made
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with botrun(HERE / "guest_bot.py") as found:
+        yield found
+
+
+@pytest.fixture
+async def guest(chromium: str, bundle: Path, address: str, tmp_path: Path) -> AsyncIterator[Visit]:
+    """The application, open at botrun's address; its microphone says something 4 s after it was opened."""
+    from playwright.async_api import async_playwright
+
+    microphone = microphone_file(tmp_path / "talk.wav", 4.0, "what_time_is_it", 30.0)
+    async with AsyncExitStack() as stack:
+        playwright = await stack.enter_async_context(async_playwright())
+        sound = [*MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}%noloop"]
+        browser = await playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *sound])
+        stack.push_async_callback(browser.close)
+        page = await (await browser.new_context(permissions=["microphone"])).new_page()
+        visit = Visit(page)
+        await page.route("**/guest", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
+        await page.route("**/app.js", lambda route: route.fulfill(path=bundle))
+        await page.goto(f"{address}/guest")
+        await visit.until("document.querySelector('#state')")
+        yield visit
+
+
+async def events(visit: Visit) -> list[tuple[str, Any]]:
+    """Which events the application saw, with their data."""
+    return [tuple(one) for one in await visit.page.evaluate("seen")]
+
+
+async def data_of(visit: Visit, event: str) -> list[Any]:
+    return [data for kind, data in await events(visit) if kind == event]
+
+
+async def test_a_react_application_talks_with_the_bot(guest: Visit, address: str) -> None:
+    page = guest.page
+    await page.click("#connect")
+    await guest.until(READY)
+    (hello,) = await data_of(guest, "botReady")
+    assert (hello["version"].partition(".")[0], hello["about"]["library"]) == ("2", "botrun")
+
+    # Spoken: heard, answered by a tool and a voice, and shown word by word.
+    await guest.until("document.querySelector('#words').innerText.includes('it.')")
+    await guest.until("seen.some(([event]) => event === 'botStoppedSpeaking')")
+    kinds = [kind for kind, _ in await events(guest)]
+    order = [
+        "botReady", "userStartedSpeaking", "userStoppedSpeaking", "userTranscript", "userLlmText",
+        "botLlmStarted", "llmFunctionCallStarted", "llmFunctionCallInProgress", "llmFunctionCallStopped",
+        "botLlmText", "botLlmStopped",
+    ]  # fmt: skip
+    assert [kind for kind in kinds if kind in order] == order
+    spoken = ["botTtsStarted", "botStartedSpeaking", "botTtsText", "botStoppedSpeaking"]
+    assert sorted(spoken, key=kinds.index) == spoken
+    assert {"botOutput", "botTranscript", "botTtsStopped", "metrics", "serverMessage"} <= set(kinds)
+    assert await data_of(guest, "llmFunctionCallStopped") == [
+        {"tool_call_id": "call-1", "function_name": "clock", "cancelled": False, "result": {"time": "8:45"}}
+    ]
+    assert await guest.texts("p.user") == ["what time is it"]
+    assert "You said: what time is it." in " ".join(await guest.texts("p.assistant"))
+    assert (guest.hosts, guest.faults) == ({address.removeprefix("http://")}, [])
+
+    # Typed, to be read: told, and not spoken.
+    await page.evaluate("seen.length = 0, client.sendText('quietly', {audio_response: false})")
+    await guest.until("seen.some(([event]) => event === 'botLlmStopped')")
+    await guest.until("[...document.querySelectorAll('p.assistant')].at(-1).innerText.includes('quietly')")
+    # Typed, to be heard.
+    await page.evaluate("client.sendText('aloud')")
+    await guest.until("seen.some(([event]) => event === 'botStartedSpeaking')")
+    kinds = [kind for kind, _ in await events(guest)]
+    assert kinds.count("botTtsStarted") == 1
+    assert kinds.index("botTtsStarted") > kinds.index("botLlmStopped")
+    await page.click("#end")
+    await guest.until("document.querySelector('#state').innerText === 'disconnected'")
+
+
+async def test_the_application_and_the_bot_have_words_of_their_own(guest: Visit) -> None:
+    page = guest.page
+    await page.evaluate("start('/start')")
+    await guest.until(READY)
+    assert await page.evaluate("client.sendClientRequest('guest', null)") == {"guest": "Ada"}
+    answer = await page.evaluate("client.sendClientRequest('where', null)")
+    assert answer == {"city": "Ulm", "asked": {"precise": True}}
+    refused = await page.evaluate(
+        "client.sendClientRequest('weather', null).catch((said) => said.data.error)"
+    )
+    assert refused == "nobody here knows weather"
+    await page.evaluate("['toast', 'mute', 'fail'].forEach((what) => client.sendClientMessage(what))")
+    await guest.until("document.querySelector('#toast').innerText === 'Hello'")
+    await guest.until("seen.some(([event]) => event === 'error')")
+    kinds = [kind for kind, _ in await events(guest)]
+    assert {"userMuteStarted", "userMuteStopped", "uiCommand", "messageError"} <= set(kinds)
+    assert (await data_of(guest, "error"))[0]["error"] == "the voice is hoarse"
+
+    # A muted microphone is silent for the bot: it hears nothing of what is said into it.
+    await page.click("#mic")
+    assert await page.inner_text("#mic") == "off"
+    await page.evaluate(
+        "seen.length = 0, client.startUISnapshotStream(), client.sendUIEvent('click', {on: 'b'})"
+    )
+    await page.evaluate("client.sendDTMF('12#')")
+    await page.evaluate("new Promise((done) => setTimeout(done, 4500))")
+    kinds = [kind for kind, _ in await events(guest)]
+    assert not {"userStartedSpeaking", "messageError"} & set(kinds)
+    await page.click("#mic")
+    await guest.until("document.querySelector('#mic').innerText === 'on'")
+
+    # The bot ends the call, and the client notices.
+    await page.evaluate("client.disconnectBot()")
+    await guest.until("document.querySelector('#state').innerText === 'disconnected'")
+    assert "botDisconnected" in [kind for kind, _ in await events(guest)]
+
+
+async def test_our_table_of_messages_is_the_packages(guest: Visit) -> None:
+    from test_rtvi_whole import ELSEWHERE, FROM_CLIENT, TO_CLIENT
+
+    published = await guest.page.evaluate("messageTypes")
+    assert set(published) == set(FROM_CLIENT) | set(TO_CLIENT) | set(ELSEWHERE)
