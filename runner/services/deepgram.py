@@ -1,0 +1,259 @@
+"""Deepgram's streaming recognition: sound in all the time, words back while they are spoken.
+
+Wire, read from PyPI's `deepgram-sdk` 7.17.0:
+
+* `environment.py`, `listen/v1/client.py`: `wss://api.deepgram.com/v1/listen?model=…&encoding=linear16&…`;
+  `core/client_wrapper.py`: `Authorization: Token KEY`.
+* `listen/v1/types/listen_v1finalize_type.py` and its siblings: `{"type": "Finalize" | "KeepAlive" |
+  "CloseStream"}`; sound goes out as bytes.
+* `listen/v1/types/listen_v1results*.py`: `Results` with `start`, `duration` (s), `is_final`, `speech_final`,
+  `from_finalize`, and in `channel.alternatives[0]` the `transcript`, `confidence`, `words`;
+  `listen_v1error.py`: `Error` with a `description`.
+
+From its documentation: a stream without sound or KeepAlive is closed after 10 s; an answer to Finalize "is
+not guaranteed" when there is little left to recognise. Unconfirmed without an account: all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from runner import keys
+from runner.errors import ServiceError, ServiceRefusal
+from runner.frames import (
+    Frame,
+    FrameDirection,
+    HeardWord,
+    InputAudioRawFrame,
+    InterimTranscriptionFrame,
+    MetricsFrame,
+    StartFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+from runner.processors.base import ProcessorSetup
+from runner.services.heard_stream import HeardStream, Piece
+from runner.services.service_link import Message, ServiceLink
+from runner.services.stt import STTService
+from runner.services.work import push_failure
+
+URL = "wss://api.deepgram.com/v1/listen"
+MODEL = "nova-3"
+KEY = "DEEPGRAM_API_KEY"
+SAMPLE_RATE_HZ = 16000
+
+ENDPOINTING_MS = 300
+KEEP_ALIVE_S = 4.0
+FINAL_TIMEOUT_S = 2.0
+PATIENCE = 3
+"""The last words of a turn may take so long, and so often so long while there is no connection."""
+
+
+class DeepgramSTTService(STTService):
+    """Recognises with Deepgram, while the caller speaks.
+
+    `InterimTranscriptionFrame`s hold the turn's words so far. When the VAD hears the speech end, the rest is
+    asked for at once and one `TranscriptionFrame` holds them all, each with its time; its text is empty if
+    there were none. Speech that the VAD does not notice is told when Deepgram hears it end.
+
+    Args:
+        api_key: without it, `DEEPGRAM_API_KEY`.
+        model: one of its models.
+        language: as "en", "de", or "multi".
+        keyterms: names and words to listen for.
+        options: more parameters of its address, as they are.
+        url: another server that speaks this wire.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        model: str = MODEL,
+        language: str | None = "en",
+        keyterms: Sequence[str] = (),
+        options: dict[str, str] | None = None,
+        url: str = URL,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        key = keys.need(KEY, api_key, type(self).__name__)
+        self._url = url
+        self._query: list[tuple[str, str]] = [("model", model)]
+        self._query += [("language", language)] if language else []
+        self._query += [("keyterm", term) for term in keyterms]
+        self._query += list((options or {}).items())
+        self._stream = HeardStream(SAMPLE_RATE_HZ)
+        self._link = ServiceLink(
+            "Deepgram",
+            KEY,
+            headers={"Authorization": f"Token {key}"},
+            on_message=self._take,
+            on_open=self._resume,
+            on_trouble=self._on_trouble,
+            goodbye={"type": "CloseStream"},
+        )
+        self._frames: asyncio.Queue[Frame] = asyncio.Queue()
+        self._speaking = False
+        self._stopped_at: float | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._patience = 0
+        self._answered = False
+        self._sent_at = 0.0
+
+    async def setup(self, setup: ProcessorSetup) -> None:
+        await super().setup(setup)
+        self.create_task(self._tell(), "tell")
+        self.create_task(self._keep_alive(), "keep alive")
+
+    async def cleanup(self) -> None:
+        self._disarm()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, StartFrame):
+            self._stream = HeardStream(frame.audio_in_sample_rate or SAMPLE_RATE_HZ)
+            self._link.open(self, self._address())
+        await super().process_frame(frame, direction)
+
+    def _address(self) -> str:
+        query = [
+            *self._query,
+            ("encoding", "linear16"),
+            ("sample_rate", str(self._stream.sample_rate)),
+            ("channels", "1"),
+            ("interim_results", "true"),
+            ("endpointing", str(ENDPOINTING_MS)),
+            ("smart_format", "true"),
+        ]
+        return f"{self._url}?{urlencode(query)}"
+
+    # ------------------------------------------------------------ what the caller does
+
+    def hear(self, frame: InputAudioRawFrame) -> None:
+        now = self.lent.clock()
+        self._stream.add(frame.audio, now)
+        if self._link.send(frame.audio):
+            self._sent_at = now
+
+    def speech_started(self, frame: UserStartedSpeakingFrame) -> None:
+        # A turn whose last words are still on their way goes on: one turn of two halves.
+        self._disarm()
+        self._stopped_at = None
+        self._speaking = True
+
+    def speech_ended(self, frame: UserStoppedSpeakingFrame) -> None:
+        self._speaking = False
+        self._stopped_at = self.lent.clock()
+        if self._stream.is_final_until(frame.at):
+            self._conclude()
+            return
+        self._patience = PATIENCE
+        self._finalize()
+
+    # ------------------------------------------------------------ what Deepgram does
+
+    def _take(self, message: Message) -> None:
+        match message.get("type"):
+            case "Results":
+                self._take_results(message)
+            case "Error":
+                text = message.get("description") or message.get("message") or "no reason given"
+                self._push_trouble(ServiceError(f"Deepgram failed: {text}"))
+
+    def _take_results(self, message: Message) -> None:
+        self._answered = True
+        best = (message["channel"]["alternatives"] or [{}])[0]
+        piece = Piece(
+            text=str(best.get("transcript") or ""),
+            confidence=best.get("confidence"),
+            words=tuple(self._heard_word(word) for word in best.get("words") or ()),
+        )
+        end_s = float(message["start"]) + float(message["duration"])
+        if message.get("is_final"):
+            self._stream.finish(piece, end_s)
+        else:
+            self._stream.interim = piece.text
+        # Without a VAD's turn, Deepgram's own end of speech is the end of the turn.
+        silent = not self._speaking and self._stopped_at is None
+        answered = self._stopped_at is not None and bool(message.get("from_finalize"))
+        if answered or (silent and message.get("speech_final") and self._stream.text):
+            self._conclude()
+        elif piece.text:
+            self._frames.put_nowait(InterimTranscriptionFrame(self._stream.text))
+
+    def _heard_word(self, word: Message) -> HeardWord:
+        return HeardWord(
+            str(word.get("punctuated_word") or word["word"]),
+            self._stream.clock_at(float(word["start"])),
+            self._stream.clock_at(float(word["end"])),
+            word.get("confidence"),
+        )
+
+    # ------------------------------------------------------------ the end of a turn
+
+    def _conclude(self) -> None:
+        """The turn's words are complete, as far as they will ever be."""
+        self._disarm()
+        if self._stopped_at is not None:
+            waited_ms = (self.lent.clock() - self._stopped_at) * 1000
+            self._frames.put_nowait(MetricsFrame("ttfb", self.name, waited_ms))
+        self._stopped_at = None
+        self._frames.put_nowait(self._stream.take_turn())
+
+    def _finalize(self) -> None:
+        """Ask for the rest of the turn's words, now or, without a connection, when there is one again."""
+        self._answered = False
+        self._link.send({"type": "Finalize"})
+        self._disarm()
+        self._deadline = asyncio.get_running_loop().call_later(FINAL_TIMEOUT_S, self._not_final)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _not_final(self) -> None:
+        """Finalize was not answered. Either nothing was left to recognise, or the far end is gone: then
+        another connection gets the sound that this one made no words of."""
+        self._patience -= 1
+        if self._answered or self._patience <= 0:
+            self._conclude()
+            return
+        if self._link.is_open:
+            self._push_trouble(ServiceError(f"Deepgram sent nothing for {FINAL_TIMEOUT_S:g} s; connecting anew"))
+            self._patience = 1
+            self._link.reset()
+        if self._stream.text:
+            self._conclude()
+            self._stream.forget()
+        else:
+            self._finalize()
+
+    # ------------------------------------------------------------ the link
+
+    def _resume(self) -> None:
+        """A connection stands: it gets what the one before never made words of."""
+        if unheard := self._stream.restart():
+            self._link.send(unheard)
+        if self._stopped_at is not None:
+            self._finalize()
+
+    def _on_trouble(self, error: ServiceError, was_open: bool) -> None:
+        self._push_trouble(error)
+        if isinstance(error, ServiceRefusal) and error.lasting and self._stopped_at is not None:
+            self._conclude()
+
+    def _push_trouble(self, error: ServiceError) -> None:
+        self.create_task(push_failure(self, error), "trouble")
+
+    async def _keep_alive(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_ALIVE_S)
+            if self.lent.clock() - self._sent_at >= KEEP_ALIVE_S:
+                self._link.send({"type": "KeepAlive"})
+
+    async def _tell(self) -> None:
+        while True:
+            await self.push_frame(await self._frames.get())
