@@ -222,7 +222,8 @@ class DeepgramSTTService(STTService):
             self._conclude()
             return
         if self._link.is_open:
-            self._push_trouble(ServiceError(f"Deepgram sent nothing for {FINAL_TIMEOUT_S:g} s; connecting anew"))
+            sentence = f"Deepgram sent nothing for {FINAL_TIMEOUT_S:g} s; connecting anew"
+            self._push_trouble(ServiceError(sentence))
             self._patience = 1
             self._link.reset()
         if self._stream.text:

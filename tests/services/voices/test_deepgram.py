@@ -71,6 +71,7 @@ async def finalized(far: FarEnd, socket: ServerConnection) -> None:
 
 async def test_the_words_of_a_turn_come_as_one_when_the_speech_has_ended() -> None:
     async def talk(far: FarEnd, socket: ServerConnection) -> None:
+        far.sound += await socket.recv()  # type: ignore[arg-type]
         await socket.send(results("Book", 0, 0.1))
         await socket.send(results("Book a table", 0, 0.1, is_final=True))
         await socket.send(results("for", 0.1, 0.1))
@@ -126,11 +127,13 @@ async def test_words_that_are_final_already_are_told_without_asking() -> None:
 
 async def test_speech_that_the_vad_missed_is_told_at_deepgrams_own_end_of_it() -> None:
     async def talk(far: FarEnd, socket: ServerConnection) -> None:
+        await socket.recv()
         await socket.send(results("", 0, 0.1, is_final=True, speech_final=True))
         await socket.send(results("Hm yes.", 0, 0.1, is_final=True, speech_final=True))
         await socket.wait_closed()
 
     async with far_end(talk) as far, bench(ears(far)) as running:
+        await send(running, 1)
         (frame,) = await running.seen(TranscriptionFrame)
         assert frame.text == "Hm yes."
 
