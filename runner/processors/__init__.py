@@ -2,5 +2,13 @@
 
 from runner.processors.base import FrameProcessor, ProcessorSetup, Replies
 from runner.processors.context import LLMContext, LLMContextAggregatorPair
+from runner.processors.recorder import AudioRecorder
 
-__all__ = ["FrameProcessor", "LLMContext", "LLMContextAggregatorPair", "ProcessorSetup", "Replies"]
+__all__ = [
+    "AudioRecorder",
+    "FrameProcessor",
+    "LLMContext",
+    "LLMContextAggregatorPair",
+    "ProcessorSetup",
+    "Replies",
+]

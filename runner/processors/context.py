@@ -64,6 +64,7 @@ class LLMUserAggregator(FrameProcessor):
         match frame:
             case TranscriptionFrame(text=text) if text.strip():
                 self._words.append(text.strip())
+                await self.push_frame(frame, direction)  # for the recorder and the subtitles
                 if not self._speaking:
                     await self._ask()
             case LLMMessagesAppendFrame():

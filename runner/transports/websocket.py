@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocketState
 
 from runner.audio.resampler import Resampler
+from runner.audio.wav import wav_header
 from runner.errors import BotrunError, ProtocolError, UsageError
 from runner.frames import (
     EndTaskFrame,
@@ -36,7 +37,6 @@ from runner.transports.base import BaseTransport, TransportParams
 from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
 from runner.transports.socket import CallWebSocket
-from runner.transports.wav import wav_header
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket

@@ -1,0 +1,94 @@
+"""Sound put in its place on a call's timeline, and taken off it in order. Pure; positions are samples."""
+
+from __future__ import annotations
+
+from array import array
+
+GAP_S = 0.2
+"""The caller's sound that comes so much later (s) than it should had a silence before it."""
+
+
+class Track:
+    """One speaker's timeline. What nobody put anything into is silence.
+
+    Attributes:
+        taken: the position up to which it was taken off; nothing can be put before it any more.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.taken = 0
+        self._pcm = bytearray()
+
+    @property
+    def end(self) -> int:
+        """Where the sound that was put ends."""
+        return self.taken + len(self._pcm) // 2
+
+    def put(self, position: int, pcm: bytes) -> None:
+        """Put sound in its place; what stands there is replaced, what comes too late is dropped."""
+        late = max(0, self.taken - position)
+        pcm, start = pcm[2 * late :], (position + late - self.taken) * 2
+        if len(self._pcm) < start:
+            self._pcm.extend(bytes(start - len(self._pcm)))
+        self._pcm[start : start + len(pcm)] = pcm
+
+    def cut(self, position: int) -> None:
+        """Nothing sounds from this position on."""
+        del self._pcm[max(0, position - self.taken) * 2 :]
+
+    def take(self, until: int) -> bytes:
+        """Everything up to a position, silence included."""
+        count = max(0, until - self.taken) * 2
+        pcm = bytes(self._pcm[:count])
+        del self._pcm[:count]
+        self.taken += count // 2
+        return pcm + bytes(count - len(pcm))
+
+
+class ArrivingTrack(Track):
+    """A track whose sound bears no time but that of its arrival.
+
+    Sound that follows on what came before is put behind it, however unevenly it comes. Of sound behind a
+    gap, the piece that came soonest tells when it began: a stall of the pipeline must not become silence.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        super().__init__(sample_rate)
+        self._run = bytearray()
+        self._run_start = 0
+        self._settled = False
+
+    @property
+    def end(self) -> int:
+        return self._run_start + len(self._run) // 2
+
+    def arrive(self, pcm: bytes, at: int) -> None:
+        """Sound whose last sample comes in at this position."""
+        samples = len(pcm) // 2
+        if at - samples - self.end > GAP_S * self.sample_rate or self.end == 0:
+            self._settle()
+            self._run_start, self._settled = max(at - samples, self.end), False
+        elif not self._settled:
+            began = at - samples - len(self._run) // 2
+            self._run_start = min(self._run_start, max(began, super().end))
+        self._run += pcm
+
+    def take(self, until: int) -> bytes:
+        if until > self._run_start:
+            self._settle()
+        return super().take(until)
+
+    def _settle(self) -> None:
+        """The sound since the last gap stays where it is."""
+        if self._run:
+            self.put(self._run_start, bytes(self._run))
+        self._run_start, self._settled = self.end, True
+        self._run.clear()
+
+
+def interleave(left: bytes, right: bytes) -> bytes:
+    """Two channels of equal length as one stereo pcm."""
+    stereo = array("h", bytes(len(left) * 2))
+    stereo[0::2], stereo[1::2] = array("h", left), array("h", right)
+    return stereo.tobytes()

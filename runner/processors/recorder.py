@@ -1,0 +1,226 @@
+"""`AudioRecorder`: a call on disk as it was heard, while it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import IO, Any
+
+from runner.audio.level import downmix
+from runner.audio.resampler import Resampler
+from runner.audio.tracks import ArrivingTrack, Track, interleave
+from runner.audio.wav import wav_header
+from runner.frames import (
+    BotStoppedSpeakingFrame,
+    Frame,
+    FrameDirection,
+    InputAudioRawFrame,
+    OutputAudioRawFrame,
+    StartFrame,
+    TranscriptionFrame,
+    TTSTextFrame,
+    UnspokenTextFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+from runner.processors.base import DOWNSTREAM, FrameProcessor
+
+WRITE_EVERY_S = 1.0
+HOLD_S = 1.5
+"""How long (s) sound waits before it is written: until then an interruption may still cut the bot's, and the
+caller's may come late."""
+
+HEADER_BYTES = 44
+NEAR_S = 0.03
+"""Sound of the bot that should begin this near (s) to the end of what came before follows on it."""
+
+
+class AudioRecorder(FrameProcessor):
+    """Records a call in stereo, the caller left and the bot right, both in step: the bot's sound stands where
+    the caller heard it, and what an interruption cut off is not there.
+
+    Stands behind `transport.output()`. It writes while the call goes on, so that an hour takes no memory and
+    a crash leaves a file that plays, at most 3 s short. Beside `call.wav` stands `call.words.jsonl`: a JSON
+    object a line, `{"speaker": "bot", "at_ms": 1200, "text": "Hello"}` for each word of the bot that was
+    heard (or sentence that was read), and for each utterance of the caller one with `until_ms`.
+
+    Args:
+        path: the WAV file; its folder is made, a file of that name is overwritten.
+        sample_rate: Hz of the file; None is the rate at which the bot speaks.
+    """
+
+    def __init__(self, path: str | Path, *, sample_rate: int | None = None) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.words_path = self.path.with_suffix(".words.jsonl")
+        self._rate = sample_rate or 0
+        self._begin = 0.0
+        self._user: _Channel | None = None
+        self._bot: _Channel | None = None
+        self._file: _GrowingWav | None = None
+        self._words: IO[str] | None = None
+        self._utterance = [0.0, 0.0]
+        self._writing = asyncio.Lock()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await self.push_frame(frame, direction)
+        if direction is not DOWNSTREAM:
+            return
+        match frame:
+            case InputAudioRawFrame() if self._user is not None:
+                self._user.arrive(frame, self._seconds(self.lent.clock()))
+            case OutputAudioRawFrame(heard_at=float() as at) if self._bot is not None:
+                self._bot.put(frame, self._seconds(at))
+            case BotStoppedSpeakingFrame(interrupted=True) if self._bot is not None:
+                self._bot.cut(self._seconds(frame.at))
+            case StartFrame():
+                await self._start(frame)
+            case _:
+                self._note(frame)
+
+    def _note(self, frame: Frame) -> None:
+        match frame:
+            case UserStartedSpeakingFrame(at=at):
+                self._utterance = [at, at]
+            case UserStoppedSpeakingFrame(at=at):
+                self._utterance[1] = at
+            case TTSTextFrame(heard_at=float() as at):
+                self._write_words("bot", frame.text, at)
+            case UnspokenTextFrame():
+                self._write_words("bot", frame.text, self.lent.clock(), read=True)
+            case TranscriptionFrame() if frame.text.strip():
+                since, until = self._utterance
+                self._write_words("user", frame.text, since, until_ms=self._ms(until))
+
+    # ------------------------------------------------------------ begin and end
+
+    async def _start(self, frame: StartFrame) -> None:
+        self._rate = self._rate or frame.audio_out_sample_rate
+        self._begin = self.lent.clock()
+        self._utterance = [self._begin, self._begin]
+        self._user = _Channel(ArrivingTrack(frame.audio_in_sample_rate), self._rate)
+        self._bot = _Channel(Track(frame.audio_out_sample_rate), self._rate)
+        try:
+            await asyncio.to_thread(self._open)
+        except OSError as error:
+            self._user = self._bot = None
+            await self.push_error(f"the call is not recorded: {error}")
+            return
+        self.create_task(self._write_on(), "write")
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = _GrowingWav(self.path, self._rate)
+        self._words = self.words_path.open("w", encoding="utf-8", buffering=1)
+
+    async def cleanup(self) -> None:
+        if self._file is None:
+            return
+        until_s = self._seconds(self.lent.clock())
+        try:
+            await self._write_until(until_s, last=True)
+        finally:
+            await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        if self._words is not None:
+            self._words.close()
+
+    # ------------------------------------------------------------ to disk
+
+    async def _write_on(self) -> None:
+        while True:
+            await asyncio.sleep(WRITE_EVERY_S)
+            await self._write_until(self._seconds(self.lent.clock()) - HOLD_S)
+
+    async def _write_until(self, until_s: float, *, last: bool = False) -> None:
+        assert self._user is not None
+        assert self._bot is not None
+        assert self._file is not None
+        left, right = self._user.take(until_s, last), self._bot.take(until_s, last)
+        if last:  # resampled to the nearest sample each, they may differ by one
+            longest = max(len(left), len(right))
+            left, right = left.ljust(longest, b"\0"), right.ljust(longest, b"\0")
+        async with self._writing:
+            await asyncio.to_thread(self._file.append, left, right)
+
+    def _write_words(self, speaker: str, text: str, at: float, **more: Any) -> None:
+        if self._words is not None:
+            word = {"speaker": speaker, "at_ms": self._ms(at), **more, "text": text.strip()}
+            self._words.write(json.dumps(word, ensure_ascii=False) + "\n")
+
+    def _seconds(self, at: float) -> float:
+        return at - self._begin
+
+    def _ms(self, at: float) -> int:
+        return round(self._seconds(at) * 1000)
+
+
+class _Channel:
+    """One speaker, at the rate at which the sound comes, and converted to the file's when it is taken."""
+
+    def __init__(self, track: Track, file_rate: int) -> None:
+        self._track = track
+        self._to_file = Resampler(track.sample_rate, file_rate)
+        self._from_other: Resampler | None = None
+
+    def arrive(self, frame: InputAudioRawFrame, at_s: float) -> None:
+        assert isinstance(self._track, ArrivingTrack)
+        self._track.arrive(self._mono(frame), self._position(at_s))
+
+    def put(self, frame: OutputAudioRawFrame, at_s: float) -> None:
+        position = self._position(at_s)
+        near = abs(position - self._track.end) <= NEAR_S * self._track.sample_rate
+        self._track.put(self._track.end if near else position, self._mono(frame))
+
+    def cut(self, at_s: float) -> None:
+        self._track.cut(self._position(at_s))
+
+    def take(self, until_s: float, last: bool) -> bytes:
+        """What is complete up to then; at the last, all that there is."""
+        until = self._position(until_s)
+        pcm = self._to_file.process(self._track.take(max(until, self._track.end) if last else until))
+        return pcm + self._to_file.flush() if last else pcm
+
+    def _position(self, at_s: float) -> int:
+        return round(at_s * self._track.sample_rate)
+
+    def _mono(self, frame: InputAudioRawFrame | OutputAudioRawFrame) -> bytes:
+        pcm = downmix(frame.audio, frame.num_channels)
+        if frame.sample_rate == self._track.sample_rate:
+            return pcm
+        if self._from_other is None or self._from_other.rate_in != frame.sample_rate:
+            self._from_other = Resampler(frame.sample_rate, self._track.sample_rate)
+        return self._from_other.process(pcm)
+
+
+class _GrowingWav:
+    """A stereo WAV file that can be read at any time: its header is made anew with each piece."""
+
+    def __init__(self, path: Path, sample_rate: int) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._rate = sample_rate
+        self._bytes = 0
+        self._waiting = (b"", b"")
+        self._write_header()
+
+    def append(self, left: bytes, right: bytes) -> None:
+        """Put the next sound of both channels behind what is there; what one has more of waits."""
+        left, right = self._waiting[0] + left, self._waiting[1] + right
+        both = min(len(left), len(right))
+        stereo = interleave(left[:both], right[:both])
+        self._waiting = left[both:], right[both:]
+        self._file.seek(HEADER_BYTES + self._bytes)
+        self._file.write(stereo)
+        self._bytes += len(stereo)
+        self._write_header()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write_header(self) -> None:
+        self._file.seek(0)
+        self._file.write(wav_header(self._bytes, self._rate, 2))
