@@ -354,6 +354,18 @@ class FunctionCallCancelFrame(SystemFrame):
     call: FunctionCall
 
 
+@dataclass(frozen=True, slots=True)
+class SubtitleFrame(SystemFrame):
+    """What `speaker` ("user", "bot") is saying: a cue of `Subtitles` that grows until it is `final`. Times
+    are ms since the call began."""
+
+    speaker: str
+    text: str
+    start_ms: int
+    end_ms: int
+    final: bool = True
+
+
 # ------------------------------------------------------------------ messages and metrics
 
 

@@ -3,6 +3,7 @@
 from runner.processors.base import FrameProcessor, ProcessorSetup, Replies
 from runner.processors.context import LLMContext, LLMContextAggregatorPair
 from runner.processors.recorder import AudioRecorder
+from runner.processors.subtitles import Subtitles
 
 __all__ = [
     "AudioRecorder",
@@ -11,4 +12,5 @@ __all__ = [
     "LLMContextAggregatorPair",
     "ProcessorSetup",
     "Replies",
+    "Subtitles",
 ]

@@ -60,6 +60,7 @@ class AudioRecorder(FrameProcessor):
         self._bot: _Channel | None = None
         self._file: _GrowingWav | None = None
         self._words: IO[str] | None = None
+        self._lines: list[str] = []
         self._utterance = [0.0, 0.0]
         self._writing = asyncio.Lock()
 
@@ -112,7 +113,7 @@ class AudioRecorder(FrameProcessor):
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = _GrowingWav(self.path, self._rate)
-        self._words = self.words_path.open("w", encoding="utf-8", buffering=1)
+        self._words = self.words_path.open("w", encoding="utf-8")
 
     async def cleanup(self) -> None:
         if self._file is None:
@@ -145,12 +146,21 @@ class AudioRecorder(FrameProcessor):
             longest = max(len(left), len(right))
             left, right = left.ljust(longest, b"\0"), right.ljust(longest, b"\0")
         async with self._writing:
-            await asyncio.to_thread(self._file.append, left, right)
+            await asyncio.to_thread(self._append, left, right)
+
+    def _append(self, left: bytes, right: bytes) -> None:
+        """In a thread: a slow disk holds up no call."""
+        assert self._file is not None
+        assert self._words is not None
+        self._file.append(left, right)
+        lines, self._lines = self._lines, []
+        self._words.writelines(lines)
+        self._words.flush()
 
     def _write_words(self, speaker: str, text: str, at: float, **more: Any) -> None:
-        if self._words is not None:
+        if self._file is not None:
             word = {"speaker": speaker, "at_ms": self._ms(at), **more, "text": text.strip()}
-            self._words.write(json.dumps(word, ensure_ascii=False) + "\n")
+            self._lines.append(json.dumps(word, ensure_ascii=False) + "\n")
 
     def _seconds(self, at: float) -> float:
         return at - self._begin

@@ -10,6 +10,7 @@ from __future__ import annotations
 import traceback
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from runner.frames import (
     LLMFullResponseStartFrame,
     LLMTextFrame,
     MetricsFrame,
+    SubtitleFrame,
     TranscriptionFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
@@ -177,6 +179,7 @@ class RTVI:
             TTSTextFrame: self._on_tts_text,
             TTSStoppedFrame: lambda frame: post(messages.build("bot-tts-stopped")),
             MetricsFrame: self._on_metrics,
+            SubtitleFrame: self._on_subtitle,
             SessionStats: self._on_session_stats,
             ErrorFrame: self._on_error,
             RTVIServerMessageFrame: lambda frame: post(messages.server_message(frame.data)),
@@ -278,6 +281,9 @@ class RTVI:
 
     async def _on_metrics(self, frame: MetricsFrame) -> None:
         await self._outbox.post(messages.metric(frame.metric, frame.processor, frame.value_ms))
+
+    async def _on_subtitle(self, frame: SubtitleFrame) -> None:
+        await self.send_server_message({"type": "subtitle", **asdict(frame)})
 
     async def _on_session_stats(self, frame: SessionStats) -> None:
         told = {"type": "session-stats", **frame.as_message()}

@@ -31,7 +31,9 @@ class Counting(TTSService):
     async def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
         for number, word in enumerate(text.split()):
             yield TTSTextFrame(word, audio_offset_ms=number * 300)
-        yield TTSAudioRawFrame(array("h", (n % 30000 + 1 for n in range(4800 * len(text.split())))).tobytes(), RATE)
+        yield TTSAudioRawFrame(
+            array("h", (n % 30000 + 1 for n in range(4800 * len(text.split())))).tobytes(), RATE
+        )
 
 
 class Call:

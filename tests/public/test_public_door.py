@@ -230,8 +230,9 @@ async def test_the_plain_address_is_the_default_provider_s() -> None:
     ("method", "path"),
     [
         ("GET", "/"), ("GET", "/status"), ("GET", "/metrics"), ("POST", "/start"), ("POST", "/api/offer"),
-        ("GET", "/page/a.js"), ("GET", "/docs"), ("GET", "/openapi.json"), ("POST", "/dial"), ("GET", "/sessions/x/events"),
-        ("POST", "/twilio/answer/"), ("POST", "/nobody/answer"), ("GET", "/%2e%2e/etc/passwd"),
+        ("GET", "/page/a.js"), ("GET", "/docs"), ("GET", "/openapi.json"), ("POST", "/dial"),
+        ("GET", "/sessions/x/events"), ("POST", "/twilio/answer/"), ("POST", "/nobody/answer"),
+        ("GET", "/%2e%2e/etc/passwd"),
     ],
 )  # fmt: skip
 async def test_there_is_nothing_else_behind_the_public_door(method: str, path: str) -> None:

@@ -1,0 +1,169 @@
+"""Words with times made into subtitles' cues, and cues written as SRT and WebVTT. Pure; times are ms.
+
+Lines are at most 42 characters and a cue has at most two, as is usual for subtitles; a cue ends where a
+clause does, if it can.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+LINE_CHARS = 42
+CUE_CHARS = 2 * LINE_CHARS
+LONGEST_CUE_MS = 7000
+PAUSE_MS = 1500
+"""A word is shown for no longer than this if nothing follows it; a longer pause ends the cue."""
+
+CLAUSE_CHARS = 20
+"""A clause that is shorter does not end a cue: it would flash by."""
+
+READING_MS_PER_CHAR = 60
+SHORTEST_READING_MS = 1200
+
+_SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)]*$")
+_CLAUSE_END = re.compile(r"[.!?…。！？,;:–—、，][\"'”’)]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What `speaker` says from one time (ms) to another."""
+
+    speaker: str
+    start_ms: int
+    end_ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word, and when (ms) it was heard."""
+
+    text: str
+    at_ms: int
+
+
+class CueMaker:
+    """Makes one speaker's cues of words as they are heard."""
+
+    def __init__(self, speaker: str) -> None:
+        self._speaker = speaker
+        self._words: list[Word] = []
+
+    @property
+    def growing(self) -> Cue | None:
+        """The cue that is not complete yet."""
+        return self._cue(self._words, self._words[-1].at_ms) if self._words else None
+
+    def word(self, word: Word) -> list[Cue]:
+        """A word was heard; the cues that are complete by it."""
+        done: list[Cue] = []
+        if self._words and self._is_complete(word):
+            done = self.finish(word.at_ms)
+        elif _length([*self._words, word]) > CUE_CHARS:
+            done = [self._break(word.at_ms)]
+        self._words.append(word)
+        return done
+
+    def finish(self, at_ms: int) -> list[Cue]:
+        """The speaker is silent from then on."""
+        words, self._words = self._words, []
+        return [self._cue(words, at_ms)] if words else []
+
+    def _is_complete(self, coming: Word) -> bool:
+        last, length = self._words[-1], _length(self._words)
+        if coming.at_ms - last.at_ms > PAUSE_MS or coming.at_ms - self._words[0].at_ms > LONGEST_CUE_MS:
+            return True
+        if _SENTENCE_END.search(last.text):
+            return length >= CLAUSE_CHARS
+        return bool(_CLAUSE_END.search(last.text)) and length > LINE_CHARS
+
+    def _break(self, at_ms: int) -> Cue:
+        """The next word does not fit any more: end behind the last clause, if there is one."""
+        cut = _last_clause(self._words) or len(self._words)
+        words, self._words = self._words[:cut], self._words[cut:]
+        return self._cue(words, self._words[0].at_ms if self._words else at_ms)
+
+    def _cue(self, words: list[Word], until_ms: int) -> Cue:
+        end_ms = max(words[0].at_ms + 1, min(until_ms, words[-1].at_ms + PAUSE_MS))
+        return Cue(self._speaker, words[0].at_ms, end_ms, " ".join(word.text for word in words))
+
+
+def spread(speaker: str, text: str, start_ms: int, end_ms: int) -> list[Cue]:
+    """The cues of an utterance whose words have no times of their own."""
+    words, total = text.split(), max(1, len(text))
+    maker, cues, position = CueMaker(speaker), list[Cue](), 0
+    for word in words:
+        at_ms = start_ms + (end_ms - start_ms) * position // total
+        cues += maker.word(Word(word, at_ms))
+        position += len(word) + 1
+    # Spread over a long utterance, a word may be shown for longer than words of a voice are.
+    return [*cues, *(replace(cue, end_ms=max(end_ms, cue.start_ms + 1)) for cue in maker.finish(end_ms))]
+
+
+def to_read(speaker: str, text: str, at_ms: int) -> list[Cue]:
+    """The cues of a text that is only read: shown for as long as that takes."""
+    takes_ms = max(SHORTEST_READING_MS, READING_MS_PER_CHAR * len(text))
+    return spread(speaker, text, at_ms, at_ms + takes_ms)
+
+
+def lines(text: str) -> list[str]:
+    """A cue's text on one line or two of like length, broken behind a clause that ends near the middle."""
+    if len(text) <= LINE_CHARS:
+        return [text]
+    spaces = [found.start() for found in re.finditer(" ", text)]
+    fitting = [at for at in spaces if at <= LINE_CHARS and len(text) - at - 1 <= LINE_CHARS]
+    if not spaces:
+        return [text]
+    middle = len(text) / 2
+
+    def badness(at: int) -> float:
+        return abs(at - middle) - (8 if _CLAUSE_END.search(text[:at]) else 0)
+
+    at = min(fitting or spaces, key=badness)
+    return [text[:at], text[at + 1 :]]
+
+
+def srt(number: int, cue: Cue, name: str) -> str:
+    """One cue of a SubRip file, with an empty line behind it."""
+    text = "\n".join(lines(_clean(f"{name}: {cue.text}" if name else cue.text)))
+    return f"{number}\n{_time(cue.start_ms, ',')} --> {_time(cue.end_ms, ',')}\n{text}\n\n"
+
+
+VTT_HEADER = "WEBVTT\n\n"
+
+
+def vtt(cue: Cue, name: str) -> str:
+    """One cue of a WebVTT file (https://www.w3.org/TR/webvtt1/), with an empty line behind it."""
+    text = "\n".join(html.escape(line, quote=False) for line in lines(_clean(cue.text)))
+    voice = f"<v {html.escape(_clean(name), quote=False)}>" if name else ""
+    return f"{_time(cue.start_ms, '.')} --> {_time(cue.end_ms, '.')}\n{voice}{text}\n\n"
+
+
+def in_order(cues: Iterable[Cue]) -> list[Cue]:
+    """Cues as players want them: by their beginning."""
+    return sorted(cues, key=lambda cue: (cue.start_ms, cue.end_ms))
+
+
+def _time(ms: int, point: str) -> str:
+    seconds, rest = divmod(max(0, ms), 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{rest:03}"
+
+
+def _clean(text: str) -> str:
+    """Text that cannot be taken for a part of the file's syntax."""
+    return " ".join(text.replace("-->", "→").split())
+
+
+def _length(words: list[Word]) -> int:
+    return sum(len(word.text) + 1 for word in words) - 1
+
+
+def _last_clause(words: list[Word]) -> int:
+    """How many words stand up to the end of the last clause that is long enough to be a cue; 0: none."""
+    for count in range(len(words) - 1, 0, -1):
+        if _CLAUSE_END.search(words[count - 1].text) and _length(words[:count]) >= CLAUSE_CHARS:
+            return count
+    return 0
