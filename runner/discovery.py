@@ -202,12 +202,13 @@ def place_of(error: BaseException, path: Path) -> tuple[Path, int | None]:
     if isinstance(error, SyntaxError) and error.filename:
         return Path(error.filename), error.lineno
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if _is_users(Path(frame.filename), path):
+        if is_users_file(Path(frame.filename), path):
             return Path(frame.filename), frame.lineno
     return path, None
 
 
-def _is_users(file: Path, bot: Path) -> bool:
+def is_users_file(file: Path, bot: Path) -> bool:
+    """Whether a file is the user's own: the bot's, or beside it, and neither installed nor botrun's."""
     if file == bot:
         return True
     return file.is_relative_to(bot.parent) and "site-packages" not in file.parts and not _is_ours(file)

@@ -49,9 +49,13 @@ class CallFigures:
     Attributes:
         turn_s: turn latencies (s), in order.
         stop_s: stop latencies (s), in order.
+        session_id: the call's; empty where there is none.
+        has_pipeline: whether a pipeline runs or ran in it.
     """
 
-    def __init__(self, process: Figures | None = None) -> None:
+    def __init__(self, process: Figures | None = None, session_id: str = "") -> None:
+        self.session_id = session_id
+        self.has_pipeline = False
         self.turn_s: list[float] = []
         self.stop_s: list[float] = []
         self._process = process
@@ -74,6 +78,7 @@ class CallFigures:
     def counting(self, parts: Iterable[Totals]) -> Iterator[None]:
         """While the block runs, these are asked for their totals; at its end for the last time."""
         parts = list(parts)
+        self.has_pipeline = True
         self._parts += parts
         try:
             yield
@@ -130,10 +135,10 @@ class Figures:
         self.stop = Histogram(LATENCY_BOUNDS_S)
         self._over: Counter[str] = Counter()
 
-    def begin(self, transport: str) -> CallFigures:
+    def begin(self, transport: str, session_id: str = "") -> CallFigures:
         """A call begins; what is counted of it goes to the result."""
         self.started[transport] += 1
-        return CallFigures(self)
+        return CallFigures(self, session_id)
 
     def end(self, transport: str, reason: str, call: CallFigures) -> None:
         """It is over."""

@@ -212,7 +212,7 @@ class Sessions:
             raise self._refusal(
                 f"{len(self._active)} calls are under way, which is the limit (BOTRUN_MAX_SESSIONS)"
             )
-        session = Session(self._bot, kind, args, on_end, self.figures.begin(kind))
+        session = Session(self._bot, kind, args, on_end, self.figures.begin(kind, args.session_id))
         self._active[session.id] = session
         self._tasks[session.id] = asyncio.create_task(
             self._see_through(session, call_s), name=f"session {session.id}"

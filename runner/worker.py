@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.discovery import BotTarget, LoadedBot, load_bot
 from runner.errors import BotrunError
+from runner.guard import LoopGuard, telling_what_was_not_awaited
 from runner.services import warmup
 from runner.session import EndReason, SessionLimits, Sessions
 from runner.settings import Settings, enter_dotenv
@@ -139,11 +140,13 @@ async def _serve_until(
     if is_public(host.settings):
         end_sessions_s, shutdown.deadline_s = PUBLIC_END_SESSIONS_S, PUBLIC_DEADLINE_S
     opening = asyncio.create_task(public.open(), name="opening the public address")
+    guard = LoopGuard(host.bot.path, host.sessions)
     async with server.serving(listener, CLOSE_CONNECTIONS_S):
         try:
             if await _first(opening, shutdown.requested.wait()):
                 announce(host)
-                await shutdown.requested.wait()
+                with guard.watching(), telling_what_was_not_awaited(host.bot.path):
+                    await shutdown.requested.wait()
             logger.info("stopping")
             server.refuse_more()
             await host.sessions.end_all(EndReason.SHUTDOWN, end_sessions_s)

@@ -22,6 +22,7 @@ from runner.frames import (
     StartFrame,
 )
 from runner.pipeline.activity import IdleWatch
+from runner.pipeline.advice import missing_parts
 from runner.pipeline.latency import LatencyWatch
 from runner.pipeline.observer import Observer
 from runner.pipeline.pipeline import Pipeline, chain, everything
@@ -106,6 +107,7 @@ class PipelineTask:
         self._tasks: set[asyncio.Task[None]] = set()
         self._queue: asyncio.Queue[Frame] = asyncio.Queue()
         self._over = asyncio.Event()
+        self._session_id = current_call().session_id
         self._source = _Source(self)
         self._processors = chain([self._source, *pipeline.flat(), _Sink(self)])
         self.rtvi = self._make_rtvi(rtvi_observer_params) if enable_rtvi else None
@@ -146,6 +148,7 @@ class PipelineTask:
         try:
             await self._set_up(self._make_setup(loop))
             row = list(everything(self._processors))
+            self._advise(row)
             counting = current_call().counting(processor.totals for processor in row)
             with SlowWatch.shared(loop).watching(row), counting:
                 self.create_task(self._drive(), "PipelineTask.drive")
@@ -189,7 +192,9 @@ class PipelineTask:
 
     def create_task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start a task that ends with the run; a failure in it is reported like any processor's."""
-        task = asyncio.get_running_loop().create_task(self._guarded(work, name), name=name)
+        # Whose it is stands in its name: a guard in another thread reads it (guard.py).
+        named = f"{name} {self._session_id}".rstrip()
+        task = asyncio.get_running_loop().create_task(self._guarded(work, name), name=named)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -203,6 +208,12 @@ class PipelineTask:
             # Nobody stands before the source, but observers see what it pushes.
             await self._source.push_frame(failure, UPSTREAM)
             await self.on_upstream(failure)
+
+    def _advise(self, row: Sequence[FrameProcessor]) -> None:
+        """A pipeline without a call is a test's, which knows what it leaves out."""
+        if self._session_id:
+            for sentence in missing_parts(row):
+                logger.warning("session %s: %s", self._session_id, sentence)
 
     async def _drive(self) -> None:
         start = StartFrame(

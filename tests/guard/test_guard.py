@@ -1,0 +1,197 @@
+"""A loop that stands still is told while it does, with the user's line; so is what was forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import warnings
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner import guard
+from runner.arguments import RunnerArguments
+from runner.discovery import BotTarget, LoadedBot, load_bot
+from runner.guard import LoopGuard, telling_what_was_not_awaited
+from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
+from runner.pipeline.advice import missing_parts
+from runner.services.stt import SegmentedSTTService
+from runner.session import EndReason, Sessions
+from runner.testing import FakeTransport, ScriptedTTS, run_virtual
+from runner.transports.base import TransportParams
+
+SLEEPY = """
+import asyncio, time
+
+def fetch():
+    {how}  # the line
+
+async def bot(args):
+    await asyncio.sleep(0.05)
+    fetch()
+    await asyncio.sleep(30)
+"""
+LINE = 5
+
+
+def written(folder: Path, how: str) -> LoadedBot:
+    path = folder / "sleepy_bot.py"
+    path.write_text(SLEEPY.format(how=how))
+    return load_bot(BotTarget(path))
+
+
+class Told:
+    """Sentences, each with what the loop had done by then."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+        self.first = threading.Event()
+
+    def __call__(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+        self.first.set()
+
+
+async def guarded(bot: LoadedBot, told: Told, until: Callable[[], bool], calls: int = 1) -> None:
+    sessions = Sessions(bot)
+    with LoopGuard(bot.path, sessions, told).watching():
+        for number in range(calls):
+            sessions.start("test", RunnerArguments(session_id=f"call-{number}"))
+        async with asyncio.timeout(20):
+            while not until():
+                await asyncio.sleep(0.02)
+        await sessions.end_all(EndReason.SHUTDOWN, 2)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param("time.sleep(0.9)", id="asleep"),
+        pytest.param("[x for x in iter(lambda: time.monotonic() < until, False)]", id="busy"),
+    ],
+)
+async def test_a_loop_that_stands_still_is_told_with_session_and_line(tmp_path: Path, how: str) -> None:
+    if "until" in how:
+        how = "until = time.monotonic() + 0.9\n    while time.monotonic() < until: pass"
+    bot, told = written(tmp_path, how), Told()
+    await guarded(bot, told, lambda: any("goes on" in sentence for sentence in told.sentences))
+    first, last = told.sentences[0], told.sentences[-1]
+    assert "has stood still for" in first
+    assert f"sleepy_bot.py:{LINE}" in first or f"sleepy_bot.py:{LINE + 1}" in first
+    assert "(session call-0)" in first
+    assert "to_thread" in first
+    assert "it stood still for" in last
+
+
+async def test_it_is_told_while_it_happens_and_not_only_behind_it(tmp_path: Path) -> None:
+    told = Told()
+    bot = written(tmp_path, "import sleepy_gate; sleepy_gate.opened.wait(10)")
+    import sys
+    from types import ModuleType
+
+    gate: Any = ModuleType("sleepy_gate")
+    # The loop goes on only when the sentence has been said: said too late, it would never be.
+    gate.opened = told.first
+    sys.modules["sleepy_gate"] = gate
+    try:
+        await guarded(bot, told, lambda: len(told.sentences) > 1)
+    finally:
+        del sys.modules["sleepy_gate"]
+    assert f"sleepy_bot.py:{LINE}" in told.sentences[0]
+
+
+async def test_the_call_that_stands_still_is_found_among_several(tmp_path: Path) -> None:
+    path = tmp_path / "one_of_two.py"
+    path.write_text(
+        "import asyncio, time\n"
+        "async def bot(args):\n"
+        "    await asyncio.sleep(0.05)\n"
+        "    if args.session_id == 'call-1': time.sleep(0.7)\n"
+        "    await asyncio.sleep(30)\n"
+    )
+    told = Told()
+    await guarded(load_bot(BotTarget(path)), told, lambda: len(told.sentences) > 1, calls=3)
+    assert "one_of_two.py:4" in told.sentences[0]
+    assert "(session call-1)" in told.sentences[0]
+
+
+async def test_a_loop_that_only_waits_is_not_complained_of(tmp_path: Path) -> None:
+    bot, told = written(tmp_path, "pass"), Told()
+    since = time.monotonic()
+    await guarded(bot, told, lambda: time.monotonic() - since > 0.8)
+    assert told.sentences == []
+
+
+async def test_a_bot_that_runs_no_pipeline_is_told_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "NO_PIPELINE_S", 0.2)
+    bot, told = written(tmp_path, "pass"), Told()
+    since = time.monotonic()
+    await guarded(bot, told, lambda: time.monotonic() - since > 1.0)
+    (sentence,) = told.sentences
+    assert "sleepy_bot.py was called" in sentence
+    assert "runs no pipeline" in sentence
+
+
+async def test_a_forgotten_await_is_told_with_its_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "forgetful.py"
+    path.write_text(
+        "class Greeter:\n    async def greet(self): ...\nasync def bot(args):\n    Greeter().greet()\n"
+    )
+    bot = load_bot(BotTarget(path))
+    with warnings.catch_warnings(), telling_what_was_not_awaited(path):
+        warnings.simplefilter("default")
+        await bot.function(RunnerArguments())
+        gc.collect()
+    assert "forgetful.py:4: greet(…) was called without `await`" in caplog.text
+
+
+# ------------------------------------------------------------------ what a pipeline lacks
+
+
+class Ears(SegmentedSTTService):
+    pass
+
+
+def advice(*names: str, **params: Any) -> list[str]:
+    transport = FakeTransport(TransportParams(**params))
+    parts = {"in": transport.input(), "ears": Ears(), "voice": ScriptedTTS(), "out": transport.output()}
+    return list(missing_parts(parts[name] for name in names))
+
+
+def test_a_pipeline_without_input_or_output_is_told_so() -> None:
+    both: dict[str, Any] = {"audio_in_enabled": True, "audio_out_enabled": True}
+    assert "transport.input()" in advice("voice", "out", **both)[0]
+    assert "transport.output()" in advice("in", "voice", **both)[0]
+    assert advice("in", "voice", "out", **both) == []
+
+
+def test_ears_that_get_no_sound_and_turns_that_never_end_are_told() -> None:
+    assert "audio_in_enabled=True" in advice("in", "ears", "out", audio_out_enabled=True)[0]
+    assert "vad_analyzer" in advice("in", "ears", "out", audio_in_enabled=True, audio_out_enabled=True)[0]
+    assert "audio_out_enabled=True" in advice("in", "voice", "out", audio_in_enabled=True)[0]
+
+
+@pytest.mark.parametrize("in_a_call", [True, False])
+def test_advice_is_given_in_calls_and_not_in_tests(in_a_call: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async def bot(args: RunnerArguments) -> None:
+        task = PipelineTask(Pipeline([ScriptedTTS()]))
+        await task.stop_when_done()
+        await PipelineRunner().run(task)
+
+    async def in_session() -> None:
+        session = Sessions(LoadedBot(Path(__file__), "bot", bot, None)).start(  # type: ignore[arg-type]
+            "test", RunnerArguments(session_id="a-call")
+        )
+        await session.ended.wait()
+
+    work: Awaitable[None] = in_session() if in_a_call else bot(RunnerArguments())
+    run_virtual(work)  # type: ignore[arg-type]
+    assert ("session a-call: the bot hears nothing" in caplog.text) is in_a_call
