@@ -19,6 +19,7 @@ STOP_TIMEOUT_S = 2.5
 """botrun ends within 1.5 s of its signal."""
 
 _SOCKET_ROW = re.compile(r"^socket\s+(ws://\S+)")
+_PAGE_ROW = re.compile(r"^talk\s+(http://\S+)")
 _LAST_LINES = 20
 
 
@@ -30,7 +31,8 @@ class BotProcess:
     """`botrun FILE -t PROVIDER --port 0` as a child.
 
     Attributes:
-        url: of its media socket, once it is ready.
+        url: of its media socket (for WebRTC, of its page), once it is ready.
+        pid: of its process, while it runs.
         log: the last lines that it logged.
     """
 
@@ -38,7 +40,9 @@ class BotProcess:
         self._command = [sys.executable, "-P", "-m", "runner.cli", "run", file, "-t", provider, "--port", "0"]
         self._command += ["--body", body] if body else []
         self._verbose = verbose
+        self._row = _PAGE_ROW if provider == "webrtc" else _SOCKET_ROW
         self.url = ""
+        self.pid: int | None = None
         self.log: deque[str] = deque(maxlen=_LAST_LINES)
 
     @contextlib.asynccontextmanager
@@ -52,8 +56,9 @@ class BotProcess:
             env=child_environment({"BOTRUN_LOG": "text"}),
             # Ctrl-C is for the phone: it hangs up, and then ends the bot.
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
+        self.pid = process.pid
         logging = asyncio.create_task(self._read_log(process), name="bot's log")
         try:
             await self._wait_until_ready(process, logging)
@@ -73,7 +78,7 @@ class BotProcess:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 async for line in process.stdout:
-                    if found := _SOCKET_ROW.match(line.decode(errors="replace")):
+                    if found := self._row.match(line.decode(errors="replace")):
                         self.url = found[1]
                         return
         except TimeoutError:
@@ -117,7 +122,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Linux: a phone that is killed takes its bot along (prctl(2), PR_SET_PDEATHSIG is 1)."""
     import ctypes
 

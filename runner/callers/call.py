@@ -155,4 +155,14 @@ def _plivo_ids() -> tuple[str, str, str]:
     return str(uuid.uuid4()), str(uuid.uuid4()), "MA000000000000000001"
 
 
-_IDS = {"twilio": _hex_ids, "telnyx": _telnyx_ids, "plivo": _plivo_ids, "exotel": _hex_ids}
+def _no_ids() -> tuple[str, str, str]:
+    return "", "", ""
+
+
+_IDS = {
+    "twilio": _hex_ids,
+    "telnyx": _telnyx_ids,
+    "plivo": _plivo_ids,
+    "exotel": _hex_ids,
+    "websocket": _no_ids,
+}

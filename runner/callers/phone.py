@@ -86,7 +86,7 @@ class Phone:
         self._sound = LineSound(self.line, wire.sample_rate, wire.media_format.encoding)
         self._luck = LineLuck(self.line)
         self._luck_back = LineLuck(replace(self.line, seed=self.line.seed + 1))
-        self._out: DelayLine[str] = DelayLine(self._send, in_order=wire.provider != "telnyx")
+        self._out: DelayLine[str | bytes] = DelayLine(self._send, in_order=wire.provider != "telnyx")
         self._in: DelayLine[str | bytes] = DelayLine(self._receive)
         self._changed = asyncio.Event()
         self._wake = asyncio.Event()
@@ -194,9 +194,9 @@ class Phone:
             self._note(self.playout.advance(self.now))
             self._changed.set()
 
-    async def _send(self, message: str) -> None:
+    async def _send(self, message: str | bytes) -> None:
         if self._keep_messages:
-            self.log.messages.append(Passed(self._since(), True, message))
+            self.log.messages.append(Passed(self._since(), True, _as_text(message)))
         with contextlib.suppress(ConnectionClosed):
             await self._socket.send(message)
 
@@ -218,8 +218,7 @@ class Phone:
 
     async def _receive(self, message: str | bytes) -> None:
         if self._keep_messages:
-            text = message if isinstance(message, str) else f"({len(message)} bytes)"
-            self.log.messages.append(Passed(self._since(), False, text))
+            self.log.messages.append(Passed(self._since(), False, _as_text(message)))
         if self.ended_by:
             return
         for event in self.wire.receive(message):
@@ -276,3 +275,7 @@ class Phone:
             self.log.unplayed_s = round(max(0.0, self.playout.quiet_at - now), 6)
         self.ended.set()
         self._changed.set()
+
+
+def _as_text(message: str | bytes) -> str:
+    return message if isinstance(message, str) else f"({len(message)} bytes)"

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, run
+from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, load, run
 from runner.discovery import BotCrashError
 from runner.errors import BotrunError, UsageError
 
@@ -61,6 +61,7 @@ def botrun() -> None:
 
 app.command("run")(run.run)
 app.command("call")(call.call)
+app.command("load")(load.load)
 app.command("dial")(dial.dial)
 app.command("doctor")(doctor.doctor)
 

@@ -1,4 +1,4 @@
-"""The far end of the providers' wires: what Twilio, Telnyx, Plivo and Exotel send, and what they take.
+"""The far end of the providers' wires: what Twilio, Telnyx, Plivo, Exotel or a plain client send and take.
 
 For the local phone. Pure: text in, events out. Written from the fact sheet alone and strict where the
 bot's side is lenient, so that a bot that passes here has kept the provider's rules.
@@ -18,6 +18,7 @@ from runner.callers.wires.base import (
     WireEvent,
 )
 from runner.callers.wires.exotel import ExotelWire
+from runner.callers.wires.plain import PlainWire
 from runner.callers.wires.plivo import PlivoWire
 from runner.callers.wires.telnyx import TelnyxWire
 from runner.callers.wires.twilio import TwilioWire
@@ -29,11 +30,15 @@ WIRES: dict[str, type[Wire]] = {
     "exotel": ExotelWire,
 }
 
+"""The providers'."""
+
+_ALL: dict[str, type[Wire]] = {**WIRES, PlainWire.provider: PlainWire}
+
 
 def wire_for(provider: str, **options: Any) -> Wire:
     """A new call on that provider's wire; `options` are those of `Wire`."""
     try:
-        return WIRES[provider](**options)
+        return _ALL[provider](**options)
     except KeyError:
         raise ValueError(f"No wire for {provider!r}; there are {', '.join(WIRES)}.") from None
 
@@ -46,6 +51,7 @@ __all__ = [
     "BotMark",
     "BotSound",
     "ExotelWire",
+    "PlainWire",
     "PlivoWire",
     "TelnyxWire",
     "TwilioWire",

@@ -119,11 +119,11 @@ class Wire(ABC):
     # ---------------------------------------------------------------- to the bot
 
     @abstractmethod
-    def opening(self) -> list[str]:
+    def opening(self) -> list[str | bytes]:
         """The messages with which the socket begins."""
 
     @abstractmethod
-    def media(self, pcm: bytes, now: float = 0.0) -> str:
+    def media(self, pcm: bytes, now: float = 0.0) -> str | bytes:
         """The caller's next sound. `now` (Unix time, s) shows only in Plivo's timestamps."""
 
     @abstractmethod
@@ -218,5 +218,9 @@ def text_of(holder: object, key: str) -> str:
     return value
 
 
+# `json.dumps` would make an encoder for each message.
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 def compact(message: Mapping[str, Any]) -> str:
-    return json.dumps(message, separators=(",", ":"))
+    return _ENCODER.encode(message)

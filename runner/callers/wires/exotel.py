@@ -21,7 +21,7 @@ class ExotelWire(Wire):
     default_encoding = "audio/x-raw"
     _default_ids = ("MZ-exotel-stream-1", "CA-exotel-call-1", "AC-exotel-1")
 
-    def opening(self) -> list[str]:
+    def opening(self) -> list[str | bytes]:
         facts = self.facts
         start = {
             "stream_sid": facts.stream_id,

@@ -31,7 +31,7 @@ class PlivoWire(Wire):
         "MA000000000000000001",
     )
 
-    def opening(self) -> list[str]:
+    def opening(self) -> list[str | bytes]:
         facts = self.facts
         start = {
             "callId": facts.call_id,

@@ -19,7 +19,7 @@ class TelnyxWire(Wire):
     default_encoding = "PCMU"
     _default_ids = ("32de0dea-0000-4000-8000-000000000001", "v3:call-control-1", "user-1")
 
-    def opening(self) -> list[str]:
+    def opening(self) -> list[str | bytes]:
         facts = self.facts
         start = {
             "user_id": facts.account_id,

@@ -18,7 +18,7 @@ class TwilioWire(Wire):
         "AC00000000000000000000000000000001",
     )
 
-    def opening(self) -> list[str]:
+    def opening(self) -> list[str | bytes]:
         facts = self.facts
         start = {
             "accountSid": facts.account_id,

@@ -1,0 +1,109 @@
+"""Calls to a bot that echoes: each sends its sound in time, and knows afterwards what came back when."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from runner.callers.load.line import EchoLine
+from runner.callers.load.plan import Schedule
+from runner.callers.load.probe import Echoes, find_echoes
+from runner.errors import TransportError
+
+SEEDS = 8
+"""So many different sounds are made; calls share them."""
+
+LAST_ECHO_S = 0.8
+"""A call goes on so long after the measured time, for its last echoes."""
+
+
+@dataclass(slots=True)
+class EchoCall:
+    """One call.
+
+    Attributes:
+        line: its way to the bot.
+        connect_s: how long it took to be answered; None if it was not.
+        sent_at: when each piece of sound left.
+        late_s: by how much each left late: the caller's own fault.
+        failure: why it failed, if it did.
+    """
+
+    line: EchoLine
+    opens_at: float
+    connect_s: float | None = None
+    sent_at: list[float] = field(default_factory=list)
+    late_s: list[float] = field(default_factory=list)
+    failure: str = ""
+    _timer: asyncio.TimerHandle | None = None
+    _due: float = 0.0
+
+    async def run(self, schedule: Schedule, stopping: asyncio.Event) -> None:
+        """From its turn until all is measured, or `stopping`."""
+        if await _set_within(stopping, self.opens_at - time.monotonic()):
+            return
+        begun = time.monotonic()
+        try:
+            await self.line.open()
+        except TransportError as error:
+            self.failure = str(error)
+            return
+        self.connect_s = time.monotonic() - begun
+        self._due = time.monotonic()
+        self._speak()
+        try:
+            await self._until_over(schedule, stopping)
+        finally:
+            assert self._timer is not None
+            self._timer.cancel()
+
+    async def _until_over(self, schedule: Schedule, stopping: asyncio.Event) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in (self.line.gone, stopping)]
+        left_s = max(0.0, schedule.until_at + LAST_ECHO_S - time.monotonic())
+        await asyncio.wait(waits, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if self.line.gone.is_set():
+            self.failure = self.line.why
+
+    def _speak(self) -> None:
+        """Send one piece. The next is due by the clock, however late this one was."""
+        now = time.monotonic()
+        if not self.line.gone.is_set():
+            self.line.send(len(self.sent_at))
+            self.sent_at.append(now)
+            self.late_s.append(now - self._due)
+        self._due += self.line.ptime_s
+        self._timer = asyncio.get_running_loop().call_later(
+            max(0.0, self._due - time.monotonic()), self._speak
+        )
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it stands."""
+        return self.connect_s is not None and not self.failure
+
+    def echoes(self, begin: float, end: float) -> Echoes:
+        """What came back of what was sent between these times."""
+        return find_echoes(self.line.probe, self.sent_at, self.line.ptime_s, self.line.heard(), begin, end)
+
+    def late_between(self, begin: float, end: float) -> list[float]:
+        """Its lateness (s) in that time."""
+        pairs = zip(self.sent_at, self.late_s, strict=True)
+        return [late for at, late in pairs if begin <= at < end]
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def echo_call(make_line: Callable[[int], EchoLine], number: int, opens_at: float) -> EchoCall:
+    """The call of that number; `make_line` is given the seed of its sound."""
+    return EchoCall(make_line(number % SEEDS), opens_at)

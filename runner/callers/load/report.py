@@ -1,0 +1,227 @@
+"""What came of a load: pure. Field names carry the unit; None where there was nothing to measure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from runner.callers.load.meter import ServerUse
+from runner.callers.load.plan import ECHO, LATE_STEP_MS, LoadPlan
+from runner.callers.report import STOPPED_WITHIN_S, TRUSTED_P99_MS, quantile
+
+MOST_P95_MS = 250.0
+LEAST_RETURNED = 0.99
+MOST_LOST = 0.01
+"""What a load holds by: the echo's p95, the share of the sound that came back, the share of chirps lost."""
+
+CRITERION = f"p95 ≤ {MOST_P95_MS:g} ms, ≥ {LEAST_RETURNED:.0%} of the sound returned, no call failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How measured times (ms) are spread."""
+
+    n: int = 0
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    most: float | None = None
+
+    @classmethod
+    def of(cls, values_ms: Iterable[float]) -> Spread:
+        found = sorted(values_ms)
+        if not found:
+            return cls()
+        middle, high, higher = (round(quantile(found, share), 2) for share in (0.5, 0.95, 0.99))
+        return cls(len(found), middle, high, higher, round(found[-1], 2))
+
+    @classmethod
+    def of_counts(cls, counts: Iterable[Sequence[int]], step: float) -> Spread:
+        """Of [steps, how often] pairs."""
+        found: Counter[int] = Counter()
+        for value, count in counts:
+            found[value] += count
+        total = sum(found.values())
+        if not total:
+            return cls()
+        ordered = sorted(found.items())
+        shares = [_at_share(ordered, total, share) * step for share in (0.5, 0.95, 0.99)]
+        return cls(total, *(round(value, 2) for value in (*shares, ordered[-1][0] * step)))
+
+
+def _at_share(ordered: Sequence[tuple[int, int]], total: int, share: float) -> int:
+    """As `quantile`: the smallest value that at least this share of them does not exceed."""
+    seen = 0
+    for value, count in ordered:
+        seen += count
+        if seen >= share * total - 1e-9:
+            return value
+    return ordered[-1][0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Callers:
+    """How the callers themselves did.
+
+    Attributes:
+        late_ms: how late their messages left.
+        cpu_cores: what they took.
+        procs: processes.
+    """
+
+    late_ms: Spread
+    cpu_cores: float
+    procs: int
+
+    @property
+    def saturated(self) -> bool:
+        """Whether they were too late for their figures to say anything of the server."""
+        return self.late_ms.p99 is not None and self.late_ms.p99 > TRUSTED_P99_MS
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadReport:
+    """The figures of one load.
+
+    Attributes:
+        whom: the bot's file or the server's address.
+        calls: asked for; `up` stood when the measuring ended.
+        failures: sentences, and how often.
+        echo_ms, turn_ms, stop_ms: latencies, as `botrun call` and `/metrics` have them.
+        echoes_lost: chirps that never came back.
+        returned, returned_least: share of the sound that came back: of all calls, and of the worst.
+        not_stopped: interruptions for which the bot did not stop.
+        underruns: holes that a listener would have heard.
+        server: what its process took; None if nobody knows its process.
+        other_cores: what other programs of this machine took meanwhile.
+        points: (s since the start, latency in ms) of single echoes or answers, those before the measuring
+            too, for the chart.
+        stopped: whether it was broken off.
+    """
+
+    whom: str
+    transport: str
+    scenario: str
+    calls: int
+    up: int
+    duration_s: float
+    ramp_s: float
+    failures: tuple[tuple[str, int], ...]
+    connect_ms: Spread
+    echo_ms: Spread
+    turn_ms: Spread
+    stop_ms: Spread
+    not_stopped: int
+    echoes_lost: int
+    returned: float | None
+    returned_least: float | None
+    underruns: int
+    underrun_ms: float
+    talks: int
+    missed: tuple[tuple[str, int], ...]
+    violations: tuple[tuple[str, int], ...]
+    callers: Callers
+    server: ServerUse | None
+    other_cores: float
+    points: tuple[tuple[float, float], ...] = field(repr=False)
+    stopped: bool = False
+
+    @property
+    def latency_ms(self) -> Spread:
+        """What the scenario is about: the echo's, or the answers'."""
+        return self.echo_ms if self.scenario == ECHO else self.turn_ms
+
+    @property
+    def breaches(self) -> tuple[str, ...]:
+        """In what it does not hold; empty if it holds."""
+        return tuple(_breaches(self))
+
+    @property
+    def holds(self) -> bool:
+        """Whether the server carries so many calls."""
+        return not self.breaches
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; the single points are left out."""
+        found = asdict(self)
+        del found["points"]
+        found["callers"]["saturated"] = self.callers.saturated
+        return {**found, "holds": self.holds, "breaches": list(self.breaches), "criterion": CRITERION}
+
+
+def _breaches(report: LoadReport) -> Iterable[str]:
+    failed = sum(count for _, count in report.failures)
+    if failed:
+        yield f"{failed} calls failed"
+    if report.scenario != ECHO:
+        return
+    if report.echo_ms.p95 is None:
+        yield "nothing came back"
+        return
+    if report.echo_ms.p95 > MOST_P95_MS:
+        yield f"the echo's p95 was {report.echo_ms.p95:.0f} ms"
+    if report.returned is not None and report.returned < LEAST_RETURNED:
+        yield f"{report.returned:.1%} of the sound came back"
+    if report.echoes_lost > MOST_LOST * (report.echo_ms.n + report.echoes_lost):
+        yield f"{report.echoes_lost} of {report.echo_ms.n + report.echoes_lost} chirps were lost"
+
+
+def merge(
+    plan: LoadPlan,
+    results: Sequence[dict[str, Any]],
+    *,
+    start_at: float,
+    up: int,
+    server: ServerUse | None,
+    callers_cores: float,
+    others: float,
+    stopped: bool,
+) -> LoadReport:
+    """One report of what the processes of callers have measured."""
+    returned = _all(results, "returned")
+    stops = _all(results, "stops_ms")
+    holes_s = _all(results, "holes_s")
+    echoes = _all(results, "early") + _all(results, "echoes")
+    latencies = [(at, s * 1000) for at, s in echoes] + _all(results, "turns")
+    return LoadReport(
+        whom=plan.file or plan.url or "",
+        transport=plan.transport,
+        scenario=plan.scenario,
+        calls=plan.calls,
+        up=up,
+        duration_s=round(max((r["end"] - r["begin"] for r in results), default=0.0), 2),
+        ramp_s=plan.ramp_s,
+        failures=_often(results, "failures"),
+        connect_ms=Spread.of(s * 1000 for s in _all(results, "connect_s")),
+        echo_ms=Spread.of(s * 1000 for _, s in _all(results, "echoes")),
+        turn_ms=Spread.of(ms for _, ms in _all(results, "turns")),
+        stop_ms=Spread.of(ms for ms in stops if ms <= STOPPED_WITHIN_S * 1000),
+        not_stopped=sum(r.get("not_stopped", 0) for r in results),
+        echoes_lost=sum(r.get("lost", 0) for r in results),
+        returned=round(sum(returned) / len(returned), 4) if returned else None,
+        returned_least=round(min(returned), 4) if returned else None,
+        underruns=len(holes_s) + sum(r.get("underruns", 0) for r in results),
+        underrun_ms=round(1000 * sum(holes_s) + sum(r.get("underrun_ms", 0.0) for r in results), 1),
+        talks=sum(r.get("talks", 0) for r in results),
+        missed=_often(results, "missed"),
+        violations=_often(results, "violations"),
+        callers=Callers(
+            late_ms=Spread.of_counts(_all(results, "late"), LATE_STEP_MS),
+            cpu_cores=callers_cores,
+            procs=len(results),
+        ),
+        server=server,
+        other_cores=others,
+        points=tuple((round(at - start_at, 3), round(ms, 2)) for at, ms in latencies),
+        stopped=stopped,
+    )
+
+
+def _all(results: Iterable[dict[str, Any]], name: str) -> list[Any]:
+    return [value for result in results for value in result.get(name, ())]
+
+
+def _often(results: Iterable[dict[str, Any]], name: str) -> tuple[tuple[str, int], ...]:
+    return tuple(Counter(_all(results, name)).most_common())

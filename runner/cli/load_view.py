@@ -1,0 +1,258 @@
+"""What the terminal shows of a load: how far it is, then the figures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from runner.callers.load.plan import ECHO
+from runner.callers.load.report import CRITERION, MOST_P95_MS
+
+if TYPE_CHECKING:
+    from runner.callers.load import gang
+    from runner.callers.load.breaking import Carried
+    from runner.callers.load.plan import LoadPlan
+    from runner.callers.load.report import LoadReport, Spread
+
+PHASES = {
+    "bot": "starting the bot",
+    "callers": "the callers get ready",
+    "ramp": "the calls begin",
+    "measuring": "measuring",
+    "reckoning": "looking for the echoes",
+}
+PLAIN_EVERY_S = 10.0
+GOOD_ECHO_MS, GOOD_TURN_MS, FAIR_TURN_MS, GOOD_STOP_MS, FAIR_STOP_MS = 150, 800, 1500, 300, 600
+"""Up to the first a figure is green, up to the second (the echo's: 250 ms) amber."""
+
+Row = tuple[str, str]
+
+
+class LoadView:
+    """Shows a load; plain lines where there is no terminal, nothing if `quiet`."""
+
+    def __init__(self, plan: LoadPlan, *, quiet: bool) -> None:
+        self._plan = plan
+        self._quiet = quiet
+        self._console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._told: tuple[str, float] = ("", 0.0)
+        if not quiet:
+            whom = escape(plan.file or plan.url or "")
+            self._console.print(
+                f"[dim]load on[/dim] {whom} [dim]over {plan.transport}, {plan.scenario}[/dim]"
+            )
+
+    # ------------------------------------------------------------ while it runs
+
+    @contextlib.contextmanager
+    def showing(self) -> Iterator[None]:
+        """A bar while the block runs."""
+        if self._quiet or not self._console.is_terminal:
+            yield
+            return
+        columns = (TextColumn("{task.description:<22}"), BarColumn(24), TextColumn("{task.fields[told]}"))
+        with Progress(*columns, console=self._console, transient=True) as self._bar:
+            self._task = self._bar.add_task("", total=1.0, told="")
+            yield
+        self._bar = self._task = None
+
+    def progress(self, now: gang.Progress) -> None:
+        """How far it is."""
+        told = _told(now)
+        if self._bar is not None and self._task is not None:
+            # A phase whose length nobody knows pulses.
+            total = 1.0 if now.phase in ("ramp", "measuring") else None
+            self._bar.update(
+                self._task, description=PHASES[now.phase], completed=now.part, total=total, told=told
+            )
+        elif not self._quiet:
+            phase, at = self._told
+            if phase != now.phase or time.monotonic() - at >= PLAIN_EVERY_S:
+                self._told = now.phase, time.monotonic()
+                self._console.print(f"{PHASES[now.phase]}{f': {told}' if told else ''}")
+
+    def tries(self, plan: LoadPlan) -> None:
+        """A step of the search begins."""
+        self._plan = plan
+
+    def tried(self, report: LoadReport) -> None:
+        """A step of the search is over: a line of it."""
+        if self._quiet:
+            return
+        mark = "[green]holds [/green]" if report.holds else "[red]breaks[/red]"
+        p95 = "-" if report.latency_ms.p95 is None else f"{report.latency_ms.p95:.0f}"
+        cores = "" if report.server is None else f", server {report.server.cpu_cores:.2f} cores"
+        why = f"  [dim]{escape('; '.join(report.breaches))}[/dim]" if report.breaches else ""
+        self._console.print(f"{report.calls:>5} calls  {mark} p95 {p95:>4} ms{cores}{why}")
+
+    # ------------------------------------------------------------ when it is over
+
+    def print_json(self, found: dict[str, Any]) -> None:
+        """The figures for programs."""
+        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+
+    def show(self, report: LoadReport, plot: str | None) -> None:
+        """The table of one load."""
+        self._table(list(rows(report)))
+        self._saved(plot)
+
+    def show_carried(self, carried: Carried, plot: str | None) -> None:
+        """What the search has found, with the table of the last load that held."""
+        held = [step for step in carried.steps if step.holds and step.calls == carried.calls]
+        if held:
+            self._table(list(rows(held[-1])))
+        self._console.print(f"[bold]{_carried(carried)}[/bold]")
+        self._console.print(f"[dim]it holds: {CRITERION}[/dim]")
+        self._saved(plot)
+
+    def _table(self, found: list[Row]) -> None:
+        if not self._console.is_terminal:
+            for name, value in found:
+                self._console.print(f"{name:<16}{value}")
+            return
+        table = Table(box=box.ROUNDED, border_style="dim", show_header=False)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for row in found:
+            table.add_row(*row)
+        self._console.print(table)
+
+    def _saved(self, plot: str | None) -> None:
+        if plot is not None:
+            self._console.print(f"[dim]drawn[/dim] {escape(plot)}")
+
+
+def _told(now: gang.Progress) -> str:
+    if now.phase not in ("ramp", "measuring"):
+        return ""
+    parts = [f"{now.up} calls", f"{now.failed} failed" if now.failed else ""]
+    parts.append("" if now.server_cores is None else f"server {now.server_cores:.2f} cores")
+    parts.append(f"{now.left_s:.0f} s left")
+    return ", ".join(part for part in parts if part)
+
+
+def _carried(carried: Carried) -> str:
+    match carried.limit:
+        case "server":
+            return f"one server carries {carried.calls} calls; {carried.broke} are too many"
+        case "callers":
+            tried = carried.steps[-1].calls
+            return (
+                f"{carried.calls} calls held; at {tried} the callers were too late to tell (try more --procs)"
+            )
+        case "stopped":
+            return f"stopped: {carried.calls} calls held so far"
+        case _:
+            return f"{carried.calls} calls held, and no more are tried"
+
+
+# ------------------------------------------------------------------ the table
+
+
+def rows(report: LoadReport) -> Iterator[Row]:
+    """The figures of a load, in words."""
+    yield "calls", _calls(report)
+    for sentence, count in report.failures[:3]:
+        yield "", f"[red]{count} × {escape(sentence)}[/red]"
+    yield from _latencies(report)
+    yield "underruns", _underruns(report)
+    for name, sentences in (("not met", report.missed), ("protocol", report.violations)):
+        for sentence, count in sentences[:3]:
+            yield name, f"[red]{count} × {escape(sentence)}[/red]"
+    yield from _server(report)
+    yield "callers", _callers(report)
+    yield from _verdict(report)
+
+
+def _calls(report: LoadReport) -> str:
+    colour = "green" if report.up == report.calls else "red"
+    talks = f", {report.talks} talks" if report.talks else ""
+    stopped = ", [yellow]stopped[/yellow]" if report.stopped else ""
+    up = (
+        f"[{colour}]{report.up} of {report.calls}[/{colour}] up"
+        if report.scenario == ECHO
+        else f"{report.calls} callers"
+    )
+    answered = (
+        "" if report.connect_ms.p50 is None else f", answered within {report.connect_ms.p50:.0f} ms p50"
+    )
+    return f"{up}{talks}{answered}; measured for {report.duration_s:.1f} s{stopped}"
+
+
+def _latencies(report: LoadReport) -> Iterator[Row]:
+    if report.scenario == ECHO:
+        yield "echo latency", _spread(report.echo_ms, GOOD_ECHO_MS, MOST_P95_MS)
+        if report.returned is not None and report.returned_least is not None:
+            lost = f", [red]{report.echoes_lost} chirps lost[/red]" if report.echoes_lost else ""
+            yield (
+                "sound returned",
+                f"{report.returned:.1%} (the worst call {report.returned_least:.1%}){lost}",
+            )
+        return
+    yield "turn latency", _spread(report.turn_ms, GOOD_TURN_MS, FAIR_TURN_MS)
+    ignored = f", [red]{report.not_stopped} ignored[/red]" if report.not_stopped else ""
+    yield "stop latency", _spread(report.stop_ms, GOOD_STOP_MS, FAIR_STOP_MS) + ignored
+
+
+def _spread(found: Spread, good_ms: float, fair_ms: float) -> str:
+    values = (("p50", found.p50), ("p95", found.p95), ("p99", found.p99))
+    if found.p50 is None:
+        return "nothing to measure"
+    told = ", ".join(f"{_coloured(ms, good_ms, fair_ms)} {name}" for name, ms in values if ms is not None)
+    return f"{told} (n={found.n})"
+
+
+def _coloured(ms: float, good_ms: float, fair_ms: float) -> str:
+    colour = "green" if ms <= good_ms else "yellow" if ms <= fair_ms else "red"
+    return f"[{colour}]{ms:.{0 if ms >= 10 else 1}f} ms[/{colour}]"
+
+
+def _underruns(report: LoadReport) -> str:
+    if not report.underruns:
+        return "[green]none[/green]"
+    return f"[yellow]{report.underruns}[/yellow], {report.underrun_ms:.0f} ms in all"
+
+
+def _server(report: LoadReport) -> Iterator[Row]:
+    server = report.server
+    if server is None:
+        yield "server", "its process is not known: --pid tells CPU and memory"
+        return
+    if server.cpu_ms_per_call_s is not None:
+        yield "server CPU", f"{server.cpu_ms_per_call_s:.1f} ms a call-second ({server.cpu_cores:.2f} cores)"
+    if server.mb_per_call is not None:
+        grown = f"{server.idle_mb:.0f} MB before the calls, {server.peak_mb:.0f} MB at most"
+        yield "server memory", f"{server.mb_per_call:.2f} MB a call ({grown}; {server.threads} threads)"
+
+
+def _callers(report: LoadReport) -> str:
+    callers = report.callers
+    late = "" if callers.late_ms.p99 is None else f"late by {callers.late_ms.p99:.1f} ms p99, "
+    others = f"; other programs {report.other_cores:.2f} cores" if report.server is not None else ""
+    processes = "1 process" if callers.procs == 1 else f"{callers.procs} processes"
+    return f"{late}{callers.cpu_cores:.2f} cores in {processes}{others}"
+
+
+def _verdict(report: LoadReport) -> Iterator[Row]:
+    if report.callers.saturated:
+        yield (
+            "caution",
+            "[red]the callers were too late themselves: these figures say nothing of the server.[/red]"
+            " Try fewer calls, more --procs, or a quieter machine.",
+        )
+    elif report.breaches:
+        yield "verdict", f"[red]does not hold[/red]: {escape('; '.join(report.breaches))}"
+    elif report.scenario == ECHO:
+        yield "verdict", f"[green]holds[/green] [dim]({CRITERION})[/dim]"

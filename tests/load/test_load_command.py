@@ -1,0 +1,110 @@
+"""`botrun load` against a real bot over real sockets, shortly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BOTS = Path(__file__).parents[2] / "bots"
+ECHO = str(BOTS / "echo_bot.py")
+
+
+async def start(*words: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "runner.cli", "load", *words),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def load(*words: str) -> tuple[int | None, str, str]:
+    process = await start(*words)
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+def check_echo(found: dict[str, Any], calls: int) -> None:
+    assert found["up"] == calls, found["failures"]
+    assert found["failures"] == []
+    # Two chirps a call; a machine that is busy may delay one beyond what is looked at.
+    assert found["echo_ms"]["n"] >= calls
+    assert found["returned"] > 0.9
+    assert found["server"]["cpu_ms_per_call_s"] > 0
+    assert found["server"]["peak_mb"] > 20
+    assert found["callers"]["late_ms"]["n"] >= calls * 50
+    assert "p95" in found["criterion"]
+
+
+@pytest.mark.parametrize("transport", ["twilio", "webrtc"])
+async def test_four_callers_measure_an_echo(transport: str) -> None:
+    words = (ECHO, "-t", transport, "-n", "4", "--duration", "2", "--ramp", "0.4", "--procs", "2", "--json")
+    _, out, err = await load(*words)
+    assert err == ""
+    check_echo(json.loads(out), 4)
+
+
+async def test_ctrl_c_shows_what_was_measured_so_far() -> None:
+    process = await start(ECHO, "-n", "2", "--duration", "60", "--ramp", "0.2")
+    assert process.stdout is not None
+    async for line in process.stdout:
+        if line.startswith(b"measuring"):
+            break
+    await asyncio.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+    assert err == b""
+    assert process.returncode == 130
+    table = out.decode()
+    assert "2 of 2 up" in table
+    assert "stopped" in table
+    assert "echo latency    " in table
+    assert "nothing to measure" not in table
+
+
+async def test_a_server_that_refuses_is_told_as_it_is() -> None:
+    words = ("ws://127.0.0.1:9/ws", "-n", "2", "--duration", "1", "--ramp", "0")
+    status, out, err = await load(*words)
+    assert (status, err) == (1, "")
+    assert "0 of 2 up" in out
+    assert "2 ×" in out
+    assert "does not hold" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((ECHO, "-t", "twillio"), "did you mean twilio?"),
+        ((ECHO, "-n", "0"), "-n: it is a number from 1 to 10000, not 0"),
+        ((ECHO, "--duration", "0.1"), "--duration: it is a number from 1"),
+        ((ECHO, "--ramp", "-1"), "--ramp: it is a number from 0"),
+        ((ECHO, "--scenario", "tlak"), "did you mean talk?"),
+        ((ECHO, "-t", "webrtc", "--scenario", "talk"), "over WebRTC there is only echo"),
+        ((ECHO, "--plot", "x.gif"), "neither .svg nor .png"),
+        ((ECHO, "--pid", "1"), "--pid: a bot that is started here needs none"),
+        (("ws://127.0.0.1:1/ws", "--pid", "99999999"), "--pid: there is no process 99999999"),
+        (("gopher://x", "-n", "1"), "no address that can be called"),
+        (("nowhere.py",), "nowhere.py"),
+    ],
+)
+def test_bad_input_gets_one_clear_sentence(words: tuple[str, ...], sentence: str, capfd: Any) -> None:
+    from runner.cli.program import run_program
+
+    assert run_program(["load", *words]) in (1, 2)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_nothing_heavy_is_imported_for_help() -> None:
+    heavy = ("numpy", "psutil", "websockets", "rich.progress", "runner.callers")
+    code = f"import sys, runner.cli.program; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stdout.strip() == "[]", found.stderr
