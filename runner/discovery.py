@@ -141,11 +141,12 @@ def _hidden(path: Path) -> Iterator[str]:
     """Modules beside the bot that cannot be imported, because their name is taken."""
     neighbours = [Path(name).stem for name in _python_files(path.parent) if name != path.name]
     for name in neighbours[:MODULES_CHECKED_FOR_SHADOWS]:
-        if _is_taken(name):
+        if is_taken(name):
             yield name
 
 
-def _is_taken(name: str) -> bool:
+def is_taken(name: str) -> bool:
+    """Whether `import name` finds something installed, whatever lies beside the bot."""
     return name in sys.stdlib_module_names or name in sys.modules or PathFinder.find_spec(name) is not None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, load, run
+from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, load, new, run
 from runner.discovery import BotCrashError
 from runner.errors import BotrunError, UsageError
 
@@ -60,6 +60,7 @@ def botrun() -> None:
 
 
 app.command("run")(run.run)
+app.command("new")(new.new)
 app.command("call")(call.call)
 app.command("load")(load.load)
 app.command("dial")(dial.dial)

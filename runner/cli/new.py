@@ -1,0 +1,67 @@
+"""`botrun new my_bot.py`: a bot that runs, to begin with."""
+
+from __future__ import annotations
+
+import shlex
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runner.errors import BotrunError, UsageError
+
+KINDS = {
+    "talk": "talks",
+    "phone": "answers a phone, keys included",
+}
+
+_With = Annotated[
+    str,
+    typer.Option("--with", metavar="|".join(KINDS), help="What it begins with.", show_default=False),
+]
+
+
+def new(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, such as my_bot.py.")],
+    kind: _With = "talk",
+) -> int:
+    """Write a bot that runs. Nothing is asked, and no file is overwritten."""
+    if kind not in KINDS:
+        from runner.values import did_you_mean
+
+        raise UsageError(f"--with: there is no {kind!r}{did_you_mean(kind, list(KINDS))}: {', '.join(KINDS)}")
+    path = _path(file)
+    text = (files("runner.cli.new_bots") / f"{kind}.py").read_text()
+    _write(path, text.replace("BOT_FILE", shlex.quote(str(path))))
+    typer.echo(f"{path} is a bot that {KINDS[kind]}.\n")
+    typer.echo(f"  botrun {shlex.quote(str(path))}                   talk to it in the browser")
+    typer.echo(f"  botrun call {shlex.quote(str(path))} -t twilio    ring it from this terminal")
+    return 0
+
+
+def _path(file: str) -> Path:
+    path = Path(file)
+    if path.suffix != ".py":
+        path = path.with_name(f"{path.name}.py")
+    if not path.stem.isidentifier():
+        raise UsageError(
+            f"{path.name} cannot be imported by that name: letters, digits and _ only, such as my_bot.py"
+        )
+    from runner.discovery import is_taken
+
+    if is_taken(path.stem):
+        raise UsageError(f"a library is called {path.stem}: choose another name, such as {path.stem}_bot.py")
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already; it was left as it is") from None
+    except FileNotFoundError:
+        raise UsageError(f"there is no folder {path.parent}") from None
+    except OSError as error:
+        raise BotrunError(f"{path} cannot be written: {error.strerror or error}") from error

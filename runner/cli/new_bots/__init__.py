@@ -1,0 +1,1 @@
+"""The bots that `botrun new` writes: whole files, which run as they stand."""
