@@ -231,6 +231,7 @@ _PACKAGES = {
     "pipecat": "pipecat-ai",
     "pocketsphinx": "'botrun[local]'",
     "sklearn": "scikit-learn",
+    "webrtc_noise_gain": "'botrun[noise]'",
     "yaml": "pyyaml",
 }
 

@@ -51,6 +51,10 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
         has_client_packages,
         "needs Pipecat's client packages: npm install --no-package-lock --prefix tests/rtvi/client_js",
     ),
+    "noise": (
+        lambda: importlib.util.find_spec("webrtc_noise_gain"),
+        "needs the noise suppression: pip install 'botrun[noise]'",
+    ),
     "root": (can_make_namespaces, "needs root and network namespaces"),
 }
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from runner.transports.events import Events, HandlerT
 
 if TYPE_CHECKING:
+    from runner.audio.filters import AudioFilter
+    from runner.audio.mixer import AudioMixer
     from runner.transports.input import BaseInputTransport
     from runner.transports.output import BaseOutputTransport
     from runner.vad.base import VADAnalyzer
@@ -33,6 +35,8 @@ class TransportParams:
         video_out_framerate: pictures per second.
         vad_analyzer: hears when speech begins and ends; without one there are no turns.
         turn_analyzer: decides whether a pause is the end of a turn.
+        audio_in_filter: cleans the caller's sound before anybody hears it.
+        audio_out_mixer: plays a background under the bot's voice.
     """
 
     audio_in_enabled: bool = False
@@ -51,6 +55,8 @@ class TransportParams:
     camera_out_framerate: int | None = None
     vad_analyzer: VADAnalyzer | None = None
     turn_analyzer: Any | None = None
+    audio_in_filter: AudioFilter | None = None
+    audio_out_mixer: AudioMixer | None = None
 
     def __post_init__(self) -> None:
         for what in ("width", "height", "bitrate", "framerate"):

@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.audio.chunker import Chunker
 from runner.audio.dtmf import tones
 from runner.audio.level import downmix
+from runner.audio.mixer import MixerEnableFrame, MixerUpdateSettingsFrame, VolumeFrame
 from runner.audio.pacer import Pacer
 from runner.audio.playout import Playout
 from runner.audio.resampler import Resampler
@@ -34,6 +35,7 @@ from runner.frames import (
 )
 from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor, ProcessorSetup, survives_interruption
 from runner.processors.line import stands_in_line
+from runner.transports.background import Control, Surroundings
 from runner.transports.base import TransportParams
 from runner.transports.heard import Heard
 
@@ -80,6 +82,7 @@ class BaseOutputTransport(FrameProcessor):
         self._chunker = Chunker(2)
         self._tail: OutputAudioRawFrame | None = None
         self._utterance_at = 0
+        self._around: Surroundings | None = None
         self._open = False
 
     # ------------------------------------------------------------ to override
@@ -186,6 +189,8 @@ class BaseOutputTransport(FrameProcessor):
         self.clear_audio()
         if self._pacer is not None:
             self._pacer.reset()
+        if self._around is not None:
+            self._around.cleared()
         self.create_task(self._cut(kept), "interrupted")
 
     async def _cut(self, kept: list[Frame]) -> None:
@@ -200,6 +205,7 @@ class BaseOutputTransport(FrameProcessor):
         self.sample_rate = self.wire_hz or asked or AUDIO_OUT_HZ
         self.playout.sample_rate = self.sample_rate
         self._chunker = Chunker(self.sample_rate * self.chunk_ms // 1000 * 2)
+        self._around = await Surroundings.prepare(self.params.audio_out_mixer, self.sample_rate)
         self._open = True
         self.create_task(self._send(), "send")
         self.create_task(self._heard.run(), "heard")
@@ -272,21 +278,34 @@ class BaseOutputTransport(FrameProcessor):
                 await self._write(item)
 
     async def _await_more(self) -> None:
+        """Nothing waits to be written: wait for more; a background goes on meanwhile."""
         self._wake.clear()
-        if self._tail is None:
+        plays = self._around is not None and self._around.playing and self._open
+        if self._tail is None and not plays:
             await self._wake.wait()
             return
         try:
-            async with asyncio.timeout(TAIL_CHUNKS * self.chunk_ms / 1000):
+            async with asyncio.timeout(self._patience_s(plays)):
                 await self._wake.wait()
         except TimeoutError:
-            self._flush()
+            if self._tail is not None:
+                self._flush()
+            else:
+                await self._write(_Chunk(bytes(self.sample_rate * self.chunk_ms // 1000 * 2), None, False))
+
+    def _patience_s(self, plays: bool) -> float:
+        """How long to wait for more of the bot's sound."""
+        if plays and self._around is not None:
+            return self._around.wait_s(self.lent.clock())
+        return TAIL_CHUNKS * self.chunk_ms / 1000
 
     def _wait_s(self) -> float:
         return self._pacer.wait_s(self.lent.clock()) if self._pacer is not None else 0.0
 
     async def _write(self, chunk: _Chunk) -> None:
         now = self.lent.clock()
+        if self._around is not None and not self._around.untouched:
+            chunk = replace(chunk, pcm=self._around.around(chunk.pcm, speech=chunk.speech, now=now))
         begin = self.playout.written
         samples = len(chunk.pcm) // 2
         self.playout.wrote(samples, now)
@@ -309,10 +328,19 @@ class BaseOutputTransport(FrameProcessor):
                 await self.utterance_written()
             case EndFrame() | TransferCallFrame():
                 await self.utterance_written()
+            case VolumeFrame() | MixerEnableFrame() | MixerUpdateSettingsFrame():
+                await self._control(frame)
             case TTSTextFrame(audio_offset_ms=float() | int() as offset_ms):
                 # A word is heard with its first sample, not with the silence before it.
                 position = self._utterance_at + 1 + round(offset_ms * self.sample_rate / 1000)
         self._heard.place(frame, position)
+
+    async def _control(self, frame: Control) -> None:
+        assert self._around is not None
+        try:
+            self._around.control(frame)
+        except (ValueError, TypeError) as error:  # what was asked for is not there
+            await self.push_error(f"the background stays as it is: {error}")
 
     async def _deliver(self, frame: Frame) -> None:
         if isinstance(frame, OutputTransportMessageFrame):
