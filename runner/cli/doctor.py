@@ -1,15 +1,17 @@
-"""`botrun doctor -t twilio`: try, against the real account, what could not be tried without one."""
+"""`botrun doctor`: is this machine fit for it? With `-t twilio`: is the account?"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runner.cli.key_trials import try_keys
+from runner.cli.machine import Check, State, machine_checks
 from runner.errors import BotrunError, UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
 FAILED = 1
 
 _Provider = Annotated[
-    list[str],
-    typer.Option("--transport", "-t", metavar="NAME", help="Whose account to try; several are allowed."),
+    list[str] | None,
+    typer.Option("--transport", "-t", metavar="NAME", help="Whose account to try, too; several are allowed."),
+]
+_Try = Annotated[
+    bool, typer.Option("--try", help="Try the keys of services: one request each, which costs nothing.")
 ]
 _Number = Annotated[
     str | None,
@@ -32,17 +37,16 @@ _Proxy = Annotated[
 _Tunnel = Annotated[bool, typer.Option("--tunnel", help="Open a tunnel, and see that it leads here.")]
 _Via = Annotated[str | None, typer.Option("--tunnel-via", metavar="WHAT", help="As for botrun run.")]
 
-Check = tuple[str, bool, str]
-
 
 def doctor(
-    providers: _Provider,
+    providers: _Provider = None,
     number: _Number = None,
     proxy: _Proxy = None,
     tunnel: _Tunnel = False,
     tunnel_via: _Via = None,
+    keys_too: _Try = False,
 ) -> int:
-    """Try keys, number and public address of a phone provider. Nothing is changed, nobody is called.
+    """Look at this machine, and with -t at a phone provider's account. Nothing is changed, nobody is called.
 
     The exit status is 1 if something does not work.
     """
@@ -50,40 +54,56 @@ def doctor(
 
     from runner.settings import enter_dotenv, find_dotenv, read_dotenv, resolve
 
-    dotenv = read_dotenv(find_dotenv(Path("bot.py")))
+    path = find_dotenv(Path("bot.py"))
+    dotenv = read_dotenv(path)
     flags = {"number": number, "proxy": proxy, "tunnel": tunnel or None, "tunnel_via": tunnel_via}
     settings = resolve({"transports": providers, **flags}, dotenv)
-    enter_dotenv(dotenv)
-    return asyncio.run(_examine(settings, typer.echo))
-
-
-async def _examine(settings: Settings, echo: Callable[[str], None]) -> int:
     failed = 0
-    async for what, works, told in _checks(settings):
-        failed += not works
-        echo(f"{'ok  ' if works else 'FAIL'}  {what}: {told}")
+
+    async def examine() -> None:
+        nonlocal failed
+        async for check in _checks(settings, path, dotenv, keys_too):
+            failed += check.state is State.FAIL
+            typer.echo(str(check))
+
+    enter_dotenv(dotenv)
+    asyncio.run(examine())
     return FAILED if failed else 0
 
 
-async def _checks(settings: Settings) -> AsyncIterator[Check]:
-    from runner.server.public.opening import make_providers
+async def _checks(
+    settings: Settings, path: Path | None, dotenv: Mapping[str, str], keys_too: bool
+) -> AsyncIterator[Check]:
     from runner.server.public.readiness import is_public, phones_of
 
-    names = phones_of(settings.transports)
-    if not names:
-        raise UsageError("doctor looks at phone providers: -t twilio, telnyx, plivo or exotel")
-    for provider in make_providers(settings, names).values():
+    for check in machine_checks(settings, path, dotenv):
+        yield check
+    if keys_too:
+        async for check in try_keys(dotenv):
+            yield check
+    phones = phones_of(settings.transports)
+    if is_public(settings) and not phones:
+        raise UsageError("a public address is for phone calls: add -t twilio, telnyx, plivo or exotel")
+    async for check in _phone_checks(settings, phones):
+        yield check
+    if is_public(settings):
+        yield await _check_address(settings)
+
+
+async def _phone_checks(settings: Settings, phones: list[str]) -> AsyncIterator[Check]:
+    from runner.server.public.opening import make_providers
+
+    for provider in make_providers(settings, phones).values() if phones else ():
         async for check in _check_provider(provider, settings.number):
             yield check
         await provider.aclose()
-    if is_public(settings):
-        yield await _check_address(settings)
 
 
 async def _check_provider(provider: Provider, number: str | None) -> AsyncIterator[Check]:
     needed = dict.fromkeys((*provider.rest_keys, *provider.signing_keys))
     missing = provider.missing_keys(tuple(needed))
-    yield f"{provider.title} keys", not missing, f"missing: {', '.join(missing)}" if missing else "all set"
+    state = State.FAIL if missing else State.OK
+    yield Check(f"{provider.title} keys", state, f"missing: {', '.join(missing)}" if missing else "all set")
     yield await _tried(f"{provider.title} account", provider.check_account)
     if number:
 
@@ -125,5 +145,5 @@ async def _tried(what: str, attempt: Callable[[], Awaitable[str]]) -> Check:
     try:
         told = await attempt()
     except BotrunError as error:
-        return what, False, str(error)
-    return what, True, told
+        return Check(what, State.FAIL, str(error))
+    return Check(what, State.OK, told)

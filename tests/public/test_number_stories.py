@@ -256,7 +256,8 @@ async def test_doctor_tries_keys_account_number_and_address(name: str, tmp_path:
         words = ("doctor", "-t", name, "--number", CALLED, "--proxy", f"http://127.0.0.1:{port}")
         status, told = await command(run, *words, **env)
         assert status == 0, told
-        assert [line[:4] for line in told.splitlines()] == ["ok  "] * 4, told
+        assert [line[:4] for line in told.splitlines()[-4:]] == ["ok  "] * 4, told
+        assert "FAIL" not in told
         assert server.address(name) == BEFORE
         wrong = dict.fromkeys(("TWILIO_AUTH_TOKEN", "TELNYX_API_KEY", "PLIVO_AUTH_TOKEN"), "x" * 20)
         status, bad = await command(run, *words[:3], **env | wrong)
