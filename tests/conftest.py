@@ -40,6 +40,10 @@ def has_client_packages() -> bool:
     return shutil.which("npm") is not None and there.is_dir()
 
 
+def has_model_runners() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("faster_whisper", "piper", "onnx"))
+
+
 def can_make_namespaces() -> bool:
     return os.geteuid() == 0 and sys.platform == "linux" and shutil.which("ip") is not None
 
@@ -55,6 +59,7 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: importlib.util.find_spec("webrtc_noise_gain"),
         "needs the noise suppression: pip install 'botrun[noise]'",
     ),
+    "models": (has_model_runners, "needs faster-whisper and piper: pip install 'botrun[whisper,piper]'"),
     "root": (can_make_namespaces, "needs root and network namespaces"),
 }
 

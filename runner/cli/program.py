@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, load, new, run
+from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, load, models, new, run
 from runner.discovery import BotCrashError
 from runner.errors import BotrunError, UsageError
 
@@ -65,6 +65,7 @@ app.command("call")(call.call)
 app.command("load")(load.load)
 app.command("dial")(dial.dial)
 app.command("doctor")(doctor.doctor)
+app.add_typer(models.app, name="models")
 
 
 def run_program(args: Sequence[str]) -> int:

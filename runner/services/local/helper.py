@@ -12,7 +12,7 @@ import logging
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import runner
@@ -35,6 +35,8 @@ class HelperProcess:
         what: its name in sentences, as in "the voice".
         on_message: called for each message that it sends once it is ready.
         on_end: called once, with a sentence, if it ends without having been stopped.
+        arguments: what it is started with.
+        start_timeout_s: how long it may take until it is ready.
     """
 
     def __init__(
@@ -43,11 +45,15 @@ class HelperProcess:
         what: str,
         on_message: Callable[[Message], None],
         on_end: Callable[[str], None],
+        arguments: Sequence[str] = (),
+        start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self._module = module
         self._what = what
         self._on_message = on_message
         self._on_end = on_end
+        self._arguments = arguments
+        self._start_timeout_s = start_timeout_s
         self._process: asyncio.subprocess.Process | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._complaints: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -76,12 +82,14 @@ class HelperProcess:
             asyncio.create_task(self._read_complaints(process), name=f"{self._what}: stderr"),
         ]
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
+            async with asyncio.timeout(self._start_timeout_s):
                 return await self._ready
         except BaseException as error:
             await self.stop()
             if isinstance(error, TimeoutError):
-                sentence = f"the helper process of {self._what} was not ready after {START_TIMEOUT_S:g} s"
+                sentence = (
+                    f"the helper process of {self._what} was not ready after {self._start_timeout_s:g} s"
+                )
                 raise ServiceError(sentence) from None
             raise
 
@@ -89,7 +97,7 @@ class HelperProcess:
         # `-m` makes the working folder importable: the one that this very package lies in. In a session
         # of its own, Ctrl-C at the terminal does not reach the helper even before it ignores SIGINT.
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", self._module,
+            sys.executable, "-m", self._module, *self._arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

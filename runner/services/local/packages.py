@@ -28,3 +28,11 @@ def install_command() -> str:
     """What brings them: in a checkout they are a dependency group, in the wheel an extra."""
     checkout = Path(__file__).parents[3] / "pyproject.toml"
     return "uv sync" if checkout.is_file() else "pip install 'botrun[local]'"
+
+
+def require_extra(module: str, distribution: str, extra: str, what: str) -> None:
+    """Raise `MissingPackageError` if the package of an extra is not installed; loads nothing."""
+    if find_spec(module) is None:
+        in_checkout = install_command() == "uv sync"
+        install = f"uv sync --extra {extra}" if in_checkout else f"pip install 'botrun[{extra}]'"
+        raise MissingPackageError(what, distribution, install)

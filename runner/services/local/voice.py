@@ -10,12 +10,12 @@ import contextlib
 import itertools
 import logging
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from runner.errors import ServiceError
 from runner.services.local.framing import Message
-from runner.services.local.helper import HelperProcess
+from runner.services.local.helper import START_TIMEOUT_S, HelperProcess
 from runner.services.local.packages import VOICE_PACKAGE, require
 from runner.services.local.shared import Shared
 from runner.services.local.words import Word, WordPlacer
@@ -27,6 +27,25 @@ VOICE = "en-us"
 WORDS_PER_MINUTE = 165
 JOB_CHARS = 400
 """A longer text becomes several jobs, so that no session waits for another one's speech."""
+
+
+def _need_espeak() -> None:
+    require(VOICE_PACKAGE, "the local voice")
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceProgram:
+    """What runs in a voice's helper process: a module that speaks `voice_helper`'s messages.
+
+    Attributes:
+        needs: raises if it cannot be started, for want of a package or a model.
+    """
+
+    module: str = HELPER
+    what: str = "the voice"
+    arguments: tuple[str, ...] = ()
+    start_timeout_s: float = START_TIMEOUT_S
+    needs: Callable[[], None] = _need_espeak
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +62,9 @@ class Voice:
         rate_hz: the sample rate of its sound.
     """
 
-    def __init__(self) -> None:
-        require(VOICE_PACKAGE, "the local voice")
+    def __init__(self, program: VoiceProgram | None = None) -> None:
+        self._program = program or VoiceProgram()
+        self._program.needs()
         self.rate_hz = 0
         self._jobs: dict[int, asyncio.Queue[Message | ServiceError]] = {}
         self._numbers = itertools.count(1)
@@ -60,7 +80,15 @@ class Voice:
         """Start the helper unless it is there. Raises `ServiceError` if it cannot be started."""
         async with self._starting:
             if self._helper is None or not self._helper.alive:
-                helper = HelperProcess(HELPER, "the voice", self._on_message, self._on_end)
+                program = self._program
+                helper = HelperProcess(
+                    program.module,
+                    program.what,
+                    self._on_message,
+                    self._on_end,
+                    program.arguments,
+                    program.start_timeout_s,
+                )
                 self.rate_hz = int((await helper.start())["rate_hz"])
                 self._helper = helper
 

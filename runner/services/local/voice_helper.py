@@ -13,19 +13,30 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
-from runner.services.local.espeak import Espeak
 from runner.services.local.framing import Header
 from runner.services.local.serving import Pipe
+
+Sink = Callable[[bytes, list[tuple[int, int]]], bool]
+"""Given pcm and the words that begin in it, each (index of its first character, ms from the beginning).
+Returns whether to go on."""
+
+
+class Speaker(Protocol):
+    """What speaks, in one thread. Raises `ValueError` with a sentence if it cannot."""
+
+    def say(self, text: str, voice: str, rate: int, sink: Sink, /) -> None: ...
 
 
 class VoiceHelper:
     """Says one job after the other."""
 
-    def __init__(self, pipe: Pipe, espeak: Espeak) -> None:
+    def __init__(self, pipe: Pipe, speaker: Speaker) -> None:
         self._pipe = pipe
-        self._espeak = espeak
+        self._speaker = speaker
         self._jobs: queue.SimpleQueue[Header | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting: set[int] = set()
@@ -59,7 +70,7 @@ class VoiceHelper:
         if job["say"] in self._cancelled:
             return ""
         try:
-            self._espeak.say(job["text"], job["voice"], job["rate"], partial(self._sound, job["say"]))
+            self._speaker.say(job["text"], job["voice"], job["rate"], partial(self._sound, job["say"]))
         except ValueError as error:
             return str(error)
         return ""
@@ -71,20 +82,27 @@ class VoiceHelper:
         return True
 
 
-def main() -> None:
-    """Serve until stdin ends."""
-    pipe = Pipe()
-    espeak = Espeak()
-    # The first job loads the voice's data: 30 ms that no caller should wait for.
-    espeak.say("ready", "en-us", 165, lambda pcm, words: True)
-    helper = VoiceHelper(pipe, espeak)
+def serve(pipe: Pipe, speaker: Speaker, rate_hz: int) -> None:
+    """Speak until stdin ends."""
+    helper = VoiceHelper(pipe, speaker)
     worker = threading.Thread(target=helper.work, name="voice", daemon=True)
     worker.start()
-    pipe.send({"ready": True, "rate_hz": espeak.rate_hz})
+    pipe.send({"ready": True, "rate_hz": rate_hz})
     for message in pipe.messages():
         helper.take(message.header)
     helper.finish()
     worker.join()
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    from runner.services.local.espeak import Espeak
+
+    pipe = Pipe()
+    espeak = Espeak()
+    # The first job loads the voice's data: 30 ms that no caller should wait for.
+    espeak.say("ready", "en-us", 165, lambda pcm, words: True)
+    serve(pipe, espeak, espeak.rate_hz)
 
 
 if __name__ == "__main__":
