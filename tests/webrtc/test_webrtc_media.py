@@ -12,7 +12,7 @@ from runner.audio.rtp import RtpPacket, parse_rtp
 from runner.testing.virtual_time import run_virtual
 from runner.transports.webrtc.inbound import MAX_CONCEALED, InboundRtp
 from runner.transports.webrtc.opus import open_decoder, open_encoder
-from runner.transports.webrtc.outbound import DTX_REFRESH_TICKS, OutboundRtp
+from runner.transports.webrtc.outbound import DTX_REFRESH_TICKS, LEAD_PACKETS, OutboundRtp
 from runner.transports.webrtc.ticker import PHASES, ticker_of
 from runner.transports.webrtc.tracks import OutboundAudioTrack
 
@@ -154,9 +154,22 @@ def test_numbers_follow_each_other_and_times_follow_the_clock() -> None:
     for n, (at, packet) in enumerate(sent):
         assert packet.sequence == first.sequence + n
         assert (packet.timestamp - first.timestamp) & 0xFFFFFFFF == n * 960
-        assert at - first_at == pytest.approx(n * 0.02)
+        assert at - first_at == pytest.approx(max(0, n - LEAD_PACKETS) * 0.02)
         assert (packet.ssrc, packet.payload_type) == (77, 96)
     assert [packet.marker for _, packet in sent] == [True] + [False] * (len(sent) - 1)
+
+
+def test_a_listener_has_a_cushion_from_the_first_moment() -> None:
+    async def play(track: OutboundAudioTrack, wire: Wire, out: OutboundRtp) -> None:
+        await speak(track, 50)
+
+    sent = send(play)
+    at_once = [packet for at, packet in sent if at == sent[0][0]]
+    decoder = open_decoder(RATE)
+    sounds = [loudness(decoder.decode(packet.payload)) for packet in at_once]
+    assert len(at_once) == LEAD_PACKETS + 1
+    assert max(sounds[:-1]) < 1  # silence: no word waits for it
+    assert sounds[-1] > 1000
 
 
 def test_what_is_written_is_sent() -> None:
@@ -180,7 +193,9 @@ def test_a_silent_bot_sends_next_to_nothing_where_the_far_end_wants_it_so() -> N
     for n, (at, packet) in enumerate(sent):
         assert packet.sequence == first.sequence + n
         # RTP time goes on while nothing is sent.
-        assert ((packet.timestamp - first.timestamp) & 0xFFFFFFFF) / 48000 == pytest.approx(at - first_at)
+        ahead_s = min(n, LEAD_PACKETS) * 0.02
+        ran_s = ((packet.timestamp - first.timestamp) & 0xFFFFFFFF) / 48000
+        assert ran_s == pytest.approx(at - first_at + ahead_s)
     pauses = np.diff([at for at, _ in sent])
     assert max(pauses) == pytest.approx(DTX_REFRESH_TICKS * 0.02)
 
@@ -208,7 +223,7 @@ def test_nothing_is_taken_from_the_bot_before_the_far_end_can_hear() -> None:
         await asyncio.sleep(0.1)
         assert track.buffered_secs == 0
 
-    assert len(send(play)) == pytest.approx(5, abs=1)
+    assert len(send(play)) == pytest.approx(5 + LEAD_PACKETS, abs=1)
 
 
 # ------------------------------------------------------------------ in

@@ -17,6 +17,12 @@ DTX_BYTES = 2
 DTX_REFRESH_TICKS = 400 // CHUNK_MS
 """While silent, a packet every 400 ms (RFC 7587 §3.1.3)."""
 
+LEAD_PACKETS = 2
+"""Packets of silence that go out together with the first one. A browser plays its first packet at once, with
+nothing behind it, and only stretches sound to get a cushion (libwebrtc's NetEq: 2.5 ms a tenth of a second
+towards 80 ms): so whatever stalls it by 10 ms in the first second is heard as a made-up sound. These are the
+cushion; from then on all packets are on time, and it shrinks to what the network needs."""
+
 SETTLED_TICKS = 25
 """After so many packets of silence the next ones are all the same, and are not encoded again."""
 
@@ -78,7 +84,9 @@ class OutboundRtp:
         if track is None or self._encoder is None or wire.payload_type is None:
             return
         if self._first_tick is None:
-            self._first_tick = tick
+            self._first_tick = tick - LEAD_PACKETS
+            for ahead in range(LEAD_PACKETS):
+                self._send(self._encoder.encode(track.silence), ahead * RTP_CHUNK)
         pcm = track.take()
         payload = self._silence(track.silence) if pcm is None else self._sound(pcm)
         if payload is not None:
