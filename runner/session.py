@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol
 
 from runner.arguments import RunnerArguments
 from runner.discovery import LoadedBot, place_of
@@ -73,15 +74,29 @@ class SessionLimits:
 OnEnd = Callable[["Session"], Awaitable[None]]
 
 
+class SoundReport(Protocol):
+    """How a call's sound fares, where its transport can tell."""
+
+    def latest(self) -> dict[str, float | int | None]:
+        """Figures of the last seconds, for a JSON answer."""
+
+    def sentence(self) -> str:
+        """The whole call in words; "" if there is nothing to tell."""
+
+
 class Session:
     """One call. The bot is called as soon as the loop comes to it.
 
-    Attributes:
-        id: names it in logs, records and addresses.
-        kind: how the caller came: "webrtc", "twilio", …
-        end_reason: None while it lasts.
-        error: what the bot failed with, if it did.
-        figures: what is measured of it.
+        Attributes:
+            id: names it in logs, records and addresses.
+            kind: how the caller came: "webrtc", "twilio", …
+            end_reason: None while it lasts.
+            error: what the bot failed with, if it did.
+    <<<<<<< HEAD
+            figures: what is measured of it.
+    =======
+            sound: how its sound fares, if the door knows.
+    >>>>>>> b2f54ad (wip)
     """
 
     def __init__(
@@ -97,6 +112,7 @@ class Session:
         self.args = args
         self.end_reason: EndReason | None = None
         self.error: BotFailure | None = None
+        self.sound: SoundReport | None = None
         self.started_at = time.monotonic()
         self.ended_at: float | None = None
         self.ended = asyncio.Event()
@@ -169,12 +185,14 @@ class Session:
                 await self._on_end(self)
             except Exception:  # a door's clean-up must not keep the call in the list
                 logger.exception("session %s: cleaning up failed", self.id)
+        sound = self.sound.sentence() if self.sound is not None else ""
         logger.info(
-            "session %s ended after %.1f s: %s%s",
+            "session %s ended after %.1f s: %s%s%s",
             self.id,
             self.duration_s,
             self.end_reason,
             f"; {told}" if (told := self.figures.summary()) else "",
+            f". {sound}" if sound else "",
             extra={"session": self.id},
         )
 

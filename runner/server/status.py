@@ -1,4 +1,4 @@
-"""`GET /status`: whether the bot can be talked to, and how."""
+"""`GET /status`: whether the bot can be talked to, how, and how the calls under way fare."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fastapi import APIRouter
 
 if TYPE_CHECKING:
     from runner.server.app import Host
+    from runner.session import Session
 
 
 def status_router(host: Host) -> APIRouter:
@@ -23,6 +24,13 @@ def status_router(host: Host) -> APIRouter:
             "pid": os.getpid(),
             "transports": list(host.transports),
             "bot": {"file": host.bot.path.name, "function": host.bot.function_name},
+            "sessions": [_told(session) for session in host.sessions.active.values()],
         }
 
     return router
+
+
+def _told(session: Session) -> dict[str, Any]:
+    """The id is cut short: whoever knows it whole could take the call over."""
+    sound = session.sound.latest() if session.sound is not None else {}
+    return {"id": session.id[:6], "kind": session.kind, "secs": round(session.duration_s, 1), "sound": sound}

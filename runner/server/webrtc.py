@@ -150,6 +150,7 @@ class WebRTCDoor:
             pipeline_idle_timeout_secs=self._host.settings.idle_secs,
         )
         session = self._host.sessions.start("webrtc", args, on_end=self._ended)
+        session.sound = connection.figures
         self._starts.pop(session.id, None)
         self._connections[connection.pc_id] = self._of_session[session.id] = connection
 

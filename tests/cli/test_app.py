@@ -38,6 +38,7 @@ async def test_status_tells_the_bot_and_how_it_is_reached(client: httpx2.AsyncCl
         "pid": os.getpid(),
         "transports": ["webrtc"],
         "bot": {"file": "my_bot.py", "function": "silent"},
+        "sessions": [],
     }
 
 

@@ -173,3 +173,12 @@ async def test_it_fits_every_screen(visit: Any, address: str) -> None:
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= width
             assert box["y"] + box["height"] <= height
+
+
+async def test_both_ends_say_how_well_they_hear(visit: Any, address: str, silence: Path) -> None:
+    here: Visit = await visit(address, microphone=silence)
+    await here.page.click("#orb")
+    await here.until("document.getElementById('you-hear').dataset.tone")
+    await here.until("document.getElementById('bot-hears').dataset.tone")
+    assert "made up" in (await here.page.get_attribute("#bot-hears", "title") or "")
+    assert "held back" in (await here.page.get_attribute("#you-hear", "title") or "")

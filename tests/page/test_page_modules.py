@@ -146,3 +146,22 @@ async def test_markup_in_what_is_said_is_text(visit: Any, address: str) -> None:
     assert await shown(visit, address, ["typed", "<b>hi</b>"]) == [
         ["bubble you typed", "&lt;b&gt;hi&lt;/b&gt;"]
     ]
+
+
+HEARING = """async (figures) => (await import("/page/hearing.js")).hearing(figures)"""
+
+
+async def test_how_well_one_is_heard_is_told_in_a_word(visit: Any, address: str) -> None:
+    here: Visit = await visit(address)
+
+    async def told(**figures: float | None) -> dict[str, str]:
+        found: dict[str, str] = await here.page.evaluate(HEARING, figures)
+        return found
+
+    assert (await told(loss=None, madeUp=None))["word"] == "–"
+    assert (await told(loss=0.002, madeUp=0))["word"] == "clearly"
+    assert (await told(loss=0.03, madeUp=0.005))["word"] == "with gaps"
+    badly = await told(loss=0.03, madeUp=0.06, heldMs=41.6)
+    assert (badly["word"], badly["tone"]) == ("badly", "bad")
+    assert "3.0 % of the sound was lost" in badly["detail"]
+    assert "held back for 42 ms" in badly["detail"]

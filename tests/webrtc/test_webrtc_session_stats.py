@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
+import httpx2
 import pytest
 from test_webrtc_door import EchoBot, tone, until
 
+from runner.arguments import SmallWebRTCRunnerArguments
 from runner.callers.webrtc import WebRTCCaller
+from runner.frames import Frame, FrameDirection
+from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
+from runner.processors import FrameProcessor
+from runner.transports.base import TransportParams
 from runner.transports.webrtc import SessionStats, transport
 
 CALM_MS = 100.0
@@ -37,3 +44,41 @@ async def test_a_call_tells_its_figures(serve: Any, monkeypatch: pytest.MonkeyPa
     assert 0 <= last.round_trip_ms < CALM_MS
     assert last.outbound_loss == 0
     assert 20 <= last.target_ms <= 60
+
+
+class Reader(FrameProcessor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[SessionStats] = []
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, SessionStats):
+            self.read.append(frame)
+        await self.push_frame(frame, direction)
+
+
+async def test_a_processor_the_status_and_the_last_line_tell_how_the_sound_fared(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(transport, "STATS_EVERY_SECS", 0.2)
+    readers = [Reader(), Reader()]
+
+    async def bot(args: SmallWebRTCRunnerArguments) -> None:
+        params = TransportParams(audio_in_enabled=True, audio_out_enabled=True)
+        ends = transport.SmallWebRTCTransport(args.webrtc_connection, params)
+        first, last = readers
+        await PipelineRunner().run(PipelineTask(Pipeline([ends.input(), first, ends.output(), last])))
+
+    with caplog.at_level(logging.INFO, "runner.session"):
+        async with serve(bot) as served, httpx2.AsyncClient(base_url=served.url) as http:
+            async with WebRTCCaller(served.url) as caller:
+                await caller.say(tone(0.5), 16000)
+                await until(lambda: all(reader.read and reader.read[-1].packets for reader in readers))
+                [told] = (await http.get("/status")).json()["sessions"]
+                [session] = served.seen
+            await until(lambda: session.ended.is_set())
+    assert (told["kind"], told["id"]) == ("webrtc", session.id[:6])
+    assert {"loss", "concealed", "jitter_ms", "buffer_ms"} <= told["sound"].keys()
+    [line] = [record.getMessage() for record in caplog.records if " ended after " in record.getMessage()]
+    assert "the caller left. Of the caller's " in line
+    assert "0.0 % were lost and 0.0 % made up" in line

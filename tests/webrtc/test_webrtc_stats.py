@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runner.transports.webrtc.stats import MediaCounters, SessionStats, StatsMeter, summary
+from runner.transports.webrtc.stats import MediaCounters, SessionStats, SoundFigures, StatsMeter, summary
 
 FIRST = MediaCounters(expected=100, lost=5, late=1, concealed=4, handed_on=100, released=95, waited_secs=0.19)
 LATER = replace(FIRST, expected=300, handed_on=300, released=295)
@@ -27,12 +27,28 @@ def test_a_new_peer_is_counted_anew() -> None:
     assert meter.read(FIRST).loss == pytest.approx(0.05)
 
 
-def test_a_call_is_told_in_one_line() -> None:
-    told = summary(replace(FIRST, round_trip_secs=0.05))
+def test_a_call_is_told_in_sentences() -> None:
+    told = summary(replace(FIRST, round_trip_secs=0.05, outbound_loss=0.015))
     assert told == (
-        "100 packets of sound, 5.0 % lost, 4.0 % made up, held 2.0 ms, jitter 0.0 ms, round trip 50 ms"
+        "Of the caller's 100 packets of sound 5.0 % were lost and 4.0 % made up; they came 0.0 ms uneven and "
+        "waited 2.0 ms here. Of the bot's, 1.5 % were lost lately. Round trip 50 ms."
     )
-    assert summary(MediaCounters()).startswith("0 packets of sound, 0.0 % lost")
+
+
+def test_a_call_without_sound_is_not_told_of() -> None:
+    assert SoundFigures(lambda: None).sentence() == ""
+    assert SoundFigures(MediaCounters).sentence() == ""
+
+
+def test_from_outside_the_last_reading_is_seen_or_the_whole_call() -> None:
+    now = FIRST
+    figures = SoundFigures(lambda: now)
+    assert figures.latest()["loss"] == 0.05  # nobody reads yet
+    figures.read()
+    now = LATER
+    figures.read()
+    assert figures.latest()["loss"] == 0
+    assert figures.latest() == figures.latest()  # looking changes nothing
 
 
 def test_what_is_not_known_is_left_out_of_the_message() -> None:

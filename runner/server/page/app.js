@@ -2,6 +2,7 @@
 
 import { Call } from "./call.js";
 import { Conversation } from "./conversation.js";
+import { hearing } from "./hearing.js";
 import { installHooks } from "./hooks.js";
 import { Hush } from "./hush.js";
 import { Latency } from "./latency.js";
@@ -199,7 +200,8 @@ latency.addEventListener("stop", ({ detail: ms }) => (figures.stopMs = ms));
 
 stats.addEventListener("figures", ({ detail }) => {
   Object.assign(figures, detail);
-  view.network(detail);
+  view.roundTrip(detail.roundTripMs);
+  view.hearing("you-hear", hearing({ ...detail, heldMs: detail.jitterBufferMs }));
   if (detail.silentS >= QUIET_S) call.check();
   if (detail.jitterBufferMs === null) return;
   const { jitterBufferMs, roundTripMs } = detail;
@@ -220,7 +222,10 @@ rtvi.addEventListener("bot-ready", () => {
 });
 rtvi.addEventListener("error-response", ({ detail }) => console.warn("the server:", detail.error));
 rtvi.addEventListener("server-message", ({ detail }) => {
-  if (detail.type === "session-stats") figures.server = detail; // the same call as the bot has it, every 5 s
+  if (detail.type !== "session-stats") return;
+  figures.server = detail; // the same call as the bot has it, every 5 s
+  const { loss, concealed: madeUp, buffer_ms: heldMs, jitter_ms: jitterMs } = detail;
+  view.hearing("bot-hears", hearing({ loss, madeUp, heldMs, jitterMs }));
 });
 rtvi.addEventListener("metrics", ({ detail }) => {
   const seconds = detail.turn_latency?.at(-1)?.value;

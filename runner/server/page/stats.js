@@ -47,7 +47,8 @@ export class Stats extends EventTarget {
       silentS: this.#silentS,
       roundTripMs: milliseconds(now.roundTrip),
       jitterMs: milliseconds(now.jitter),
-      loss: lost + received > 0 ? Math.max(0, lost) / (lost + received) : null,
+      loss: share(lost, lost + received),
+      madeUp: share(since(now.concealed, first.concealed), since(now.samples, first.samples)),
       // The server tells by it when its sound is heard.
       jitterBufferMs: emitted > 0 ? milliseconds(since(now.delay, before.delay) / emitted) : null,
     };
@@ -67,11 +68,17 @@ function pick(report) {
     received: sound.packetsReceived,
     delay: sound.jitterBufferDelay,
     emitted: sound.jitterBufferEmittedCount,
+    concealed: sound.concealedSamples,
+    samples: sound.totalSamplesReceived,
   };
 }
 
 function since(now, before) {
   return (now ?? 0) - (before ?? 0);
+}
+
+function share(part, whole) {
+  return whole > 0 ? Math.max(0, part) / whole : null;
 }
 
 function milliseconds(seconds) {

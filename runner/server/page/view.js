@@ -60,11 +60,15 @@ export class View {
     if (name) document.title = `${name} · botrun`;
   }
 
-  network({ roundTripMs, jitterMs, loss }) {
-    write("round-trip", milliseconds(roundTripMs));
-    write("jitter", milliseconds(jitterMs));
-    write("loss", loss === null ? "–" : `${(loss * 100).toFixed(1)} %`);
-    byId("loss").dataset.tone = loss > 0.05 ? "bad" : loss > 0.01 ? "fair" : "";
+  roundTrip(ms) {
+    write("round-trip", milliseconds(ms));
+  }
+
+  // end: "you-hear" or "bot-hears"
+  hearing(end, { word, tone, detail }) {
+    write(end, word);
+    byId(end).dataset.tone = tone;
+    byId(end).title = detail;
   }
 
   turn(ms, serverMs) {
@@ -79,9 +83,10 @@ export class View {
   }
 
   forgetFigures() {
-    for (const id of ["turn", "round-trip", "jitter", "loss", "first-sound"]) {
+    for (const id of ["turn", "round-trip", "you-hear", "bot-hears", "first-sound"]) {
       write(id, "–");
       delete byId(id).dataset.tone;
+      if (id.includes("hear")) byId(id).title = "";
     }
   }
 }

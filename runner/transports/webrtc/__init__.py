@@ -2,7 +2,10 @@
 
     candidates.py, offer.py   what the far end may ask for: checked before aiortc sees it, pure
     messages.py               the data channel's conventions, pure
-    liveness.py               whether the caller is still there, pure
+    signaling.py              offers and candidates, one peer after another
+    mailbox.py                messages that wait for the channel or for the bot
+    vigil.py, liveness.py     whether the caller is still there; the latter pure
+    media.py                  the bot's ends of the media, whoever is the peer
     inbound.py                RTP -> pcm: order, decoding, concealment
     outbound.py, ticker.py    pcm -> RTP: one packet every 20 ms, one clock for all calls
     opus.py                   which codec: libopus.py, or pyav_opus.py where that is missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from runner.frames import SystemFrame
@@ -84,16 +85,55 @@ class StatsMeter:
         )
 
 
+class SoundFigures:
+    """The sound of one call, for those who look in from outside.
+
+    Args:
+        read_counters: what has been counted so far; None while there is no peer.
+    """
+
+    def __init__(self, read_counters: Callable[[], MediaCounters | None]) -> None:
+        self._read_counters = read_counters
+        self._meter = StatsMeter()
+        self._latest: SessionStats | None = None
+
+    def read(self) -> SessionStats | None:
+        """Since the last call of this; None while there is no peer."""
+        counters = self._read_counters()
+        if counters is None:
+            return None
+        self._latest = self._meter.read(counters)
+        return self._latest
+
+    def latest(self) -> dict[str, float | int | None]:
+        """What was read last, for a JSON answer; the whole call so far if nobody reads."""
+        if self._latest is not None:
+            return self._latest.as_message()
+        counters = self._read_counters()
+        return StatsMeter().read(counters).as_message() if counters is not None else {}
+
+    def sentence(self) -> str:
+        """The whole call in words, for the line that ends it; "" if no sound came."""
+        counters = self._read_counters()
+        return summary(counters) if counters is not None and counters.expected else ""
+
+
 def summary(counters: MediaCounters) -> str:
-    """A whole call in one line, for the log."""
-    lost = 100 * (_share(max(0, counters.lost), counters.expected) or 0.0)
-    made_up = 100 * (_share(counters.concealed, counters.handed_on) or 0.0)
+    """A whole call in two or three sentences."""
+    lost = _percent(max(0, counters.lost), counters.expected)
+    made_up = _percent(counters.concealed, counters.handed_on)
     waited_ms = 1000 * (_share(counters.waited_secs, counters.released) or 0.0)
-    told = f"{counters.expected} packets of sound, {lost:.1f} % lost, {made_up:.1f} % made up"
-    told += f", held {waited_ms:.1f} ms, jitter {counters.jitter_secs * 1000:.1f} ms"
+    told = f"Of the caller's {counters.expected} packets of sound {lost} were lost and {made_up} made up"
+    told += f"; they came {counters.jitter_secs * 1000:.1f} ms uneven and waited {waited_ms:.1f} ms here."
+    if counters.outbound_loss is not None:
+        told += f" Of the bot's, {counters.outbound_loss:.1%} were lost lately.".replace("%", " %")
     if counters.round_trip_secs is not None:
-        told += f", round trip {counters.round_trip_secs * 1000:.0f} ms"
+        told += f" Round trip {counters.round_trip_secs * 1000:.0f} ms."
     return told
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * (_share(part, whole) or 0.0):.1f} %"
 
 
 def _share(part: float, whole: float) -> float | None:

@@ -1,0 +1,57 @@
+"""What the bot hears and sends, whoever is the peer: kept while one peer replaces another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runner.transports.webrtc.inbound import InboundRtp, OnPcm
+    from runner.transports.webrtc.messages import PlayoutReport
+    from runner.transports.webrtc.peer import Peer
+    from runner.transports.webrtc.tracks import OutboundAudioTrack
+
+UNREPORTED_DELAY_SECS = 0.060
+
+
+class MediaEnds:
+    """The bot's ends of the media.
+
+    Attributes:
+        report: what the page said last of its playout.
+    """
+
+    def __init__(self) -> None:
+        self.report: PlayoutReport | None = None
+        self._sink: tuple[int, OnPcm] | None = None
+        self._inbound: InboundRtp | None = None
+        self._track: OutboundAudioTrack | None = None
+
+    def meet(self, peer: Peer) -> None:
+        """From now on this one is sent to."""
+        if self._track is not None:
+            peer.send_audio(self._track)
+
+    def take_inbound(self, audio: InboundRtp) -> None:
+        """From now on the caller is heard by this."""
+        self._inbound = audio
+        if self._sink is not None:
+            audio.attach(*self._sink)
+
+    def receive_audio(self, sample_rate: int, on_pcm: OnPcm) -> None:
+        self._sink = (sample_rate, on_pcm)
+        if self._inbound is not None:
+            self._inbound.attach(sample_rate, on_pcm)
+
+    def send_audio(self, track: OutboundAudioTrack, peer: Peer | None) -> None:
+        self._track = track
+        if peer is not None:
+            peer.send_audio(track)
+
+    def listener_delay(self) -> float:
+        if self.report is None:
+            return UNREPORTED_DELAY_SECS
+        return self.report.jitter_buffer_secs + (self.report.round_trip_secs or 0.0) / 2
+
+    def stop(self) -> None:
+        if self._track is not None:
+            self._track.stop()
