@@ -48,6 +48,7 @@ class CallFigures:
 
     Attributes:
         turn_s: turn latencies (s), in order.
+        last_turn: what the last turn's latency was made of (s), by part, in their order.
         stop_s: stop latencies (s), in order.
         session_id: the call's; empty where there is none.
         has_pipeline: whether a pipeline runs or ran in it.
@@ -57,14 +58,16 @@ class CallFigures:
         self.session_id = session_id
         self.has_pipeline = False
         self.turn_s: list[float] = []
+        self.last_turn: dict[str, float] = {}
         self.stop_s: list[float] = []
         self._process = process
         self._settled: Counter[str] = Counter()
         self._parts: list[Totals] = []
 
-    def turn(self, seconds: float) -> None:
+    def turn(self, seconds: float, parts: Mapping[str, float] | None = None) -> None:
         """The bot has answered after so long."""
         self.turn_s.append(seconds)
+        self.last_turn = dict(parts or {})
         if self._process is not None:
             self._process.turn.observe(seconds)
 

@@ -1,10 +1,11 @@
-"""Turn and stop latency of a call, as `MetricsFrame`s."""
+"""Turn and stop latency of a call, as `MetricsFrame`s, and what a turn's latency was made of."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
 
+from runner.clock import Clock
 from runner.figures import current_call
 from runner.frames import (
     BotStartedSpeakingFrame,
@@ -12,13 +13,45 @@ from runner.frames import (
     Frame,
     FrameDirection,
     MetricsFrame,
+    TranscriptionFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
 from runner.pipeline.observer import Observer
 from runner.processors.base import FrameProcessor
+from runner.services.llm import LLMService
+from runner.services.tts import TTSService
 
 logger = logging.getLogger(__name__)
+
+PARTS = ("pause", "ears", "model", "voice", "line")
+"""From the end of the user's speech to the bot's first sound: the VAD's waiting for more, recognition, the
+language model's first words, the voice's first sound, the way to the listener."""
+
+
+class TurnParts:
+    """Cuts a turn's latency where its parts end; a part that was not seen belongs to the next."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """A turn is over: what comes now is the answer's."""
+        self._ends.clear()
+
+    def end(self, part: str, at: float) -> None:
+        """That part is over at `at` (s); the first word counts."""
+        self._ends.setdefault(part, at)
+
+    def cut(self, since: float, until: float) -> dict[str, float]:
+        """The parts that were seen, each with its length (s). They add up."""
+        self._ends[PARTS[-1]] = until
+        lengths: dict[str, float] = {}
+        for part in PARTS:
+            if part in self._ends:
+                at = min(max(self._ends[part], since), until)
+                lengths[part], since = at - since, at
+        return lengths
 
 
 class LatencyWatch(Observer):
@@ -31,12 +64,16 @@ class LatencyWatch(Observer):
     frame_types = (
         BotStartedSpeakingFrame,
         BotStoppedSpeakingFrame,
+        MetricsFrame,
+        TranscriptionFrame,
         UserStartedSpeakingFrame,
         UserStoppedSpeakingFrame,
     )
 
-    def __init__(self, push: Callable[[Frame], Awaitable[None]]) -> None:
+    def __init__(self, push: Callable[[Frame], Awaitable[None]], clock: Clock) -> None:
         self._push = push
+        self._clock = clock
+        self._parts = TurnParts()
         self._figures = current_call()
         self._user_started: float | None = None
         self._user_stopped: float | None = None
@@ -48,10 +85,19 @@ class LatencyWatch(Observer):
                 self._user_started, self._user_stopped = at, None
                 await self._tell_stop()
             case UserStoppedSpeakingFrame(at=at):
+                if at != self._user_stopped:
+                    self._parts.begin()
+                    self._parts.end("pause", self._clock())
                 self._user_started, self._user_stopped, self._silenced = None, at, None
+            case TranscriptionFrame() if direction is FrameDirection.DOWNSTREAM:
+                self._parts.end("ears", self._clock())
+            case MetricsFrame(metric="ttfb") if isinstance(source, LLMService):
+                self._parts.end("model", self._clock())
+            case MetricsFrame(metric="ttfb") if isinstance(source, TTSService):
+                self._parts.end("voice", self._clock())
             case BotStartedSpeakingFrame(at=at) if self._user_stopped is not None:
                 since, self._user_stopped = self._user_stopped, None
-                self._figures.turn(at - since)
+                self._figures.turn(at - since, self._parts.cut(since, at))
                 await self._tell("turn_latency", at - since)
             case BotStoppedSpeakingFrame(at=at, interrupted=True):
                 self._silenced = at

@@ -252,7 +252,7 @@ class PipelineTask:
 
     def _add_own_observers(self, loop: asyncio.AbstractEventLoop) -> None:
         """Latencies, the idle watch, RTVI."""
-        self._observers.append(LatencyWatch(self._source.push_frame))
+        self._observers.append(LatencyWatch(self._source.push_frame, loop.time))
         if self._idle_timeout_s:
             watch = IdleWatch(self._idle_timeout_s, loop.time, self.finish)
             self._observers.append(watch)
