@@ -91,9 +91,9 @@ class LatencyWatch(Observer):
                 self._user_started, self._user_stopped, self._silenced = None, at, None
             case TranscriptionFrame() if direction is FrameDirection.DOWNSTREAM:
                 self._parts.end("ears", self._clock())
-            case MetricsFrame(metric="ttfb") if isinstance(source, LLMService):
+            case MetricsFrame(metric="ttfb", processor=source.name) if isinstance(source, LLMService):
                 self._parts.end("model", self._clock())
-            case MetricsFrame(metric="ttfb") if isinstance(source, TTSService):
+            case MetricsFrame(metric="ttfb", processor=source.name) if isinstance(source, TTSService):
                 self._parts.end("voice", self._clock())
             case BotStartedSpeakingFrame(at=at) if self._user_stopped is not None:
                 since, self._user_stopped = self._user_stopped, None
