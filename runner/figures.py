@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import contextlib
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from math import ceil
 
 LATENCY_BOUNDS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
 LAG_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+RECENT_TURNS = 200
+"""So many turns are kept to tell how fast the bot is just now."""
 
 Totals = Callable[[], Mapping[str, float]]
 """A part's totals by name: "underruns", "malformed" (messages), "refused_ms", "dropped_ms"."""
@@ -70,6 +73,7 @@ class CallFigures:
         self.last_turn = dict(parts or {})
         if self._process is not None:
             self._process.turn.observe(seconds)
+            self._process.recent_turn_s.append(seconds)
 
     def stop(self, seconds: float) -> None:
         """The bot has fallen silent so long after it was interrupted."""
@@ -115,8 +119,17 @@ _FAULTS = {
 def _latency(name: str, seconds: Sequence[float]) -> str:
     if not seconds:
         return ""
-    middle = sorted(seconds)[ceil(len(seconds) / 2) - 1]
-    return f"{name} {middle * 1000:.0f} ms p50 (n={len(seconds)})"
+    return f"{name} {quantile(seconds, 0.5) * 1000:.0f} ms p50 (n={len(seconds)})"
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """The smallest of these that `share` of them do not exceed.
+
+    Raises:
+        IndexError: there are none.
+    """
+    ordered = sorted(values)
+    return ordered[max(ceil(len(ordered) * share) - 1, 0)]
 
 
 class Figures:
@@ -128,9 +141,11 @@ class Figures:
         refused: calls that were one too many.
         turn: turn latencies (s).
         stop: stop latencies (s).
+        recent_turn_s: the latest turn latencies (s), in order.
     """
 
     def __init__(self) -> None:
+        self.recent_turn_s: deque[float] = deque(maxlen=RECENT_TURNS)
         self.started: Counter[str] = Counter()
         self.ended: Counter[tuple[str, str]] = Counter()
         self.refused = 0

@@ -39,6 +39,7 @@ async def test_status_tells_the_bot_and_how_it_is_reached(client: httpx2.AsyncCl
         "transports": ["webrtc"],
         "bot": {"file": "my_bot.py", "function": "silent"},
         "sessions": [],
+        "turns": {"n": 0},
     }
 
 
