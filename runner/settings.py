@@ -85,6 +85,16 @@ class Settings:
         metavar="URL",
         many=True,
     )
+    allow_origins: tuple[str, ...] = _setting(
+        (),
+        "BOTRUN_ALLOW_ORIGINS",
+        "Another site whose pages may use this bot, as http://localhost:5173 of an app under development."
+        " Several are allowed.",
+        values.parse_origin,
+        "--allow-origin",
+        metavar="ORIGIN",
+        many=True,
+    )
     verbose: bool = _setting(
         False, "BOTRUN_VERBOSE", "Tell more, with tracebacks.", values.parse_bool, "--verbose", "-v"
     )

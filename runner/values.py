@@ -88,6 +88,16 @@ def parse_public(text: str) -> str:
     return f"{scheme}://{rest.lower()}"
 
 
+def parse_origin(text: str) -> str:
+    """A site as browsers name it: scheme, host and, unless it is the scheme's own, port."""
+    given = text.strip().rstrip("/").lower()
+    if given == "*":
+        raise UsageError("name each site: * would let any page that you open use your bot")
+    if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", given):
+        raise UsageError(f"a site is http://localhost:5173 or https://app.example, not {text[:60]!r}")
+    return given.removesuffix(":80" if given.startswith("http:") else ":443")
+
+
 def parse_tunnel(text: str) -> str:
     """`ngrok`, or `ssh://user@host[:port]/PORT`: the port that the far host shall lead to us."""
     given = text.strip()

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from runner.catalog import TRANSPORTS
 from runner.discovery import LoadedBot
@@ -43,7 +44,17 @@ def create_app(host: Host) -> FastAPI:
     # The one added last stands outermost: who is not let in cannot send a body either.
     app.add_middleware(BodyLimit)
     app.add_middleware(LoginDoor, host=host)
-    app.add_middleware(LocalDoor, loopback_only=is_loopback(host.settings.host))
+    origins = host.settings.allow_origins
+    if (
+        origins
+    ):  # browsers ask before they let a page of another site call; outside of the login, which they lack
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PATCH"],
+            allow_headers=["*"],
+        )
+    app.add_middleware(LocalDoor, loopback_only=is_loopback(host.settings.host), origins=origins)
     for router in _routers(host):
         app.include_router(router)
     app.include_router(status_router(host))

@@ -3,7 +3,7 @@
 A request is local only if its peer is loopback, its Host is a loopback name and no proxy has left a
 forwarding header on it: an address check alone lets in web pages (DNS rebinding) and tunnels. Where `--host`
 opens the port to other machines, any Host will do, but an Origin, when there is one, must still be that Host:
-a page from elsewhere may not use its visitor's browser to talk to the bot.
+a page from elsewhere may not use its visitor's browser to talk to the bot, unless its site was named.
 
 A carrier's requests come through a tunnel to a second listener; they never meet this door.
 """
@@ -42,9 +42,10 @@ def is_loopback(host: str) -> bool:
 class LocalDoor:
     """Refuses requests that are not local, or come from another site's page (403)."""
 
-    def __init__(self, app: ASGIApp, *, loopback_only: bool) -> None:
+    def __init__(self, app: ASGIApp, *, loopback_only: bool, origins: Sequence[str] = ()) -> None:
         self._app = app
         self._loopback_only = loopback_only
+        self._origins = frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope) if scope["type"] in {"http", "websocket"} else ""
@@ -65,9 +66,12 @@ class LocalDoor:
         if self._loopback_only and (reason := _not_local(scope, hosts[0])):
             return reason
         origins = values_of(headers, "origin")
-        if origins and (len(origins) > 1 or not _same_site(origins[0], hosts[0])):
-            return "pages of other sites may not use this server"
+        if origins and (len(origins) > 1 or not self._is_welcome(origins[0], hosts[0])):
+            return "pages of other sites may not use this server, unless --allow-origin names them"
         return ""
+
+    def _is_welcome(self, origin: str, host: str) -> bool:
+        return origin in self._origins or _same_site(origin, host)
 
 
 def _not_local(scope: Scope, host: str) -> str:

@@ -115,6 +115,26 @@ async def test_an_open_port_takes_any_host_but_only_its_own_pages(headers: Heade
     assert (await ask(app, scope_of(headers, "192.0.2.7")))[0] == expected
 
 
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+@pytest.mark.parametrize(
+    ("origin", "welcome"),
+    [
+        ("http://localhost:5173", True),
+        ("https://app.example", True),
+        ("http://localhost:5174", False),
+        ("http://app.example", False),
+        ("https://app.example.evil.example", False),
+    ],
+)
+async def test_pages_of_a_named_site_are_let_in_and_of_no_other(
+    origin: str, welcome: bool, kind: str
+) -> None:
+    app = LocalDoor(greet, loopback_only=True, origins=("http://localhost:5173", "https://app.example"))
+    status, text = await ask(app, scope_of({"host": LOCAL, "origin": origin}, "127.0.0.1", kind))
+    assert (text in ("hello", "websocket.accept")) is welcome
+    assert welcome or status in (403, 1008)
+
+
 async def test_a_refusal_says_why() -> None:
     _, text = await ask(LocalDoor(greet, loopback_only=True), scope_of({"host": "evil.example"}))
     assert json.loads(text) == {"detail": "this address answers only to localhost; --host opens it to others"}

@@ -34,6 +34,9 @@ BAD: list[tuple[Any, str, str]] = [
     (values.parse_host, "", "a host is a name or an address"),
     (values.parse_host, "http://here", "a host is a name or an address"),
     (values.parse_host, "a b", "a host is a name or an address"),
+    (values.parse_origin, "*", "name each site"),
+    (values.parse_origin, "localhost:5173", "a site is http"),
+    (values.parse_origin, "http://localhost:5173/app", "a site is http"),
     (values.parse_bool, "maybe", "either 1 or 0, not 'maybe'"),
     (values.parse_number(), "-1", "a number from 0 up"),
     (values.parse_number(), "nan", "a number from 0 up"),
@@ -73,6 +76,18 @@ ICE: list[tuple[str, IceServer]] = [
     ("turn:1700%3Abob:a%25b@t.example", IceServer(("turn:t.example",), "1700:bob", "a%b")),
     ('{"urls": "stun:a", "username": "u", "credential": "c"}', IceServer(("stun:a",), "u", "c")),
 ]
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("http://localhost:5173/", "http://localhost:5173"),
+        ("https://App.example:443", "https://app.example"),
+        ("http://[::1]:80", "http://[::1]"),
+    ],
+)
+def test_a_site_is_read_as_browsers_name_it(text: str, origin: str) -> None:
+    assert values.parse_origin(text) == origin
 
 
 @pytest.mark.parametrize(("text", "server"), ICE)

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +20,53 @@ from browsing import FLAGS, MICROPHONE, Visit, botrun, microphone_file
 
 pytestmark = [pytest.mark.browser, pytest.mark.client_js]
 
+Open = Callable[..., Awaitable[Visit]]
+
 HERE = Path(__file__).parent / "client_js"
 PAGE = (
     "<!doctype html><title>guest</title><link rel=icon href=data:,>"
     "<div id=root></div><script src=/app.js></script>"
 )
-READY = "document.querySelector('#state')?.innerText === 'ready'"
+READY = (
+    "document.querySelector('#state')?.innerText === 'ready' && seen.some(([event]) => event === 'botReady')"
+)
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("bundle") / "app.js"
-    command = ["npm", "run", "--silent", "build", "--", f"--outfile={made}"]
+    """The application: a folder with its page and its script."""
+    folder = tmp_path_factory.mktemp("application")
+    (folder / "guest.html").write_text(PAGE)
+    command = ["npm", "run", "--silent", "build", "--", f"--outfile={folder / 'app.js'}"]
     subprocess.run(command, cwd=HERE, check=True, timeout=60)
-    return made
+    return folder
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The application on a server of its own, as under development; its address."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with botrun(HERE / "guest_bot.py") as found:
+def site(bundle: Path) -> Iterator[str]:
+    with served(bundle) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def address(site: str) -> Iterator[str]:
+    with botrun(HERE / "guest_bot.py", BOTRUN_ALLOW_ORIGINS=site) as found:
         yield found
 
 
 @pytest.fixture
-async def guest(chromium: str, bundle: Path, address: str, tmp_path: Path) -> AsyncIterator[Visit]:
-    """The application, open at botrun's address; its microphone says something 4 s after it was opened."""
+async def open_at(chromium: str, bundle: Path, tmp_path: Path) -> AsyncIterator[Open]:
+    """`await open_at(address)` opens the application there; its microphone says something 4 s after."""
     from playwright.async_api import async_playwright
 
     microphone = microphone_file(tmp_path / "talk.wav", 4.0, "what_time_is_it", 30.0)
@@ -50,13 +75,18 @@ async def guest(chromium: str, bundle: Path, address: str, tmp_path: Path) -> As
         sound = [*MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}%noloop"]
         browser = await playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *sound])
         stack.push_async_callback(browser.close)
-        page = await (await browser.new_context(permissions=["microphone"])).new_page()
-        visit = Visit(page)
-        await page.route("**/guest", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
-        await page.route("**/app.js", lambda route: route.fulfill(path=bundle))
-        await page.goto(f"{address}/guest")
-        await visit.until("document.querySelector('#state')")
-        yield visit
+
+        async def open_page(address: str, at_botruns_own: bool = False) -> Visit:
+            page = await (await browser.new_context(permissions=["microphone"])).new_page()
+            visit = Visit(page)
+            if at_botruns_own:
+                await page.route("**/guest.html", lambda route: route.fulfill(path=bundle / "guest.html"))
+                await page.route("**/app.js", lambda route: route.fulfill(path=bundle / "app.js"))
+            await page.goto(f"{address}/guest.html")
+            await visit.until("document.querySelector('#state')")
+            return visit
+
+        yield open_page
 
 
 async def events(visit: Visit) -> list[tuple[str, Any]]:
@@ -68,7 +98,8 @@ async def data_of(visit: Visit, event: str) -> list[Any]:
     return [data for kind, data in await events(visit) if kind == event]
 
 
-async def test_a_react_application_talks_with_the_bot(guest: Visit, address: str) -> None:
+async def test_a_react_application_talks_with_the_bot(open_at: Open, address: str) -> None:
+    guest = await open_at(address, True)
     page = guest.page
     await page.click("#connect")
     await guest.until(READY)
@@ -109,9 +140,12 @@ async def test_a_react_application_talks_with_the_bot(guest: Visit, address: str
     await guest.until("document.querySelector('#state').innerText === 'disconnected'")
 
 
-async def test_the_application_and_the_bot_have_words_of_their_own(guest: Visit) -> None:
+async def test_the_application_and_the_bot_have_words_of_their_own(
+    open_at: Open, site: str, address: str
+) -> None:
+    guest = await open_at(site)
     page = guest.page
-    await page.evaluate("start('/start')")
+    await page.evaluate(f"start('{address}/start')")
     await guest.until(READY)
     assert await page.evaluate("client.sendClientRequest('guest', null)") == {"guest": "Ada"}
     answer = await page.evaluate("client.sendClientRequest('where', null)")
@@ -146,8 +180,14 @@ async def test_the_application_and_the_bot_have_words_of_their_own(guest: Visit)
     assert "botDisconnected" in [kind for kind, _ in await events(guest)]
 
 
-async def test_our_table_of_messages_is_the_packages(guest: Visit) -> None:
+async def test_our_table_of_messages_is_the_packages_and_unnamed_sites_are_refused(
+    open_at: Open, bundle: Path, address: str
+) -> None:
     from test_rtvi_whole import ELSEWHERE, FROM_CLIENT, TO_CLIENT
 
-    published = await guest.page.evaluate("messageTypes")
+    with served(bundle) as unnamed:
+        guest = await open_at(unnamed)
+        refused = await guest.page.evaluate(f"start('{address}/start').catch((error) => error.message)")
+        published = await guest.page.evaluate("messageTypes")
+    assert refused == "Failed to fetch"
     assert set(published) == set(FROM_CLIENT) | set(TO_CLIENT) | set(ELSEWHERE)
