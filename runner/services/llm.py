@@ -1,24 +1,42 @@
-"""Language models: an `LLMContextFrame` in, a reply out as it streams."""
+"""Language models: an `LLMContextFrame` in, a reply out as it streams, with the tools that it calls."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
 
 from runner.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
     Frame,
     FrameDirection,
+    FunctionCall,
     LLMContextFrame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
     MetricsFrame,
+    TextFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
 )
 from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
 from runner.processors.context import LLMContext
 from runner.processors.line import stands_in_line
+from runner.services.tools.filler import VoiceWatch
+from runner.services.tools.messages import asked_with
+from runner.services.tools.moment import RightMoment
+from runner.services.tools.running import ToolRunner
+from runner.services.tools.toolbox import Toolbox, make_handler, make_tool, options_of
 from runner.services.work import ReplyWork, push_failure
+
+logger = logging.getLogger(__name__)
+
+TOOL_ROUNDS = 8
+"""So often in one reply the model may call tools; then it must answer in words."""
 
 
 class LLMService(FrameProcessor):
@@ -26,71 +44,183 @@ class LLMService(FrameProcessor):
 
     A reply is made in a task of its own; an interruption, or a newer question, ends it. What must not
     overtake a reply (an `EndFrame`, something to say) waits until it is complete.
+
+    Attributes:
+        toolbox: the tools that were registered here.
     """
 
     def __init__(self, *, name: str | None = None) -> None:
         super().__init__(name=name)
+        self.toolbox = Toolbox()
+        self._voice = VoiceWatch()
+        self._tools = ToolRunner(self, self.toolbox, self._voice, self._late)
+        self._moment = RightMoment(self, self._noisy, self.answer)
+        self._user_speaking = False
         self._work: ReplyWork | None = None
         self._reply_id: int | None = None
+        self._open_reply: int | None = None
         self._line: deque[Frame] = deque()
 
-    def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame, None]:
-        """Answer the context: yield text as it comes, or whole frames to be pushed. Raise
-        `ServiceError` with one sentence when the model cannot answer."""
+    def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame | FunctionCall, None]:
+        """Answer the context: yield text as it comes, calls of tools, or whole frames to be pushed. Raise
+        `ServiceError` with one sentence when the model cannot answer.
+
+        It writes nothing into the context, so that it may be closed at any time and leaves nothing behind.
+        Called tools run when it is exhausted, and it is then called again."""
         raise NotImplementedError(f"{type(self).__name__} does not override run_llm")
 
+    def register_function(
+        self, function: str | Callable[..., Any], handler: Callable[..., Any] | None = None, **options: Any
+    ) -> None:
+        """Offer a typed Python function as a tool, or say which function answers for a schema in the context.
+
+        ```python
+        llm.register_function(book_a_table, filler="One moment.", timeout_s=5)
+        llm.register_function("get_weather", handler)  # handler(params) with params.result_callback
+        ```
+
+        Args:
+            function: the function; its signature and docstring tell the model what it takes. Or a name.
+            handler: answers to calls of that name; is given a `ToolCall`.
+            options: those of `ToolOptions`.
+        """
+        if isinstance(function, str):
+            if handler is None:
+                raise TypeError(f"register_function({function!r}, …) needs the function that answers")
+            self.toolbox.register(make_handler(function, handler, options_of(None, options)))
+        else:
+            self.toolbox.register(make_tool(function, options_of(function, options)))
+
+    register_direct_function = register_function
+    """Pipecat's name for the typed kind."""
+
+    def push_after_reply(self, frame: Frame) -> None:
+        """Push a frame behind the reply that is under way."""
+        if self._busy:
+            self._line.append(frame)
+        else:
+            self.create_task(self.push_frame(frame), "push")
+
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        self._listen(frame)
         if isinstance(frame, LLMContextFrame) and direction is DOWNSTREAM:
             await self.answer(frame.context, skip_tts=frame.skip_tts)
-        elif direction is DOWNSTREAM and self._busy and stands_in_line(frame):
+        elif direction is DOWNSTREAM and (self._busy or self._line) and stands_in_line(frame):
             self._line.append(frame)
         else:
             await self.push_frame(frame, direction)
 
     async def answer(self, context: LLMContext, *, skip_tts: bool = False) -> None:
         """Begin a reply to this context; one that is under way ends. With `skip_tts` it is not spoken."""
-        await self._end_reply()
+        self._stop()
+        await self._stopped()
         reply_id = self._reply_id = self.lent.replies.new()
-        self._work = ReplyWork(self).start(
-            lambda work: self._reply(work, context, reply_id, skip_tts), "reply"
-        )
+        start = LLMFullResponseStartFrame(skip_tts, reply_id=reply_id)
+        self._work = ReplyWork(self).start(lambda work: self._reply(work, context, start), "reply")
 
     def interrupted(self) -> None:
         self._line = deque(frame for frame in self._line if survives_interruption(frame))
-        if self._busy:
-            self.create_task(self._end_reply(), "interrupted")
+        if self._stop():
+            self.create_task(self._stopped(), "interrupted")
+
+    # ------------------------------------------------------------ who speaks
+
+    def _listen(self, frame: Frame) -> None:
+        match frame:
+            case UserStartedSpeakingFrame():
+                self._user_speaking = True
+            case UserStoppedSpeakingFrame():
+                self._user_speaking = False
+            case BotStartedSpeakingFrame():
+                self._voice.began()
+            case BotStoppedSpeakingFrame():
+                self._voice.ended(self.lent.clock())
+
+    def _noisy(self) -> bool:
+        return self._busy or self._user_speaking or self._voice.speaking
+
+    def _late(self, context: LLMContext) -> None:
+        self._moment.want(context)
+
+    # ------------------------------------------------------------ a reply
 
     @property
     def _busy(self) -> bool:
         return self._work is not None and self._work.running
 
-    async def _end_reply(self) -> None:
-        """Stop the reply that is under way, and let out what waited for it."""
+    def _stop(self) -> bool:
+        """Stop the reply that is under way, and its tools; False if there is none."""
         if self._work is None or not self._work.running:
-            return
+            return False
+        self._tools.interrupt()
         self._work.stop()
-        await self.push_frame(LLMFullResponseEndFrame(reply_id=self._reply_id))
+        self._open_reply = self._reply_id
+        return True
+
+    async def _stopped(self) -> None:
+        """Tell that a reply was stopped, and let out what waited for it."""
+        reply_id, self._open_reply = self._open_reply, None
+        if reply_id is None:
+            return
+        await self._tools.tell_cancelled()
+        await self.push_frame(LLMFullResponseEndFrame(reply_id=reply_id))
         await self._release()
 
-    async def _reply(self, work: ReplyWork, context: LLMContext, reply_id: int, skip_tts: bool) -> None:
-        await work.push(LLMFullResponseStartFrame(skip_tts, reply_id=reply_id))
-        asked_at = self.lent.clock()
-        first = True
-        try:
-            async with contextlib.aclosing(self.run_llm(context)) as pieces:
-                async for piece in pieces:
-                    if first:
-                        first = False
-                        waited_ms = (self.lent.clock() - asked_at) * 1000
-                        await work.push(MetricsFrame("ttfb", self.name, waited_ms))
-                    if isinstance(piece, str):
-                        piece = LLMTextFrame(piece, reply_id=reply_id)
-                    await work.push(piece)
-        except Exception as error:  # the boundary to the service's own code
-            await push_failure(self, error)
-        await work.push(LLMFullResponseEndFrame(reply_id=reply_id))
+    async def _reply(self, work: ReplyWork, context: LLMContext, start: LLMFullResponseStartFrame) -> None:
+        view = context
+        for round_number in range(TOOL_ROUNDS + 1):
+            self._moment.forget()
+            self.toolbox.withheld = round_number == TOOL_ROUNDS
+            calls, said = await self._round(work, view, start)
+            if calls and self.toolbox.withheld:
+                logger.warning(
+                    "%s calls tools without end: after %d rounds it is not heard", self.name, TOOL_ROUNDS
+                )
+                break
+            if not calls:
+                break
+            await self._tools.run(work, context, calls, start, said)
+            view = asked_with(context, said)
         self._work = None
         await self._release()
+
+    async def _round(
+        self, work: ReplyWork, context: LLMContext, start: LLMFullResponseStartFrame
+    ) -> tuple[list[FunctionCall], str]:
+        """Ask once; returns the tools that the model wants called, and what it has said."""
+        reply_id = start.reply_id
+        await work.push(start)
+        calls: list[FunctionCall] = []
+        said: list[str] = []
+        try:
+            async with contextlib.aclosing(self._timed(work, context)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, FunctionCall):
+                        calls.append(piece)
+                        continue
+                    if isinstance(piece, str):
+                        piece = LLMTextFrame(piece, reply_id=reply_id)
+                    if isinstance(piece, TextFrame):
+                        said.append(piece.text)
+                    await work.push(piece)
+        except Exception as error:  # the boundary to the service's own code
+            calls = []
+            await push_failure(self, error)
+        await work.push(LLMFullResponseEndFrame(reply_id=reply_id))
+        return calls, "".join(said)
+
+    async def _timed(
+        self, work: ReplyWork, context: LLMContext
+    ) -> AsyncGenerator[str | Frame | FunctionCall, None]:
+        """`run_llm`, and how long its first piece took."""
+        asked_at = self.lent.clock()
+        first = True
+        async with contextlib.aclosing(self.run_llm(context)) as pieces:
+            async for piece in pieces:
+                if first:
+                    first = False
+                    await work.push(MetricsFrame("ttfb", self.name, (self.lent.clock() - asked_at) * 1000))
+                yield piece
 
     async def _release(self) -> None:
         while self._line and not self._busy:

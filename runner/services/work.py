@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from runner.errors import ServiceError
-from runner.frames import Frame
-from runner.processors.base import FrameProcessor
+from runner.frames import Frame, FrameDirection
+from runner.processors.base import DOWNSTREAM, FrameProcessor
 
 
 class ReplyWork:
@@ -21,7 +21,7 @@ class ReplyWork:
     def __init__(self, owner: FrameProcessor) -> None:
         self._owner = owner
         self._task: asyncio.Task[None] | None = None
-        self._pushing = False
+        self._pushing = 0
         self._stopped = False
 
     def start(self, work: Callable[[ReplyWork], Coroutine[Any, Any, None]], name: str) -> ReplyWork:
@@ -29,15 +29,21 @@ class ReplyWork:
         self._task = self._owner.create_task(work(self), name)
         return self
 
-    async def push(self, frame: Frame) -> None:
-        """Push a frame downstream; raises `CancelledError` if the work was stopped meanwhile."""
-        self._pushing = True
+    async def push(self, frame: Frame, direction: FrameDirection = DOWNSTREAM) -> None:
+        """Push a frame; raises `CancelledError` if the work was stopped meanwhile."""
+        self._pushing += 1
         try:
-            await self._owner.push_frame(frame)
+            await self._owner.push_frame(frame, direction)
         finally:
-            self._pushing = False
+            self._pushing -= 1
         if self._stopped:
             raise asyncio.CancelledError
+
+    @property
+    def task(self) -> asyncio.Task[None]:
+        """The task, once it was started."""
+        assert self._task is not None
+        return self._task
 
     @property
     def running(self) -> bool:

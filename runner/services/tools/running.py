@@ -1,0 +1,226 @@
+"""Runs the tools that a model asked for: side by side, within their deadlines, ended by an interruption."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.frames import (
+    Frame,
+    FunctionCall,
+    FunctionCallCancelFrame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
+    FunctionCallsStartedFrame,
+    LLMFullResponseStartFrame,
+    TTSSpeakFrame,
+)
+from runner.processors.base import DOWNSTREAM, UPSTREAM
+from runner.processors.context import LLMContext, Message
+from runner.services.tools.call import MalformedCall, ToolCall
+from runner.services.tools.filler import Fillers, VoiceWatch
+from runner.services.tools.messages import CANCELLED, as_json, write_down
+from runner.services.tools.signature import ArgumentsError
+from runner.services.tools.toolbox import Tool, Toolbox, ToolOptions
+from runner.services.work import ReplyWork
+
+if TYPE_CHECKING:
+    from runner.services.llm import LLMService
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Run:
+    """One call under way.
+
+    Attributes:
+        work: runs the tool; None until it has begun.
+        settled: its answer is in the context.
+        left_alone: its reply was interrupted, and it goes on.
+    """
+
+    call: FunctionCall
+    tool: Tool | None
+    context: LLMContext
+    answer: Message
+    reply_id: int | None
+    work: ReplyWork | None = None
+    settled: bool = False
+    left_alone: bool = False
+
+    @property
+    def options(self) -> ToolOptions:
+        return self.tool.options if self.tool is not None else ToolOptions()
+
+    @property
+    def may_be_cancelled(self) -> bool:
+        return self.work is None or self.options.cancel_on_interruption
+
+    def settle(self, result: Any) -> None:
+        """Put the answer into the context."""
+        self.settled = True
+        self.answer["content"] = json.dumps(result, ensure_ascii=False)
+
+
+class ToolRunner:
+    """The tools of one language model that run now.
+
+    Args:
+        llm: pushes the frames.
+        toolbox: knows the functions.
+        voice: whether the bot is heard, for fillers.
+        late: told the context when a tool answers whose reply was interrupted.
+    """
+
+    def __init__(
+        self, llm: LLMService, toolbox: Toolbox, voice: VoiceWatch, late: Callable[[LLMContext], None]
+    ) -> None:
+        self._llm = llm
+        self._toolbox = toolbox
+        self._voice = voice
+        self._late = late
+        self._runs: list[Run] = []
+        self._cancelled: list[FunctionCall] = []
+        self._fillers_said = 0
+
+    async def run(
+        self,
+        work: ReplyWork,
+        context: LLMContext,
+        calls: Sequence[FunctionCall],
+        start: LLMFullResponseStartFrame,
+        said: str,
+    ) -> None:
+        """Run the calls of one round; returns when all have answered."""
+        answers = write_down(context, calls)
+        runs = [
+            Run(call, self._toolbox.find(call.function_name, context.tools), context, answer, start.reply_id)
+            for call, answer in zip(calls, answers, strict=True)
+        ]
+        self._runs += runs
+        await _both_ways(work, FunctionCallsStartedFrame(tuple(calls)))
+        for run in runs:
+            await _both_ways(work, FunctionCallInProgressFrame(run.call, run.options.cancel_on_interruption))
+            run.work = ReplyWork(self._llm).start(self._running(run), run.call.function_name)
+        await self._await_answers(work, runs, start, spoke=bool(said.strip()))
+
+    def interrupt(self) -> None:
+        """End what may be ended, at once; the rest goes on alone."""
+        for run in self._runs:
+            if run.settled:
+                continue
+            if run.may_be_cancelled:
+                run.settled = True
+                run.answer["content"] = CANCELLED
+                self._cancelled.append(run.call)
+                if run.work is not None:
+                    run.work.stop()
+            else:
+                run.left_alone = True
+        self._runs = [run for run in self._runs if not run.settled]
+
+    async def tell_cancelled(self) -> None:
+        """Push what `interrupt` has ended."""
+        cancelled, self._cancelled = self._cancelled, []
+        for call in cancelled:
+            for direction in (UPSTREAM, DOWNSTREAM):
+                await self._llm.push_frame(FunctionCallCancelFrame(call), direction)
+
+    async def _await_answers(
+        self, work: ReplyWork, runs: Sequence[Run], start: LLMFullResponseStartFrame, *, spoke: bool
+    ) -> None:
+        clock = self._llm.lent.clock
+        pending = {run.work.task: run for run in runs if run.work is not None}
+        fillers = self._fillers([] if start.skip_tts else runs, spoke=spoke)
+        while pending:
+            await asyncio.wait(pending, timeout=fillers.wait_s(clock()), return_when=asyncio.FIRST_COMPLETED)
+            pending = {task: run for task, run in pending.items() if not task.done()}
+            if pending and (text := fillers.take(clock())) is not None:
+                self._fillers_said += 1
+                await work.push(TTSSpeakFrame(text, reply_id=start.reply_id))
+
+    def _fillers(self, runs: Sequence[Run], *, spoke: bool) -> Fillers:
+        options = [run.options for run in runs]
+        now = self._llm.lent.clock()
+        return Fillers(options, self._voice, now, spoke=spoke, turn=self._fillers_said)
+
+    def _running(self, run: Run) -> Any:
+        async def work(work: ReplyWork) -> None:
+            result = as_json(await self._result(run, work))
+            if run.settled:  # cancelled while it pushed a frame
+                return
+            run.settle(result)
+            if run in self._runs:
+                self._runs.remove(run)
+            await _both_ways(work, FunctionCallResultFrame(run.call, result))
+            if run.left_alone:
+                self._late(run.context)
+
+        return work
+
+    async def _result(self, run: Run, work: ReplyWork) -> Any:
+        """What the tool answers, or what the model is told instead."""
+        name = run.call.function_name
+        if run.tool is None:
+            logger.warning("the model called the tool %s, which it was not given", name)
+            return {"error": f"there is no tool {name}"}
+        if isinstance(run.call, MalformedCall):
+            return {"error": f"the arguments are not a JSON object: {run.call.raw[:200]}"}
+        # Not `asyncio.timeout`: a tool that raises TimeoutError by itself is another matter.
+        running = asyncio.ensure_future(run.tool.run(self._call(run, work)))
+        try:
+            done, _ = await asyncio.wait({running}, timeout=run.options.timeout_s)
+        finally:
+            running.cancel()
+        if not done:
+            logger.warning("the tool %s did not answer within %g s", name, run.options.timeout_s)
+            return {"error": f"{name} did not answer within {run.options.timeout_s:g} seconds"}
+        return _outcome(name, running, run.tool)
+
+    def _call(self, run: Run, work: ReplyWork) -> ToolCall:
+        return ToolCall(
+            function_name=run.call.function_name,
+            tool_call_id=run.call.tool_call_id,
+            arguments=run.call.arguments,
+            context=run.context,
+            llm=self._llm,
+            reply_id=run.reply_id,
+            push=work.push,
+        )
+
+
+def _outcome(name: str, finished: asyncio.Future[Any], tool: Tool) -> Any:
+    if finished.cancelled():
+        return {"error": f"{name} was cancelled"}
+    error = finished.exception()
+    if error is None:
+        return finished.result()
+    if isinstance(error, ArgumentsError):
+        logger.info("the tool %s was called with %s", name, error)
+        return {"error": str(error)}
+    logger.warning("the tool %s failed%s: %s", name, _place(error, tool), _words(error))
+    return {"error": _words(error)}
+
+
+def _place(error: BaseException, tool: Tool) -> str:
+    """Where in the tool's file it failed: " at bot.py:12"."""
+    frames = traceback.extract_tb(error.__traceback__)
+    code = getattr(tool.function, "__code__", None)
+    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
+    last = (own or frames)[-1:]
+    return f" at {last[0].filename}:{last[0].lineno}" if last else ""
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+async def _both_ways(work: ReplyWork, frame: Frame) -> None:
+    await work.push(frame, UPSTREAM)
+    await work.push(frame, DOWNSTREAM)
