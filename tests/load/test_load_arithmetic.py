@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ import pytest
 
 from runner.callers.load.breaking import Carried, Search, until_it_breaks
 from runner.callers.load.chart import Axis, check_file, nice, over_calls, over_time
-from runner.callers.load.echo_calls import EchoCall
+from runner.callers.load.echo_calls import EchoCall, echo_call
 from runner.callers.load.line import EchoLine
 from runner.callers.load.meter import ServerUse
 from runner.callers.load.plan import LoadPlan, Schedule, WorkerPlan, shares
@@ -149,6 +150,18 @@ async def test_a_caller_knows_that_it_is_late_itself() -> None:
     assert report.callers.saturated
     assert dict(rows(report))["caution"].startswith("[red]the callers were too late themselves")
     assert "verdict" not in dict(rows(report))
+
+
+async def test_callers_send_at_moments_of_their_own() -> None:
+    class Quick(SlowLine):
+        def send(self, index: int) -> None: ...
+
+    stop, start = asyncio.Event(), time.monotonic()
+    calls = [echo_call(lambda seed: Quick(), number, start) for number in range(10)]
+    asyncio.get_running_loop().call_later(0.3, stop.set)
+    await asyncio.gather(*(call.run(Schedule(start, 0.0, 60.0), stop) for call in calls))
+    phases = sorted((call.sent_at[3] - call.late_s[3]) % 0.02 for call in calls)
+    assert min(b - a for a, b in pairwise(phases)) > 0.0005
 
 
 # ------------------------------------------------------------------ the report

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import floor
 
 from runner.callers.load.line import EchoLine
 from runner.callers.load.plan import Schedule
@@ -14,6 +15,9 @@ from runner.errors import TransportError
 
 SEEDS = 8
 """So many different sounds are made; calls share them."""
+
+GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, without their whole part, lie evenly, however many there are."""
 
 LAST_ECHO_S = 0.8
 """A call goes on so long after the measured time, for its last echoes."""
@@ -25,6 +29,7 @@ class EchoCall:
 
     Attributes:
         line: its way to the bot.
+        phase: where (share of a message's length) its messages stand between those of the others.
         connect_s: how long it took to be answered; None if it was not.
         sent_at: when each piece of sound left.
         late_s: by how much each left late: the caller's own fault.
@@ -33,6 +38,7 @@ class EchoCall:
 
     line: EchoLine
     opens_at: float
+    phase: float = 0.0
     connect_s: float | None = None
     sent_at: list[float] = field(default_factory=list)
     late_s: list[float] = field(default_factory=list)
@@ -51,13 +57,18 @@ class EchoCall:
             self.failure = str(error)
             return
         self.connect_s = time.monotonic() - begun
-        self._due = time.monotonic()
-        self._speak()
+        self._begin()
         try:
             await self._until_over(schedule, stopping)
         finally:
             assert self._timer is not None
             self._timer.cancel()
+
+    def _begin(self) -> None:
+        """Callers know nothing of each other: their messages are spread over the time between two."""
+        ptime_s, now = self.line.ptime_s, time.monotonic()
+        self._due = (floor(now / ptime_s) + 1 + self.phase) * ptime_s
+        self._timer = asyncio.get_running_loop().call_later(self._due - now, self._speak)
 
     async def _until_over(self, schedule: Schedule, stopping: asyncio.Event) -> None:
         waits = [asyncio.create_task(event.wait()) for event in (self.line.gone, stopping)]
@@ -106,4 +117,4 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
 
 def echo_call(make_line: Callable[[int], EchoLine], number: int, opens_at: float) -> EchoCall:
     """The call of that number; `make_line` is given the seed of its sound."""
-    return EchoCall(make_line(number % SEEDS), opens_at)
+    return EchoCall(make_line(number % SEEDS), opens_at, phase=number * GOLDEN % 1)
