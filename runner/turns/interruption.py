@@ -1,0 +1,160 @@
+"""Whether the user, who speaks over the bot, wants it to stop. Pure: what is known so far in, a decision out.
+
+Speech()            any speech interrupts (the default)
+MinWords(3)         so many words do
+Confirm()           the bot pauses at once, and goes on if it was an "mm-hmm", a cough or a door
+NoInterruptions()   nothing does; what was said is answered when the bot has finished
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+
+from runner.turns.words import ENGLISH, Words, words_of
+
+
+class Decision(Enum):
+    """What becomes of the bot's reply."""
+
+    WAIT = 1
+    """Not known yet: it goes on, or stays paused."""
+    PAUSE = 2
+    """Not known yet, and the bot is silent until it is."""
+    INTERRUPT = 3
+    """The reply is over."""
+    DISMISS = 4
+    """It was nothing: the bot goes on, and what was said is forgotten."""
+
+
+@dataclass(slots=True)
+class Overlap:
+    """The user's speech while a reply is being made or heard, as far as it is known. Times in seconds.
+
+    Attributes:
+        began_at: when this piece of speech began.
+        stopped_at: when it ended; None while it goes on.
+        spoken_before_s: speech before this piece that belongs to the same attempt.
+        text: what the recogniser has understood so far.
+        final: whether it has said its last word about it.
+    """
+
+    began_at: float
+    stopped_at: float | None = None
+    spoken_before_s: float = 0.0
+    text: str = ""
+    final: bool = False
+
+    def spoken_s(self, now: float) -> float:
+        """How long the user has spoken."""
+        end = now if self.stopped_at is None else self.stopped_at
+        return self.spoken_before_s + end - self.began_at
+
+    def go_on(self, at: float) -> None:
+        """The user speaks again before it was decided."""
+        self.spoken_before_s = self.spoken_s(at)
+        self.began_at, self.stopped_at, self.final = at, None, False
+
+
+class InterruptionStrategy(ABC):
+    """Decides about an `Overlap`; asked whenever more is known, and at the time it names itself.
+
+    Attributes:
+        keeps_reply: nothing ever ends a reply.
+    """
+
+    keeps_reply = False
+
+    @abstractmethod
+    def decide(self, overlap: Overlap, now: float) -> Decision:
+        """What to do as things stand."""
+
+    def look_again_at(self, overlap: Overlap, now: float) -> float | None:
+        """When (s) to ask again although nothing new is known; None: need not be."""
+        return None
+
+
+@dataclass(frozen=True)
+class Speech(InterruptionStrategy):
+    """Any speech that the VAD notices interrupts, at once."""
+
+    def decide(self, overlap: Overlap, now: float) -> Decision:
+        return Decision.INTERRUPT
+
+
+@dataclass(frozen=True)
+class NoInterruptions(InterruptionStrategy):
+    """The bot finishes what it says."""
+
+    keeps_reply = True
+
+    def decide(self, overlap: Overlap, now: float) -> Decision:
+        return Decision.WAIT
+
+
+@dataclass(frozen=True)
+class MinWords(InterruptionStrategy):
+    """So many words interrupt; fewer are forgotten. Quick with a recogniser that gives interim transcripts."""
+
+    words: int = 3
+    wait_s: float = 1.5
+    """How long (s) after the end of speech the recogniser is waited for."""
+
+    def decide(self, overlap: Overlap, now: float) -> Decision:
+        if len(words_of(overlap.text)) >= self.words:
+            return Decision.INTERRUPT
+        if overlap.stopped_at is None:
+            return Decision.WAIT
+        late = now >= overlap.stopped_at + self.wait_s
+        return Decision.DISMISS if overlap.final or late else Decision.WAIT
+
+    def look_again_at(self, overlap: Overlap, now: float) -> float | None:
+        return None if overlap.stopped_at is None else overlap.stopped_at + self.wait_s
+
+
+@dataclass(frozen=True)
+class Confirm(InterruptionStrategy):
+    """The bot pauses at once and listens: an interruption ends its reply, anything else lets it go on.
+
+    Attributes:
+        long_s: speech so long (s) is an interruption, whatever it is.
+        long_backchannel_s: the same for what is understood as nothing but backchannels.
+        unclear_s: speech that could not be understood is one from this length (s) on.
+        wait_s: how long (s) after the end of speech the recogniser is waited for.
+    """
+
+    long_s: float = 1.0
+    long_backchannel_s: float = 2.5
+    unclear_s: float = 0.7
+    wait_s: float = 0.8
+    words: Words = ENGLISH
+
+    def decide(self, overlap: Overlap, now: float) -> Decision:
+        backchannel = self.words.is_backchannel(overlap.text)
+        if words_of(overlap.text) and not backchannel:
+            return Decision.INTERRUPT
+        spoken_s = overlap.spoken_s(now)
+        if spoken_s >= (self.long_backchannel_s if backchannel else self.long_s):
+            return Decision.INTERRUPT
+        if overlap.stopped_at is None or not (overlap.final or now >= overlap.stopped_at + self.wait_s):
+            return Decision.PAUSE
+        if backchannel or spoken_s < self.unclear_s:
+            return Decision.DISMISS
+        return Decision.INTERRUPT
+
+    def look_again_at(self, overlap: Overlap, now: float) -> float | None:
+        if overlap.stopped_at is not None:
+            return overlap.stopped_at + self.wait_s
+        limit_s = self.long_backchannel_s if self.words.is_backchannel(overlap.text) else self.long_s
+        return overlap.began_at + limit_s - overlap.spoken_before_s
+
+
+def strategy_of(named: InterruptionStrategy | str) -> InterruptionStrategy:
+    """A strategy by its name: "speech", "min_words", "confirm", "none"."""
+    if isinstance(named, InterruptionStrategy):
+        return named
+    kinds = {"speech": Speech, "min_words": MinWords, "confirm": Confirm, "none": NoInterruptions}
+    if named not in kinds:
+        raise ValueError(f'interruption_strategy is one of {", ".join(map(repr, kinds))}, not "{named}"')
+    return kinds[named]()

@@ -1,0 +1,139 @@
+"""What a few words tell about a turn: whether it goes on, whether it was one at all. English.
+
+Another language is another `Words`: give it to the analyzer and to the strategy.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(" ".join(item.split()) for item in text.split(","))
+
+
+FILLERS = _listed(
+    """
+    ah, eh, er, erm, hm, hmm, like, so, uh, uhm, um, well, you know
+    """
+)
+GOING_ON = _listed(
+    """
+    a, about, also, although, am, an, and, any, are, as, at, be, because, been, between, but, by,
+    can, cause, could, did, do, does, during, each, every, for, from, had, has, have, he, her, his,
+    i, i'd, i'll, i'm, if, in, into, is, it, it's, its, just, like, may, maybe, might, must, my,
+    need, no, not, of, on, onto, or, our, over, please, really, she, should, since, some, than,
+    that, that's, the, their, then, there's, these, they, they're, this, those, though, to, under,
+    unless, until, very, want, wanted, was, we, we're, were, when, which, while, who, whose, will,
+    with, within, without, would, you, you're, your
+    """
+)
+"""Hardly any turn ends with one of these: something follows."""
+
+WHOLE = _listed(
+    """
+    bye, goodbye, hello, help, hey, hi, i am, i can, i did, i do, i don't, i don't want to, i have,
+    i will, i would, i'd like to, it is, me too, no, no thank you, no thanks, nope, not really, not
+    yet, of course, of course not, ok, okay, please, right, stop, sure, thank you, thanks, that is
+    it, that's it, wait, yeah, yep, yes, yes please, yup
+    """
+)
+"""Turns that are complete although they are short, or end as if something followed."""
+
+BACKCHANNELS = _listed(
+    """
+    ah, ah ha, aha, all right, alright, cool, eh, er, erm, exactly, fine, go on, good, got it,
+    great, hm, hmm, hmmm, huh, i see, indeed, k, mhm, mhmm, mm, mm-hm, mm-hmm, mmhm, mmhmm, mmm,
+    nice, of course, oh, oh i see, oh okay, oh really, ok, okay, ooh, really, right, sure, true, uh,
+    uh huh, uh-huh, uhhuh, uhuh, um, wow, yeah, yep, yes, yup
+    """
+)
+"""What a listener says to show that they listen. None of these asks the speaker to stop."""
+
+NUMBERS = _listed(
+    """
+    double, eight, eighteen, eighty, eleven, fifteen, fifty, five, forty, four, fourteen, hundred,
+    nine, nineteen, ninety, oh, one, seven, seventeen, seventy, six, sixteen, sixty, ten, thirteen,
+    thirty, thousand, three, triple, twelve, twenty, two, zero
+    """
+)
+NUMBER_COMES = re.compile(
+    r"\b(?:number|code|pin|account|card|postcode|zip|phone|reference|extension)\b.*?\b(?:is|was|it's)\b", re.I
+)
+"""After this one expects digits, and more than one or two."""
+
+LEAST_DIGITS = 4
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case, without punctuation."""
+    return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
+
+
+@dataclass(frozen=True)
+class Words:
+    """A language's words about turns, in lower case.
+
+    Attributes:
+        fillers: said while one thinks ("um").
+        going_on: words that hardly ever end a turn ("and", "the").
+        whole: short turns that are complete all the same.
+        backchannels: what listeners say without wanting to speak ("mm-hmm").
+        numbers: digits and number words.
+    """
+
+    fillers: frozenset[str] = FILLERS
+    going_on: frozenset[str] = GOING_ON
+    whole: frozenset[str] = WHOLE
+    backchannels: frozenset[str] = BACKCHANNELS
+    numbers: frozenset[str] = NUMBERS
+
+    def is_backchannel(self, text: str) -> bool:
+        """Whether the text is nothing but backchannels and fillers. Empty text is not."""
+        words = words_of(text)
+        known = self.backchannels | self.fillers
+        while words:
+            length = next((n for n in (3, 2, 1) if n <= len(words) and " ".join(words[:n]) in known), 0)
+            if not length:
+                return False
+            words = words[length:]
+        return bool(text.strip())
+
+    def is_unfinished(self, text: str) -> bool:
+        """Whether the text surely goes on: it ends in a filler, a conjunction, half a number or "…"."""
+        words = words_of(text)
+        bare = text.rstrip()
+        if not words or " ".join(words) in self.whole:
+            return False
+        if bare.endswith(("...", "…", ",", "-", "–", "—", ":")):
+            return True
+        if self._half_a_number(text, words):
+            return True
+        if words[-1] in self.fillers:
+            return not bare.endswith((".", "!", "?"))
+        return words[-1] in self.going_on and not bare.endswith(("?", "!"))
+
+    def is_complete(self, text: str) -> bool:
+        """Whether the text surely is a whole turn."""
+        if self.is_unfinished(text):
+            return False
+        return (
+            text.rstrip().endswith((".", "!", "?", "。", "！", "？"))
+            or " ".join(words_of(text)) in self.whole
+        )
+
+    def _half_a_number(self, text: str, words: list[str]) -> bool:
+        """ "My number is oh seven nine" goes on."""
+        announced = list(NUMBER_COMES.finditer(text))
+        if not announced:
+            return False
+        said = words_of(text[announced[-1].end() :])
+        digits = [word for word in said if word in self.numbers or word.isdigit()]
+        count = sum(len(word) if word.isdigit() else 1 for word in digits)
+        return len(digits) == len(said) and count < LEAST_DIGITS
+
+
+ENGLISH = Words()
