@@ -95,7 +95,7 @@ class NoInterruptions(InterruptionStrategy):
 
 @dataclass(frozen=True)
 class MinWords(InterruptionStrategy):
-    """So many words interrupt; fewer are forgotten. Quick with a recogniser that gives interim transcripts."""
+    """So many words interrupt; fewer are forgotten. Quick with interim transcripts."""
 
     words: int = 3
     wait_s: float = 1.5
