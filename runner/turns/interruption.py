@@ -154,7 +154,12 @@ def strategy_of(named: InterruptionStrategy | str) -> InterruptionStrategy:
     """A strategy by its name: "speech", "min_words", "confirm", "none"."""
     if isinstance(named, InterruptionStrategy):
         return named
-    kinds = {"speech": Speech, "min_words": MinWords, "confirm": Confirm, "none": NoInterruptions}
+    kinds: dict[str, type[InterruptionStrategy]] = {
+        "speech": Speech,
+        "min_words": MinWords,
+        "confirm": Confirm,
+        "none": NoInterruptions,
+    }
     if named not in kinds:
-        raise ValueError(f'interruption_strategy is one of {", ".join(map(repr, kinds))}, not "{named}"')
+        raise ValueError(f'interruption_strategy is one of {", ".join(kinds)}, not "{named}"')
     return kinds[named]()
