@@ -1,9 +1,15 @@
-"""Processors: the nodes of a pipeline."""
+"""Processors: the nodes of a pipeline. Those that need numpy are loaded when they are asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from runner.processors.base import FrameProcessor, ProcessorSetup, Replies
 from runner.processors.context import LLMContext, LLMContextAggregatorPair
-from runner.processors.recorder import AudioRecorder
-from runner.processors.subtitles import Subtitles
+
+if TYPE_CHECKING:
+    from runner.processors.recorder import AudioRecorder
+    from runner.processors.subtitles import Subtitles
 
 __all__ = [
     "AudioRecorder",
@@ -14,3 +20,13 @@ __all__ = [
     "Replies",
     "Subtitles",
 ]
+
+_LATER = {"AudioRecorder": "runner.processors.recorder", "Subtitles": "runner.processors.subtitles"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATER[name]), name)
