@@ -22,7 +22,7 @@ from runner.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
-IDLE_LEAD_S = 0.03
+IDLE_LEAD_S = 0.04
 """While the bot is silent a chunk of the background leaves so little (s) before it is due: an answer waits
 behind it."""
 
