@@ -7,7 +7,8 @@ speech.py      how far the bot has got with what it is saying, pure
 outbox.py      keeps messages until the client is ready
 functions.py   tools: what the client is told of ours, and functions that it runs for us
 answers.py     the client's messages -> frames, events, answers
-processor.py   frames -> messages: an observer of a running pipeline, and what a bot uses
+telling.py     frames -> messages
+processor.py   `task.rtvi`: an observer of the pipeline, and what a bot uses
 """
 
 from __future__ import annotations

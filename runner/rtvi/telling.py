@@ -1,0 +1,242 @@
+"""What a pipeline's frames tell the client.
+
+Every hop of a frame is shown to an observer; a frame is told once, at its first. What was *heard* is a frame
+of its own behind `transport.output()`, with `heard_at`, so words are marked when the listener hears them.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    ErrorFrame,
+    Frame,
+    FunctionCallCancelFrame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
+    FunctionCallsStartedFrame,
+    InterimTranscriptionFrame,
+    InterruptionFrame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+    MetricsFrame,
+    SubtitleFrame,
+    TranscriptionFrame,
+    TTSStartedFrame,
+    TTSStoppedFrame,
+    TTSTextFrame,
+    UnspokenTextFrame,
+    UserMuteStartedFrame,
+    UserMuteStoppedFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+from runner.rtvi import messages
+from runner.rtvi.frames import (
+    LLMSearchResponseFrame,
+    RTVIServerMessageFrame,
+    RTVIServerResponseFrame,
+    RTVIUICommandFrame,
+    RTVIUIJobGroupFrame,
+)
+from runner.rtvi.functions import FunctionReports, RTVIObserverParams
+from runner.rtvi.outbox import Outbox
+from runner.rtvi.speech import Segment, Speech
+from runner.transports.webrtc.stats import SessionStats
+
+if TYPE_CHECKING:
+    pass
+
+MAX_SEEN = 512
+"""Frames remembered as told. A frame still on its way when so many have come after it is told again."""
+
+
+class Telling:
+    """Frames -> messages, for one client."""
+
+    def __init__(self, outbox: Outbox, params: RTVIObserverParams) -> None:
+        self._outbox = outbox
+        self._reports = FunctionReports(outbox, params)
+        self._seen: OrderedDict[int, Frame] = OrderedDict()
+        self._speech = Speech()
+        self._doing: dict[str, bool] = {}
+        self._tellers = self._make_tellers()
+
+    @property
+    def frame_types(self) -> tuple[type[Frame], ...]:
+        """What this observer wants to be shown."""
+        return tuple(self._tellers)
+
+    def _make_tellers(self) -> dict[type[Frame], Callable[[Any], Awaitable[None]]]:
+        post = self._outbox.post
+        return {
+            UserStartedSpeakingFrame: lambda frame: self._on_state("user", "speaking", True),
+            UserStoppedSpeakingFrame: lambda frame: self._on_state("user", "speaking", False),
+            UserMuteStartedFrame: lambda frame: self._on_state("user", "mute", True),
+            UserMuteStoppedFrame: lambda frame: self._on_state("user", "mute", False),
+            BotStartedSpeakingFrame: lambda frame: self._on_state("bot", "speaking", True),
+            BotStoppedSpeakingFrame: self._on_bot_stopped,
+            InterruptionFrame: self._on_interruption,
+            InterimTranscriptionFrame: self._on_transcription,
+            TranscriptionFrame: self._on_transcription,
+            LLMContextFrame: self._on_context,
+            LLMFullResponseStartFrame: lambda frame: post(messages.build("bot-llm-started")),
+            LLMTextFrame: lambda frame: post(messages.text_message("bot-llm-text", frame.text)),
+            LLMFullResponseEndFrame: lambda frame: post(messages.build("bot-llm-stopped")),
+            LLMSearchResponseFrame: self._on_search,
+            FunctionCallsStartedFrame: self._reports.started,
+            FunctionCallInProgressFrame: self._reports.in_progress,
+            FunctionCallResultFrame: self._reports.answered,
+            FunctionCallCancelFrame: self._reports.cancelled,
+            UnspokenTextFrame: self._on_unspoken,
+            TTSStartedFrame: self._on_tts_started,
+            TTSTextFrame: self._on_tts_text,
+            TTSStoppedFrame: lambda frame: post(messages.build("bot-tts-stopped")),
+            MetricsFrame: self._on_metrics,
+            SubtitleFrame: self._on_subtitle,
+            SessionStats: self._on_session_stats,
+            ErrorFrame: self._on_error,
+            RTVIServerMessageFrame: lambda frame: post(messages.server_message(frame.data)),
+            RTVIServerResponseFrame: self._on_server_response,
+            RTVIUICommandFrame: lambda frame: post(messages.ui_command(frame.command, frame.payload)),
+            RTVIUIJobGroupFrame: lambda frame: post(messages.ui_job_group(frame.data)),
+        }
+
+    async def tell(self, frame: Frame) -> None:
+        """Tell the client what `frame` means."""
+        teller = next((self._tellers[kind] for kind in type(frame).__mro__ if kind in self._tellers), None)
+        if teller is not None:
+            await teller(frame)
+
+    def is_news(self, frame: Frame) -> bool:
+        """Whether this is the first hop of a frame that is shown."""
+        if id(frame) in self._seen:  # the entry keeps the frame alive, so its id stays its own
+            return False
+        self._seen[id(frame)] = frame
+        if len(self._seen) > MAX_SEEN:
+            self._seen.popitem(last=False)
+        return True
+
+    async def _on_state(self, who: str, what: str, begins: bool) -> None:
+        """`user-started-speaking` and `user-mute-started`: told when it changes, not each time it is said."""
+        key = f"{who} {what}"
+        if self._doing.get(key, False) == begins:
+            return
+        self._doing[key] = begins
+        change = "started" if begins else "stopped"
+        kind = f"{who}-{change}-{what}" if what == "speaking" else f"{who}-{what}-{change}"
+        await self._outbox.post(messages.build(kind))
+
+    async def _on_bot_stopped(self, frame: BotStoppedSpeakingFrame) -> None:
+        if frame.interrupted:
+            self._speech.clear()
+        await self._tell_progress(self._speech.finish())
+        await self._on_state("bot", "speaking", False)
+
+    async def _on_interruption(self, frame: InterruptionFrame) -> None:
+        self._speech.cut()
+        await self._outbox.post(messages.build("bot-interrupted"))
+
+    async def _on_transcription(self, frame: TranscriptionFrame | InterimTranscriptionFrame) -> None:
+        final = isinstance(frame, TranscriptionFrame)
+        if final and not frame.text.strip():
+            await self._outbox.post(messages.server_message({"type": "not-understood"}))
+            return
+        await self._outbox.post(
+            messages.user_transcription(
+                frame.text, final=final, timestamp=frame.timestamp, user_id=frame.user_id
+            )
+        )
+
+    async def _on_context(self, frame: LLMContextFrame) -> None:
+        text = _last_user_text(getattr(frame.context, "messages", None))
+        if text:
+            await self._outbox.post(messages.text_message("user-llm-text", text))
+
+    async def _on_tts_started(self, frame: TTSStartedFrame) -> None:
+        await self._outbox.post(messages.build("bot-tts-started"))
+        segment = self._speech.announce(frame.reply_id, frame.text)
+        if segment.text:
+            await self._announce(segment.text, messages.bot_output_v2(segment))
+
+    async def _on_unspoken(self, frame: UnspokenTextFrame) -> None:
+        text = frame.text.strip()
+        await self._announce(text, messages.bot_output_unspoken(text, self._speech.next_id()))
+
+    async def _announce(self, text: str, for_v2: messages.Message) -> None:
+        coming = messages.bot_output_v1(text, spoken=False, aggregated_by="sentence")
+        await self._outbox.post(coming, majors=(1,))
+        await self._outbox.post(for_v2, majors=(2,))
+        await self._outbox.post(messages.text_message("bot-transcription", text))
+
+    async def _on_tts_text(self, frame: TTSTextFrame) -> None:
+        if frame.heard_at is None:  # on its way to the output: nobody has heard it
+            return
+        await self._outbox.post(messages.text_message("bot-tts-text", frame.text))
+        heard = messages.bot_output_v1(frame.text, spoken=True, aggregated_by="word")
+        await self._outbox.post(heard, majors=(1,))
+        await self._tell_progress(self._speech.word(frame.reply_id, frame.text))
+
+    async def _tell_progress(self, segments: list[Segment]) -> None:
+        for segment in segments:
+            await self._outbox.post(messages.bot_output_v2(segment), majors=(2,))
+
+    async def _on_search(self, frame: LLMSearchResponseFrame) -> None:
+        told = messages.search_response(frame.search_result, frame.rendered_content, frame.origins)
+        await self._outbox.post(told)
+
+    async def _on_server_response(self, frame: RTVIServerResponseFrame) -> None:
+        asked = frame.client_msg
+        if frame.error is not None:
+            await self._outbox.post(messages.error_response(asked.msg_id, frame.error))
+        else:
+            await self._outbox.post(messages.server_response(asked.msg_id, asked.type, frame.data))
+
+    async def _on_metrics(self, frame: MetricsFrame) -> None:
+        await self._outbox.post(messages.metric(frame.metric, frame.processor, frame.value_ms))
+
+    async def _on_subtitle(self, frame: SubtitleFrame) -> None:
+        await self._outbox.post(messages.server_message({"type": "subtitle", **asdict(frame)}))
+
+    async def _on_session_stats(self, frame: SessionStats) -> None:
+        told = {"type": "session-stats", **frame.as_message()}
+        await self._outbox.post(messages.server_message(told))
+
+    async def _on_error(self, frame: ErrorFrame) -> None:
+        file, line = _place_in_bot(frame.exception)
+        await self._outbox.post(
+            messages.error(
+                frame.error, fatal=frame.fatal, processor=frame.processor or None, file=file, line=line
+            )
+        )
+
+
+def _last_user_text(context: object) -> str:
+    """The text of the context's last message, if that is the user's."""
+    last = context[-1] if isinstance(context, list) and context else None
+    if not isinstance(last, dict) or last.get("role") != "user":
+        return ""
+    content = last.get("content")
+    if isinstance(content, list):
+        texts = (part.get("text") for part in content if isinstance(part, dict))
+        return " ".join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) else ""
+
+
+def _place_in_bot(exception: BaseException | None) -> tuple[str | None, int | None]:
+    """File name and line of the deepest step in the user's own code, neither ours nor a package's."""
+    ours = Path(__file__).resolve().parent.parent
+    for step in reversed(traceback.extract_tb(exception.__traceback__) if exception else []):
+        path = Path(step.filename)
+        if path.is_file() and not path.is_relative_to(ours) and "site-packages" not in path.parts:
+            return path.name, step.lineno
+    return None, None
