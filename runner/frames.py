@@ -123,6 +123,21 @@ class BotStoppedSpeakingFrame(ControlFrame):
 
 
 @dataclass(frozen=True, slots=True)
+class BotPausedSpeakingFrame(ControlFrame):
+    """The bot is silent from `at` on, because the user may want to speak; its reply is kept."""
+
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BotResumedSpeakingFrame(ControlFrame):
+    """The bot goes on where it had paused, `gap_ms` later."""
+
+    at: float = 0.0
+    gap_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class UserMuteStartedFrame(ControlFrame):
     """The bot does not listen to the user from here on; told to the far end."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
-_NEVER = float("-inf")
+NEVER = float("-inf")
+"""The time (s) of what was heard before anything plays."""
 
 SHORTEST_HOLE_S, LONGEST_HOLE_S = 0.02, 0.3
 """Sound that comes so late (s) is missed by the listener; less is covered by the far end's jitter buffer, and
@@ -34,7 +35,7 @@ class Playout:
         self.delay_s = 0.0
         self.underruns = 0
         self._run_position = 0
-        self._run_time = self._wire_time = _NEVER
+        self._run_time = self._wire_time = NEVER
         self._marks: deque[int] = deque()
 
     def wrote(self, samples: int, now: float) -> None:
@@ -53,7 +54,7 @@ class Playout:
 
     def heard(self, now: float) -> int:
         """The position that has been heard by now."""
-        if self._run_time == _NEVER:
+        if self._run_time == NEVER:
             return self.written
         played = self._run_position
         if now > self._run_time:
@@ -75,7 +76,7 @@ class Playout:
         """The far end says that it has played up to this mark."""
         while self._marks and self._marks[0] <= position:
             self._marks.popleft()
-        if position < self._run_position or self._run_time == _NEVER:
+        if position < self._run_position or self._run_time == NEVER:
             return
         self._run_time += now - self.time_of(position)
         self.delay_s = max(0.0, self._run_time - self._wire_time)
@@ -85,5 +86,5 @@ class Playout:
         heard = self.heard(now)
         self._marks.clear()
         self._run_position = self.written
-        self._run_time = self._wire_time = _NEVER
+        self._run_time = self._wire_time = NEVER
         return heard

@@ -27,7 +27,8 @@ from runner.pipeline.latency import LatencyWatch
 from runner.pipeline.observer import Observer
 from runner.pipeline.pipeline import Pipeline, chain, everything
 from runner.pipeline.slow import SlowWatch
-from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup, Replies, Watcher
+from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup, Watcher
+from runner.processors.replies import Replies
 from runner.rtvi import RTVI, RTVIObserverParams
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runner.processors.base import FrameProcessor, ProcessorSetup, Replies
+from runner.processors.base import FrameProcessor, ProcessorSetup
 from runner.processors.context import LLMContext, LLMContextAggregatorPair
+from runner.processors.replies import Replies
 
 if TYPE_CHECKING:
     from runner.processors.recorder import AudioRecorder

@@ -25,6 +25,7 @@ from runner.frames import (
     InputFrame,
     SystemFrame,
 )
+from runner.processors.replies import Replies
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,32 +39,6 @@ UPSTREAM = FrameDirection.UPSTREAM
 
 Watcher = Callable[["FrameProcessor", Frame, FrameDirection], Coroutine[Any, Any, None]]
 """Shown a frame when a processor pushes it."""
-
-
-class Replies:
-    """Numbers the bot's replies, and knows which of them were interrupted."""
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._dead = 0
-
-    def new(self) -> int:
-        """The id of a new reply."""
-        self._last += 1
-        return self._last
-
-    @property
-    def current(self) -> int:
-        """The id given out last; 0 before the first."""
-        return self._last
-
-    def interrupt(self) -> None:
-        """Every reply up to now is over."""
-        self._dead = self._last
-
-    def is_live(self, reply_id: int | None) -> bool:
-        """Whether sound of this reply may still be heard; sound of no reply always may."""
-        return reply_id is None or reply_id > self._dead
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from runner.frames import (
+    BotPausedSpeakingFrame,
+    BotResumedSpeakingFrame,
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
     Frame,
@@ -15,6 +17,8 @@ from runner.frames import (
 )
 
 _PASSING = (
+    BotPausedSpeakingFrame,
+    BotResumedSpeakingFrame,
     SystemFrame,
     InputFrame,
     UserMuteStartedFrame,

@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from runner.audio.playout import Playout
+from runner.audio.playout import NEVER, Playout
 from runner.clock import Clock
 from runner.frames import (
     BotStartedSpeakingFrame,
@@ -76,16 +76,22 @@ class Heard:
         self.speech_until = 0
         self._speaking = False
         self._reply_complete = False
+        self._held_back: list[_Entry] = []
+        self._paused_at: float | None = None
 
     @property
     def empty(self) -> bool:
         """Whether nothing waits to be heard."""
-        return not self._entries
+        return not self._entries and not self._held_back
 
     @property
     def speaking(self) -> bool:
         """Whether the listener hears the bot speak."""
         return self._speaking
+
+    def position(self) -> int:
+        """The position (samples) that has been heard by now."""
+        return self._playout.heard(self._clock() - self._delay_s())
 
     def place(self, frame: Frame, position: int) -> None:
         """Let the frame go on when this position is heard."""
@@ -114,17 +120,54 @@ class Heard:
         """The far end told what it has played: look anew."""
         self._wake.set()
 
+    # ------------------------------------------------------------ pause
+
+    def hold_back(self) -> int:
+        """The far end was silenced for a while: what nobody heard waits for `let_go_on`. Returns the
+        position that was heard."""
+        heard = self._playout.cut(self._clock() - self._delay_s())
+        unheard = [entry for entry in self._entries if entry.position > heard]
+        # Its sound will be written again.
+        self._held_back = sorted(e for e in unheard if not isinstance(e.frame, OutputAudioRawFrame))
+        self._entries = [entry for entry in self._entries if entry.position <= heard]
+        heapq.heapify(self._entries)
+        if self._speech_from is not None and self._speech_from > heard:
+            self._speech_from = None
+        self.speech_until = min(self.speech_until, heard)
+        return heard
+
+    def let_go_on(self, shift: int) -> None:
+        """What was held back comes so many samples behind its old position."""
+        held, self._held_back = self._held_back, []
+        for entry in held:
+            entry.position += shift
+            heapq.heappush(self._entries, entry)
+        self._wake.set()
+
+    def pause(self) -> None:
+        """Nothing more is written for a while."""
+        self._paused_at = self._clock()
+        self._wake.set()
+
+    def resume(self) -> float:
+        """The bot goes on; returns how long (s) it was paused."""
+        paused_at, self._paused_at = self._paused_at, None
+        self._wake.set()
+        return 0.0 if paused_at is None else self._clock() - paused_at
+
     async def cut(self) -> None:
         """The far end was silenced: what nobody heard is dropped, control frames go on."""
         now = self._clock()
         heard = self._playout.cut(now - self._delay_s())
-        entries, self._entries = sorted(self._entries), []
+        entries, self._entries, self._held_back = sorted([*self._entries, *self._held_back]), [], []
+        silent_since = now if self._paused_at is None else self._paused_at
+        self._paused_at = None
         was_speaking, self._speaking, self._speech_from = self._speaking, False, None
         for entry in entries:
             if entry.position <= heard or survives_interruption(entry.frame):
                 await self._deliver(self._stamped(entry, now))
         if was_speaking:
-            await self._tell(BotStoppedSpeakingFrame(at=now, interrupted=True))
+            await self._tell(BotStoppedSpeakingFrame(at=silent_since, interrupted=True))
 
     async def run(self) -> None:
         """Let frames go as they are heard; runs for the whole call."""
@@ -185,7 +228,8 @@ class Heard:
         await self._tell(BotStoppedSpeakingFrame(at=self._time_of(self.speech_until)))
 
     def _time_of(self, position: int) -> float:
-        return self._playout.time_of(position) + self._delay_s()
+        at = self._playout.time_of(position) + self._delay_s()
+        return at if at > NEVER else self._clock()  # nothing plays: it was heard before the pause
 
     def _stamped(self, entry: _Entry, now: float) -> Frame:
         if isinstance(entry.frame, OutputAudioRawFrame | TTSTextFrame):

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from runner.audio.chunker import Chunker
 from runner.audio.dtmf import tones
-from runner.audio.level import downmix
 from runner.audio.mixer import MixerEnableFrame, MixerUpdateSettingsFrame, VolumeFrame
 from runner.audio.pacer import Pacer
 from runner.audio.playout import Playout
-from runner.audio.resampler import Resampler
 from runner.frames import (
+    BotPausedSpeakingFrame,
+    BotResumedSpeakingFrame,
     CancelFrame,
     DataFrame,
     EndFrame,
     Frame,
     FrameDirection,
+    MetricsFrame,
     OutputAudioRawFrame,
     OutputDTMFFrame,
     OutputTransportMessageFrame,
@@ -33,11 +32,12 @@ from runner.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor, ProcessorSetup, survives_interruption
+from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor, ProcessorSetup
 from runner.processors.line import stands_in_line
 from runner.transports.background import Control, Surroundings
 from runner.transports.base import TransportParams
 from runner.transports.heard import Heard
+from runner.transports.outbox import Chunk, Outbox
 
 logger = logging.getLogger(__name__)
 
@@ -47,13 +47,6 @@ TAIL_CHUNKS = 3
 silence."""
 
 AUDIO_OUT_HZ = 24000
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    pcm: bytes
-    reply_id: int | None
-    speech: bool
 
 
 class BaseOutputTransport(FrameProcessor):
@@ -76,12 +69,10 @@ class BaseOutputTransport(FrameProcessor):
         self.sample_rate = 0
         self.playout = Playout(AUDIO_OUT_HZ)
         self._pacer = Pacer(lead_s) if lead_s is not None else None
-        self._queue: deque[_Chunk | Frame] = deque()
-        self._wake = asyncio.Event()
-        self._resampler: Resampler | None = None
-        self._chunker = Chunker(2)
-        self._tail: OutputAudioRawFrame | None = None
+        self._outbox = Outbox()
         self._utterance_at = 0
+        self._paused = self._told_pause = False
+        self._taken_from: int | None = None
         self._around: Surroundings | None = None
         self._open = False
 
@@ -89,6 +80,9 @@ class BaseOutputTransport(FrameProcessor):
 
     chunk_ms = CHUNK_MS
     """Length (ms) of the chunks that `write_audio` gets."""
+
+    takes_back = True
+    """Whether `clear_audio` makes the far end drop what it has not played: a pause then takes it back."""
 
     carries_messages = False
     """Whether the far end's application can be sent messages: then it is spoken to in RTVI."""
@@ -149,8 +143,9 @@ class BaseOutputTransport(FrameProcessor):
             delay_s=self.playout_delay,
             deliver=self._deliver,
             tell=self._tell,
-            more_to_come=lambda: bool(self._queue),
+            more_to_come=lambda: bool(self._outbox.items),
         )
+        setup.replies.on_release(self._outbox.wake.set)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if direction is UPSTREAM:
@@ -180,23 +175,62 @@ class BaseOutputTransport(FrameProcessor):
 
     def interrupted(self) -> None:
         """Leave nothing behind: not here, not in the resampler, not at the far end."""
-        kept = [item for item in self._queue if isinstance(item, Frame) and survives_interruption(item)]
-        self._queue.clear()
-        self._forget_tail()
+        kept = self._outbox.clear()
+        self._paused = self._told_pause = False
+        self._taken_from = None
         if not self._open:
-            self._queue.extend(kept)
+            self._outbox.put_back(kept)
             return
+        self._silence()
+        self.create_task(self._cut(kept), "interrupted")
+
+    async def _cut(self, kept: list[Frame]) -> None:
+        await self._heard.cut()
+        self._outbox.put_back(kept)
+
+    def _silence(self) -> None:
         self.clear_audio()
         if self._pacer is not None:
             self._pacer.reset()
         if self._around is not None:
             self._around.cleared()
-        self.create_task(self._cut(kept), "interrupted")
 
-    async def _cut(self, kept: list[Frame]) -> None:
-        await self._heard.cut()
-        self._queue.extendleft(reversed(kept))
-        self._wake.set()
+    # ------------------------------------------------------------ pause
+
+    def pause(self) -> None:
+        """Be silent now, keeping what was not heard; never waits. What is already on its way to a far end
+        that cannot drop it (`takes_back`) is still heard."""
+        if self._paused or not self._open:
+            return
+        self._paused = True
+        if self.takes_back:
+            heard = self._heard.hold_back()
+            self._taken_from = self._outbox.take_back(heard)
+            self._silence()
+        self._heard.pause()
+        if self._heard.speaking:
+            self._told_pause = True
+            self.create_task(self._tell(BotPausedSpeakingFrame(at=self.lent.clock())), "paused")
+
+    def resume(self) -> None:
+        """Go on where the pause began: each sample that was not heard then is heard now, once."""
+        if not self._paused:
+            return
+        self._paused = False
+        if self.takes_back:
+            begin = self.playout.written if self._taken_from is None else self._taken_from
+            shift, self._taken_from = self.playout.written - begin, None
+            self._utterance_at += shift
+            self._heard.let_go_on(shift)
+        gap_ms = self._heard.resume() * 1000
+        self._outbox.wake.set()
+        if self._told_pause:
+            self._told_pause = False
+            self.create_task(self._tell_gap(gap_ms), "resumed")
+
+    async def _tell_gap(self, gap_ms: float) -> None:
+        await self._tell(BotResumedSpeakingFrame(at=self.lent.clock(), gap_ms=gap_ms))
+        await self.push_frame(MetricsFrame("pause", self.name, gap_ms))
 
     # ------------------------------------------------------------ in
 
@@ -204,7 +238,7 @@ class BaseOutputTransport(FrameProcessor):
         asked = frame.audio_out_sample_rate or self.params.audio_out_sample_rate
         self.sample_rate = self.wire_hz or asked or AUDIO_OUT_HZ
         self.playout.sample_rate = self.sample_rate
-        self._chunker = Chunker(self.sample_rate * self.chunk_ms // 1000 * 2)
+        self._outbox.open(self.sample_rate, self.chunk_ms)
         self._around = await Surroundings.prepare(self.params.audio_out_mixer, self.sample_rate)
         self._open = True
         self.create_task(self._send(), "send")
@@ -213,47 +247,13 @@ class BaseOutputTransport(FrameProcessor):
         await self.push_frame(frame)
 
     def _take_sound(self, frame: OutputAudioRawFrame) -> None:
-        if not self._open or not self.params.audio_out_enabled:
-            return
-        if self._tail is not None and type(self._tail) is not type(frame):
-            self._flush()
-        pcm = frame.audio if frame.num_channels == 1 else downmix(frame.audio, frame.num_channels)
-        self._queue_chunks(self._chunker.push(self._at_our_rate(pcm, frame.sample_rate)), frame)
-        self._tail = frame if self._chunker.pending or self._resampler is not None else None
-
-    def _at_our_rate(self, pcm: bytes, rate: int) -> bytes:
-        if self._resampler is not None and self._resampler.rate_in != rate:
-            self._flush()
-        if rate == self.sample_rate:
-            return pcm
-        if self._resampler is None:
-            self._resampler = Resampler(rate, self.sample_rate)
-        return self._resampler.process(pcm)
-
-    def _flush(self) -> None:
-        """The end of an utterance: no sample stays behind."""
-        tail, resampler = self._tail, self._resampler
-        if tail is None:
-            return
-        chunks = self._chunker.push(resampler.flush()) if resampler is not None else []
-        rest = self._chunker.flush(pad=True)
-        self._tail = self._resampler = None
-        self._queue_chunks([*chunks, rest] if rest else chunks, tail)
-
-    def _forget_tail(self) -> None:
-        self._tail = self._resampler = None
-        self._chunker.clear()
-
-    def _queue_chunks(self, chunks: list[bytes], frame: OutputAudioRawFrame) -> None:
-        speech = isinstance(frame, TTSAudioRawFrame)
-        self._queue.extend(_Chunk(pcm, frame.reply_id, speech) for pcm in chunks)
-        self._wake.set()
+        if self._open and self.params.audio_out_enabled:
+            self._outbox.put_sound(frame)
 
     async def _take_in_line(self, frame: Frame) -> None:
         if isinstance(frame, TTSStoppedFrame | EndFrame):
-            self._flush()
-        self._queue.append(frame)
-        self._wake.set()
+            self._outbox.flush()
+        self._outbox.put(frame)
 
     def _refuse(self, frame: DataFrame) -> None:
         if isinstance(frame, OutputAudioRawFrame):
@@ -263,35 +263,37 @@ class BaseOutputTransport(FrameProcessor):
 
     async def _send(self) -> None:
         """Write what waits when it is due; runs for the whole call."""
+        items, replies = self._outbox.items, self.lent.replies
         while True:
-            if not self._queue:
+            if not items or self._paused or (replies.holding and replies.is_held(items[0])):
                 await self._await_more()
                 continue
-            item = self._queue[0]
+            item = items[0]
             if isinstance(item, Frame):
-                self._queue.popleft()
+                items.popleft()
                 await self._place(item)
             elif (wait_s := self._wait_s()) > 0:
                 await asyncio.sleep(wait_s)
             else:
-                self._queue.popleft()
+                items.popleft()
                 await self._write(item)
 
     async def _await_more(self) -> None:
-        """Nothing waits to be written: wait for more; a background goes on meanwhile."""
-        self._wake.clear()
+        """Nothing may be written: wait for more; a background goes on meanwhile."""
+        outbox = self._outbox
+        outbox.wake.clear()
         plays = self._around is not None and self._around.playing and self._open
-        if self._tail is None and not plays:
-            await self._wake.wait()
+        if outbox.tail is None and not plays:
+            await outbox.wake.wait()
             return
         try:
             async with asyncio.timeout(self._patience_s(plays)):
-                await self._wake.wait()
+                await outbox.wake.wait()
         except TimeoutError:
-            if self._tail is not None:
-                self._flush()
+            if outbox.tail is not None:
+                outbox.flush()
             else:
-                await self._write(_Chunk(bytes(self.sample_rate * self.chunk_ms // 1000 * 2), None, False))
+                await self._write(Chunk(bytes(self.sample_rate * self.chunk_ms // 1000 * 2), None, False))
 
     def _patience_s(self, plays: bool) -> float:
         """How long to wait for more of the bot's sound."""
@@ -302,8 +304,10 @@ class BaseOutputTransport(FrameProcessor):
     def _wait_s(self) -> float:
         return self._pacer.wait_s(self.lent.clock()) if self._pacer is not None else 0.0
 
-    async def _write(self, chunk: _Chunk) -> None:
+    async def _write(self, chunk: Chunk) -> None:
         now = self.lent.clock()
+        if self.takes_back and not self._paused:
+            self._outbox.left(chunk, self.playout.written, self._heard.position)
         if self._around is not None and not self._around.untouched:
             chunk = replace(chunk, pcm=self._around.around(chunk.pcm, speech=chunk.speech, now=now))
         begin = self.playout.written
@@ -313,7 +317,7 @@ class BaseOutputTransport(FrameProcessor):
             self._pacer.sent(samples / self.sample_rate, now)
         if chunk.speech:
             self._heard.speech(begin, self.playout.written)
-        if self._next is not None and not self._next.is_end:
+        if self._next is not None and not self._next.is_end and not chunk.told:
             kind = TTSAudioRawFrame if chunk.speech else OutputAudioRawFrame
             self._heard.place(kind(chunk.pcm, self.sample_rate, reply_id=chunk.reply_id), begin)
         await self.write_audio(chunk.pcm)

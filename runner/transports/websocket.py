@@ -192,6 +192,7 @@ class WebsocketOutput(BaseOutputTransport):
         self._sending_since: float | None = None
         self.wire_hz = transport.serializer.output_sample_rate
         self.chunk_ms = transport.serializer.chunk_ms
+        self.takes_back = transport.serializer.serialize(ClearFrame()) is not None
         # A provider's wire carries no messages, but `server/events.py` may listen beside it.
         beside = isinstance(transport.websocket, CallWebSocket)
         self.carries_messages = beside or transport.serializer.provider == "websocket"

@@ -11,7 +11,8 @@ import pytest
 
 from runner.errors import ServiceError
 from runner.processors import LLMContext
-from runner.processors.base import ProcessorSetup, Replies
+from runner.processors.base import ProcessorSetup
+from runner.processors.replies import Replies
 from runner.services.openai import OpenAILLMService
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"

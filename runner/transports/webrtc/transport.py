@@ -55,6 +55,8 @@ class SmallWebRTCOutput(BaseOutputTransport):
     """The bot's sound and messages. The track paces: `write_audio` returns when there is room."""
 
     carries_messages = True
+    takes_back = False
+    """A packet that has left is heard."""
 
     def __init__(self, transport: SmallWebRTCTransport, params: TransportParams) -> None:
         super().__init__(params, name="SmallWebRTCOutput")

@@ -26,7 +26,8 @@ from runner.frames import (
 )
 from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
-from runner.processors.base import DOWNSTREAM, ProcessorSetup, Replies
+from runner.processors.base import DOWNSTREAM, ProcessorSetup
+from runner.processors.replies import Replies
 from runner.services.local import LocalSTTService, LocalTTSService, ScriptedDialogue
 from runner.services.local.dialogue import MISSES, PATIENCE
 from runner.services.local.ears import shared_ears

@@ -1,0 +1,76 @@
+"""The bot's replies: which are over, and which are made before it is sure that they are wanted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Replies:
+    """Numbers the bot's replies, and knows which of them were interrupted.
+
+    While `holding`, replies that begin are *held*: they are made, but nothing of them is heard until
+    `release`; an interruption throws them away like any other.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._dead = 0
+        self._held_after: int | None = None
+        self._released: list[Callable[[], object]] = []
+
+    def new(self) -> int:
+        """The id of a new reply."""
+        self._last += 1
+        return self._last
+
+    @property
+    def current(self) -> int:
+        """The id given out last; 0 before the first."""
+        return self._last
+
+    def interrupt(self) -> None:
+        """Every reply up to now is over."""
+        self._dead = self._last
+        self.release()
+
+    def is_live(self, reply_id: int | None) -> bool:
+        """Whether sound of this reply may still be heard; sound of no reply always may."""
+        return reply_id is None or reply_id > self._dead
+
+    # ------------------------------------------------------------ replies before their time
+
+    @property
+    def holding(self) -> bool:
+        """Whether there may be held replies."""
+        return self._held_after is not None
+
+    def hold(self) -> None:
+        """What begins from now on waits for `release`."""
+        if self._held_after is None:
+            self._held_after = self._last
+
+    def release(self) -> None:
+        """What was held may be heard, as far as it is live."""
+        if self._held_after is not None:
+            self._held_after = None
+            for tell in self._released:
+                tell()
+
+    def is_held(self, item: object) -> bool:
+        """Whether a frame or chunk belongs to a held reply."""
+        reply_id = getattr(item, "reply_id", None)
+        return self._held_after is not None and reply_id is not None and reply_id > self._held_after
+
+    def on_release(self, tell: Callable[[], object]) -> None:
+        """Call this when what was held may be heard, or is over."""
+        self._released.append(tell)
+
+    async def until_certain(self, reply_id: int) -> bool:
+        """Wait until a reply is no longer held; returns whether it is wanted. For what cannot be undone."""
+        if self._held_after is not None and reply_id > self._held_after:
+            certain = asyncio.Event()
+            self.on_release(certain.set)
+            await certain.wait()
+            self._released.remove(certain.set)
+        return self.is_live(reply_id)

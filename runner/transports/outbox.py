@@ -1,0 +1,133 @@
+"""What waits for the wire: sound cut to chunks, frames in their place; and what left and is not yet heard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from runner.audio.chunker import Chunker
+from runner.audio.level import downmix
+from runner.audio.resampler import Resampler
+from runner.frames import Frame, OutputAudioRawFrame, TTSAudioRawFrame
+from runner.processors.base import survives_interruption
+
+KEPT_CHUNKS = 64
+"""Chunks that left are looked through for heard ones when there are so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Sound for one `write_audio`. `told` says that it went on to those behind the output already."""
+
+    pcm: bytes
+    reply_id: int | None
+    speech: bool
+    told: bool = False
+
+
+class Outbox:
+    """The output's queue. Positions are samples, as `Playout` counts them.
+
+    Attributes:
+        items: what waits, in order.
+        tail: sound that does not fill a chunk, or that the resampler holds, waits for more like it.
+    """
+
+    def __init__(self) -> None:
+        self.items: deque[Chunk | Frame] = deque()
+        self.wake = asyncio.Event()
+        self.tail: OutputAudioRawFrame | None = None
+        self._rate = 0
+        self._resampler: Resampler | None = None
+        self._chunker = Chunker(2)
+        self._sent: deque[tuple[int, Chunk]] = deque()
+
+    def open(self, sample_rate: int, chunk_ms: int) -> None:
+        """From now on sound is cut to chunks of this rate (Hz) and length."""
+        self._rate = sample_rate
+        self._chunker = Chunker(sample_rate * chunk_ms // 1000 * 2)
+
+    # ------------------------------------------------------------ in
+
+    def put(self, frame: Frame) -> None:
+        """A frame takes its place behind what waits."""
+        self.items.append(frame)
+        self.wake.set()
+
+    def put_sound(self, frame: OutputAudioRawFrame) -> None:
+        """Sound takes its place, as whole chunks at our rate."""
+        if self.tail is not None and type(self.tail) is not type(frame):
+            self.flush()
+        pcm = frame.audio if frame.num_channels == 1 else downmix(frame.audio, frame.num_channels)
+        self._put_chunks(self._chunker.push(self._at_our_rate(pcm, frame.sample_rate)), frame)
+        self.tail = frame if self._chunker.pending or self._resampler is not None else None
+
+    def flush(self) -> None:
+        """The end of an utterance: no sample stays behind."""
+        tail, resampler = self.tail, self._resampler
+        if tail is None:
+            return
+        chunks = self._chunker.push(resampler.flush()) if resampler is not None else []
+        rest = self._chunker.flush(pad=True)
+        self.tail = self._resampler = None
+        self._put_chunks([*chunks, rest] if rest else chunks, tail)
+
+    def _at_our_rate(self, pcm: bytes, rate: int) -> bytes:
+        if self._resampler is not None and self._resampler.rate_in != rate:
+            self.flush()
+        if rate == self._rate:
+            return pcm
+        if self._resampler is None:
+            self._resampler = Resampler(rate, self._rate)
+        return self._resampler.process(pcm)
+
+    def _put_chunks(self, chunks: list[bytes], frame: OutputAudioRawFrame) -> None:
+        speech = isinstance(frame, TTSAudioRawFrame)
+        self.items.extend(Chunk(pcm, frame.reply_id, speech) for pcm in chunks)
+        self.wake.set()
+
+    # ------------------------------------------------------------ interruption and pause
+
+    def clear(self) -> list[Frame]:
+        """Drop the sound and data that wait; returns what survives, no longer in the queue."""
+        kept = [item for item in self.items if isinstance(item, Frame) and survives_interruption(item)]
+        self.items.clear()
+        self._sent.clear()
+        self.tail = self._resampler = None
+        self._chunker.clear()
+        return kept
+
+    def put_back(self, frames: list[Frame]) -> None:
+        """What survived goes before what has come since."""
+        self.items.extendleft(reversed(frames))
+        self.wake.set()
+
+    def left(self, chunk: Chunk, position: int, heard: Callable[[], int]) -> None:
+        """A chunk left for the far end, which has played up to `heard()`."""
+        self._sent.append((position, chunk))
+        if len(self._sent) > KEPT_CHUNKS:
+            self._forget(heard())
+
+    def take_back(self, heard: int) -> int | None:
+        """The far end has dropped what it had not played: it waits here again, each unheard sample once.
+
+        Returns the old position of the first sample that waits again; None if all was heard. A chunk that
+        was heard in part comes again with silence in place of what was heard.
+        """
+        self._forget(heard)
+        chunks, begin = list(self._sent), self._sent[0][0] if self._sent else None
+        self._sent.clear()
+        if begin is None:
+            return None
+        if begin <= heard:
+            first = chunks[0][1]
+            played = 2 * (heard - begin)
+            chunks[0] = (begin, replace(first, pcm=bytes(played) + first.pcm[played:], told=True))
+        self.items.extendleft(chunk for _, chunk in reversed(chunks))
+        return begin
+
+    def _forget(self, heard: int) -> None:
+        while self._sent and self._sent[0][0] + len(self._sent[0][1].pcm) // 2 <= heard:
+            self._sent.popleft()
