@@ -47,7 +47,10 @@ class LLMService(FrameProcessor):
 
     Attributes:
         toolbox: the tools that were registered here.
+        sorry: said when the model cannot answer and has not begun to; without it there is silence.
     """
+
+    sorry = ""
 
     def __init__(self, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -206,6 +209,8 @@ class LLMService(FrameProcessor):
         except Exception as error:  # the boundary to the service's own code
             calls = []
             await push_failure(self, error)
+            if self.sorry and not said:
+                await work.push(LLMTextFrame(self.sorry, reply_id=reply_id))
         await work.push(LLMFullResponseEndFrame(reply_id=reply_id))
         return calls, "".join(said)
 
