@@ -2,7 +2,8 @@
 
 Wire, read from PyPI's `openai` 3.54.0: `types/chat/chat_completion_chunk.py` (a `delta` of a choice holds
 `content`, `refusal`, and `tool_calls`, whose `function.arguments` come in pieces, joined by `index`;
-`choices` may be empty), `_streaming.py` (`data: …` lines, an `error` object among them, `data: [DONE]` at the end).
+`choices` may be empty), `_streaming.py` (`data: …` lines, an `error` object among them, `data: [DONE]` at the
+end).
 
 Unconfirmed without their servers: that some omit `index`, or give each call index 0 with an `id` of its own,
 and that some end by `finish_reason` alone. All of it is understood.

@@ -8,7 +8,8 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from runner.processors.base import FrameProcessor, ProcessorSetup, Replies
+from runner.processors.base import FrameProcessor, ProcessorSetup
+from runner.processors.replies import Replies
 
 WAIT = b"WAIT"
 """As a piece: send nothing more until the client goes."""

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.services.sentences import SentenceAggregator
+from runner.services.spoken_text import for_speech
 from runner.services.tts import spread_words
 
 
@@ -27,6 +28,20 @@ def pieces(text: str, step: int = 3) -> list[str]:
         ("你好。再见！", ["你好。", "再见！"]),
         ("no end at all", ["no end at all"]),
         ("", []),
+        ("We open at 9 a.m. on Monday. Come!", ["We open at 9 a.m. on Monday.", "Come!"]),
+        ("We open at 9 a.m. Come in!", ["We open at 9 a.m.", "Come in!"]),
+        ("No. We are closed.", ["No.", "We are closed."]),
+        ("It is No. 5. Yes.", ["It is No. 5.", "Yes."]),
+        ("See J. Smith. So do I. Good.", ["See J. Smith.", "So do I.", "Good."]),
+        ("1. Soup\n2. Fish", ["1. Soup", "2. Fish"]),
+        ("At 10:30 it costs 1,000.5 in all. Fine.", ["At 10:30 it costs 1,000.5 in all.", "Fine."]),
+        ("Look at www.a.example/b?c=d.e for it. Bye.", ["Look at www.a.example/b?c=d.e for it.", "Bye."]),
+        (
+            "您好，我可以帮您预约明天，或者后天。好吗？",
+            ["您好，我可以帮您预约明天，", "或者后天。", "好吗？"],
+        ),
+        ("「はい。」と言いました。", ["「はい。」", "と言いました。"]),
+        ("**Sure!** I can *help*.", ["Sure!", "I can help."]),
         ("Well, yes. Then, after some time, no.", ["Well, yes.", "Then, after some time, no."]),
         (
             "If you come a little earlier, we can talk. Or later, if that suits you better.",
@@ -36,6 +51,36 @@ def pieces(text: str, step: int = 3) -> list[str]:
 )
 def test_text_is_cut_where_a_voice_would_pause(text: str, expected: list[str]) -> None:
     assert pieces(text) == expected
+
+
+def test_a_sentence_without_end_is_cut_at_a_clause() -> None:
+    text = "Yes. " + "and then we went on to the next house, " * 10
+    assert [len(piece) <= 260 for piece in pieces(text)] == [True] * len(pieces(text))
+    assert len(pieces(text)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("**Bold** and *soft* and __this__ and _that_.", "Bold and soft and this and that."),
+        ("# Title", "Title"),
+        ("- one", "one"),
+        ("• one", "one"),
+        ("> quoted", "quoted"),
+        ("Use `print` now", "Use print now"),
+        ("See [our page](https://a.example/x?y=z).", "See our page."),
+        ("See https://www.a.example/very/long?path=1, please.", "See a.example, please."),
+        ("Great 😊! See you 👍🏽👨‍👩‍👧.", "Great! See you."),
+        ("2 * 3 is 6, my_name stays", "2 * 3 is 6, my_name stays"),
+        ("It is 20 °C – fine.", "It is 20 °C – fine."),
+        ("| a | b |", "a b"),
+        ("---", ""),
+        ("-5 degrees", "-5 degrees"),
+        ("plain", "plain"),
+    ],
+)
+def test_what_cannot_be_said_is_taken_out(text: str, said: str) -> None:
+    assert for_speech(text) == said
 
 
 @given(st.text(alphabet="ab .,!?\n", max_size=80), st.integers(1, 9))
