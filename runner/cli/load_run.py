@@ -53,10 +53,11 @@ def run_once(plan: LoadPlan, view: LoadView, *, plot: str | None, as_json: bool)
 def search(plan: LoadPlan, view: LoadView, *, plot: str | None, procs: int | None, as_json: bool) -> int:
     """Find how many calls the server carries. Returns the exit status."""
 
+    view.searches()
+
     async def run(stop: asyncio.Event) -> Carried:
         async def one(step: LoadPlan) -> LoadReport:
             step = replace(step, procs=procs or procs_for(step.calls))
-            view.tries(step)
             with view.showing():
                 report = await run_load(step, view.progress, stop)
             view.tried(report)

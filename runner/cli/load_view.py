@@ -42,11 +42,11 @@ class LoadView:
     """Shows a load; plain lines where there is no terminal, nothing if `quiet`."""
 
     def __init__(self, plan: LoadPlan, *, quiet: bool) -> None:
-        self._plan = plan
         self._quiet = quiet
         self._console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._searching = False
         self._told: tuple[str, float] = ("", 0.0)
         if not quiet:
             whom = escape(plan.file or plan.url or "")
@@ -77,15 +77,15 @@ class LoadView:
             self._bar.update(
                 self._task, description=PHASES[now.phase], completed=now.part, total=total, told=told
             )
-        elif not self._quiet:
+        elif not self._quiet and not self._searching:
             phase, at = self._told
             if phase != now.phase or time.monotonic() - at >= PLAIN_EVERY_S:
                 self._told = now.phase, time.monotonic()
                 self._console.print(f"{PHASES[now.phase]}{f': {told}' if told else ''}")
 
-    def tries(self, plan: LoadPlan) -> None:
-        """A step of the search begins."""
-        self._plan = plan
+    def searches(self) -> None:
+        """Many loads follow: a line at the end of each tells enough."""
+        self._searching = True
 
     def tried(self, report: LoadReport) -> None:
         """A step of the search is over: a line of it."""
@@ -172,6 +172,7 @@ def rows(report: LoadReport) -> Iterator[Row]:
         for sentence, count in sentences[:3]:
             yield name, f"[red]{count} × {escape(sentence)}[/red]"
     yield from _server(report)
+    yield from _word(report)
     yield "callers", _callers(report)
     yield from _verdict(report)
 
@@ -235,6 +236,25 @@ def _server(report: LoadReport) -> Iterator[Row]:
     if server.mb_per_call is not None:
         grown = f"{server.idle_mb:.0f} MB before the calls, {server.peak_mb:.0f} MB at most"
         yield "server memory", f"{server.mb_per_call:.2f} MB a call ({grown}; {server.threads} threads)"
+
+
+def _word(report: LoadReport) -> Iterator[Row]:
+    """The server's own view, where it differs from the callers' by more than where it was measured."""
+    word = report.word
+    if word is None:
+        return
+    lag = "over 1 s" if word.loop_lag_ms is None else f"within {word.loop_lag_ms:g} ms"
+    faults = [
+        f"{word.underruns} underruns" if word.underruns else "",
+        f"{word.dropped} malformed messages" if word.dropped else "",
+        f"{word.dropped_ms:.0f} ms of sound dropped" if word.dropped_ms else "",
+        f"{word.refused} calls refused" if word.refused else "",
+    ]
+    told = ", ".join(fault for fault in faults if fault)
+    yield (
+        "server says",
+        f"loop {lag} p99; " + (f"[yellow]{told}[/yellow]" if told else "nothing dropped or late"),
+    )
 
 
 def _callers(report: LoadReport) -> str:

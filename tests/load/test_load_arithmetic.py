@@ -21,6 +21,7 @@ from runner.callers.load.meter import ServerUse
 from runner.callers.load.plan import LoadPlan, Schedule, WorkerPlan, shares
 from runner.callers.load.probe import Heard, ProbeSound, find_echoes, probe_sound
 from runner.callers.load.report import LoadReport, Spread, merge
+from runner.callers.load.server_word import ServerWord, word_of
 from runner.callers.load.target import address_for
 from runner.callers.load.worker import counted
 from runner.cli.load_view import rows
@@ -325,3 +326,22 @@ def test_a_chart_that_cannot_be_drawn_is_refused_before_the_load(tmp_path: Path)
         check_file(tmp_path / "plot.pdf")
     with pytest.raises(UsageError, match="there is no folder"):
         check_file(tmp_path / "nowhere" / "plot.svg")
+
+
+def test_the_servers_own_word_is_read_from_its_metrics() -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    page = """# TYPE botrun_loop_lag_seconds histogram
+botrun_loop_lag_seconds_bucket{le="0.001"} 90
+botrun_loop_lag_seconds_bucket{le="0.005"} 99
+botrun_loop_lag_seconds_bucket{le="+Inf"} 100
+# TYPE botrun_underruns counter
+botrun_underruns_total 3
+# TYPE botrun_sound_dropped_seconds counter
+botrun_sound_dropped_seconds_total 0.04
+"""
+    word = word_of(sample for family in text_string_to_metric_families(page) for sample in family.samples)
+    assert word == ServerWord(loop_lag_ms=5.0, underruns=3, dropped=0, dropped_ms=40, refused=0)
+    told = dict(rows(replace(merged(GOOD), word=word)))["server says"]
+    assert told == "loop within 5 ms p99; [yellow]3 underruns, 40 ms of sound dropped[/yellow]"
+    assert word_of([]) is None

@@ -8,13 +8,14 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.callers.bot_process import BotProcess, die_with_parent
 from runner.callers.load.meter import Meter, Reading, callers_cores, other_cores
 from runner.callers.load.plan import LoadPlan, Schedule, WorkerPlan, shares
 from runner.callers.load.report import LoadReport, merge
+from runner.callers.load.server_word import ask
 from runner.callers.load.target import pid_of
 from runner.errors import BotrunError
 from runner.settings import child_environment
@@ -59,7 +60,9 @@ async def run_load(plan: LoadPlan, on_progress: OnProgress, stop: asyncio.Event)
         meter = Meter(pid)
         on_progress(Progress("callers"))
         async with _Gang(plan, url) as gang:
-            return await _Load(plan, gang, meter, on_progress, stop).run()
+            report = await _Load(plan, gang, meter, on_progress, stop).run()
+        # Its counters are this load's only if it was started for it.
+        return replace(report, word=await asyncio.to_thread(ask, url)) if plan.file else report
 
 
 @contextlib.asynccontextmanager

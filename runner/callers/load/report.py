@@ -9,6 +9,7 @@ from typing import Any
 
 from runner.callers.load.meter import ServerUse
 from runner.callers.load.plan import ECHO, LATE_STEP_MS, LoadPlan
+from runner.callers.load.server_word import ServerWord
 from runner.callers.report import STOPPED_WITHIN_S, TRUSTED_P99_MS, quantile
 
 MOST_P95_MS = 250.0
@@ -99,6 +100,7 @@ class LoadReport:
         points: (s since the start, latency in ms) of single echoes or answers, those before the measuring
             too, for the chart.
         stopped: whether it was broken off.
+        word: what a botrun that was started for the load says of it.
     """
 
     whom: str
@@ -127,6 +129,7 @@ class LoadReport:
     other_cores: float
     points: tuple[tuple[float, float], ...] = field(repr=False)
     stopped: bool = False
+    word: ServerWord | None = None
 
     @property
     def latency_ms(self) -> Spread:
