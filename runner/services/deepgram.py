@@ -81,10 +81,9 @@ class DeepgramSTTService(STTService):
         super().__init__(name=name)
         key = keys.need(KEY, api_key, type(self).__name__)
         self._url = url
-        self._query: list[tuple[str, str]] = [("model", model)]
-        self._query += [("language", language)] if language else []
-        self._query += [("keyterm", term) for term in keyterms]
-        self._query += list((options or {}).items())
+        self._query = {"model": model, **({"language": language} if language else {})}
+        self._options = dict(options or {})
+        self._keyterms = tuple(keyterms)
         self._stream = HeardStream(SAMPLE_RATE_HZ)
         self._link = ServiceLink(
             "Deepgram",
@@ -118,16 +117,18 @@ class DeepgramSTTService(STTService):
         await super().process_frame(frame, direction)
 
     def _address(self) -> str:
-        query = [
-            *self._query,
-            ("encoding", "linear16"),
-            ("sample_rate", str(self._stream.sample_rate)),
-            ("channels", "1"),
-            ("interim_results", "true"),
-            ("endpointing", str(ENDPOINTING_MS)),
-            ("smart_format", "true"),
-        ]
-        return f"{self._url}?{urlencode(query)}"
+        query = {
+            **self._query,
+            "encoding": "linear16",
+            "sample_rate": str(self._stream.sample_rate),
+            "channels": "1",
+            "interim_results": "true",
+            "endpointing": str(ENDPOINTING_MS),
+            "smart_format": "true",
+            **self._options,
+        }
+        terms = [("keyterm", term) for term in self._keyterms]
+        return f"{self._url}?{urlencode([*query.items(), *terms])}"
 
     # ------------------------------------------------------------ what the caller does
 
@@ -146,6 +147,10 @@ class DeepgramSTTService(STTService):
     def speech_ended(self, frame: UserStoppedSpeakingFrame) -> None:
         self._speaking = False
         self._stopped_at = self.lent.clock()
+        if refused := self._link.refused():
+            self._push_trouble(refused)
+            self._conclude()
+            return
         if self._stream.is_final_until(frame.at):
             self._conclude()
             return

@@ -103,11 +103,8 @@ class ServiceLink:
 
     async def ready(self) -> None:
         """Wait until it stands. Raises `ServiceError` if it is refused, or not there in time."""
-        assert self._owner is not None, "open() comes first"
-        if self._task is None or self._task.done():
-            if self._trouble is not None and self._now() - self._refused_at < REFUSED_FOR_S:
-                raise self._trouble
-            self.open(self._owner, self._address)
+        if refused := self.refused():
+            raise refused
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self._settled.wait()
@@ -115,6 +112,16 @@ class ServiceLink:
             raise self._trouble or ServiceError(f"{self.service} does not answer") from None
         if not self.is_open:
             raise self._trouble or ServiceError(f"{self.service} does not answer")
+
+    def refused(self) -> ServiceError | None:
+        """Why the service refuses for good; after a while it is asked once more instead."""
+        assert self._owner is not None, "open() comes first"
+        if self._task is None or not self._task.done():
+            return None
+        if self._now() - self._refused_at < REFUSED_FOR_S:
+            return self._trouble
+        self.open(self._owner, self._address)
+        return None
 
     def send(self, message: Message | bytes) -> bool:
         """Send, in order and without waiting. False, and nothing sent, while there is no connection."""

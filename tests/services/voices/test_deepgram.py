@@ -20,7 +20,7 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
-from runner.services import deepgram
+from runner.services import deepgram, service_link
 from runner.services.deepgram import DeepgramSTTService
 from runner.services.heard_stream import HeardStream, Piece
 
@@ -95,14 +95,17 @@ async def test_the_words_of_a_turn_come_as_one_when_the_speech_has_ended() -> No
 
 
 async def test_the_address_and_the_key_are_those_of_the_service() -> None:
-    async with far_end(finalized) as far, bench(ears(far, keyterms=["botrun", "wei"]), in_hz=8000) as running:
-        await running.until(lambda: far.asked)
+    async with far_end(finalized) as far:
+        service = ears(far, keyterms=["botrun", "wei"], options={"endpointing": "false", "numerals": "true"})
+        async with bench(service, in_hz=8000) as running:
+            await running.until(lambda: far.asked)
         address = urlsplit(far.asked[0].path)
         assert address.path == "/v1/listen"
         assert parse_qsl(address.query) == [
-            ("model", "nova-3"), ("language", "en"), ("keyterm", "botrun"), ("keyterm", "wei"),
-            ("encoding", "linear16"), ("sample_rate", "8000"), ("channels", "1"), ("interim_results", "true"),
-            ("endpointing", "300"), ("smart_format", "true"),
+            ("model", "nova-3"), ("language", "en"), ("encoding", "linear16"), ("sample_rate", "8000"),
+            ("channels", "1"), ("interim_results", "true"), ("endpointing", "false"),
+            ("smart_format", "true"),
+            ("numerals", "true"), ("keyterm", "botrun"), ("keyterm", "wei"),
         ]  # fmt: skip
         assert far.asked[0].headers["authorization"] == "Token canary-key"
 
@@ -237,7 +240,23 @@ async def test_a_wrong_key_is_told_and_a_turn_still_ends() -> None:
             await running.until(lambda: running.errors)
             assert "Deepgram refused the key (401): check DEEPGRAM_API_KEY" in running.errors[0]
             assert isinstance(running.before.seen[-1].frame.exception, ServiceError)  # type: ignore[attr-defined]
+            await speak(running)
+            (frame,) = await running.seen(TranscriptionFrame)
+            assert frame.text == ""
+            await running.until(lambda: len(running.errors) == 2)
             assert len(far.asked) == 1
+
+
+async def test_a_service_that_refused_is_asked_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_link, "REFUSED_FOR_S", 0.0)
+    async with far_end(finalized) as far:
+        far.refuse = [401]
+        async with bench(ears(far)) as running:
+            await running.until(lambda: running.errors)
+            await speak(running)
+            (frame,) = await running.seen(TranscriptionFrame)
+            assert frame.text == "Hello, there."
+            assert bytes(far.sound) == CHUNK * 10
 
 
 async def test_an_error_message_is_told() -> None:
