@@ -50,6 +50,9 @@ FINAL_TIMEOUT_S = 2.0
 PATIENCE = 3
 """The last words of a turn may take so long, and so often so long while there is no connection."""
 
+COVERED_S = 0.1
+"""An answer to Finalize reaches to where the sound ended then, give or take so much."""
+
 
 class DeepgramSTTService(STTService):
     """Recognises with Deepgram, while the caller speaks.
@@ -100,6 +103,8 @@ class DeepgramSTTService(STTService):
         self._deadline: asyncio.TimerHandle | None = None
         self._patience = 0
         self._answered = False
+        self._asked = 0
+        self._asked_until_s = 0.0
         self._sent_at = 0.0
 
     async def setup(self, setup: ProcessorSetup) -> None:
@@ -180,13 +185,19 @@ class DeepgramSTTService(STTService):
             self._stream.finish(piece, end_s)
         else:
             self._stream.interim = piece.text
+        answered = bool(message.get("from_finalize")) and self._is_last_answer(end_s)
         # Without a VAD's turn, Deepgram's own end of speech is the end of the turn.
+        ended = answered or bool(message.get("speech_final"))
         silent = not self._speaking and self._stopped_at is None
-        answered = self._stopped_at is not None and bool(message.get("from_finalize"))
-        if answered or (silent and message.get("speech_final") and self._stream.text):
+        if (answered and self._stopped_at is not None) or (silent and ended and self._stream.text):
             self._conclude()
         elif piece.text:
             self._frames.put_nowait(InterimTranscriptionFrame(self._stream.text))
+
+    def _is_last_answer(self, end_s: float) -> bool:
+        """Whether this answers the last Finalize, not that of a turn that went on. Not each is answered."""
+        self._asked = max(0, self._asked - 1)
+        return self._asked == 0 or end_s >= self._asked_until_s - COVERED_S
 
     def _heard_word(self, word: Message) -> HeardWord:
         return HeardWord(
@@ -210,7 +221,9 @@ class DeepgramSTTService(STTService):
     def _finalize(self) -> None:
         """Ask for the rest of the turn's words, now or, without a connection, when there is one again."""
         self._answered = False
-        self._link.send({"type": "Finalize"})
+        if self._link.send({"type": "Finalize"}):
+            self._asked += 1
+            self._asked_until_s = self._stream.end_s
         self._disarm()
         self._deadline = asyncio.get_running_loop().call_later(FINAL_TIMEOUT_S, self._not_final)
 
@@ -241,6 +254,7 @@ class DeepgramSTTService(STTService):
 
     def _resume(self) -> None:
         """A connection stands: it gets what the one before never made words of."""
+        self._asked = 0
         if unheard := self._stream.restart():
             self._link.send(unheard)
         if self._stopped_at is not None:

@@ -38,21 +38,20 @@ class HeardStream:
         self.interim = ""
         self._pieces: list[Piece] = []
         self._kept: deque[bytes] = deque()
-        self._kept_s = 0.0
-        self._kept_from_s = 0.0
+        self._kept_samples = 0
+        self._kept_from = 0
         self._final_s = 0.0
         self._began_at = 0.0
         self._begun = False
 
     def add(self, pcm: bytes, now: float) -> None:
         """Sound was heard, its end now."""
-        seconds = self._seconds(pcm)
         if not self._begun:
             self._begun = True
-            self._began_at = now - seconds
+            self._began_at = now - len(pcm) / 2 / self.sample_rate
         self._kept.append(pcm)
-        self._kept_s += seconds
-        while self._kept_s > KEPT_S:
+        self._kept_samples += len(pcm) // 2
+        while self._kept_samples > KEPT_S * self.sample_rate:
             self._drop_oldest()
 
     def finish(self, piece: Piece, end_s: float) -> None:
@@ -61,12 +60,18 @@ class HeardStream:
         self._final_s = max(self._final_s, end_s)
         if piece.text:
             self._pieces.append(piece)
-        while self._kept and self._kept_from_s + self._seconds(self._kept[0]) <= end_s:
+        end = round(end_s * self.sample_rate)
+        while self._kept and self._kept_from + len(self._kept[0]) // 2 <= end:
             self._drop_oldest()
 
     def is_final_until(self, at: float) -> bool:
         """Whether what was said up to this time of the clock is words already."""
         return bool(self._pieces) and not self.interim and self.clock_at(self._final_s) >= at - SLACK_S
+
+    @property
+    def end_s(self) -> float:
+        """Where the sound so far ends, in s of this connection."""
+        return (self._kept_from + self._kept_samples) / self.sample_rate
 
     def clock_at(self, seconds: float) -> float:
         """The time on the clock at which a position of this connection was heard."""
@@ -74,8 +79,8 @@ class HeardStream:
 
     def restart(self) -> bytes:
         """Another connection begins: the sound to begin it with. Its positions count from there."""
-        self._began_at += self._kept_from_s
-        self._kept_from_s = self._final_s = 0.0
+        self._began_at = self.clock_at(self._kept_from / self.sample_rate)
+        self._kept_from, self._final_s = 0, 0.0
         self.interim = ""
         return b"".join(self._kept)
 
@@ -99,10 +104,7 @@ class HeardStream:
         while self._kept:
             self._drop_oldest()
 
-    def _seconds(self, pcm: bytes) -> float:
-        return len(pcm) / 2 / self.sample_rate
-
     def _drop_oldest(self) -> None:
-        seconds = self._seconds(self._kept.popleft())
-        self._kept_s -= seconds
-        self._kept_from_s += seconds
+        samples = len(self._kept.popleft()) // 2
+        self._kept_samples -= samples
+        self._kept_from += samples

@@ -140,6 +140,22 @@ async def test_an_interruption_cancels_the_context_and_what_comes_late_is_droppe
         assert running.errors == []
 
 
+async def test_sound_may_be_cut_anywhere_and_a_late_boundary_ends_no_other_sentence() -> None:
+    class Odd(Speaker):
+        async def speak(self, far: FarEnd, socket: ServerConnection, message: dict[str, Any]) -> None:
+            context = message["context_id"]
+            await self.send(socket, "flush_done", context, flush_id=0, flush_done=True)
+            for piece in (SOUND[:7], SOUND[7:8], SOUND[8:]):
+                await self.send(socket, "chunk", context, data=base64.b64encode(piece).decode())
+
+    async with far_end(Odd().talk) as far, bench(voice(far)) as running:
+        await running.say(SENTENCE, "And on.")
+        await running.said(2)
+        assert running.pcm == SOUND * 2
+        sizes = [len(seen.frame.audio) for seen in running.after.of(TTSAudioRawFrame)]  # type: ignore[attr-defined]
+        assert all(size % 2 == 0 for size in sizes)
+
+
 async def test_a_connection_that_was_closed_while_nobody_spoke_is_opened_again_without_a_word() -> None:
     async with far_end(Speaker().talk) as far, bench(voice(far)) as running:
         await running.until(lambda: far.sockets)

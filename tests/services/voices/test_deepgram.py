@@ -155,12 +155,42 @@ async def test_speech_without_words_is_told_with_empty_text() -> None:
 
 async def test_a_caller_who_goes_on_before_the_last_words_came_makes_one_turn() -> None:
     async def talk(far: FarEnd, socket: ServerConnection) -> None:
-        async for message in far.messages(socket):
-            if message["type"] == "Finalize" and len(far.sound) == 20 * len(CHUNK):
-                await socket.send(results("One", 0, 0.1, is_final=True))
+        async for data in socket:
+            if isinstance(data, bytes):
+                before = len(far.sound)
+                far.sound += data
+                if before == 10 * len(CHUNK):  # the answer to the first Finalize comes in the second half
+                    await socket.send(results("One", 0, 0.1, is_final=True, from_finalize=True))
+            elif len(far.sound) == 20 * len(CHUNK):
                 await socket.send(results("two.", 0.1, 0.3, is_final=True, from_finalize=True))
 
     async with far_end(talk) as far, bench(ears(far)) as running:
+        await running.until(lambda: running.service._link.is_open)  # type: ignore[attr-defined]
+        clock = running.service.lent.clock
+        await speak(running)
+        await running.task.queue_frame(UserStartedSpeakingFrame(at=clock()))
+        await send(running, 1)
+        (interim,) = await running.seen(InterimTranscriptionFrame)
+        assert interim.text == "One"
+        assert not running.after.of(TranscriptionFrame)
+        await send(running, 9)
+        await running.task.queue_frame(UserStoppedSpeakingFrame(at=clock()))
+        (frame,) = await running.seen(TranscriptionFrame)
+        assert frame.text == "One two."
+
+
+async def test_a_late_answer_about_the_first_half_of_a_turn_does_not_end_it() -> None:
+    async def talk(far: FarEnd, socket: ServerConnection) -> None:
+        finals = 0
+        async for message in far.messages(socket):
+            finals += message["type"] == "Finalize"
+            if finals == 2:  # both are answered now, one after the other
+                await socket.send(results("One", 0, 0.2, is_final=True, from_finalize=True))
+                await asyncio.sleep(0.02)
+                await socket.send(results("two.", 0.2, 0.2, is_final=True, from_finalize=True))
+
+    async with far_end(talk) as far, bench(ears(far)) as running:
+        await running.until(lambda: running.service._link.is_open)  # type: ignore[attr-defined]
         await speak(running)
         await speak(running)
         (frame,) = await running.seen(TranscriptionFrame)
@@ -291,3 +321,16 @@ def test_no_more_sound_is_kept_than_another_connection_needs() -> None:
     assert stream.take_turn().text == "Hello."
     stream.forget()
     assert stream.restart() == b""
+
+
+def test_the_times_of_words_go_on_with_another_connection() -> None:
+    stream = HeardStream(HZ)
+    for index in range(100):
+        stream.add(CHUNK, 10 + index * 0.02)
+    assert stream.clock_at(0) == pytest.approx(9.98)
+    stream.finish(Piece("Hello."), 1.5)
+    assert stream.is_final_until(11.5)
+    assert not stream.is_final_until(11.7)
+    assert len(stream.restart()) == HZ  # half a second
+    assert stream.clock_at(0) == pytest.approx(11.48)
+    assert not stream.is_final_until(11.7)

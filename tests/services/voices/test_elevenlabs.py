@@ -24,7 +24,8 @@ SOUND = bytes(range(240))
 class Speaker:
     """Says `SENTENCE` in three pieces: each character takes 10 ms; an odd byte is in the middle."""
 
-    def __init__(self, *, anew: bool = True, aligned: bool = True) -> None:
+    def __init__(self, *, anew: bool = True, aligned: bool = True, pieces: tuple[str, ...] = PIECES) -> None:
+        self.pieces = pieces
         self.anew = anew
         self.aligned = aligned
 
@@ -38,7 +39,7 @@ class Speaker:
     async def speak(self, far: FarEnd, socket: ServerConnection, context: str) -> None:
         at = 0
         rate = int(parse_qs(urlsplit(far.asked[-1].path).query)["output_format"][0].split("_")[1])
-        for text in PIECES:
+        for text in self.pieces:
             starts = [CHAR_MS * (index + (0 if self.anew else at)) for index in range(len(text))]
             alignment = {
                 "chars": list(text),
@@ -66,6 +67,13 @@ async def test_words_are_made_of_characters_across_messages_however_their_times_
         assert running.words == [("Hello,", 0), ("dear", 70), ("world.", 120)]
         assert len(running.pcm) == sum(map(len, PIECES)) * CHAR_MS * 24 * 2
         assert running.errors == []
+
+
+async def test_the_last_word_needs_no_space_behind_it() -> None:
+    async with far_end(Speaker(pieces=("Hello, dear", " world.")).talk) as far, bench(voice(far)) as running:
+        await running.say(SENTENCE)
+        await running.said()
+        assert running.words == [("Hello,", 0), ("dear", 70), ("world.", 120)]
 
 
 async def test_what_is_asked_for_is_what_the_service_knows() -> None:

@@ -180,6 +180,7 @@ def test_a_server_without_ranges_is_asked_from_the_beginning(hub: Hub) -> None:
     model = Model("whisper", "base.en")
     fetch(hub, model)
     assert (model.path / "model.bin").read_bytes() == BIG
+    assert len([path for path, _ in hub.asked if path.endswith("model.bin")]) == 2
 
 
 @pytest.mark.parametrize("name", ["model.bin", "tokenizer.json"])

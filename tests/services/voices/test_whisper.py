@@ -27,7 +27,7 @@ from runner.frames import (
 from runner.services import warmup, whisper
 from runner.services.local import packages
 from runner.services.whisper import Decoding, Heard, WhisperEars, WhisperSTTService
-from runner.services.whisper_helper import words_of
+from runner.services.whisper_helper import Decoder, words_of
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +141,21 @@ def test_what_whisper_makes_of_noise_is_no_text() -> None:
     told = words_of([*noise, segment(" Good ", 0.9, 0.0, 1.0), segment(" day.", 0.0, -0.5, 1.0)])
     assert told["text"] == "Good day."
     assert told["confidence"] == pytest.approx(0.607, abs=0.001)
+
+
+@pytest.mark.parametrize("hz", [8000, 16000])
+def test_the_model_is_given_sound_at_its_own_rate(hz: int) -> None:
+    heard: list[int] = []
+
+    def transcribe(sound: object, **how: object) -> tuple[list[object], None]:
+        heard.append(len(sound))  # type: ignore[arg-type]
+        return [], None
+
+    decoder = Decoder.__new__(Decoder)
+    decoder._language, decoder._beam_size = "en", 1
+    decoder._model = SimpleNamespace(transcribe=transcribe)
+    assert decoder.decode(bytes(2 * hz), hz) == {"text": "", "confidence": None}
+    assert heard == [16000]
 
 
 def test_importing_the_services_loads_none_of_what_they_need() -> None:
