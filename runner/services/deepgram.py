@@ -156,7 +156,7 @@ class DeepgramSTTService(STTService):
             self._push_trouble(refused)
             self._conclude()
             return
-        if self._stream.is_final_until(frame.at):
+        if self._stream.is_final_until(self._stopped_at - frame.at):
             self._conclude()
             return
         self._patience = PATIENCE

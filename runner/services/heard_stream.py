@@ -64,9 +64,9 @@ class HeardStream:
         while self._kept and self._kept_from + len(self._kept[0]) // 2 <= end:
             self._drop_oldest()
 
-    def is_final_until(self, at: float) -> bool:
-        """Whether what was said up to this time of the clock is words already."""
-        return bool(self._pieces) and not self.interim and self.clock_at(self._final_s) >= at - SLACK_S
+    def is_final_until(self, seconds_ago: float) -> bool:
+        """Whether what was said up to so long before the end of the sound is words already."""
+        return bool(self._pieces) and not self.interim and self._final_s >= self.end_s - seconds_ago - SLACK_S
 
     @property
     def end_s(self) -> float:
