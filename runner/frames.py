@@ -1,6 +1,6 @@
 """What travels through a pipeline: frozen, slotted dataclasses.
 
-Their roots and what tells them apart stand in `frame_kinds.py`.
+Their roots and what tells them apart stand in `frame_kinds.py`, those of tools in `tool_frames.py`.
 
 Sound is `pcm`: signed 16-bit little-endian samples, interleaved if there are several channels.
 Times are seconds on the session's clock (`clock.Clock`); durations in names carry their unit.
@@ -17,6 +17,11 @@ from runner.frame_kinds import Frame as Frame
 from runner.frame_kinds import FrameDirection as FrameDirection
 from runner.frame_kinds import InputFrame as InputFrame
 from runner.frame_kinds import SystemFrame as SystemFrame
+from runner.tool_frames import FunctionCall as FunctionCall
+from runner.tool_frames import FunctionCallCancelFrame as FunctionCallCancelFrame
+from runner.tool_frames import FunctionCallInProgressFrame as FunctionCallInProgressFrame
+from runner.tool_frames import FunctionCallResultFrame as FunctionCallResultFrame
+from runner.tool_frames import FunctionCallsStartedFrame as FunctionCallsStartedFrame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -325,48 +330,6 @@ class LLMFullResponseStartFrame(ControlFrame):
 @dataclass(frozen=True, slots=True)
 class LLMFullResponseEndFrame(ControlFrame):
     """The language model has finished a reply."""
-
-
-# ------------------------------------------------------------------ tools
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionCall:
-    """A call of a tool, as the language model asked for it. `arguments` is the model's JSON object."""
-
-    function_name: str
-    tool_call_id: str
-    arguments: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionCallsStartedFrame(SystemFrame):
-    """The language model asked for these tools, which now begin; goes both ways."""
-
-    calls: Sequence[FunctionCall]
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionCallInProgressFrame(SystemFrame):
-    """A tool runs. `cancel_on_interruption` is False for one that must not be disturbed; goes both ways."""
-
-    call: FunctionCall
-    cancel_on_interruption: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionCallResultFrame(SystemFrame):
-    """A tool has answered: any JSON value; goes both ways."""
-
-    call: FunctionCall
-    result: Any
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionCallCancelFrame(SystemFrame):
-    """A tool was ended by an interruption; goes both ways."""
-
-    call: FunctionCall
 
 
 @dataclass(frozen=True, slots=True)
