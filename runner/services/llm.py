@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from typing import Any
 
 from runner.frames import (
@@ -192,7 +193,7 @@ class LLMService(FrameProcessor):
     ) -> tuple[list[FunctionCall], str]:
         """Ask once; returns the tools that the model wants called, and what it has said."""
         reply_id = start.reply_id
-        await work.push(start)
+        await work.push(replace(start))  # a frame of its own: observers tell each once
         calls: list[FunctionCall] = []
         said: list[str] = []
         try:

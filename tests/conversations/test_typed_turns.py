@@ -4,22 +4,41 @@ remembered."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
-from runner.frames import InputTransportMessageFrame, TTSTextFrame
+from runner.frames import Frame, FunctionCall, InputTransportMessageFrame, TTSTextFrame
 from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import LLMContext, LLMContextAggregatorPair
+from runner.services.llm import LLMService
 from runner.testing import FakeTransport, Recorder, ScriptedLLM, ScriptedTTS, run_virtual
+
+
+class Clockwatcher(LLMService):
+    """Looks at the clock, then answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_function("clock", self.look)
+
+    async def look(self, call: Any) -> str:
+        return "noon"
+
+    async def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame | FunctionCall, None]:
+        if context.messages[-1]["role"] == "tool":
+            yield "It is noon."
+        else:
+            yield FunctionCall("clock", "c1", {})
 
 
 class Typed:
     """A bot of fakes, and a client that types."""
 
-    def __init__(self, *replies: str) -> None:
+    def __init__(self, *replies: str, llm: LLMService | None = None) -> None:
         self.transport, self.context, self.heard = FakeTransport(), LLMContext(), Recorder()
         memory = LLMContextAggregatorPair(self.context)
         steps = [
-            self.transport.input(), memory.user(), ScriptedLLM(replies), ScriptedTTS(word_s=0.3),
+            self.transport.input(), memory.user(), llm or ScriptedLLM(replies), ScriptedTTS(word_s=0.3),
             self.transport.output(), self.heard, memory.assistant(),
         ]  # fmt: skip
         self.task = PipelineTask(Pipeline(steps))
@@ -95,3 +114,15 @@ def test_what_was_heard_is_remembered_before_the_typed_turn_that_cut_it() -> Non
         ("user", "another"),
         ("assistant", "There was a dog."),
     ]
+
+
+def test_each_time_the_model_is_asked_is_told_with_the_tool_between() -> None:
+    async def script(it: Typed) -> None:
+        await it.types("what time is it")
+        await asyncio.sleep(3)
+
+    it = Typed(llm=Clockwatcher()).run(script)
+    kinds = [m["type"] for m in it.transport.listener.messages if "llm" in m["type"]]
+    tool = ["llm-function-call-started", "llm-function-call-in-progress", "llm-function-call-stopped"]
+    asked = ["bot-llm-started", "bot-llm-stopped"]
+    assert kinds == ["user-llm-text", *asked, *tool, asked[0], "bot-llm-text", asked[1]]

@@ -27,6 +27,7 @@ PAGE = (
     "<!doctype html><title>guest</title><link rel=icon href=data:,>"
     "<div id=root></div><script src=/app.js></script>"
 )
+TIME = {"time": "8:45", "zone": "here"}
 READY = (
     "document.querySelector('#state')?.innerText === 'ready' && seen.some(([event]) => event === 'botReady')"
 )
@@ -112,15 +113,15 @@ async def test_a_react_application_talks_with_the_bot(open_at: Open, address: st
     kinds = [kind for kind, _ in await events(guest)]
     order = [
         "botReady", "userStartedSpeaking", "userStoppedSpeaking", "userTranscript", "userLlmText",
-        "botLlmStarted", "llmFunctionCallStarted", "llmFunctionCallInProgress", "llmFunctionCallStopped",
-        "botLlmText", "botLlmStopped",
+        "botLlmStarted", "botLlmStopped", "llmFunctionCallStarted", "llmFunctionCallInProgress",
+        "llmFunctionCallStopped", "botLlmStarted", "botLlmText", "botLlmStopped",
     ]  # fmt: skip
     assert [kind for kind in kinds if kind in order] == order
     spoken = ["botTtsStarted", "botStartedSpeaking", "botTtsText", "botStoppedSpeaking"]
     assert sorted(spoken, key=kinds.index) == spoken
     assert {"botOutput", "botTranscript", "botTtsStopped", "metrics", "serverMessage"} <= set(kinds)
     assert await data_of(guest, "llmFunctionCallStopped") == [
-        {"tool_call_id": "call-1", "function_name": "clock", "cancelled": False, "result": {"time": "8:45"}}
+        {"tool_call_id": "call-1", "function_name": "clock", "cancelled": False, "result": TIME}
     ]
     assert await guest.texts("p.user") == ["what time is it"]
     assert "You said: what time is it." in " ".join(await guest.texts("p.assistant"))

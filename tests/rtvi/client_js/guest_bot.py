@@ -13,9 +13,6 @@ from runner.frames import (
     ErrorFrame,
     Frame,
     FunctionCall,
-    FunctionCallInProgressFrame,
-    FunctionCallResultFrame,
-    FunctionCallsStartedFrame,
     TranscriptionFrame,
     TTSAudioRawFrame,
     TTSTextFrame,
@@ -46,13 +43,19 @@ class Ears(SegmentedSTTService):
         yield TranscriptionFrame("what time is it")
 
 
+async def clock(zone: str) -> dict[str, str]:
+    """What time it is."""
+    return {"time": "8:45", "zone": zone}
+
+
 class Script(LLMService):
-    async def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame, None]:
-        call = FunctionCall("clock", f"call-{len(context.messages)}", {"zone": "here"})
-        yield FunctionCallsStartedFrame([call])
-        yield FunctionCallInProgressFrame(call)
-        yield FunctionCallResultFrame(call, {"time": "8:45"})
-        yield f"You said: {context.last_user_text()}."
+    """Looks at the clock, then answers."""
+
+    async def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame | FunctionCall, None]:
+        if context.messages[-1]["role"] == "tool":
+            yield f"You said: {context.last_user_text()}."
+        else:
+            yield FunctionCall("clock", f"call-{len(context.messages)}", {"zone": "here"})
 
 
 class Hum(TTSService):
@@ -90,12 +93,13 @@ async def serve(task: PipelineTask, body: Any, asked: RTVIClientMessageFrame) ->
 async def bot(runner_args: SmallWebRTCRunnerArguments) -> None:
     params = TransportParams(audio_in_enabled=True, audio_out_enabled=True, vad_analyzer=SileroVADAnalyzer())
     transport = SmallWebRTCTransport(params=params, webrtc_connection=runner_args.webrtc_connection)
-    memory = LLMContextAggregatorPair(LLMContext())
+    memory, llm = LLMContextAggregatorPair(LLMContext()), Script()
+    llm.register_function(clock)
     steps = [
         transport.input(),
         Ears(),
         memory.user(),
-        Script(),
+        llm,
         Hum(),
         transport.output(),
         memory.assistant(),
