@@ -35,8 +35,9 @@ BOT = """
 import os, sys
 sys.path.insert(0, {bots!r})
 from echo_bot import bot
-from runner.transports.webrtc import outbound
-outbound.LEAD_PACKETS = int(os.environ.get("LEAD") or outbound.LEAD_PACKETS)
+from runner.transports.webrtc.outbound import OutboundRtp
+if lead := os.environ.get("LEAD"):
+    OutboundRtp.__init__.__defaults__ = (int(lead),)
 """
 
 

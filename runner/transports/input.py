@@ -16,6 +16,7 @@ from runner.frames import (
     Frame,
     FrameDirection,
     InputAudioRawFrame,
+    InputImageRawFrame,
     StartFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
@@ -43,6 +44,7 @@ class BaseInputTransport(FrameProcessor):
 
     Attributes:
         dropped_ms: sound (ms) that was dropped because the pipeline did not take it.
+        dropped_pictures: pictures that the pipeline did not take before the next one came.
     """
 
     default_in_hz = AUDIO_IN_HZ
@@ -52,6 +54,8 @@ class BaseInputTransport(FrameProcessor):
         super().__init__(name=name)
         self.params = params
         self.dropped_ms = 0.0
+        self.dropped_pictures = 0
+        self._picture: InputImageRawFrame | None = None
         self.sample_rate = 0
         self._queue: deque[Frame] = deque()
         self._queued_ms = 0.0
@@ -91,6 +95,13 @@ class BaseInputTransport(FrameProcessor):
         """Push a frame behind the sound that was received before it; never waits."""
         self._queue.append(frame)
         self._wake.set()
+
+    def receive_picture(self, picture: InputImageRawFrame) -> None:
+        """Take in a picture of the caller; never waits. It goes behind all sound, and the latest wins."""
+        if self._open and self.params.video_in_enabled:
+            self.dropped_pictures += self._picture is not None
+            self._picture = picture
+            self._wake.set()
 
     async def started(self, frame: StartFrame) -> None:
         """The pipeline takes frames from now on. Override to begin what has to begin with it."""
@@ -146,6 +157,10 @@ class BaseInputTransport(FrameProcessor):
                 if isinstance(frame, InputAudioRawFrame):
                     self._queued_ms -= _duration_ms(frame)
                 await self.push_frame(frame)
+            if (picture := self._picture) is not None:
+                self._picture = None
+                await self.push_frame(picture)
+                continue
             self._wake.clear()
             await self._wake.wait()
 

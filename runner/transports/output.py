@@ -23,6 +23,7 @@ from runner.frames import (
     MetricsFrame,
     OutputAudioRawFrame,
     OutputDTMFFrame,
+    OutputImageRawFrame,
     OutputTransportMessageFrame,
     OutputTransportMessageUrgentFrame,
     StartFrame,
@@ -38,6 +39,7 @@ from runner.transports.background import Control, Surroundings
 from runner.transports.base import TransportParams
 from runner.transports.heard import Heard
 from runner.transports.outbox import Chunk, Outbox
+from runner.transports.pictures import PictureError
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +103,9 @@ class BaseOutputTransport(FrameProcessor):
         """Seconds from `write_audio` to the listener's ear."""
         return 0.0
 
+    def write_picture(self, picture: OutputImageRawFrame) -> None:
+        """Show a picture soon; never waits. Raises `PictureError`."""
+
     async def send_message(self, message: Any) -> None:
         """Send a JSON value to the far end's application."""
 
@@ -149,7 +154,11 @@ class BaseOutputTransport(FrameProcessor):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if direction is UPSTREAM:
-            await self.push_frame(frame, direction)
+            # Who stands behind the output, and draws what is heard, shows it this way.
+            if isinstance(frame, OutputImageRawFrame):
+                await self._show(frame)
+            else:
+                await self.push_frame(frame, direction)
             return
         match frame:
             case StartFrame():
@@ -163,6 +172,9 @@ class BaseOutputTransport(FrameProcessor):
                 self._refuse(frame)
             case OutputAudioRawFrame():
                 self._take_sound(frame)
+            case OutputImageRawFrame():
+                await self._show(frame)
+                await self.push_frame(frame)
             case OutputDTMFFrame(digit=digit) if self.dtmf_message(digit) is None:
                 self._take_sound(OutputAudioRawFrame(tones(digit, self.sample_rate), self.sample_rate))
             case _ if stands_in_line(frame):
@@ -249,6 +261,13 @@ class BaseOutputTransport(FrameProcessor):
     def _take_sound(self, frame: OutputAudioRawFrame) -> None:
         if self._open and self.params.audio_out_enabled:
             self._outbox.put_sound(frame)
+
+    async def _show(self, picture: OutputImageRawFrame) -> None:
+        if self._open and self.params.video_out_enabled:
+            try:
+                self.write_picture(picture)
+            except PictureError as error:
+                await self.push_error(str(error))
 
     async def _take_in_line(self, frame: Frame) -> None:
         if isinstance(frame, TTSStoppedFrame | EndFrame):

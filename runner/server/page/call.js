@@ -1,10 +1,12 @@
 // One call over WebRTC: peer connection, data channel, and getting them back when they are lost.
 //
-// Events: "state" (detail: state), "stream" (the bot's sound), "channel" (open, also after a loss),
+// Events: "state" (detail: state), "stream" (the bot's sound), "picture" (what it shows), "pictures" (detail: whether
+// it wants to see), "channel" (open, also after a loss),
 // "message" (what the data channel brought), "renewed" (a new session stands in for a lost one),
 // "ended" (detail: {word, text, place}; word is of `WORDS`, or "" when all is well).
 // States: idle, connecting, connected, reconnecting, ended.
 
+import { VideoLine } from "./pictures.js";
 import { Signaling, SignalingError, status } from "./signaling.js";
 
 const RETRY_S = [0.3, 0.6, 1, 1.5, 2, 2.5]; // then 3 s each time
@@ -23,6 +25,7 @@ export class Call extends EventTarget {
   #peer = null;
   #channel = null;
   #sender = null;
+  #video = new VideoLine();
   #track = null;
   #candidates = [];
   #timers = new Map();
@@ -35,6 +38,7 @@ export class Call extends EventTarget {
 
   async start(track = null) {
     this.#track = track;
+    this.#video.forget();
     this.#tries = this.#short = 0;
     this.#become("connecting");
     window.addEventListener("online", this.#onNetwork);
@@ -47,6 +51,10 @@ export class Call extends EventTarget {
     this.#track = track;
     await this.#sender?.replaceTrack(track);
     this.tellTrack();
+  }
+
+  async useCamera(track) {
+    await this.#video.useTrack(track);
   }
 
   // The server must know a muted microphone from a vanished one.
@@ -109,6 +117,7 @@ export class Call extends EventTarget {
     this.#listen(peer);
     this.#sender = peer.addTransceiver("audio", { direction: "sendrecv" }).sender;
     if (this.#track) await this.#sender.replaceTrack(this.#track);
+    if (this.#video.wanted) this.#video.add(peer);
     this.#open(peer.createDataChannel("chat", { ordered: true }));
     this.#after("connect", CONNECT_MS, () => this.#failed(new SignalingError("media", "")));
     await this.#negotiate(peer, restart);
@@ -121,14 +130,21 @@ export class Call extends EventTarget {
     if (peer !== this.#peer) return;
     this.#closeLeftBehind();
     await peer.setRemoteDescription(answer);
+    if (this.#video.wanted) this.#emit("pictures", this.#video.botSees);
     this.#trickle(peer);
+  }
+
+  // The bot has begun, and wants pictures as well.
+  #renegotiate(peer) {
+    this.#video.ensure(peer);
+    this.#negotiate(peer).catch((error) => peer === this.#peer && this.#failed(error));
   }
 
   #listen(peer) {
     const mine = (handle) => (event) => peer === this.#peer && handle(event);
     peer.addEventListener("track", mine((event) => {
       const stream = event.streams[0] ?? new MediaStream([event.track]);
-      this.#emit("stream", stream);
+      this.#emit(event.track.kind === "video" ? "picture" : "stream", stream);
     }));
     peer.addEventListener("icecandidate", mine(({ candidate }) => {
       this.#candidates.push(candidate ?? { candidate: "", sdpMid: "0", sdpMLineIndex: 0 });
@@ -175,7 +191,7 @@ export class Call extends EventTarget {
   }
 
   #signalled(message) {
-    if (message.type === "renegotiate") this.#negotiate(this.#peer).catch((error) => this.#failed(error));
+    if (message.type === "renegotiate") this.#renegotiate(this.#peer);
     if (message.type === "peerLeft") this.#finish(leaving(message));
   }
 
@@ -238,6 +254,7 @@ export class Call extends EventTarget {
   }
 
   #detach() {
+    this.#video.leave();
     for (const name of [...this.#timers.keys()]) this.#cancel(name);
     if (!this.#peer) return;
     this.#closeLeftBehind();

@@ -58,6 +58,12 @@ export function element(tag, text = "", className = "") {
 
 // Everything that can go wrong, in words. Each is what `Notices.show` takes, without its actions.
 export const WORDS = {
+  cameraRefused: {
+    title: "The camera cannot be opened",
+    text: "The bot would like to see you. Allow the camera in the browser’s address bar, or go on without: it works as well.",
+    tone: "info",
+  },
+  noCamera: { title: "No camera was found", text: "The bot would like to see you; it goes on without.", tone: "info" },
   refused: {
     title: "The microphone is refused",
     text: "Allow it with the icon at the left of the address bar, then try again. You can also type.",

@@ -10,12 +10,14 @@
     outbound.py, ticker.py    pcm -> RTP: one packet every 20 ms, one clock for all calls
     opus.py                   which codec: libopus.py, or pyav_opus.py where that is missing
     stats.py                  how the sound fares, as a frame
+    camera.py, vp8.py         pictures both ways, in threads
     tracks.py                 what the bot writes to, and aiortc's own tracks
     peer.py                   one aiortc peer connection
     connection.py             one caller, over one peer or several after another
     rehearsal.py              an offer of our own before the first caller's
     transport.py              what a bot builds
-    aiortc_private.py         the only file that uses what aiortc does not document
+    aiortc_private.py         the only file that uses what aiortc does not document, but for
+    aiortc_pictures.py        what it takes for pictures
 
 aiortc itself is loaded with the first offer, not with this package.
 """

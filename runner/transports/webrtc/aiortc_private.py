@@ -1,4 +1,4 @@
-"""The only file that reaches into aiortc and aioice beyond what they document.
+"""The only file, with `aiortc_pictures.py`, that reaches into aiortc and aioice beyond what they document.
 
 `missing_names()` says what a new version of theirs took away; a test calls it, so that an update fails there
 with a sentence instead of in a call.
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import aioice.ice
 import aioice.stun
 import pylibsrtp
-from aiortc.rtp import is_rtcp
 
 from runner.audio.rtp import RtpPacket, parse_rtp
+from runner.transports.webrtc import aiortc_pictures
 
 if TYPE_CHECKING:
     from aiortc import RTCIceTransport, RTCRtpTransceiver
@@ -126,7 +126,7 @@ class MediaLink:
     def _on_datagram(self, data: bytes, component: int) -> None:
         """Called by aioice for all that is not STUN. RFC 7983 §7: 128 to 191 is RTP or RTCP."""
         srtp = self._dtls._rx_srtp
-        if not 127 < data[0] < 192 or srtp is None or is_rtcp(data):
+        if not 127 < data[0] < 192 or srtp is None or data[1] & 0x7F not in self._opus:  # RTCP is not, either
             self.heard += 1
             self._deliver(data, component)
             return
@@ -226,6 +226,7 @@ def missing_names() -> list[str]:
 _OF_ICE = ("_nominated", "data_received", "request_received", "build_request", "remote_password")
 _OF_DTLS = ("_rx_srtp", "_tx_srtp", "_rtp_router", "_register_rtp_receiver")
 _OF_RECEIVER = (
+    *aiortc_pictures.OF_RECEIVER,
     "_run_rtcp",
     "_RTCRtpReceiver__started",
     "_RTCRtpReceiver__rtcp_task",
@@ -233,6 +234,7 @@ _OF_RECEIVER = (
     "_RTCRtpReceiver__decoder_thread",
 )
 _OF_SENDER = (
+    *aiortc_pictures.OF_SENDER,
     "_ssrc",
     "_run_rtp",
     "_handle_rtcp_packet",

@@ -40,6 +40,7 @@ from runner.transports.webrtc.vigil import Missed, Vigil
 
 if TYPE_CHECKING:
     from runner.transports.webrtc.inbound import InboundRtp, OnPcm
+    from runner.transports.webrtc.media import PictureWishes
     from runner.transports.webrtc.peer import Peer
     from runner.transports.webrtc.tracks import OutboundAudioTrack
     from runner.values import IceServer
@@ -183,6 +184,13 @@ class SmallWebRTCConnection:
         """The caller hears `track`, whoever is the peer."""
         self._media.send_audio(track, self._peer)
 
+    def exchange_pictures(self, wishes: PictureWishes) -> None:
+        """Pictures go which way from now on, whoever is the peer. The page is asked for an offer that has
+        room for them."""
+        self._media.exchange_pictures(wishes, self._peer)
+        if self._peer is not None:
+            self.ask_to_renegotiate()
+
     def listener_delay(self) -> float:
         """Seconds from a packet's sending to the listener's ear: half the round trip and the page's jitter
         buffer, as the page reports them; 60 ms as long as it does not."""
@@ -246,6 +254,7 @@ class SmallWebRTCConnection:
         from runner.transports.webrtc.peer import Peer  # aiortc loads with the first offer
 
         peer = Peer(self, self._ice_servers, self._policy.peer_is_local)
+        self._media.prepare(peer)
         self._vigil.begin(peer)
         return peer
 

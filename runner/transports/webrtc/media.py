@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runner.transports.webrtc.camera import BotCamera, OnPicture
     from runner.transports.webrtc.inbound import InboundRtp, OnPcm
     from runner.transports.webrtc.messages import PlayoutReport
     from runner.transports.webrtc.peer import Peer
     from runner.transports.webrtc.tracks import OutboundAudioTrack
 
 UNREPORTED_DELAY_SECS = 0.060
+
+
+@dataclass(frozen=True, slots=True)
+class PictureWishes:
+    """What pictures the bot wants to go which way.
+
+    Attributes:
+        on_picture: takes the caller's; None: the caller's camera is not wanted.
+        camera: what the bot shows; None: nothing.
+    """
+
+    on_picture: OnPicture | None = None
+    camera: BotCamera | None = None
 
 
 class MediaEnds:
@@ -25,6 +40,17 @@ class MediaEnds:
         self._sink: tuple[int, OnPcm] | None = None
         self._inbound: InboundRtp | None = None
         self._track: OutboundAudioTrack | None = None
+        self._pictures: PictureWishes | None = None
+
+    def prepare(self, peer: Peer) -> None:
+        """This one will be answered with."""
+        if self._pictures is not None:
+            peer.want_pictures(self._pictures)
+
+    def exchange_pictures(self, wishes: PictureWishes, peer: Peer | None) -> None:
+        self._pictures = wishes
+        if peer is not None:
+            peer.want_pictures(wishes)
 
     def meet(self, peer: Peer) -> None:
         """From now on this one is sent to."""

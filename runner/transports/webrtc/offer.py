@@ -50,6 +50,7 @@ class CheckedOffer:
         ufrag: names this ICE generation; another one in a later offer is an ICE restart.
         mids: the media sections' names, in order.
         bundle_mid: the section whose transport carries the whole bundle.
+        has_vp8: whether the first video section that is there can carry VP8.
         wants_dtx: the far end prefers that nothing is sent during silence (RFC 7587 §6.1, usedtx).
     """
 
@@ -60,6 +61,7 @@ class CheckedOffer:
     mids: tuple[str, ...]
     bundle_mid: str
     wants_dtx: bool = False
+    has_vp8: bool = False
 
 
 @dataclass(slots=True)
@@ -93,6 +95,7 @@ def check_offer(sdp: object, type_: object, policy: CandidatePolicy | None = Non
         ufrag=_inherited(session, media[0], "ice-ufrag"),
         mids=mids,
         bundle_mid=bundle_mid,
+        has_vp8=_has_vp8(media),
         wants_dtx=_wants_dtx(next(section for section in media if section.kind == "audio")),
     )
 
@@ -110,6 +113,13 @@ def with_opus_format(answer: str) -> str:
         if (opus := _OPUS_MAP.fullmatch(line)) is not None:
             lines.append(f"a=fmtp:{opus[1]} minptime=10;useinbandfec=1;usedtx=1")
     return "\r\n".join(lines) + "\r\n"
+
+
+def _has_vp8(media: list[_Section]) -> bool:
+    video = next((section for section in media if section.kind == "video" and section.port), None)
+    return video is not None and any(
+        value.lower().endswith(" vp8/90000") for value in video.attributes.get("rtpmap", [])
+    )
 
 
 def _wants_dtx(audio: _Section) -> bool:

@@ -41,17 +41,22 @@ class OutboundRtp:
 
     RTP time follows the clock, whether packets leave or not: a pause is a pause for the listener as well.
 
+    Args:
+        lead_packets: sent as silence together with the first one; none to an ear without a jitter buffer, as
+            a bot is, which would hand them on, and so be late for good.
+
     Attributes:
         dtx: the far end wants nothing sent while the bot is silent.
         packets: sent so far.
         reported_loss: share (0 to 1) of our packets lost, as last reported; None before.
     """
 
-    def __init__(self, wire: RtpWire) -> None:
+    def __init__(self, wire: RtpWire, lead_packets: int = LEAD_PACKETS) -> None:
         self.dtx = False
         self.packets = 0
         self.reported_loss: float | None = None
         self._wire = wire
+        self._lead_packets = lead_packets
         self._track: OutboundAudioTrack | None = None
         self._encoder: OpusEncoder | None = None
         self._sequence = secrets.randbits(15)  # the lower half: no wrap comes early (RFC 3711 §3.3.1)
@@ -84,8 +89,8 @@ class OutboundRtp:
         if track is None or self._encoder is None or wire.payload_type is None:
             return
         if self._first_tick is None:
-            self._first_tick = tick - LEAD_PACKETS
-            for ahead in range(LEAD_PACKETS):
+            self._first_tick = tick - self._lead_packets
+            for ahead in range(self._lead_packets):
                 self._send(self._encoder.encode(track.silence), ahead * RTP_CHUNK)
         pcm = track.take()
         payload = self._silence(track.silence) if pcm is None else self._sound(pcm)

@@ -16,13 +16,17 @@ from aiortc import (
     RTCIceServer,
     RTCPeerConnection,
     RTCRtpSender,
+    RTCRtpTransceiver,
     RTCSessionDescription,
 )
 
 from runner.errors import OfferError
+from runner.transports.webrtc.aiortc_pictures import bound_decoder, show
 from runner.transports.webrtc.aiortc_private import MediaLink, bound_gathering, gathering_loopback
+from runner.transports.webrtc.camera import CallerCamera, CameraTrack
 from runner.transports.webrtc.candidates import Candidate
 from runner.transports.webrtc.inbound import InboundRtp
+from runner.transports.webrtc.media import PictureWishes
 from runner.transports.webrtc.offer import CheckedOffer, with_opus_format
 from runner.transports.webrtc.outbound import OutboundRtp
 from runner.transports.webrtc.stats import MediaCounters
@@ -71,6 +75,9 @@ class Peer:
         self.link.on_rtp = self.inbound.receive
         self.link.reception = lambda: self.inbound.reception
         self.link.on_loss = self.outbound.expect_loss
+        self._video: RTCRtpTransceiver | None = None
+        self._pictures: PictureWishes | None = None
+        self._watching: CallerCamera | None = None
         self._pc.on("connectionstatechange", self._on_state)
         self._pc.on("datachannel", self._on_channel)
 
@@ -86,9 +93,11 @@ class Peer:
     async def answer(self, offer: CheckedOffer) -> str:
         """The answer's SDP, which holds all our candidates. Raises `OfferError`."""
         try:
+            self._prepare_video(offer)
             await self._pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
             for extra in self._pc.getTransceivers()[1:]:
-                extra.direction = "inactive"  # nobody reads it: aiortc would pile it up
+                # What nobody reads aiortc would pile up.
+                extra.direction = self._video_direction() if extra is self._video else "inactive"
             for candidate in offer.candidates:
                 await self.add_candidate(candidate)
             with gathering_loopback(self._peer_is_local):
@@ -97,6 +106,7 @@ class Peer:
             logger.debug("aiortc refused an offer", exc_info=True)
             raise OfferError(f"the offer cannot be used: {error or type(error).__name__}") from error
         self.outbound.dtx = offer.wants_dtx
+        self._begin_pictures()
         if not self._told:
             self._told = True
             self._owner.peer_audio(self, self.inbound)
@@ -120,6 +130,39 @@ class Peer:
     def send_audio(self, track: OutboundAudioTrack | None) -> None:
         """What the far end hears; None leaves the track to another peer."""
         self.outbound.play(track)
+
+    # ------------------------------------------------------------ pictures
+
+    def want_pictures(self, wishes: PictureWishes) -> None:
+        """What the next answer asks for, where the far end has offered to."""
+        self._pictures = wishes
+
+    def _prepare_video(self, offer: CheckedOffer) -> None:
+        if self._pictures is None or not offer.has_vp8:
+            return
+        if self._video is None:
+            known = (t for t in self._pc.getTransceivers() if t.kind == "video")
+            self._video = next(known, None) or self._pc.addTransceiver("video", direction="inactive")
+            codecs = RTCRtpSender.getCapabilities("video").codecs
+            self._video.setCodecPreferences([c for c in codecs if c.mimeType in ("video/VP8", "video/rtx")])
+            bound_decoder(self._video)
+
+    def _video_direction(self) -> str:
+        wishes = self._pictures
+        if wishes is None:
+            return "inactive"
+        if wishes.on_picture is None:
+            return "sendonly"
+        return "recvonly" if wishes.camera is None else "sendrecv"
+
+    def _begin_pictures(self) -> None:
+        video, wishes = self._video, self._pictures
+        if video is None or wishes is None:
+            return
+        if wishes.camera is not None and video.sender.track is None:
+            show(video, CameraTrack(wishes.camera))
+        if wishes.on_picture is not None and video.receiver.track is not None and self._watching is None:
+            self._watching = CallerCamera(video.receiver.track, wishes.on_picture)
 
     def send_text(self, text: str) -> bool:
         """False if the message had to be dropped: no open channel, or a far end that reads nothing."""
@@ -148,6 +191,10 @@ class Peer:
             await self._flush()
         self.send_audio(None)
         await self.inbound.aclose()
+        if self._watching is not None:
+            await self._watching.aclose()
+        if self._video is not None and self._video.sender.track is not None:
+            self._video.sender.track.stop()
         is_connecting = self.state == "connecting"
         try:
             async with asyncio.timeout(CLOSE_SECS):

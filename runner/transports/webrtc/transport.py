@@ -7,14 +7,21 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import ProtocolError
-from runner.frames import InputAudioRawFrame, InputTransportMessageFrame, StartFrame
+from runner.frames import (
+    InputAudioRawFrame,
+    InputTransportMessageFrame,
+    OutputImageRawFrame,
+    StartFrame,
+)
 from runner.transports.base import BaseTransport, TransportParams
 from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
 from runner.transports.webrtc.connection import SmallWebRTCConnection
+from runner.transports.webrtc.media import PictureWishes
 from runner.transports.webrtc.stats import STATS_EVERY_SECS
 
 if TYPE_CHECKING:
+    from runner.transports.webrtc.camera import BotCamera
     from runner.transports.webrtc.tracks import OutboundAudioTrack
 
 logger = logging.getLogger(__name__)
@@ -28,9 +35,11 @@ class SmallWebRTCInput(BaseInputTransport):
 
     def __init__(self, transport: SmallWebRTCTransport, params: TransportParams) -> None:
         super().__init__(params, name="SmallWebRTCInput")
+        self._transport = transport
         self._connection = transport.connection
 
     async def started(self, frame: StartFrame) -> None:
+        self._transport.exchange_pictures()
         if self.params.audio_in_enabled:
             self._connection.receive_audio(self.sample_rate, self._receive_pcm)
         self._connection.events.handler("app-message")(self._receive_message)
@@ -71,6 +80,7 @@ class SmallWebRTCOutput(BaseOutputTransport):
             self._track = OutboundAudioTrack(self.sample_rate)
             self._connection.send_audio(self._track)
         if not self._transport.has_input:
+            self._transport.exchange_pictures()
             await self._connection.connect()
 
     async def write_audio(self, pcm: bytes) -> None:
@@ -80,6 +90,10 @@ class SmallWebRTCOutput(BaseOutputTransport):
     def clear_audio(self) -> None:
         if self._track is not None:
             self._track.clear()
+
+    def write_picture(self, picture: OutputImageRawFrame) -> None:
+        if self._transport.camera is not None:
+            self._transport.camera.show(picture)
 
     def playout_delay(self) -> float:
         return PACING_DELAY_SECS + self._connection.listener_delay()
@@ -114,6 +128,7 @@ class SmallWebRTCTransport(BaseTransport):
         self._params = params
         self._input: SmallWebRTCInput | None = None
         self._output: SmallWebRTCOutput | None = None
+        self.camera: BotCamera | None = None
         webrtc_connection.event_handler("connected")(self._connected)
         webrtc_connection.event_handler("disconnected")(self._disconnected)
         webrtc_connection.event_handler("app-message")(self._app_message)
@@ -132,6 +147,23 @@ class SmallWebRTCTransport(BaseTransport):
         if self._output is None:
             self._output = SmallWebRTCOutput(self, self._params)
         return self._output
+
+    def exchange_pictures(self) -> None:
+        """Asks for the pictures that `params` say."""
+        params = self._params
+        if not (params.video_in_enabled or params.video_out_enabled):
+            return
+        from runner.transports.webrtc.camera import BotCamera
+
+        if params.video_out_enabled:
+            self.camera = BotCamera(
+                params.video_out_width,
+                params.video_out_height,
+                params.video_out_bitrate,
+                params.video_out_framerate,
+            )
+        wanted = self._input.receive_picture if self._input and params.video_in_enabled else None
+        self.connection.exchange_pictures(PictureWishes(wanted, self.camera))
 
     async def _connected(self, connection: SmallWebRTCConnection) -> None:
         self.events.emit("on_client_connected", connection)
