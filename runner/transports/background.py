@@ -85,7 +85,7 @@ class Surroundings:
         self._pacer = Pacer(IDLE_LEAD_S)
 
     @classmethod
-    async def prepare(cls, mixer: AudioMixer | None, sample_rate: int) -> Surroundings | None:
+    async def prepare(cls, mixer: AudioMixer | None, sample_rate: int) -> Surroundings:
         """For an output that begins; its mixer reads its files now."""
         if mixer is not None:
             await asyncio.to_thread(mixer.start, sample_rate)
