@@ -52,10 +52,14 @@ class IdleWatch(Observer):
                 self._speaking.discard("user")
 
     async def run(self) -> None:
+        """Finishes the call after the silence."""
+        await self.silence()
+        self._finish("idle")
+
+    async def silence(self) -> None:
         """Sleeps until the silence could be long enough, and looks again."""
         while True:
             quiet_s = 0.0 if self._speaking else self._clock() - self._last
             if quiet_s >= self._timeout_s:
-                self._finish("idle")
                 return
             await asyncio.sleep(max(self._timeout_s - quiet_s, 0.01))

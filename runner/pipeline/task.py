@@ -26,10 +26,15 @@ from runner.pipeline.advice import missing_parts
 from runner.pipeline.latency import LatencyWatch
 from runner.pipeline.observer import Observer
 from runner.pipeline.pipeline import Pipeline, chain, everything
+from runner.pipeline.prompting import Prompting
 from runner.pipeline.slow import SlowWatch
 from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup, Watcher
+from runner.processors.floor import Floor
 from runner.processors.replies import Replies
 from runner.rtvi import RTVI, RTVIObserverParams
+from runner.turns.idle import IdlePrompt
+from runner.turns.interruption import InterruptionStrategy, strategy_of
+from runner.turns.muting import Mute
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +49,22 @@ INTERRUPTION_TIMEOUT_S = 0.5
 @dataclass(frozen=True, kw_only=True)
 class PipelineParams:
     """How a pipeline runs. Sample rates in Hz; None leaves them to the transport: 8000 for a phone,
-    16000 in and 24000 out otherwise."""
+    16000 in and 24000 out otherwise.
+
+    Attributes:
+        interruption_strategy: whether speech over the bot ends its reply: `Speech()`, `MinWords(3)`,
+            `Confirm()`, `NoInterruptions()` or their names "speech", "min_words", "confirm", "none".
+        allow_interruptions: False is an older spelling of "none".
+        mute: when the user is not listened to: `MuteDuringTools()`, `MuteUntilBotSpoke()`, your own.
+        idle_prompt: what to do about a user who says nothing.
+    """
 
     audio_in_sample_rate: int | None = None
     audio_out_sample_rate: int | None = None
     allow_interruptions: bool = True
+    interruption_strategy: InterruptionStrategy | str = "speech"
+    mute: Sequence[Mute] = ()
+    idle_prompt: IdlePrompt | None = None
 
 
 class _Source(FrameProcessor):
@@ -145,6 +161,7 @@ class PipelineTask:
     async def run(self) -> None:
         """From set-up to cleanup; returns when the call is over."""
         loop = asyncio.get_running_loop()
+        self._floor = self._make_floor(loop)
         self._add_own_observers(loop)
         try:
             await self._set_up(self._make_setup(loop))
@@ -173,6 +190,7 @@ class PipelineTask:
         self._replies.interrupt()
         for processor in everything(self._processors):
             processor.interrupt()
+        self._floor.interrupted()
         return self.create_task(self._source.push_frame(InterruptionFrame()), "PipelineTask.interruption")
 
     async def on_upstream(self, frame: Frame) -> None:
@@ -241,6 +259,7 @@ class PipelineTask:
             replies=self._replies,
             create_task=self.create_task,
             interrupt=self.interrupt,
+            floor=self._floor,
             watchers={},
         )
 
@@ -253,6 +272,11 @@ class PipelineTask:
 
     def _add_own_observers(self, loop: asyncio.AbstractEventLoop) -> None:
         """Latencies, the idle watch, RTVI."""
+        self._observers.append(self._floor)
+        if self.params.idle_prompt is not None:
+            prompting = Prompting(self.params.idle_prompt, loop.time, self.queue_frame)
+            self._observers.append(prompting)
+            self.create_task(prompting.run(), "PipelineTask.idle_prompt")
         self._observers.append(LatencyWatch(self._source.push_frame, loop.time))
         if self._idle_timeout_s:
             watch = IdleWatch(self._idle_timeout_s, loop.time, self.finish)
@@ -260,6 +284,18 @@ class PipelineTask:
             self.create_task(watch.run(), "PipelineTask.idle")
         if self.rtvi is not None:
             self._observers.append(self.rtvi)
+
+    def _make_floor(self, loop: asyncio.AbstractEventLoop) -> Floor:
+        strategy = self.params.interruption_strategy if self.params.allow_interruptions else "none"
+        return Floor(
+            loop.time,
+            self._replies,
+            self.create_task,
+            self.interrupt,
+            strategy=strategy_of(strategy),
+            mutes=self.params.mute,
+            tell=self._source.push_frame,
+        )
 
     def _make_rtvi(self, params: RTVIObserverParams | None) -> RTVI | None:
         """Where a transport can carry messages, the far end is spoken to in RTVI."""

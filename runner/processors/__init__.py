@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runner.processors.aggregators import LLMContextAggregatorPair
 from runner.processors.base import FrameProcessor, ProcessorSetup
-from runner.processors.context import LLMContext, LLMContextAggregatorPair
+from runner.processors.context import LLMContext, OpenAILLMContext
 from runner.processors.replies import Replies
+from runner.processors.summary import Summarize
 
 if TYPE_CHECKING:
     from runner.processors.recorder import AudioRecorder
@@ -17,9 +19,11 @@ __all__ = [
     "FrameProcessor",
     "LLMContext",
     "LLMContextAggregatorPair",
+    "OpenAILLMContext",
     "ProcessorSetup",
     "Replies",
     "Subtitles",
+    "Summarize",
 ]
 
 _LATER = {"AudioRecorder": "runner.processors.recorder", "Subtitles": "runner.processors.subtitles"}

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from runner.clock import Clock
+    from runner.processors.floor import Floor
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class ProcessorSetup:
         replies: the call's replies.
         create_task: starts a task that ends with the call; a failure in it becomes an `ErrorFrame`.
         interrupt: makes the bot silent now: see `PipelineTask.interrupt`.
+        floor: whose turn it is.
         watchers: by exact frame type, who is shown a frame that is pushed; empty for most types.
     """
 
@@ -57,6 +59,7 @@ class ProcessorSetup:
     replies: Replies
     create_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
     interrupt: Callable[[], object]
+    floor: Floor
     watchers: dict[type[Frame], tuple[Watcher, ...]]
 
 

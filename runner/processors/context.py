@@ -1,33 +1,18 @@
-"""The conversation's memory, and the two aggregators that write it.
-
-The user's aggregator stands before the language model and turns what was said into a question to it.
-The assistant's stands behind `transport.output()` and writes down what was heard, not what was made.
-"""
+"""What a conversation remembers: its messages, and the tools on offer. The aggregators write it."""
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runner.frames import (
-    BotStoppedSpeakingFrame,
-    EndFrame,
-    Frame,
-    FrameDirection,
-    InterruptionFrame,
-    LLMContextFrame,
-    LLMFullResponseEndFrame,
-    LLMMessagesAppendFrame,
-    LLMRunFrame,
-    TranscriptionFrame,
-    TTSTextFrame,
-    UnspokenTextFrame,
-    UserStartedSpeakingFrame,
-    UserStoppedSpeakingFrame,
-)
-from runner.processors.base import FrameProcessor
-
 Message = dict[str, Any]
+
+SNAPSHOT_VERSION = 1
+
+SUMMARY = "What was said before, in short: "
+"""So begins the system message that stands for older ones (`summary.py`)."""
 
 
 class LLMContext:
@@ -50,107 +35,51 @@ class LLMContext:
                 return str(message.get("content") or "")
         return ""
 
+    # ------------------------------------------------------------ saved and restored
 
-class LLMUserAggregator(FrameProcessor):
-    """Collects the user's words of one turn, and asks the model when the turn is over."""
+    def snapshot(self) -> dict[str, Any]:
+        """The conversation as a JSON value, for `restore`."""
+        messages = json.loads(json.dumps(self.messages, ensure_ascii=False, default=str))
+        return {"version": SNAPSHOT_VERSION, "messages": messages}
 
-    def __init__(self, context: LLMContext) -> None:
-        super().__init__()
-        self.context = context
-        self._speaking = False
-        self._words: list[str] = []
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on from a snapshot: our own system messages stay, the conversation follows them."""
+        if snapshot.get("version") != SNAPSHOT_VERSION:
+            raise ValueError(f"this is no snapshot of version {SNAPSHOT_VERSION}: {str(snapshot)[:80]}")
+        own = [message for message in self.messages if is_instruction(message)]
+        told = [dict(message) for message in snapshot["messages"] if not is_instruction(message)]
+        self.messages[:] = [*own, *told]
 
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        match frame:
-            case TranscriptionFrame(text=text) if text.strip():
-                self._words.append(text.strip())
-                await self.push_frame(frame, direction)  # for the recorder and the subtitles
-                if not self._speaking:
-                    await self._ask()
-            case LLMMessagesAppendFrame():
-                self.context.messages.extend(dict(message) for message in frame.messages)
-                if frame.run_llm:
-                    await self._push_context(frame.skip_tts)
-            case LLMRunFrame():
-                await self._push_context()
-            case UserStartedSpeakingFrame():
-                self._speaking = True
-                await self.push_frame(frame, direction)
-            case UserStoppedSpeakingFrame():
-                self._speaking = False
-                await self.push_frame(frame, direction)
-                await self._ask()
-            case _:
-                await self.push_frame(frame, direction)
+    def fork(self, *messages: Message) -> LLMContext:
+        """This context with more messages at its end; ours is left as it is."""
+        forked = copy.copy(self)
+        forked.messages = [*self.messages, *messages]
+        return forked
 
-    async def _ask(self) -> None:
-        if not self._words:
-            return
-        self.context.add("user", " ".join(self._words))
-        self._words.clear()
-        await self._push_context()
+    # ------------------------------------------------------------ as Pipecat spells it
 
-    async def _push_context(self, skip_tts: bool = False) -> None:
-        await self.push_frame(LLMContextFrame(self.context, skip_tts))
+    def add_message(self, message: Mapping[str, Any]) -> None:
+        self.messages.append(dict(message))
+
+    def add_messages(self, messages: Iterable[Mapping[str, Any]]) -> None:
+        self.messages.extend(dict(message) for message in messages)
+
+    def set_messages(self, messages: Iterable[Mapping[str, Any]]) -> None:
+        self.messages[:] = [dict(message) for message in messages]
+
+    def get_messages(self) -> list[Message]:
+        return self.messages
+
+    def set_tools(self, tools: Iterable[Any]) -> None:
+        self.tools[:] = tools
 
 
-class LLMAssistantAggregator(FrameProcessor):
-    """Writes down the words that were heard."""
-
-    def __init__(self, context: LLMContext) -> None:
-        super().__init__()
-        self.context = context
-        self._words: list[str] = []
-        self._reply_id: int | None = None
-        self._written: Message | None = None
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        match frame:
-            case TTSTextFrame() | UnspokenTextFrame():
-                if frame.reply_id != self._reply_id:
-                    self._commit()
-                    self._written = None
-                    self._reply_id = frame.reply_id
-                self._words.append(frame.text.strip())
-            case InterruptionFrame() | LLMFullResponseEndFrame() | BotStoppedSpeakingFrame() | EndFrame():
-                self._commit()
-        await self.push_frame(frame, direction)
-
-    def _commit(self) -> None:
-        """A reply that was heard in several pieces becomes one message."""
-        text = " ".join(word for word in self._words if word)
-        self._words.clear()
-        if not text:
-            return
-        last = self.context.messages[-1] if self.context.messages else None
-        if last is not None and last is self._written:
-            last["content"] = f"{last['content']} {text}"
-        else:
-            self.context.add("assistant", text)
-            self._written = self.context.messages[-1]
-
-    async def cleanup(self) -> None:
-        self._commit()
+def is_instruction(message: Mapping[str, Any]) -> bool:
+    """Whether this is the bot's own, and not part of the conversation."""
+    if message.get("role") not in ("system", "developer"):
+        return False
+    return not str(message.get("content") or "").startswith(SUMMARY)
 
 
-class LLMContextAggregatorPair:
-    """The two aggregators of one context.
-
-    ```python
-    memory = LLMContextAggregatorPair(LLMContext([{"role": "system", "content": "Be kind."}]))
-    Pipeline([transport.input(), stt, memory.user(), llm, tts, transport.output(), memory.assistant()])
-    ```
-    """
-
-    def __init__(self, context: LLMContext) -> None:
-        self.context = context
-        self._user = LLMUserAggregator(context)
-        self._assistant = LLMAssistantAggregator(context)
-
-    def user(self) -> LLMUserAggregator:
-        """Stands before the language model."""
-        return self._user
-
-    def assistant(self) -> LLMAssistantAggregator:
-        """Stands behind `transport.output()`."""
-        return self._assistant
+OpenAILLMContext = LLMContext
+"""Pipecat's older name."""

@@ -54,7 +54,7 @@ class Replies:
         """What was held may be heard, as far as it is live."""
         if self._held_after is not None:
             self._held_after = None
-            for tell in self._released:
+            for tell in tuple(self._released):
                 tell()
 
     def is_held(self, item: object) -> bool:
@@ -66,11 +66,13 @@ class Replies:
         """Call this when what was held may be heard, or is over."""
         self._released.append(tell)
 
-    async def until_certain(self, reply_id: int) -> bool:
-        """Wait until a reply is no longer held; returns whether it is wanted. For what cannot be undone."""
-        if self._held_after is not None and reply_id > self._held_after:
-            certain = asyncio.Event()
-            self.on_release(certain.set)
+    async def until_certain(self, reply_id: int | None) -> None:
+        """Wait until a reply is no longer held: before doing what cannot be undone."""
+        if self._held_after is None or reply_id is None or reply_id <= self._held_after:
+            return
+        certain = asyncio.Event()
+        self._released.append(certain.set)
+        try:
             await certain.wait()
+        finally:
             self._released.remove(certain.set)
-        return self.is_live(reply_id)

@@ -17,8 +17,6 @@ from runner.frames import (
     TranscriptionFrame,
     TTSAudioRawFrame,
     TTSTextFrame,
-    UserStartedSpeakingFrame,
-    UserStoppedSpeakingFrame,
 )
 from runner.processors.base import FrameProcessor
 from runner.processors.context import LLMContext
@@ -35,13 +33,12 @@ class FakeInput(BaseInputTransport):
     """A caller who does what the test says."""
 
     def start_speaking(self) -> None:
-        """The VAD hears speech begin: the bot is interrupted."""
-        self.lent.interrupt()
-        self.push_soon(UserStartedSpeakingFrame(at=self.lent.clock()))
+        """The VAD hears speech begin: the bot is interrupted, or as its strategy says."""
+        self.user_started(self.lent.clock())
 
     def stop_speaking(self, text: str | None = None) -> None:
         """The VAD hears speech end; with `text`, the recogniser has understood it."""
-        self.push_soon(UserStoppedSpeakingFrame(at=self.lent.clock()))
+        self.user_stopped(self.lent.clock())
         if text is not None:
             self.push_soon(TranscriptionFrame(text))
 

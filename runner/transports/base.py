@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runner.transports.events import Events, HandlerT
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runner.audio.mixer import AudioMixer
     from runner.transports.input import BaseInputTransport
     from runner.transports.output import BaseOutputTransport
+    from runner.turns.end_of_turn import TurnAnalyzer
     from runner.vad.base import VADAnalyzer
 
 COMMON_EVENTS = ("on_client_connected", "on_client_disconnected", "on_app_message")
@@ -34,7 +35,7 @@ class TransportParams:
         video_out_bitrate: bits per second.
         video_out_framerate: pictures per second.
         vad_analyzer: hears when speech begins and ends; without one there are no turns.
-        turn_analyzer: decides whether a pause is the end of a turn.
+        turn_analyzer: decides whether a pause is the end of a turn; None goes by rules about words.
         audio_in_filter: cleans the caller's sound before anybody hears it.
         audio_out_mixer: plays a background under the bot's voice.
     """
@@ -54,7 +55,7 @@ class TransportParams:
     camera_out_bitrate: int | None = None
     camera_out_framerate: int | None = None
     vad_analyzer: VADAnalyzer | None = None
-    turn_analyzer: Any | None = None
+    turn_analyzer: TurnAnalyzer | None = None
     audio_in_filter: AudioFilter | None = None
     audio_out_mixer: AudioMixer | None = None
 

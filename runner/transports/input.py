@@ -24,6 +24,7 @@ from runner.frames import (
 from runner.processors.base import DOWNSTREAM, FrameProcessor, ProcessorSetup
 from runner.transports.base import TransportParams
 from runner.transports.hearing import Hearing
+from runner.turns.end_of_turn import TurnAnalyzer
 from runner.turns.vad import VADEvent
 
 logger = logging.getLogger(__name__)
@@ -61,9 +62,9 @@ class BaseInputTransport(FrameProcessor):
         self._queued_ms = 0.0
         self._wake = asyncio.Event()
         self._open = True
-        self._allow_interruptions = True
         self._hearing: Hearing | None = None
         self._filter = params.audio_in_filter
+        self._turn_sound: TurnAnalyzer | None = None
 
     # ------------------------------------------------------------ for the transport's reader
 
@@ -77,6 +78,8 @@ class BaseInputTransport(FrameProcessor):
                 return  # held back until more comes
         self._queued_ms += _duration_ms(frame)
         self.push_soon(frame)
+        if self._turn_sound is not None:
+            self._turn_sound.hear(frame.audio, frame.sample_rate)
         if self._hearing is not None:
             self._hearing.hear(frame)
         if self._queued_ms > QUEUE_MS:
@@ -110,6 +113,10 @@ class BaseInputTransport(FrameProcessor):
 
     async def setup(self, setup: ProcessorSetup) -> None:
         await super().setup(setup)
+        setup.floor.on_unmuted(self.user_started)
+        if (turns := self.params.turn_analyzer) is not None:
+            setup.floor.turn_analyzer = turns
+            self._turn_sound = turns if turns.wants_sound else None
         if (analyzer := self.params.vad_analyzer) is not None:
             self._hearing = Hearing(analyzer, setup, on_event=self._speech_event, on_gap=self.receive_audio)
 
@@ -144,7 +151,6 @@ class BaseInputTransport(FrameProcessor):
             or self.default_out_hz,
         )
         self.sample_rate = frame.audio_in_sample_rate
-        self._allow_interruptions = frame.allow_interruptions
         await self.push_frame(frame)
         self.create_task(self._pump(), "pump")
         await self.started(frame)
@@ -165,12 +171,20 @@ class BaseInputTransport(FrameProcessor):
             await self._wake.wait()
 
     def _speech_event(self, event: VADEvent) -> None:
-        if not event.started:
-            self.push_soon(UserStoppedSpeakingFrame(at=event.at))
-            return
-        if self._allow_interruptions:
-            self.lent.interrupt()
-        self.push_soon(UserStartedSpeakingFrame(at=event.at))
+        if event.started:
+            self.user_started(event.at)
+        else:
+            self.user_stopped(event.at)
+
+    def user_started(self, at: float) -> None:
+        """The user began to speak `at` that time (s): the bot is interrupted, or as its strategy says."""
+        if self.lent.floor.user_started(at):
+            self.push_soon(UserStartedSpeakingFrame(at=at))
+
+    def user_stopped(self, at: float) -> None:
+        """The user stopped `at` that time (s)."""
+        if self.lent.floor.user_stopped(at):
+            self.push_soon(UserStoppedSpeakingFrame(at=at))
 
     def _drop_oldest(self) -> None:
         if not self.dropped_ms:

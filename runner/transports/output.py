@@ -150,6 +150,7 @@ class BaseOutputTransport(FrameProcessor):
             tell=self._tell,
             more_to_come=lambda: bool(self._outbox.items),
         )
+        setup.floor.add_output(self)
         setup.replies.on_release(self._outbox.wake.set)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:

@@ -38,6 +38,7 @@ class Overlap:
         spoken_before_s: speech before this piece that belongs to the same attempt.
         text: what the recogniser has understood so far.
         final: whether it has said its last word about it.
+        sure: the part of `text` that will not change.
     """
 
     began_at: float
@@ -45,6 +46,14 @@ class Overlap:
     spoken_before_s: float = 0.0
     text: str = ""
     final: bool = False
+    sure: str = ""
+
+    def hear(self, text: str, *, final: bool) -> None:
+        """The recogniser has understood this, behind what is sure."""
+        self.text = f"{self.sure} {text}".strip()
+        if final:
+            self.sure = self.text
+            self.final = self.stopped_at is not None
 
     def spoken_s(self, now: float) -> float:
         """How long the user has spoken."""

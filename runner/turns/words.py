@@ -17,18 +17,15 @@ def _listed(text: str) -> frozenset[str]:
 
 FILLERS = _listed(
     """
-    ah, eh, er, erm, hm, hmm, like, so, uh, uhm, um, well, you know
+    ah, eh, er, erm, hm, hmm, so, uh, uhm, um, well, you know
     """
 )
 GOING_ON = _listed(
     """
-    a, about, also, although, am, an, and, any, are, as, at, be, because, been, between, but, by,
-    can, cause, could, did, do, does, during, each, every, for, from, had, has, have, he, her, his,
-    i, i'd, i'll, i'm, if, in, into, is, it, it's, its, just, like, may, maybe, might, must, my,
-    need, no, not, of, on, onto, or, our, over, please, really, she, should, since, some, than,
-    that, that's, the, their, then, there's, these, they, they're, this, those, though, to, under,
-    unless, until, very, want, wanted, was, we, we're, were, when, which, while, who, whose, will,
-    with, within, without, would, you, you're, your
+    a, although, an, and, as, at, because, but, by, can, cause, could, during, for, from, he, her, his, i,
+    i'd, i'll, i'm, if, into, is, my, of, onto, or, our, she, should, since, than, that's, the, their,
+    there's, they, they're, though, to, unless, until, was, we, we're, were, when, which, while, whose, with,
+    within, without, would, you're, your
     """
 )
 """Hardly any turn ends with one of these: something follows."""

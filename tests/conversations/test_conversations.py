@@ -178,7 +178,7 @@ def test_barge_in_while_the_model_thinks_means_no_answer_to_the_first_question()
 
     it = talk(script, "answer to the first.", "answer to the second.")
     assert it.words() == ["answer", "to", "the", "second."]
-    assert it.remembered() == [("user", "first"), ("user", "second"), ("assistant", "answer to the second.")]
+    assert it.remembered() == [("user", "first second"), ("assistant", "answer to the second.")]
 
 
 def test_barge_in_before_the_voice_has_sound() -> None:
@@ -313,9 +313,9 @@ def test_a_slow_model_is_spoken_as_its_sentences_come() -> None:
 
 def test_the_users_pause_merges_two_pieces_of_one_turn() -> None:
     async def script(it: Talk) -> None:
-        await it.caller.say("I would like")
+        await it.caller.say("bring me tea")
         await seconds(0.05)
-        await it.caller.say("a cup of tea")
+        await it.caller.say("with milk")
         await seconds(3)
         await it.task.stop_when_done()
 

@@ -109,11 +109,12 @@ class Understood(FrameProcessor):
     """A recogniser that always understands something, and keys that are words."""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, InputDTMFFrame):
+            await self.push_frame(TranscriptionFrame(f"key {frame.digit}"))
+            return
         await self.push_frame(frame, direction)
         if isinstance(frame, UserStoppedSpeakingFrame):
             await self.push_frame(TranscriptionFrame("words"))
-        elif isinstance(frame, InputDTMFFrame):
-            await self.push_frame(TranscriptionFrame(f"key {frame.digit}"))
 
 
 class Goodbye(FrameProcessor):

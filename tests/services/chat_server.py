@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from runner.processors.base import FrameProcessor, ProcessorSetup
+from runner.processors.floor import Floor
 from runner.processors.replies import Replies
 
 WAIT = b"WAIT"
@@ -134,10 +135,12 @@ async def alone(service: FrameProcessor) -> AsyncIterator[list[asyncio.Task[None
         tasks.append(loop.create_task(work, name=name))
         return tasks[-1]
 
+    replies = Replies()
     await service.setup(
         ProcessorSetup(
             clock=loop.time,
-            replies=Replies(),
+            replies=replies,
+            floor=Floor(loop.time, replies, create_task, lambda: None),
             create_task=create_task,
             interrupt=lambda: None,
             watchers={},

@@ -23,7 +23,7 @@ def test_what_is_surely_complete_is_answered_after_a_short_pause(text: str) -> N
 @pytest.mark.parametrize(
     "text",
     [
-        "I would like a", "I would like, um", "and then", "I went to the shop and", "well...", "My name is",
+        "I would like a", "I would like, um", "not now but", "I went to the shop and", "well...",
         "My number is oh seven nine", "the code is 4 2", "it is because", "I want to go to", "Uh", "so,",
     ],
 )  # fmt: skip

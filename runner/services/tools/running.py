@@ -98,6 +98,8 @@ class ToolRunner:
         said: str,
     ) -> None:
         """Run the calls of one round; returns when all have answered."""
+        # A reply may be prepared before the user's turn is surely over: its tools wait for that.
+        await self._llm.lent.replies.until_certain(start.reply_id)
         answers = write_down(context, calls)
         runs = [
             Run(call, self._toolbox.find(call.function_name, context.tools), context, answer, start.reply_id)

@@ -27,6 +27,7 @@ from runner.frames import (
 from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
 from runner.processors.base import DOWNSTREAM, ProcessorSetup
+from runner.processors.floor import Floor
 from runner.processors.replies import Replies
 from runner.services.local import LocalSTTService, LocalTTSService, ScriptedDialogue
 from runner.services.local.dialogue import MISSES, PATIENCE
@@ -59,9 +60,11 @@ class Bench:
             self._tasks.append(loop.create_task(work, name=name))  # type: ignore[arg-type]
             return self._tasks[-1]
 
+        replies = Replies()
         setup = ProcessorSetup(
             clock=loop.time,
-            replies=Replies(),
+            replies=replies,
+            floor=Floor(loop.time, replies, create_task, lambda: None),
             create_task=create_task,
             interrupt=lambda: None,
             watchers={},

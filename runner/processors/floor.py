@@ -1,0 +1,263 @@
+"""Who has the floor: lets the user in when the interruption strategy says so, or mutes the user.
+
+The input tells what the VAD hears, observed frames tell what the recogniser understands and what the bot
+is at; the outputs are paused and resumed, and the user's aggregator is told which words count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runner.clock import Clock
+from runner.frames import (
+    Frame,
+    FrameDirection,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    UserMuteStartedFrame,
+    UserMuteStoppedFrame,
+)
+from runner.processors.bot_state import TELLING, BotState
+from runner.turns.end_of_turn import RuleTurnAnalyzer, TurnAnalyzer
+from runner.turns.interruption import Decision, InterruptionStrategy, Overlap, Speech
+from runner.turns.muting import Mute
+
+if TYPE_CHECKING:
+    from runner.processors.base import FrameProcessor
+    from runner.processors.replies import Replies
+
+LATE_WORDS_S = 1.0
+"""Words that come so soon (s) after a mute were said during it, unless the user speaks."""
+
+SILENCED_S = 0.5
+"""How long (s) words that interrupt wait until what was heard before them is written down."""
+
+
+class Pausable(Protocol):
+    """An output, as the floor knows it."""
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
+class Floor:
+    """One call's floor; an observer of its frames.
+
+    Attributes:
+        bot: what the bot is at.
+        strategy: decides about speech over the bot.
+        turn_analyzer: decides about pauses; the input's transport brings it.
+    """
+
+    frame_types = (*TELLING, TranscriptionFrame, InterimTranscriptionFrame)
+
+    def __init__(
+        self,
+        clock: Clock,
+        replies: Replies,
+        create_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        interrupt: Callable[[], object],
+        *,
+        strategy: InterruptionStrategy | None = None,
+        mutes: Sequence[Mute] = (),
+        tell: Callable[[Frame], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
+        self.bot = BotState()
+        self.strategy = strategy or Speech()
+        self.turn_analyzer: TurnAnalyzer = RuleTurnAnalyzer()
+        self._clock = clock
+        self._replies = replies
+        self._create_task = create_task
+        self._interrupt = interrupt
+        self._mutes = mutes
+        self._tell = tell
+        self._outputs: list[Pausable] = []
+        self._output_ids: set[int] = set()
+        self._settled: list[Callable[[bool], object]] = []
+        self._unmuted: list[Callable[[float], object]] = []
+        self._overlap: Overlap | None = None
+        self._looked_at: Overlap | None = None
+        self._dismissed: Overlap | None = None
+        self._paused = False
+        self._news = asyncio.Event()
+        self._judged: Frame | None = None
+        self._swallowed: Frame | None = None
+        self.muted = self._is_muted()
+        self._muted_until = float("-inf")
+        self._user_speaking = False
+        self._missed = False
+
+    # ------------------------------------------------------------ who takes part
+
+    def add_output(self, output: Pausable) -> None:
+        """This is paused while it is not known what the user wants."""
+        self._outputs.append(output)
+        self._output_ids.add(id(output))
+
+    def on_settled(self, settled: Callable[[bool], object]) -> None:
+        """Tell whether the user's words count, once that was open."""
+        self._settled.append(settled)
+
+    def on_unmuted(self, unmuted: Callable[[float], object]) -> None:
+        """Tell that a user is listened to who began to speak before."""
+        self._unmuted.append(unmuted)
+
+    # ------------------------------------------------------------ from the input
+
+    def user_started(self, at: float) -> bool:
+        """The VAD heard speech begin; False if the user is muted."""
+        if self.muted:
+            self._missed = True
+            return False
+        self._user_speaking, self._dismissed = True, None
+        if self._overlap is not None:
+            self._overlap.go_on(at)
+            self._judge()
+        elif self.bot.busy and not self._replies.holding:
+            self._overlap = Overlap(at)
+            self._judge()
+        elif not self.strategy.keeps_reply or self._replies.holding:
+            self._interrupt()
+        return True
+
+    def user_stopped(self, at: float) -> bool:
+        """The VAD heard speech end; False if its beginning was not told either."""
+        self._missed, told, self._user_speaking = False, self._user_speaking, False
+        if self._overlap is not None:
+            self._overlap.stopped_at = at
+            self._judge()
+        return told
+
+    # ------------------------------------------------------------ from the aggregator
+
+    @property
+    def undecided(self) -> bool:
+        """Whether what the user says may yet be nothing, or must wait for the bot to finish."""
+        return self._overlap is not None or (self.strategy.keeps_reply and self.bot.busy)
+
+    def takes(self, frame: Frame) -> bool:
+        """Whether these words are part of a turn, or may be."""
+        return frame is not self._swallowed
+
+    async def cut_in(self) -> None:
+        """The user's words or keys end a reply that is under way; returns when what was heard is known."""
+        if self.strategy.keeps_reply or not self.bot.busy:
+            return
+        told = self._interrupt()
+        if isinstance(told, asyncio.Task):
+            await asyncio.wait([told], timeout=SILENCED_S)
+
+    def interrupted(self) -> None:
+        """Every reply is over, whoever wanted it."""
+        self.bot.interrupted()
+        self._paused = False
+        if self._overlap is not None:
+            self._overlap = None
+            self._settle(True)
+
+    # ------------------------------------------------------------ from the frames that go by
+
+    async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
+            if frame is not self._judged:
+                self._judged = frame
+                self._understood(frame.text, frame, final=isinstance(frame, TranscriptionFrame))
+            return
+        self.bot.see(frame, heard=id(source) in self._output_ids)
+        if self._overlap is not None and not self._paused and not self.bot.busy:
+            self._overlap = None  # the bot has finished by itself
+            self._settle(True)
+        elif self.strategy.keeps_reply and not self.bot.busy:
+            self._settle(True)
+        if self._mutes:
+            await self._update_mute()
+
+    def _understood(self, text: str, frame: Frame, *, final: bool) -> None:
+        now = self._clock()
+        if self.muted or (now < self._muted_until + LATE_WORDS_S and not self._user_speaking):
+            self._swallowed = frame
+        elif (overlap := self._overlap) is not None:
+            overlap.hear(text, final=final)
+            self._judge()
+            if self._dismissed is overlap:
+                self._swallowed = frame
+        elif (late := self._dismissed) is not None:
+            self._understood_late(late, text, frame, final=final)
+
+    def _understood_late(self, late: Overlap, text: str, frame: Frame, *, final: bool) -> None:
+        """What was taken for nothing is understood after all."""
+        late.hear(text, final=final)
+        if self.strategy.decide(late, self._clock()) is not Decision.INTERRUPT or not text.strip():
+            self._swallowed = frame
+        elif final:
+            self._dismissed = None
+
+    async def _update_mute(self) -> None:
+        before, self.muted = self.muted, self._is_muted()
+        if before == self.muted:
+            return
+        if self._tell is not None:
+            await self._tell(UserMuteStartedFrame() if self.muted else UserMuteStoppedFrame())
+        if not self.muted:
+            self._muted_until = self._clock()
+            if self._missed:
+                self._missed = False
+                for unmuted in self._unmuted:
+                    unmuted(self._muted_until)
+
+    def _is_muted(self) -> bool:
+        return any(mute(self.bot.state) for mute in self._mutes)
+
+    # ------------------------------------------------------------ the decision
+
+    def _judge(self) -> None:
+        overlap = self._overlap
+        if overlap is None:
+            return
+        decision = self.strategy.decide(overlap, self._clock())
+        if decision is Decision.INTERRUPT:
+            self._interrupt()  # comes back as `interrupted`
+        elif decision is Decision.DISMISS:
+            self._dismiss(overlap)
+        else:
+            if decision is Decision.PAUSE:
+                self._pause()
+            self._news.set()
+            if self._looked_at is not overlap:
+                self._looked_at = overlap
+                self._create_task(self._keep_looking(overlap), "Floor.look")
+
+    async def _keep_looking(self, overlap: Overlap) -> None:
+        """Judge again when time alone decides."""
+        while self._overlap is overlap:
+            now = self._clock()
+            again = self.strategy.look_again_at(overlap, now)
+            self._news.clear()
+            try:
+                async with asyncio.timeout(None if again is None else max(again - now, 0.0)):
+                    await self._news.wait()
+            except TimeoutError:
+                self._judge()
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            for output in self._outputs:
+                output.pause()
+
+    def _dismiss(self, overlap: Overlap) -> None:
+        self._overlap, self._dismissed = None, overlap
+        self._news.set()
+        if self._paused:
+            self._paused = False
+            for output in self._outputs:
+                output.resume()
+        self._settle(False)
+
+    def _settle(self, counts: bool) -> None:
+        self._news.set()
+        for settled in self._settled:
+            settled(counts)

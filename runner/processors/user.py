@@ -1,0 +1,200 @@
+"""The user's half of the memory: words, texts and keys become turns, and a turn becomes a question."""
+
+from __future__ import annotations
+
+import asyncio
+
+from runner.frames import (
+    Frame,
+    FrameDirection,
+    InputDTMFFrame,
+    InterimTranscriptionFrame,
+    LLMContextFrame,
+    LLMMessagesAppendFrame,
+    LLMRunFrame,
+    TranscriptionFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+from runner.processors.base import FrameProcessor, ProcessorSetup
+from runner.processors.context import LLMContext, Message
+from runner.turns.words import words_of
+
+KEYPAD_PAUSE_S = 2.0
+"""After so long (s) without a key, what was pressed is a turn; "#" makes it one at once."""
+
+
+class LLMUserAggregator(FrameProcessor):
+    """Collects the user's words of one turn, and asks the model when the turn is over.
+
+    Args:
+        context: the conversation.
+        speculative: ask the model as soon as the turn may be over; its reply is heard only if it was.
+    """
+
+    def __init__(self, context: LLMContext, *, speculative: bool = False) -> None:
+        super().__init__()
+        self.context = context
+        self._speculative = speculative
+        self._speaking = False
+        self._stopped_at: float | None = None
+        self._words: list[str] = []
+        self._words_before = 0
+        self._interim = ""
+        self._keys = ""
+        self._waiting = 0
+        self._turn: Message | None = None
+        self._prepared: tuple[str, LLMContext] | None = None
+
+    async def setup(self, setup: ProcessorSetup) -> None:
+        await super().setup(setup)
+        setup.floor.on_settled(self._settled)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        match frame:
+            case TranscriptionFrame():
+                await self._understood(frame, direction)
+            case LLMMessagesAppendFrame():
+                self.context.add_messages(frame.messages)
+                if frame.run_llm:
+                    await self._push_context(skip_tts=frame.skip_tts)
+            case LLMRunFrame():
+                await self._push_context()
+            case _:
+                await self.push_frame(frame, direction)
+                await self._look_at(frame)
+
+    async def _look_at(self, frame: Frame) -> None:
+        match frame:
+            case InterimTranscriptionFrame(text=text):
+                self._interim = text if self.lent.floor.takes(frame) else ""
+            case InputDTMFFrame(digit=digit):
+                await self._pressed(digit)
+            case UserStartedSpeakingFrame():
+                self._speaking = True
+                self._waiting += 1
+                self._words_before = len(self._words)
+                self._prepared = None
+            case UserStoppedSpeakingFrame(at=at):
+                self._speaking = False
+                self._stopped_at = at
+                await self._consider()
+
+    # ------------------------------------------------------------ words
+
+    async def _understood(self, frame: TranscriptionFrame, direction: FrameDirection) -> None:
+        text = frame.text.strip()
+        counts = self.lent.floor.takes(frame)
+        if text and counts:
+            self._words.append(text)
+        self._interim = ""
+        await self.push_frame(frame, direction)  # for the recorder and the subtitles
+        if counts and not self._speaking:
+            await self._consider()
+
+    def _settled(self, counts: bool) -> None:
+        """It was open whether the words of this speech count, or the bot was to finish first."""
+        if not counts:
+            del self._words[self._words_before :]
+            self._interim = ""
+        elif self._words and not self._speaking:
+            self.create_task(self._consider(), "settled")
+
+    async def _consider(self) -> None:
+        """Ask when the pause is long enough for what was said."""
+        text = " ".join(self._words) or self._interim.strip()
+        if not text or self.lent.floor.undecided:
+            return
+        pause_s = await self._pause_s(text)
+        due = 0.0 if self._stopped_at is None else self._stopped_at + pause_s
+        if self._words and due <= self.lent.clock():
+            await self._ask()
+            return
+        if self._speculative and not self._speaking:
+            await self._prepare(text)
+        if self._words:
+            self._waiting += 1
+            self.create_task(self._ask_at(due, self._waiting), "end of turn")
+
+    async def _pause_s(self, text: str) -> float:
+        analyzer = self.lent.floor.turn_analyzer
+        return await asyncio.to_thread(analyzer.pause_s, text) if analyzer.slow else analyzer.pause_s(text)
+
+    async def _ask_at(self, due: float, waiting: int) -> None:
+        await asyncio.sleep(max(due - self.lent.clock(), 0.0))
+        if waiting == self._waiting and not self._speaking:
+            await self._ask()
+
+    # ------------------------------------------------------------ turns
+
+    async def _ask(self) -> None:
+        """The turn is over."""
+        text = " ".join(self._words)
+        if not text or self.lent.floor.undecided:
+            return
+        self._words.clear()
+        self._words_before = 0
+        self._waiting += 1
+        self.lent.floor.turn_analyzer.reset()
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and words_of(prepared[0]) == words_of(text) and self.lent.replies.holding:
+            self._write(text)
+            # What the reply's tools write, they write here.
+            prepared[1].messages = self.context.messages
+            self.lent.replies.release()
+            return
+        await self.lent.floor.cut_in()
+        self._write(text)
+        await self._push_context()
+
+    def _write(self, text: str) -> None:
+        """A user who goes on before anything was answered goes on with the same turn."""
+        messages = self.context.messages
+        if self._turn is not None and messages and messages[-1] is self._turn:
+            self._turn["content"] = f"{self._turn['content']} {text}"
+        else:
+            self.context.add("user", text)
+            self._turn = messages[-1]
+
+    async def _prepare(self, text: str) -> None:
+        """Have the reply made before it is sure that the turn is over."""
+        if self._prepared is not None and words_of(self._prepared[0]) == words_of(text):
+            return
+        if self._prepared is not None:
+            await self.lent.floor.cut_in()
+        elif self.lent.floor.bot.busy:
+            return
+        messages = self.context.messages
+        if self._turn is not None and messages and messages[-1] is self._turn:
+            forked = self.context.fork()
+            forked.messages[-1] = {"role": "user", "content": f"{self._turn['content']} {text}"}
+        else:
+            forked = self.context.fork({"role": "user", "content": text})
+        self._prepared = (text, forked)
+        self.lent.replies.hold()
+        await self._push_context(forked)
+
+    async def _push_context(self, context: LLMContext | None = None, *, skip_tts: bool = False) -> None:
+        await self.push_frame(LLMContextFrame(context or self.context, skip_tts))
+
+    # ------------------------------------------------------------ keys
+
+    async def _pressed(self, digit: str) -> None:
+        if not self._keys:
+            await self.lent.floor.cut_in()
+        self._keys += digit
+        self._waiting += 1
+        if digit == "#":
+            await self._keyed()
+        else:
+            self.create_task(self._keyed_at(self._waiting), "keys")
+
+    async def _keyed_at(self, waiting: int) -> None:
+        await asyncio.sleep(KEYPAD_PAUSE_S)
+        if waiting == self._waiting:
+            await self._keyed()
+
+    async def _keyed(self) -> None:
+        keys, self._keys = self._keys, ""
+        self.context.add("user", f"(keys pressed: {keys})")
+        await self._push_context()
