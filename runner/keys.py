@@ -29,6 +29,8 @@ KEYS = (
     ),
     Key("OPENAI_BASE_URL", "Where that server is, if it is not OpenAI's own.", secret=False),
     Key("OPENAI_MODEL", "Which of its models to ask.", secret=False),
+    Key("OLLAMA_MODEL", "bots/receptionist.py: a model of the Ollama on this machine.", secret=False),
+    Key("PERSON_NUMBER", "bots/receptionist.py: who callers are handed over to, +14155550199.", secret=False),
     Key("DEEPGRAM_API_KEY", "Deepgram: the API key, for speech recognition."),
     Key("CARTESIA_API_KEY", "Cartesia: the API key, for its voices."),
     Key("ELEVENLABS_API_KEY", "ElevenLabs: the API key, for its voices."),

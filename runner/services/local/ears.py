@@ -72,8 +72,9 @@ class _Decoder:
 class EarStream:
     """One utterance. `feed` and `close` never wait."""
 
-    def __init__(self, ears: Ears, number: int) -> None:
+    def __init__(self, ears: Ears, number: int, grammar: str) -> None:
         self.number = number
+        self._grammar = grammar
         self._ears = ears
         self._decoder: _Decoder | None = None
         self._early: list[bytes] = []
@@ -118,7 +119,7 @@ class EarStream:
         """A decoder is there: it gets all that was said so far."""
         self._decoder = decoder
         decoder.stream = self
-        decoder.helper.send({"begin": self.number})
+        decoder.helper.send({"begin": self.number, "grammar": self._grammar})
         decoder.helper.send({"feed": self.number}, b"".join(self._early))
         self._early.clear()
         self._ready.set_result(None)
@@ -188,9 +189,9 @@ class Ears:
         self._fail_waiting(ServiceError("the ears were stopped"))
         await asyncio.gather(*(decoder.helper.stop() for decoder in decoders))
 
-    def open(self) -> EarStream:
+    def open(self, grammar: str = "commands") -> EarStream:
         """Begin an utterance; it has a decoder now, or as soon as one is free."""
-        stream = EarStream(self, next(self._numbers))
+        stream = EarStream(self, next(self._numbers), grammar)
         if self._idle:
             stream.begin(self._idle.pop())
         else:

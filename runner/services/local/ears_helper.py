@@ -1,6 +1,6 @@
 """A helper process of the ears: `python -m runner.services.local.ears_helper`. It hears one talker at a time.
 
-in    {"begin": 7}             an utterance
+in    {"begin": 7, "grammar": "commands"}   an utterance
       {"feed": 7} + pcm        its sound at 16 kHz, decoded as it comes
       {"finish": 7}            it is over: answer
       {"abort": 7}             nobody wants to know
@@ -18,6 +18,8 @@ from runner.services.local.serving import Pipe
 def answer(recogniser: Recogniser, message: Message) -> dict[str, object] | None:
     """Do what a message says."""
     match message.header:
+        case {"begin": _, "grammar": str(grammar)}:
+            recogniser.begin(grammar)
         case {"begin": _} | {"abort": _}:
             recogniser.begin()
         case {"feed": _}:

@@ -46,6 +46,32 @@ public <utterance> = [<before>] <request> [please] | <short>;
         | stop [please] | goodbye | bye [bye];
 """
 
+APPOINTMENTS = """#JSGF V1.0;
+grammar appointments;
+public <utterance> = [<before>] <request> [please] | <when> [please] | <short>;
+<before> = i would like to | i'd like to | i want to | can i | could i | please | yes;
+<request> = <book> | <free> | <move> | <cancel> | <mine> | <hours> | <message> | <person>;
+<book> = ( book | make ) an appointment [ [for] <when> ];
+<free> = ( what times do you have | when are you free | what is free ) [<day>];
+<move> = ( move | change ) my appointment [ to <when> ];
+<cancel> = cancel my appointment;
+<mine> = when is my appointment;
+<hours> = when are you open | when do you open | what are your opening hours;
+<message> = ( leave | take ) a message;
+<person> = ( speak | talk ) to ( a person | someone );
+<when> = <day> [<clock>] | <clock> [<day>];
+<day> = [ on | for ] ( today | tomorrow | monday | tuesday | wednesday | thursday | friday );
+<clock> = [at] ( <hour> [ o'clock | thirty ] | half past <hour> );
+<hour> = nine | ten | eleven | twelve | one | two | three | four;
+<short> = hello [there] | good ( morning | afternoon | evening ) | help [me] | what can you do
+        | thank you [very much] | thanks | no thanks | no [thank you] | yes [please] | the first one
+        | what time is it | what day is it | stop [please] | goodbye | bye [bye];
+"""
+"""For a receptionist (`bots/receptionist.py`)."""
+
+GRAMMARS = {"commands": COMMANDS, "appointments": APPOINTMENTS}
+"""By the name that `LocalSTTService` is told."""
+
 BACKGROUND = f"""#JSGF V1.0;
 grammar background;
 public <utterance> = ( {" | ".join(PHONE_WORD + phone for phone in PHONES)} )+;

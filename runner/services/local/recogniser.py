@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pocketsphinx
 
-from runner.services.local.grammar import BACKGROUND, COMMANDS, PHONE_WORD, vocabulary
+from runner.services.local.grammar import BACKGROUND, GRAMMARS, PHONE_WORD, vocabulary
 from runner.services.local.judging import REFUSED, Segment, judge
 
 RATE_HZ = 16000
@@ -42,18 +43,19 @@ class Recogniser:
     """Hears one utterance after the other: `begin`, `feed` …, `finish`."""
 
     def __init__(self) -> None:
-        self._pronunciations = _read_pronunciations(vocabulary(COMMANDS))
-        self._commands = self._decoder(COMMANDS, wip=0.01, beam=1e-90, pbeam=1e-90, wbeam=1e-70)
-        self._background = self._decoder(BACKGROUND, wip=0.1)
+        self._pronunciations = _read_pronunciations(set().union(*map(vocabulary, GRAMMARS.values())))
+        self._commands = self._decoder(GRAMMARS, wip=0.01, beam=1e-90, pbeam=1e-90, wbeam=1e-70)
+        self._background = self._decoder({"background": BACKGROUND}, wip=0.1)
         self._decoders = (self._commands, self._background)
         self._early = bytearray()
         self._decoding = False
 
-    def begin(self) -> None:
-        """A new utterance; one that is under way is forgotten."""
+    def begin(self, grammar: str = "commands") -> None:
+        """A new utterance in one of the `GRAMMARS`; one that is under way is forgotten."""
         if self._decoding:
             self._end()
         self._early.clear()
+        self._commands.activate_search(grammar)
 
     def feed(self, pcm: bytes) -> None:
         """Sound at 16 kHz, in whole samples."""
@@ -106,18 +108,19 @@ class Recogniser:
         share = (_PRIOR_FRAMES + frames) / frames
         return ",".join(f"{float(value) * share:.4f}" for value in decoder.get_cmn(True).split(","))
 
-    def _decoder(self, jsgf: str, **settings: float) -> pocketsphinx.Decoder:
+    def _decoder(self, grammars: Mapping[str, str], **settings: float) -> pocketsphinx.Decoder:
         # Its dictionary of 134,000 words takes a second and 40 MB: we need a hundred of them.
         decoder = pocketsphinx.Decoder(
             lm=None, dict=os.devnull, loglevel="FATAL", bestpath=False, cmn="live", silprob=0.1, **settings
         )
-        for word in sorted(vocabulary(jsgf)):
+        for word in sorted(set().union(*map(vocabulary, grammars.values()))):
             if word.startswith(PHONE_WORD):
                 decoder.add_word(word, word.removeprefix(PHONE_WORD), False)
-            for name, phones in self._pronunciations.get(word, ()):
-                decoder.add_word(name, phones, False)
-        decoder.add_jsgf_string("grammar", jsgf)
-        decoder.activate_search("grammar")
+            for entry, phones in self._pronunciations.get(word, ()):
+                decoder.add_word(entry, phones, False)
+        for name, jsgf in grammars.items():
+            decoder.add_jsgf_string(name, jsgf)
+        decoder.activate_search(next(iter(grammars)))
         return decoder
 
 

@@ -9,6 +9,7 @@ from runner.frames import (
     EndTaskFrame,
     Frame,
     FrameDirection,
+    FunctionCall,
     TranscriptionFrame,
 )
 from runner.processors.base import DOWNSTREAM, UPSTREAM
@@ -36,7 +37,7 @@ class ScriptedDialogue(LLMService):
 
     def __init__(self, *, now: Callable[[], datetime] = _local_time, name: str | None = None) -> None:
         super().__init__(name=name)
-        self._now = now
+        self.now = now
         self._misses = 0
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -46,20 +47,25 @@ class ScriptedDialogue(LLMService):
             if answer_to_a_miss(self._misses) is not None:
                 await self.answer(_A_MISS)
 
-    async def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame, None]:
+    def reply_to(self, context: LLMContext) -> Answer | FunctionCall:
+        """The reply to a context. Override it for a script of your own: a `FunctionCall` calls a tool."""
+        said = _said_by_the_user(context)
+        return answer(said[-1], self.now(), said[:-1]) if said else Answer(greet(""))
+
+    async def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame | FunctionCall, None]:
         reply = self._reply_to(context)
-        if reply is None:
-            return
-        yield reply.text
-        if reply.ends_call:
+        if isinstance(reply, FunctionCall):
+            yield reply
+        elif reply is not None:
+            yield reply.text
+        if isinstance(reply, Answer) and reply.ends_call:
             await self.push_frame(EndTaskFrame(reason="the user said goodbye"), UPSTREAM)
 
-    def _reply_to(self, context: LLMContext) -> Answer | None:
+    def _reply_to(self, context: LLMContext) -> Answer | FunctionCall | None:
         if context is _A_MISS:
             return answer_to_a_miss(self._misses)
         self._misses = 0
-        said = _said_by_the_user(context)
-        return answer(said[-1], self._now(), said[:-1]) if said else Answer(greet(""))
+        return self.reply_to(context)
 
 
 def _said_by_the_user(context: LLMContext) -> list[str]:

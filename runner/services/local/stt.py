@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from runner.errors import ServiceError
+from runner.errors import ServiceError, UsageError
 from runner.frames import (
     InputAudioRawFrame,
     MetricsFrame,
@@ -17,6 +17,7 @@ from runner.frames import (
 from runner.processors.base import ProcessorSetup
 from runner.services import warmup
 from runner.services.local.ears import RATE_HZ, EarStream, shared_ears
+from runner.services.local.grammar import GRAMMARS
 from runner.services.local.packages import EARS_PACKAGE, require
 from runner.services.stt import STTService
 
@@ -37,11 +38,17 @@ class LocalSTTService(STTService):
 
     It knows what `runner.services.local.grammar` spells out. Speech that is not in there gives a
     `TranscriptionFrame` with empty text.
+
+    Args:
+        grammar: one of `GRAMMARS` there: "commands", or "appointments" for a receptionist.
     """
 
-    def __init__(self, *, name: str | None = None) -> None:
+    def __init__(self, *, grammar: str = "commands", name: str | None = None) -> None:
         super().__init__(name=name)
         require(EARS_PACKAGE, type(self).__name__)
+        if grammar not in GRAMMARS:
+            raise UsageError(f"the local ears know no grammar {grammar!r}, but {', '.join(GRAMMARS)}")
+        self._grammar = grammar
         self._ears: Ears | None = None
         self._stream: EarStream | None = None
         self._finishing: asyncio.Queue[EarStream] = asyncio.Queue()
@@ -77,7 +84,7 @@ class LocalSTTService(STTService):
         self._kept.clear()
         self._kept_bytes = 0
         noticed_after_s = min(max(self.lent.clock() - frame.at, 0.0), KEPT_S - LEAD_S)
-        self._stream = self._ears.open()
+        self._stream = self._ears.open(self._grammar)
         self._stream.feed(kept[-2 * int((LEAD_S + noticed_after_s) * RATE_HZ) :])
 
     def speech_ended(self, frame: UserStoppedSpeakingFrame) -> None:
