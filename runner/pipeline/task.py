@@ -216,6 +216,8 @@ class PipelineTask:
         task = asyncio.get_running_loop().create_task(self._guarded(work, name), name=named)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before it begins would leave its coroutine behind, with a warning.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def _guarded(self, work: Coroutine[Any, Any, None], name: str) -> None:

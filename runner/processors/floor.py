@@ -82,6 +82,7 @@ class Floor:
         self._looked_at: Overlap | None = None
         self._dismissed: Overlap | None = None
         self._paused = False
+        self._ending: object = None
         self._news = asyncio.Event()
         self._judged: Frame | None = None
         self._swallowed: Frame | None = None
@@ -120,7 +121,7 @@ class Floor:
             self._overlap = Overlap(at)
             self._judge()
         elif not self.strategy.keeps_reply or self._replies.holding:
-            self._interrupt()
+            self._end_reply()
         return True
 
     def user_stopped(self, at: float) -> bool:
@@ -143,12 +144,12 @@ class Floor:
         return frame is not self._swallowed
 
     async def cut_in(self) -> None:
-        """The user's words or keys end a reply that is under way; returns when what was heard is known."""
-        if self.strategy.keeps_reply or not self.bot.busy:
-            return
-        told = self._interrupt()
-        if isinstance(told, asyncio.Task):
-            await asyncio.wait([told], timeout=SILENCED_S)
+        """The user's words or keys end a reply that is under way; returns when what was heard of it, or of
+        one that was ended just now, is written down."""
+        if self.bot.busy and not self.strategy.keeps_reply:
+            self._end_reply()
+        if isinstance(self._ending, asyncio.Task) and not self._ending.done():
+            await asyncio.wait([self._ending], timeout=SILENCED_S)
 
     def interrupted(self) -> None:
         """Every reply is over, whoever wanted it."""
@@ -219,7 +220,7 @@ class Floor:
             return
         decision = self.strategy.decide(overlap, self._clock())
         if decision is Decision.INTERRUPT:
-            self._interrupt()  # comes back as `interrupted`
+            self._end_reply()  # comes back as `interrupted`
         elif decision is Decision.DISMISS:
             self._dismiss(overlap)
         else:
@@ -241,6 +242,9 @@ class Floor:
                     await self._news.wait()
             except TimeoutError:
                 self._judge()
+
+    def _end_reply(self) -> None:
+        self._ending = self._interrupt()
 
     def _pause(self) -> None:
         if not self._paused:

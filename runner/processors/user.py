@@ -20,6 +20,9 @@ from runner.processors.base import FrameProcessor, ProcessorSetup
 from runner.processors.context import LLMContext, Message
 from runner.turns.words import words_of
 
+WORDS_S = 1.5
+"""How long (s) after the end of speech the recogniser is waited for, where words are there already."""
+
 KEYPAD_PAUSE_S = 2.0
 """After so long (s) without a key, what was pressed is a turn; "#" makes it one at once."""
 
@@ -78,7 +81,10 @@ class LLMUserAggregator(FrameProcessor):
             case UserStoppedSpeakingFrame(at=at):
                 self._speaking = False
                 self._stopped_at = at
-                await self._consider()
+                if self._words and (self._interim or len(self._words) == self._words_before):
+                    await self._await_words(at)
+                else:
+                    await self._consider()
 
     # ------------------------------------------------------------ words
 
@@ -100,9 +106,19 @@ class LLMUserAggregator(FrameProcessor):
         elif self._words and not self._speaking:
             self.create_task(self._consider(), "settled")
 
+    async def _await_words(self, at: float) -> None:
+        """The user has gone on with a turn: what was said now is still to come, unless it was no words."""
+        self._waiting += 1
+        self.create_task(self._ask_at(at + WORDS_S, self._waiting), "end of turn")
+        if self._speculative and self._interim:
+            await self._prepare(self._text())
+
+    def _text(self) -> str:
+        return " ".join([*self._words, self._interim]).strip()
+
     async def _consider(self) -> None:
         """Ask when the pause is long enough for what was said."""
-        text = " ".join(self._words) or self._interim.strip()
+        text = self._text()
         if not text or self.lent.floor.undecided:
             return
         pause_s = await self._pause_s(text)
@@ -123,6 +139,9 @@ class LLMUserAggregator(FrameProcessor):
     async def _ask_at(self, due: float, waiting: int) -> None:
         await asyncio.sleep(max(due - self.lent.clock(), 0.0))
         if waiting == self._waiting and not self._speaking:
+            if self._interim:
+                self._words.append(self._interim)
+                self._interim = ""
             await self._ask()
 
     # ------------------------------------------------------------ turns

@@ -1,14 +1,32 @@
 """What tests of a bot import: fakes with a clock, and a loop in virtual time."""
 
-from runner.testing.fakes import FakeTransport, Recorder, ScriptedLLM, ScriptedTTS, Seen
+from runner.testing.caller import FakeInput, ScriptedSTT, ScriptedVAD
+from runner.testing.conversation import Conversation
+from runner.testing.fakes import (
+    Fails,
+    FakeOutput,
+    FakeTransport,
+    Recorder,
+    ScriptedLLM,
+    ScriptedTTS,
+    Seen,
+    tool_call,
+)
 from runner.testing.virtual_time import VirtualTimeLoop, run_virtual
 
 __all__ = [
+    "Conversation",
+    "Fails",
+    "FakeInput",
+    "FakeOutput",
     "FakeTransport",
     "Recorder",
     "ScriptedLLM",
+    "ScriptedSTT",
     "ScriptedTTS",
+    "ScriptedVAD",
     "Seen",
     "VirtualTimeLoop",
     "run_virtual",
+    "tool_call",
 ]

@@ -10,11 +10,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.errors import ServiceError
 from runner.frames import (
     Frame,
     FrameDirection,
-    InputAudioRawFrame,
-    TranscriptionFrame,
+    FunctionCall,
     TTSAudioRawFrame,
     TTSTextFrame,
 )
@@ -22,36 +22,11 @@ from runner.processors.base import FrameProcessor
 from runner.processors.context import LLMContext
 from runner.services.llm import LLMService
 from runner.services.tts import TTSService
+from runner.testing.caller import FakeInput, ScriptedVAD
 from runner.transports.base import BaseTransport, TransportParams
-from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
 
 LEAD_S = 0.12
-
-
-class FakeInput(BaseInputTransport):
-    """A caller who does what the test says."""
-
-    def start_speaking(self) -> None:
-        """The VAD hears speech begin: the bot is interrupted, or as its strategy says."""
-        self.user_started(self.lent.clock())
-
-    def stop_speaking(self, text: str | None = None) -> None:
-        """The VAD hears speech end; with `text`, the recogniser has understood it."""
-        self.user_stopped(self.lent.clock())
-        if text is not None:
-            self.push_soon(TranscriptionFrame(text))
-
-    async def say(self, text: str, seconds: float = 1.0) -> None:
-        """Speak for so long, and be understood."""
-        self.start_speaking()
-        await asyncio.sleep(seconds)
-        self.stop_speaking(text)
-
-    def send_silence(self, milliseconds: int = 20, sample_rate: int = 16000) -> None:
-        """One piece of silence from the caller."""
-        samples = sample_rate * milliseconds // 1000
-        self.receive_audio(InputAudioRawFrame(bytes(2 * samples), sample_rate))
 
 
 class FakeOutput(BaseOutputTransport):
@@ -84,10 +59,16 @@ class FakeOutput(BaseOutputTransport):
 class FakeTransport(BaseTransport):
     """A transport without a wire."""
 
-    def __init__(self, params: TransportParams | None = None, lead_s: float = LEAD_S) -> None:
+    def __init__(
+        self,
+        params: TransportParams | None = None,
+        lead_s: float = LEAD_S,
+        *,
+        vad: ScriptedVAD | None = None,
+    ) -> None:
         super().__init__()
         params = params or TransportParams(audio_in_enabled=True, audio_out_enabled=True)
-        self.caller = FakeInput(params)
+        self.caller = FakeInput(params, vad)
         self.listener = FakeOutput(params, lead_s)
 
     def input(self) -> FakeInput:
@@ -97,28 +78,59 @@ class FakeTransport(BaseTransport):
         return self.listener
 
 
-class ScriptedLLM(LLMService):
-    """Answers with the next of `replies`, its words coming `word_s` apart after `first_s`."""
+class Fails(Exception):
+    """Among a fake's words: the service fails here."""
 
-    def __init__(self, replies: Sequence[str], *, first_s: float = 0.15, word_s: float = 0.0) -> None:
+
+Line = str | FunctionCall | Fails
+"""What a scripted model does: says words, calls a tool, fails."""
+
+
+def tool_call(name: str, **arguments: Any) -> FunctionCall:
+    """A call of a tool, for a `ScriptedLLM`."""
+    return FunctionCall(name, f"call-{name}", arguments)
+
+
+class ScriptedLLM(LLMService):
+    """Answers with the next of `replies`, its words coming `word_s` apart after `first_s`.
+
+    A reply is a text, or a list of texts, `tool_call`s and `Fails`.
+
+    Attributes:
+        asked: the messages of each question.
+    """
+
+    def __init__(
+        self, replies: Sequence[str | Sequence[Line]], *, first_s: float = 0.15, word_s: float = 0.0
+    ) -> None:
         super().__init__()
         self.asked: list[list[dict[str, Any]]] = []
         self._replies = iter(replies)
         self._first_s = first_s
         self._word_s = word_s
 
-    async def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame, None]:
+    async def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame | FunctionCall, None]:
         self.asked.append([dict(message) for message in context.messages])
         reply = next(self._replies, "I have nothing more to say.")
         await asyncio.sleep(self._first_s)
-        for word in reply.split(" "):
-            yield f"{word} "
-            if self._word_s:
-                await asyncio.sleep(self._word_s)
+        for line in [reply] if isinstance(reply, str) else reply:
+            if isinstance(line, Fails):
+                raise ServiceError(str(line) or "the script says so")
+            if isinstance(line, FunctionCall):
+                yield line
+                continue
+            for word in line.split(" "):
+                yield f"{word} "
+                if self._word_s:
+                    await asyncio.sleep(self._word_s)
 
 
 class ScriptedTTS(TTSService):
-    """Says each word in `word_s` of sound, its first sound coming after `first_s`."""
+    """Says each word in `word_s` of sound, its first sound coming after `first_s`.
+
+    Attributes:
+        fails_at: the service fails when it comes to this word.
+    """
 
     gives_word_times = True
 
@@ -127,11 +139,14 @@ class ScriptedTTS(TTSService):
         self._first_s = first_s
         self._word_s = word_s
         self._rate = sample_rate
+        self.fails_at: str | None = None
 
     async def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
         await asyncio.sleep(self._first_s)
         sound = (b"\x00\x10\x00\xf0" * (self._rate // 2))[: int(self._word_s * self._rate) * 2]
         for index, word in enumerate(text.split()):
+            if word == self.fails_at:
+                raise ServiceError("the script says so")
             yield TTSTextFrame(word, audio_offset_ms=index * self._word_s * 1000)
             yield TTSAudioRawFrame(sound, self._rate)
 

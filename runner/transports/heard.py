@@ -159,13 +159,18 @@ class Heard:
         """The far end was silenced: what nobody heard is dropped, control frames go on."""
         now = self._clock()
         heard = self._playout.cut(now - self._delay_s())
-        entries, self._entries, self._held_back = sorted([*self._entries, *self._held_back]), [], []
+        entries, self._entries = sorted(self._entries), []
+        # Positions of before the pause: nobody has heard these, whatever has been written since.
+        unheard, self._held_back = self._held_back, []
         silent_since = now if self._paused_at is None else self._paused_at
         self._paused_at = None
         was_speaking, self._speaking, self._speech_from = self._speaking, False, None
         for entry in entries:
             if entry.position <= heard or survives_interruption(entry.frame):
                 await self._deliver(self._stamped(entry, now))
+        for entry in unheard:
+            if survives_interruption(entry.frame):
+                await self._deliver(entry.frame)
         if was_speaking:
             await self._tell(BotStoppedSpeakingFrame(at=silent_since, interrupted=True))
 

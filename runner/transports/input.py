@@ -181,10 +181,12 @@ class BaseInputTransport(FrameProcessor):
         if self.lent.floor.user_started(at):
             self.push_soon(UserStartedSpeakingFrame(at=at))
 
-    def user_stopped(self, at: float) -> None:
-        """The user stopped `at` that time (s)."""
-        if self.lent.floor.user_stopped(at):
+    def user_stopped(self, at: float) -> bool:
+        """The user stopped `at` that time (s); False if nobody is told, as for a user who is muted."""
+        told = self.lent.floor.user_stopped(at)
+        if told:
             self.push_soon(UserStoppedSpeakingFrame(at=at))
+        return told
 
     def _drop_oldest(self) -> None:
         if not self.dropped_ms:
