@@ -24,7 +24,7 @@ from runner.callers.load.report import LoadReport, Spread, merge
 from runner.callers.load.server_word import ServerWord, word_of
 from runner.callers.load.target import address_for
 from runner.callers.load.worker import counted
-from runner.cli.load_view import rows
+from runner.cli.load_table import rows
 from runner.errors import UsageError
 
 PLAN = LoadPlan(transport="twilio", calls=2, duration_s=10, ramp_s=1, file="bot.py")

@@ -50,6 +50,26 @@ async def test_four_callers_measure_an_echo(transport: str) -> None:
     check_echo(json.loads(out), 4)
 
 
+SCENARIO = """
+about: Beeps, listens to its echo and hangs up.
+steps:
+  - beep: 300ms
+  - wait: 400ms
+  - hang_up
+"""
+
+
+async def test_callers_who_play_a_scenario_ring_again_and_again(tmp_path: Path) -> None:
+    (tmp_path / "beep.yaml").write_text(SCENARIO)
+    scenario = ("--scenario", str(tmp_path / "beep.yaml"), "-t", "websocket")
+    _, out, err = await load(ECHO, *scenario, "-n", "2", "--duration", "6", "--ramp", "0", "--json")
+    found = json.loads(out)
+    assert err == ""
+    assert found["talks"] >= 3
+    assert found["failures"] == found["violations"] == found["missed"] == []
+    assert found["callers"]["late_ms"]["n"] > 100
+
+
 async def test_ctrl_c_shows_what_was_measured_so_far() -> None:
     process = await start(ECHO, "-n", "2", "--duration", "60", "--ramp", "0.2")
     assert process.stdout is not None

@@ -10,7 +10,7 @@ from math import floor
 
 from runner.callers.load.line import EchoLine
 from runner.callers.load.plan import Schedule
-from runner.callers.load.probe import Echoes, find_echoes
+from runner.callers.load.probe import Echoes, Heard, find_echoes
 from runner.errors import TransportError
 
 SEEDS = 8
@@ -44,6 +44,7 @@ class EchoCall:
     late_s: list[float] = field(default_factory=list)
     failure: str = ""
     _timer: asyncio.TimerHandle | None = None
+    _heard: list[Heard] | None = None
     _due: float = 0.0
 
     async def run(self, schedule: Schedule, stopping: asyncio.Event) -> None:
@@ -98,7 +99,9 @@ class EchoCall:
 
     def echoes(self, begin: float, end: float) -> Echoes:
         """What came back of what was sent between these times."""
-        return find_echoes(self.line.probe, self.sent_at, self.line.ptime_s, self.line.heard(), begin, end)
+        if self._heard is None:
+            self._heard = self.line.heard()
+        return find_echoes(self.line.probe, self.sent_at, self.line.ptime_s, self._heard, begin, end)
 
     def late_between(self, begin: float, end: float) -> list[float]:
         """Its lateness (s) in that time."""
