@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
 from typing import Any
 
@@ -14,6 +16,7 @@ from runner.errors import BotrunError
 from runner.settings import child_environment
 
 PREPARED_WITHIN_S = 60.0
+EXIT_WITHIN_S = 1.0
 
 LINE_LIMIT_BYTES = 1 << 28
 """A result is one line."""
@@ -107,11 +110,20 @@ class Gang:
         raise LoadError(f"a process of callers ended with status {await process.wait()}; see above")
 
     async def _end(self) -> None:
+        """Each ends by itself when it has told its result, or when nobody speaks to it any more."""
+        for process in self._processes:
+            if process.stdin is not None:
+                process.stdin.close()
+        waits = [asyncio.create_task(process.wait()) for process in self._processes]
+        if not waits:
+            return
+        await asyncio.wait(waits, timeout=EXIT_WITHIN_S)
         for process in self._processes:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-            await process.wait()
+                    # Not `process.kill()`: that may reap it before asyncio does, which then complains.
+                    os.kill(process.pid, signal.SIGKILL)
+        await asyncio.wait(waits)
 
 
 async def _start(plan: WorkerPlan) -> asyncio.subprocess.Process:
