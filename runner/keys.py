@@ -52,6 +52,11 @@ KEYS = (
     Key("EXOTEL_ACCOUNT_SID", "Exotel: the account, for botrun dial.", secret=False),
     Key("EXOTEL_API_KEY", "Exotel: the API key, for botrun dial."),
     Key("EXOTEL_API_TOKEN", "Exotel: the API token, for botrun dial."),
+    Key("DAILY_API_KEY", "Daily: the API key, which makes rooms and tokens."),
+    Key("DAILY_API_URL", "Daily: another address of its interface than the usual one.", secret=False),
+    Key("DAILY_ROOM_URL", "Daily: a room of yours to use instead of a new one for each call.", secret=False),
+    Key("DAILY_SAMPLE_ROOM_URL", "Daily: the same, by its older name.", secret=False),
+    Key("DAILY_DIALIN_SECRET", "Daily: the base64 hmac of the number's dial-in, which signs its webhooks."),
     Key("NGROK_AUTHTOKEN", "ngrok: the token of your account, for --tunnel."),
     Key("ECHO_VAD", "1: bots/echo_bot.py runs voice detection on the sound it sends back.", secret=False),
 )

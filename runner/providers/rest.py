@@ -62,6 +62,7 @@ class Rest:
         repeatable: bool = True,
         gone: Gone | None = None,
         deadline_s: float = DEADLINE_S,
+        tries: int = TRIES,
     ) -> dict[str, Any]:
         """The JSON object that is answered; empty if the answer is none.
 
@@ -77,7 +78,7 @@ class Rest:
         last = ProviderError(self._title, "it did not answer in time")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):
-                for attempt in range(TRIES):
+                for attempt in range(tries):
                     await asyncio.sleep(PAUSE_S * 2**attempt if attempt else 0)
                     try:
                         return await self._once(method, path, given, gone)
@@ -169,7 +170,14 @@ def _reason(told: Mapping[str, Any]) -> str:
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
     nested = told.get("RestException")
     exception = nested if isinstance(nested, dict) else {}
-    for place in (told.get("message"), told.get("error"), first.get("detail"), exception.get("Message")):
+    # Daily's "error" is a type, and its "info" the sentence (PROTOCOLS.md §5).
+    for place in (
+        told.get("message"),
+        told.get("info"),
+        told.get("error"),
+        first.get("detail"),
+        exception.get("Message"),
+    ):
         if isinstance(place, str) and place:
             return f" ({place})"
     return ""

@@ -1,0 +1,84 @@
+"""Daily's dial-in webhook: who sent it, and who waits."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import pytest
+
+from runner.providers.pinless import check_pinless, is_test, read_waiting_call
+from runner.providers.webhooks import RefusedError, WebRequest
+
+SECRET = base64.b64encode(b"a secret of the number").decode()
+NOW = 1_700_000_000.0
+CALL = {
+    "From": "+14150000001",
+    "To": "+14150000002",
+    "callId": "c1",
+    "callDomain": "d1",
+    "sipHeaders": {"a": 1},
+}
+
+
+def webhook(told: dict[str, Any] = CALL, *, stamp: str = "1700000000", **headers: str) -> WebRequest:
+    body = json.dumps(told).encode()
+    raw = hmac.digest(base64.b64decode(SECRET), stamp.encode() + b"." + body, hashlib.sha256)
+    signed = {"x-pinless-timestamp": stamp, "x-pinless-signature": base64.b64encode(raw).decode()}
+    return WebRequest("POST", "https://h/daily/dialin", {**signed, **headers}, body)
+
+
+@pytest.mark.parametrize("stamp", ["1700000000", "1700000000000", "1699999800.5"])
+def test_a_signed_webhook_of_now_is_taken(stamp: str) -> None:
+    check_pinless(webhook(stamp=stamp), SECRET, NOW)
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        (webhook(stamp="1699999000"), "timestamp is not of now"),
+        (webhook(stamp="1699999000000"), "timestamp is not of now"),
+        (webhook(stamp="soon"), "no number"),
+        (webhook(**{"x-pinless-signature": "AAAA"}), "signature does not fit"),
+        (webhook(**{"x-pinless-signature": ""}), "bears no x-pinless-signature"),
+        (webhook(**{"x-pinless-timestamp": "1700000001"}), "signature does not fit"),
+        (WebRequest("POST", "https://h/", {}, b"{}"), "bears no x-pinless-timestamp"),
+        (
+            WebRequest("POST", "https://h/", webhook().headers, webhook().body + b" "),
+            "signature does not fit",
+        ),
+    ],
+)
+def test_what_is_not_daily_s_is_refused(request_: WebRequest, told: str) -> None:
+    with pytest.raises(RefusedError, match=told):
+        check_pinless(request_, SECRET, NOW)
+
+
+def test_a_secret_that_is_no_base64_is_told() -> None:
+    with pytest.raises(RefusedError, match="DAILY_DIALIN_SECRET is not base64"):
+        check_pinless(webhook(), "§", NOW)
+
+
+def test_the_caller_who_waits_is_read() -> None:
+    call = read_waiting_call(webhook())
+    assert (call.call_id, call.call_domain) == ("c1", "d1")
+    assert (call.from_number, call.to_number, call.sip_headers) == (
+        "+14150000001",
+        "+14150000002",
+        {"a": "1"},
+    )
+
+
+@pytest.mark.parametrize("told", [{}, {"callId": 7, "callDomain": "d"}, {"callId": "c"}, {"callId": ["c"]}])
+def test_a_webhook_that_names_no_call_is_refused(told: dict[str, Any]) -> None:
+    with pytest.raises(RefusedError, match="names no call"):
+        read_waiting_call(webhook(told))
+
+
+@pytest.mark.parametrize(("told", "test"), [({"test": "x"}, True), ({"Test": "x"}, True), (CALL, False),
+                                            ({**CALL, "test": True}, False)])  # fmt: skip
+def test_a_configuration_s_test_is_known(told: dict[str, Any], test: bool) -> None:
+    assert is_test(webhook(told)) is test
