@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 
-from runner.errors import ServiceError
+from runner.errors import ServiceError, UsageError
 from runner.frames import (
     ErrorFrame,
     Frame,
@@ -66,6 +66,8 @@ class FallbackSTT(FrameProcessor):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
+        if not services:
+            raise UsageError(f"{type(self).__name__} needs at least one service")
         self._services = services
         self._order: Order[STTService] = Order(self, services, cool_down_s)
         self._patience_s = patience_s

@@ -178,6 +178,8 @@ def test_a_reply_that_is_closed_closes_the_model_s() -> None:
 def test_a_fallback_of_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="FallbackLLM needs at least one service"):
         FallbackLLM()
+    with pytest.raises(UsageError, match="FallbackSTT needs at least one service"):
+        FallbackSTT()
 
 
 # ------------------------------------------------------------------ voices
