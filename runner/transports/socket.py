@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
@@ -25,6 +26,22 @@ NORMAL_CLOSURE = 1000
 
 EARLY_MESSAGES = 32
 """Messages for the bot kept while it has not built its transport yet."""
+
+DIRECT = "botrun.direct"
+"""The ASGI extension under which our server offers a connection without a task for each message."""
+
+
+class DirectSocket(Protocol):
+    """The connection itself, as `server/websocket_protocol.py` has it."""
+
+    def subscribe(self, on_message: Callable[[str | bytes], None], on_closed: Callable[[int], None]) -> None:
+        """Hand over messages as they are read, and at the end the close code."""
+
+    def unsubscribe(self) -> None:
+        """Messages wait for ASGI's `receive` again."""
+
+    def post(self, message: str | bytes) -> bool:
+        """Send at once; False if the far end must take in more before, or is gone."""
 
 
 class AppChannel:
@@ -98,6 +115,7 @@ class CallWebSocket(WebSocket):
         self.beside = AppChannel()
         self.transfer: Callable[[str], Awaitable[None]] | None = None
         self._socket = socket
+        self._direct = direct_of(socket)
         self._resume_s = resume_s
         self._rejoined = asyncio.Event()
         self._replaced = asyncio.Event()
@@ -113,12 +131,33 @@ class CallWebSocket(WebSocket):
                 message = {"type": "websocket.disconnect", "code": 1006}
             if message["type"] != "websocket.disconnect":
                 return message
-            # A far end that closes in good order has left; RFC 6455 7.4.1.
-            orderly = message.get("code") == NORMAL_CLOSURE
-            if socket is self._socket and (orderly or not await self._healed()):
-                self.caller_left()
-                self.client_state = WebSocketState.DISCONNECTED
+            if not await self._goes_on(socket, message.get("code")):
                 return message
+
+    async def listen(self, take: Callable[[str | bytes], bool]) -> bool:
+        """Hand each message to `take` as it comes, until the caller leaves (True) or `take` says False."""
+        while True:
+            socket, direct = self._socket, self._direct
+            if direct is None:
+                return await listen_to(self, take)
+            code = await _listen_directly(direct, take)
+            if code is None:
+                return False
+            if not await self._goes_on(socket, code):
+                return True
+
+    async def _goes_on(self, socket: WebSocket, code: int | None) -> bool:
+        """This socket was closed: whether another one has come, or comes in time."""
+        # A far end that closes in good order has left; RFC 6455 7.4.1.
+        if socket is not self._socket or (code != NORMAL_CLOSURE and await self._healed()):
+            return True
+        self.caller_left()
+        self.client_state = WebSocketState.DISCONNECTED
+        return False
+
+    def post(self, message: str | bytes) -> bool:
+        """Send at once, if that can be done; else `send` waits until it can."""
+        return self._direct is not None and not self.left.is_set() and self._direct.post(message)
 
     async def send(self, message: Message) -> None:
         """Send; what is sent while the socket is broken is lost, as it would be on the wire."""
@@ -129,7 +168,7 @@ class CallWebSocket(WebSocket):
 
     def rejoin(self, socket: WebSocket) -> None:
         """Go on with this accepted socket."""
-        self._socket = socket
+        self._socket, self._direct = socket, direct_of(socket)
         self._rejoined.set()
         replaced, self._replaced = self._replaced, asyncio.Event()
         replaced.set()
@@ -166,3 +205,43 @@ class CallWebSocket(WebSocket):
             return False
         self._rejoined.clear()
         return True
+
+
+def direct_of(socket: WebSocket) -> DirectSocket | None:
+    """The connection behind a socket, if it is one of our server's."""
+    offered = socket.scope.get("extensions", {}).get(DIRECT)
+    return None if offered is None else offered["socket"]
+
+
+async def listen_to(socket: WebSocket, take: Callable[[str | bytes], bool]) -> bool:
+    """`CallWebSocket.listen`, for any socket."""
+    while True:
+        message = await socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return True
+        text = message.get("text")
+        if not take(message.get("bytes") or b"" if text is None else text):
+            return False
+
+
+async def _listen_directly(direct: DirectSocket, take: Callable[[str | bytes], bool]) -> int | None:
+    """The code with which the socket was closed; None if `take` wants no more."""
+    over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+    def on_message(message: str | bytes) -> None:
+        try:
+            if not over.done() and not take(message):
+                over.set_result(None)
+        except Exception as error:  # it belongs to whoever listens, not to the connection
+            over.set_exception(error)
+
+    def on_closed(code: int) -> None:
+        if not over.done():
+            over.set_result(code)
+
+    context = copy_context()
+    direct.subscribe(lambda message: context.run(on_message, message), on_closed)
+    try:
+        return await over
+    finally:
+        direct.unsubscribe()

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocketState
@@ -36,7 +37,7 @@ from runner.serializers.base import (
 from runner.transports.base import BaseTransport, TransportParams
 from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
-from runner.transports.socket import CallWebSocket
+from runner.transports.socket import CallWebSocket, listen_to
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -101,18 +102,13 @@ class WebsocketInput(BaseInputTransport):
 
     async def _read(self) -> None:
         socket = self._transport.websocket
-        while True:
-            message = await socket.receive()
-            if message["type"] == "websocket.disconnect":
-                self._transport.disconnected()
-                return
-            self._heard_at = self.lent.clock()
-            data = message.get("text")
-            if not self._take(message.get("bytes") or b"" if data is None else data):
-                return
+        listen = socket.listen if isinstance(socket, CallWebSocket) else partial(listen_to, socket)
+        if await listen(self._take):
+            self._transport.disconnected()
 
     def _take(self, data: str | bytes) -> bool:
         """Handle one message; False when the stream is over."""
+        self._heard_at = self.lent.clock()
         try:
             frames = self._serializer.deserialize(data)
             self._bad_in_a_row = 0
@@ -271,11 +267,14 @@ class WebsocketOutput(BaseOutputTransport):
     async def _post(self, message: str | bytes | None) -> None:
         if message is None:
             return
+        socket = self._transport.websocket
+        if isinstance(socket, CallWebSocket) and socket.post(message):
+            return
         self._sending_since = self.lent.clock()
         if isinstance(message, str):
-            await self._transport.websocket.send({"type": "websocket.send", "text": message})
+            await socket.send({"type": "websocket.send", "text": message})
         else:
-            await self._transport.websocket.send({"type": "websocket.send", "bytes": message})
+            await socket.send({"type": "websocket.send", "bytes": message})
         self._sending_since = None
 
 
