@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,11 +210,14 @@ class PipelineTask:
             case InterruptionTaskFrame():
                 self.interrupt()
 
-    def create_task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def create_task(
+        self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
+    ) -> asyncio.Task[None]:
         """Start a task that ends with the run; a failure in it is reported like any processor's."""
         # Whose it is stands in its name: a guard in another thread reads it (guard.py).
         named = f"{name} {self._session_id}".rstrip()
-        task = asyncio.get_running_loop().create_task(self._guarded(work, name), name=named)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._guarded(work, name), name=named, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         # A task that is cancelled before it begins would leave its coroutine behind, with a warning.

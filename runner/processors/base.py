@@ -15,7 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.frames import (
     DataFrame,
@@ -29,6 +29,7 @@ from runner.processors.replies import Replies
 
 if TYPE_CHECKING:
     import asyncio
+    from contextvars import Context
 
     from runner.clock import Clock
     from runner.processors.floor import Floor
@@ -40,6 +41,14 @@ UPSTREAM = FrameDirection.UPSTREAM
 
 Watcher = Callable[["FrameProcessor", Frame, FrameDirection], Coroutine[Any, Any, None]]
 """Shown a frame when a processor pushes it."""
+
+
+class CreateTask(Protocol):
+    """Starts a task under a name; in a context that is given, or in a copy of the current one."""
+
+    def __call__(
+        self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
+    ) -> asyncio.Task[None]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +66,7 @@ class ProcessorSetup:
 
     clock: Clock
     replies: Replies
-    create_task: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+    create_task: CreateTask
     interrupt: Callable[[], object]
     floor: Floor
     watchers: dict[type[Frame], tuple[Watcher, ...]]
@@ -137,9 +146,11 @@ class FrameProcessor:
             ErrorFrame(error=message, processor=self.name, fatal=fatal, exception=exception), UPSTREAM
         )
 
-    def create_task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Start a task that ends with the call."""
-        return self.lent.create_task(work, f"{self.name}.{name}")
+    def create_task(
+        self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
+    ) -> asyncio.Task[None]:
+        """Start a task that ends with the call; in this context, or in a copy of the current one."""
+        return self.lent.create_task(work, f"{self.name}.{name}", context)
 
     # ------------------------------------------------------------ the pipeline's side
 

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from runner.audio.filters import AudioFilter, FilterEnableFrame
 from runner.audio.level import downmix
@@ -22,6 +23,7 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import DOWNSTREAM, FrameProcessor, ProcessorSetup
+from runner.processors.eager import EagerWork
 from runner.transports.base import TransportParams
 from runner.transports.hearing import Hearing
 from runner.turns.end_of_turn import TurnAnalyzer
@@ -60,7 +62,7 @@ class BaseInputTransport(FrameProcessor):
         self.sample_rate = 0
         self._queue: deque[Frame] = deque()
         self._queued_ms = 0.0
-        self._wake = asyncio.Event()
+        self._pump = EagerWork(self._push_received)
         self._open = True
         self._hearing: Hearing | None = None
         self._filter = params.audio_in_filter
@@ -77,7 +79,10 @@ class BaseInputTransport(FrameProcessor):
             if not frame.audio:
                 return  # held back until more comes
         self._queued_ms += _duration_ms(frame)
-        self.push_soon(frame)
+        first = not self._queue
+        self._queue.append(frame)
+        if first:  # else it goes behind what is about to be pushed
+            self._pump.kick()
         if self._turn_sound is not None:
             self._turn_sound.hear(frame.audio, frame.sample_rate)
         if self._hearing is not None:
@@ -95,16 +100,17 @@ class BaseInputTransport(FrameProcessor):
             return frame
 
     def push_soon(self, frame: Frame) -> None:
-        """Push a frame behind the sound that was received before it; never waits."""
+        """Push a frame behind the sound that was received before it, and behind what this step of the loop
+        has set going: a pause is told before what has caused it. Never waits."""
         self._queue.append(frame)
-        self._wake.set()
+        asyncio.get_running_loop().call_soon(self._pump.kick)
 
     def receive_picture(self, picture: InputImageRawFrame) -> None:
         """Take in a picture of the caller; never waits. It goes behind all sound, and the latest wins."""
         if self._open and self.params.video_in_enabled:
             self.dropped_pictures += self._picture is not None
             self._picture = picture
-            self._wake.set()
+            self._pump.kick()
 
     async def started(self, frame: StartFrame) -> None:
         """The pipeline takes frames from now on. Override to begin what has to begin with it."""
@@ -152,23 +158,21 @@ class BaseInputTransport(FrameProcessor):
         )
         self.sample_rate = frame.audio_in_sample_rate
         await self.push_frame(frame)
-        self.create_task(self._pump(), "pump")
+        self._pump.start(partial(self.create_task, name="pump"))
         await self.started(frame)
 
-    async def _pump(self) -> None:
+    async def _push_received(self) -> None:
         """Push what was received; the one place where the chain can hold up its own sound."""
-        while True:
-            while self._queue:
-                frame = self._queue.popleft()
-                if isinstance(frame, InputAudioRawFrame):
-                    self._queued_ms -= _duration_ms(frame)
-                await self.push_frame(frame)
-            if (picture := self._picture) is not None:
-                self._picture = None
+        while self._queue or self._picture is not None:
+            if not self._queue:
+                picture, self._picture = self._picture, None
+                assert picture is not None
                 await self.push_frame(picture)
                 continue
-            self._wake.clear()
-            await self._wake.wait()
+            frame = self._queue.popleft()
+            if isinstance(frame, InputAudioRawFrame):
+                self._queued_ms -= _duration_ms(frame)
+            await self.push_frame(frame)
 
     def _speech_event(self, event: VADEvent) -> None:
         if event.started:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,14 +29,17 @@ class Chunk:
 class Outbox:
     """The output's queue. Positions are samples, as `Playout` counts them.
 
+    Args:
+        wake: is called when there is more to send.
+
     Attributes:
         items: what waits, in order.
         tail: sound that does not fill a chunk, or that the resampler holds, waits for more like it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[], object]) -> None:
         self.items: deque[Chunk | Frame] = deque()
-        self.wake = asyncio.Event()
+        self._wake = wake
         self.tail: OutputAudioRawFrame | None = None
         self._rate = 0
         self._resampler: Resampler | None = None
@@ -54,7 +56,7 @@ class Outbox:
     def put(self, frame: Frame) -> None:
         """A frame takes its place behind what waits."""
         self.items.append(frame)
-        self.wake.set()
+        self._wake()
 
     def put_sound(self, frame: OutputAudioRawFrame) -> None:
         """Sound takes its place, as whole chunks at our rate."""
@@ -63,6 +65,7 @@ class Outbox:
         pcm = frame.audio if frame.num_channels == 1 else downmix(frame.audio, frame.num_channels)
         self._put_chunks(self._chunker.push(self._at_our_rate(pcm, frame.sample_rate)), frame)
         self.tail = frame if self._chunker.pending or self._resampler is not None else None
+        self._wake()
 
     def flush(self) -> None:
         """The end of an utterance: no sample stays behind."""
@@ -86,7 +89,6 @@ class Outbox:
     def _put_chunks(self, chunks: list[bytes], frame: OutputAudioRawFrame) -> None:
         speech = isinstance(frame, TTSAudioRawFrame)
         self.items.extend(Chunk(pcm, frame.reply_id, speech) for pcm in chunks)
-        self.wake.set()
 
     # ------------------------------------------------------------ interruption and pause
 
@@ -102,7 +104,7 @@ class Outbox:
     def put_back(self, frames: list[Frame]) -> None:
         """What survived goes before what has come since."""
         self.items.extendleft(reversed(frames))
-        self.wake.set()
+        self._wake()
 
     def left(self, chunk: Chunk, position: int, heard: Callable[[], int]) -> None:
         """A chunk left for the far end, which has played up to `heard()`."""

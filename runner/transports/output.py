@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from runner.audio.dtmf import tones
@@ -34,6 +36,7 @@ from runner.frames import (
     TTSTextFrame,
 )
 from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor, ProcessorSetup
+from runner.processors.eager import EagerWork
 from runner.processors.line import stands_in_line
 from runner.transports.background import Control, Surroundings
 from runner.transports.base import TransportParams
@@ -71,7 +74,11 @@ class BaseOutputTransport(FrameProcessor):
         self.sample_rate = 0
         self.playout = Playout(AUDIO_OUT_HZ)
         self._pacer = Pacer(lead_s) if lead_s is not None else None
-        self._outbox = Outbox()
+        self._sender = EagerWork(self._send_due)
+        self._outbox = Outbox(self._sender.kick)
+        self._tail_due = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._utterance_at = 0
         self._paused = self._told_pause = False
         self._taken_from: int | None = None
@@ -151,7 +158,7 @@ class BaseOutputTransport(FrameProcessor):
             more_to_come=lambda: bool(self._outbox.items),
         )
         setup.floor.add_output(self)
-        setup.replies.on_release(self._outbox.wake.set)
+        setup.replies.on_release(self._sender.kick)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if direction is UPSTREAM:
@@ -236,7 +243,7 @@ class BaseOutputTransport(FrameProcessor):
             self._utterance_at += shift
             self._heard.let_go_on(shift)
         gap_ms = self._heard.resume() * 1000
-        self._outbox.wake.set()
+        self._sender.kick()
         if self._told_pause:
             self._told_pause = False
             self.create_task(self._tell_gap(gap_ms), "resumed")
@@ -254,13 +261,14 @@ class BaseOutputTransport(FrameProcessor):
         self._outbox.open(self.sample_rate, self.chunk_ms)
         self._around = await Surroundings.prepare(self.params.audio_out_mixer, self.sample_rate)
         self._open = True
-        self.create_task(self._send(), "send")
+        self._sender.start(partial(self.create_task, name="send"))
         self.create_task(self._heard.run(), "heard")
         await self.started(frame)
         await self.push_frame(frame)
 
     def _take_sound(self, frame: OutputAudioRawFrame) -> None:
         if self._open and self.params.audio_out_enabled:
+            self._tail_due = self.lent.clock() + TAIL_CHUNKS * self.chunk_ms / 1000
             self._outbox.put_sound(frame)
 
     async def _show(self, picture: OutputImageRawFrame) -> None:
@@ -281,45 +289,48 @@ class BaseOutputTransport(FrameProcessor):
 
     # ------------------------------------------------------------ out
 
-    async def _send(self) -> None:
-        """Write what waits when it is due; runs for the whole call."""
+    async def _send_due(self) -> None:
+        """Write what is due; an alarm tells when the next is."""
         items, replies = self._outbox.items, self.lent.replies
         while True:
-            if not items or self._paused or (replies.holding and replies.is_held(items[0])):
-                await self._await_more()
-                continue
-            item = items[0]
+            free = items and not self._paused and not (replies.holding and replies.is_held(items[0]))
+            item = items[0] if free else None
             if isinstance(item, Frame):
                 items.popleft()
                 await self._place(item)
-            elif (wait_s := self._wait_s()) > 0:
-                await asyncio.sleep(wait_s)
-            else:
+            elif (wait_s := self._patience_s() if item is None else self._wait_s()) > 0:
+                self._look_again_in(wait_s)
+                return
+            elif item is not None:
                 items.popleft()
                 await self._write(item)
-
-    async def _await_more(self) -> None:
-        """Nothing may be written: wait for more; a background goes on meanwhile."""
-        outbox = self._outbox
-        outbox.wake.clear()
-        plays = self._around is not None and self._around.playing and self._open
-        if outbox.tail is None and not plays:
-            await outbox.wake.wait()
-            return
-        try:
-            async with asyncio.timeout(self._patience_s(plays)):
-                await outbox.wake.wait()
-        except TimeoutError:
-            if outbox.tail is not None:
-                outbox.flush()
+            elif self._outbox.tail is not None:
+                self._outbox.flush()
             else:
                 await self._write(Chunk(bytes(self.sample_rate * self.chunk_ms // 1000 * 2), None, False))
 
-    def _patience_s(self, plays: bool) -> float:
-        """How long to wait for more of the bot's sound."""
-        if plays and self._around is not None:
-            return self._around.wait_s(self.lent.clock())
-        return TAIL_CHUNKS * self.chunk_ms / 1000
+    def _patience_s(self) -> float:
+        """How long to wait for more of the bot's sound; then what is left of it, or a background, goes on."""
+        now = self.lent.clock()
+        if self._around is not None and self._around.playing and self._open:
+            return self._around.wait_s(now)
+        return math.inf if self._outbox.tail is None else self._tail_due - now
+
+    def _look_again_in(self, wait_s: float) -> None:
+        if wait_s == math.inf:
+            return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + wait_s
+        if self._alarm is not None and self._alarm_at > due:
+            self._alarm.cancel()
+            self._alarm = None
+        # One that rings too early looks, and waits on: cheaper than to set a new one for each chunk.
+        if self._alarm is None:
+            self._alarm, self._alarm_at = loop.call_at(due, self._look_again), due
+
+    def _look_again(self) -> None:
+        self._alarm = None
+        self._sender.kick()
 
     def _wait_s(self) -> float:
         return self._pacer.wait_s(self.lent.clock()) if self._pacer is not None else 0.0
