@@ -13,10 +13,12 @@ class TwilioFrameSerializer(TelephonySerializer):
     """For `<Connect><Stream>`. The credentials (and `region`, `edge`) are only handed on for the hang-up."""
 
     provider: ClassVar[str] = "twilio"
+    # The stream's id stands before the sound, or, as in Twilio's own documentation, behind it.
     _usual_head = re.compile(
-        r'\{"event":"media","sequenceNumber":"[0-9]{1,18}","streamSid":"[A-Za-z0-9_-]*",'
+        r'\{"event":"media","sequenceNumber":"[0-9]{1,18}",(?:"streamSid":"[A-Za-z0-9_-]*",)?'
         r'"media":\{"track":"inbound","chunk":"(?P<number>[0-9]{1,18})","timestamp":"(?P<time>[0-9]{1,18})",'
     )
+    _usual_tail = re.compile(r'"\}(?:,"streamSid":"[A-Za-z0-9_-]*")?\}')
 
     def __init__(
         self,
