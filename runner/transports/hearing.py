@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
 
 from runner.frames import InputAudioRawFrame
 from runner.processors.base import ProcessorSetup
@@ -37,6 +38,7 @@ class Hearing:
         self._lent = lent
         self._on_event = on_event
         self._on_gap = on_gap
+        self._context = copy_context()
         self._heard_at = 0.0
         self._gap_watch: asyncio.Task[None] | None = None
 
@@ -45,9 +47,16 @@ class Hearing:
         self._heard_at = now = self._lent.clock()
         if self._analyzer.sample_rate != frame.sample_rate:
             self._analyzer.set_sample_rate(frame.sample_rate)
-        for event in self._analyzer.analyze(frame.audio, now):
-            self._on_event(event)
-            self._watch_for_gaps(event.started, frame.sample_rate)
+        self._analyzer.listen(frame.audio, now, self._heard)
+
+    def close(self) -> None:
+        """The call is over."""
+        self._analyzer.close()
+
+    def _heard(self, event: VADEvent) -> None:
+        # Several calls may be heard together: what follows belongs to this one.
+        self._context.run(self._on_event, event)
+        self._watch_for_gaps(event.started, self._analyzer.sample_rate or 0)
 
     def _watch_for_gaps(self, speaking: bool, sample_rate: int) -> None:
         if speaking:

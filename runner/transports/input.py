@@ -126,6 +126,11 @@ class BaseInputTransport(FrameProcessor):
         if (analyzer := self.params.vad_analyzer) is not None:
             self._hearing = Hearing(analyzer, setup, on_event=self._speech_event, on_gap=self.receive_audio)
 
+    async def cleanup(self) -> None:
+        if self._hearing is not None:
+            self._hearing.close()
+        await super().cleanup()
+
     def totals(self) -> Mapping[str, float]:
         return {"dropped_ms": self.dropped_ms}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from runner.turns.vad import VADEvent, VADParams, VADState, VADStateMachine
 
@@ -43,6 +44,15 @@ class VADAnalyzer(ABC):
     @abstractmethod
     def analyze(self, pcm: bytes, now: float) -> list[VADEvent]:
         """What is noticed with `pcm`, mono, whose last sample was heard at `now`. Any length is fine."""
+
+    def listen(self, pcm: bytes, now: float, on_event: Callable[[VADEvent], None]) -> None:
+        """As `analyze`, with each event handed to `on_event`: at once, or soon, before later ones."""
+        for event in self.analyze(pcm, now):
+            on_event(event)
+
+    def close(self) -> None:
+        """The call is over: `on_event` is not called any more."""
+        self.reset()
 
     def reset(self) -> None:
         """Forget all that was heard: a new call begins."""

@@ -96,6 +96,7 @@ class SileroStream:
     def __init__(self, model: SileroModel, rate: int) -> None:
         self._model = model
         self._context = window_samples(rate) // _CONTEXT_PARTS
+        self.confidence = 0.0
         self.state: Floats = np.zeros(_STATE_SHAPE, np.float32)
         self.frame: Floats = np.zeros((1, _frame_samples(rate)), np.float32)
 
@@ -103,6 +104,7 @@ class SileroStream:
         """Begin anew, as with the first window of a call."""
         self.state[:] = 0
         self.frame[:] = 0
+        self.confidence = 0.0
 
     def load(self, window: bytes) -> None:
         """Put the next window of mono pcm into `frame`, behind the end of the last one."""

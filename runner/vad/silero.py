@@ -13,11 +13,15 @@ in long silence: after a minute of zeros at 8 kHz it found 85 windows of a sente
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runner.audio.chunker import Chunker
 from runner.turns.vad import VADEvent, VADParams, VADState
 from runner.vad.base import VADAnalyzer
+from runner.vad.batch import batch_of, judge_next
 
 if TYPE_CHECKING:
     from runner.audio.resampler import Resampler
@@ -46,7 +50,9 @@ class SileroVADAnalyzer(VADAnalyzer):
         from runner.vad.model import SileroModel
 
         super().__init__(params=params, window_secs=_WINDOW_SECS)
-        self._model = SileroModel.shared()
+        self.pending: deque[tuple[bytes, float]] = deque()
+        self._on_event: Callable[[VADEvent], None] = _nobody
+        self.model = SileroModel.shared()
         if sample_rate is not None:
             self.set_sample_rate(sample_rate)
 
@@ -60,39 +66,70 @@ class SileroVADAnalyzer(VADAnalyzer):
         from runner.audio.resampler import Resampler
         from runner.vad.model import RATES, SileroStream, window_samples
 
-        self._model_rate = rate if rate in RATES else 16000
+        self.model_rate = rate if rate in RATES else 16000
         self._resampler: Resampler | None = None
-        if rate != self._model_rate:
-            self._resampler = Resampler(rate, self._model_rate)
-        self._stream = SileroStream(self._model, self._model_rate)
-        self._windows = Chunker(2 * window_samples(self._model_rate))
+        if rate != self.model_rate:
+            self._resampler = Resampler(rate, self.model_rate)
+        self.stream = SileroStream(self.model, self.model_rate)
+        self._windows = Chunker(2 * window_samples(self.model_rate))
         self._rms, self._to_volume = rms, to_volume
         self._silent_windows = 0
         self._quiet_windows = 0
+        self.pending.clear()
 
     def analyze(self, pcm: bytes, now: float) -> list[VADEvent]:
+        events: list[VADEvent] = []
+        self._cut(pcm, now)
+        self._on_event = events.append
+        while self.pending:
+            judge_next([self])
+        return events
+
+    def listen(self, pcm: bytes, now: float, on_event: Callable[[VADEvent], None]) -> None:
+        """As `analyze`; where several calls listen, their windows are judged together, within 10 ms."""
+        self._cut(pcm, now)
+        self._on_event = on_event
+        if self.pending:
+            batch_of(asyncio.get_running_loop()).add(self)
+
+    def close(self) -> None:
+        self.pending.clear()
+
+    def _cut(self, pcm: bytes, now: float) -> None:
         if self._sample_rate is None:
             raise ValueError("the VAD does not know its sample rate: call set_sample_rate first")
         if self._resampler:
             pcm = self._resampler.process(pcm)
         windows = self._windows.push(pcm)
-        events = []
         later_bytes = self._windows.pending + len(windows) * self._windows.chunk_bytes
         for window in windows:
             later_bytes -= len(window)
-            ended = now - later_bytes / (2 * self._model_rate)
-            if event := self._judge(window, ended):
-                events.append(event)
-        return events
+            self.pending.append((window, now - later_bytes / (2 * self.model_rate)))
 
-    def _judge(self, window: bytes, ended: float) -> VADEvent | None:
-        amplitude = self._rms(window)
-        self._silent_windows = 0 if amplitude else self._silent_windows + 1
+    # ------------------------------------------------------------ for the batch
+
+    def show_next(self) -> bool:
+        """Whether the network is to see the next window, which then stands in `stream`."""
+        window, _ = self.pending[0]
+        self._amplitude = self._rms(window)
+        self._silent_windows = 0 if self._amplitude else self._silent_windows + 1
         quiet = self.state is VADState.QUIET
         self._quiet_windows = self._quiet_windows + 1 if quiet else 0
         unheard = quiet and self._silent_windows > _SILENT_WINDOWS
         if unheard or self._quiet_windows >= _QUIET_WINDOWS:
-            self._stream.reset()
+            self.stream.reset()
             self._quiet_windows = 0
-        confidence = 0.0 if unheard else self._stream.probability(window)
-        return self._machine.update(confidence, self._to_volume(amplitude), ended)
+        if not unheard:
+            self.stream.load(window)
+        return not unheard
+
+    def judge_next(self) -> None:
+        """Judge the next window by what the network found; 0 if it did not see it."""
+        _, ended = self.pending.popleft()
+        event = self._machine.update(self.stream.confidence, self._to_volume(self._amplitude), ended)
+        if event is not None:
+            self._on_event(event)
+
+
+def _nobody(event: VADEvent) -> None:
+    """Takes events before anybody listens: there are none."""

@@ -1,0 +1,79 @@
+"""Windows of many calls, shown to the network together: that takes a third of the time for each.
+
+A call that is alone on its loop does not wait; where several talk, their windows wait for each other up to
+`TICK_S`. So an interruption is noticed at most that much later, and there only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from runner.vad.silero import SileroVADAnalyzer
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.010
+COMPANY_S = 0.1
+"""So long (s) after windows of two calls, a window waits for others."""
+
+_batches: WeakKeyDictionary[asyncio.AbstractEventLoop, Batch] = WeakKeyDictionary()
+
+
+def batch_of(loop: asyncio.AbstractEventLoop) -> Batch:
+    """The one of this loop."""
+    found = _batches.get(loop)
+    if found is None:
+        found = _batches[loop] = Batch(loop)
+    return found
+
+
+class Batch:
+    """The calls that have windows waiting."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: dict[SileroVADAnalyzer, None] = {}
+        self._last_call = 0
+        self._company_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, call: SileroVADAnalyzer) -> None:
+        """Windows of this call have come; they are judged now or soon."""
+        now = self._loop.time()
+        if self._last_call not in (0, id(call)):
+            self._company_until = now + COMPANY_S
+        self._last_call = id(call)
+        self._waiting[call] = None
+        if self._timer is not None:
+            return
+        if now < self._company_until:
+            self._timer = self._loop.call_later(TICK_S, self._judge)
+        else:
+            self._judge()
+
+    def _judge(self) -> None:
+        self._timer = None
+        calls, self._waiting = list(self._waiting), {}
+        # A call's windows one after the other: each needs the state that the one before has left.
+        while calls := [call for call in calls if call.pending]:
+            for rate in {call.model_rate for call in calls}:
+                judge_next([call for call in calls if call.model_rate == rate])
+
+
+def judge_next(calls: list[SileroVADAnalyzer]) -> None:
+    """Judge the next window of each of these calls; all are of one rate."""
+    shown = [call for call in calls if call.show_next()]
+    if shown:
+        streams = [call.stream for call in shown]
+        confidences = shown[0].model.infer([s.frame for s in streams], [s.state for s in streams])
+        for stream, confidence in zip(streams, confidences, strict=True):
+            stream.confidence = float(confidence)
+    for call in calls:
+        try:
+            call.judge_next()
+        except Exception:  # the boundary between calls: one that fails must not make the others deaf
+            logger.exception("what began or ended with speech could not be told")

@@ -1,0 +1,104 @@
+"""Calls that are heard together are heard as they are alone, and hardly later."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from test_silero import SENTENCES, listen, seconds, shown, speech
+
+from runner.testing import run_virtual
+from runner.vad import SileroVADAnalyzer, VADEvent
+from runner.vad.batch import TICK_S
+from runner.vad.model import SileroModel
+
+CHUNK_S = 0.02
+
+
+class Call:
+    """Sound that comes in 20 ms pieces from `begins_s` on, and when its events were told."""
+
+    def __init__(self, pcm: bytes, rate: int, begins_s: float) -> None:
+        self.analyzer = SileroVADAnalyzer(sample_rate=rate)
+        self.told: list[tuple[VADEvent, float]] = []
+        self._pcm, self._rate, self._begins_s = pcm, rate, begins_s
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        size = 2 * round(CHUNK_S * self._rate)
+        for count, at in enumerate(range(0, len(self._pcm), size), 1):
+            await asyncio.sleep(self._begins_s + count * CHUNK_S - loop.time())
+            chunk = self._pcm[at : at + size]
+            self.analyzer.listen(chunk, count * CHUNK_S, self._hear)
+        await asyncio.sleep(2 * TICK_S)
+
+    def _hear(self, event: VADEvent) -> None:
+        self.told.append((event, asyncio.get_running_loop().time() - self._begins_s))
+
+
+def sound(index: int, rate: int) -> bytes:
+    """One of the sentences, louder or softer, in noise of its own."""
+    pcm = seconds(0.3 + 0.1 * index, rate) + speech(SENTENCES[index % 2], rate) + seconds(1, rate)
+    noise = np.random.default_rng(index).normal(0, 4**index, len(pcm) // 2)
+    samples = np.frombuffer(pcm, "<i2") * (1 - 0.2 * index) + noise
+    return samples.clip(-32768, 32767).astype("<i2").tobytes()
+
+
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    sizes: list[int] = []
+    infer = SileroModel.infer
+
+    def counting(self, frames, states):  # type: ignore[no-untyped-def]
+        sizes.append(len(frames))
+        return infer(self, frames, states)
+
+    monkeypatch.setattr(SileroModel, "infer", counting)
+    return sizes
+
+
+def test_four_calls_together_are_heard_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = (8000, 16000, 8000, 8000)
+    calls = [Call(sound(i, rate), rate, 0.003 * i) for i, rate in enumerate(rates)]
+    sizes = batches(monkeypatch)
+
+    async def together() -> None:
+        await asyncio.gather(*(call.run() for call in calls))
+
+    run_virtual(together())
+    assert max(sizes) == 3, "those of 8 kHz in one batch"
+    for index, (call, rate) in enumerate(zip(calls, rates, strict=True)):
+        alone = listen(SileroVADAnalyzer(sample_rate=rate), sound(index, rate), rate)
+        assert alone
+        assert shown([event for event, _ in call.told]) == shown(alone)
+
+
+def test_company_makes_an_event_late_by_ten_milliseconds_at_most() -> None:
+    def told(count: int) -> list[float]:
+        calls = [Call(sound(0, 8000), 8000, 0.0) for _ in range(count)]
+
+        async def together() -> None:
+            await asyncio.gather(*(call.run() for call in calls))
+
+        run_virtual(together())
+        return [at for _, at in calls[0].told]
+
+    alone, together = told(1), told(3)
+    assert len(alone) == len(together) > 0
+    assert all(0 <= late - early <= TICK_S + 0.001 for early, late in zip(alone, together, strict=True))
+    assert all(round(at / CHUNK_S, 3).is_integer() for at in alone), "told with the piece it was noticed in"
+
+
+def test_a_call_that_is_over_is_told_nothing_more() -> None:
+    first, second = (Call(sound(0, 8000), 8000, 0.0) for _ in range(2))
+
+    async def script() -> None:
+        running = [asyncio.ensure_future(call.run()) for call in (first, second)]
+        await asyncio.sleep(0.5)
+        running[0].cancel()
+        first.analyzer.close()
+        await running[1]
+
+    run_virtual(script())
+    assert first.told == []
+    assert second.told
