@@ -91,6 +91,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 def servers(peer: str | None) -> list[Server]:
     """Those that are to be had here."""
     ours = [sys.executable, "-P", "-m", "runner.cli", str(ROOT / "bots" / "echo_bot.py"), "-t", "twilio"]
+    ours.append("--no-reload")  # one process, whose memory is looked at
     found = [Server("ours", ours), Server("ours with VAD", ours, {"ECHO_VAD": "1"})]
     if peer:
         theirs = [peer, str(HERE / "servers" / "pipecat_phone.py")]

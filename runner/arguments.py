@@ -24,6 +24,9 @@ class RunnerArguments:
             so this is False.
         handle_sigterm: the same for SIGTERM.
         pipeline_idle_timeout_secs: a call in which nobody speaks for so long (s) is ended; 0 is never.
+        session_state: the bot's own, for what shall go along when its code is saved: JSON values.
+        resumed: the conversation began under older code; its history is in the context, and the greeting has
+            been said.
     """
 
     body: Any = field(default_factory=dict)
@@ -31,6 +34,8 @@ class RunnerArguments:
     handle_sigint: bool = False
     handle_sigterm: bool = False
     pipeline_idle_timeout_secs: float = 300
+    session_state: dict[str, Any] = field(default_factory=dict)
+    resumed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

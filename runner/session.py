@@ -18,9 +18,11 @@ from types import MappingProxyType
 from typing import Protocol
 
 from runner.arguments import RunnerArguments
+from runner.conversation import Conversation, current
 from runner.discovery import LoadedBot, place_of
 from runner.errors import BotrunError
 from runner.figures import CallFigures, Figures, enter_call
+from runner.identity import worker_prefix
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class EndReason(StrEnum):
     CONNECTION_LOST = "the connection was lost"
     TOO_LONG = "the longest call was reached"
     PROTOCOL_ERROR = "the caller broke the protocol"
+    MOVED = "it goes on with the new code"
     SHUTDOWN = "botrun stopped"
 
 
@@ -87,16 +90,14 @@ class SoundReport(Protocol):
 class Session:
     """One call. The bot is called as soon as the loop comes to it.
 
-        Attributes:
-            id: names it in logs, records and addresses.
-            kind: how the caller came: "webrtc", "twilio", …
-            end_reason: None while it lasts.
-            error: what the bot failed with, if it did.
-    <<<<<<< HEAD
-            figures: what is measured of it.
-    =======
-            sound: how its sound fares, if the door knows.
-    >>>>>>> b2f54ad (wip)
+    Attributes:
+        id: names it in logs, records and addresses.
+        kind: how the caller came: "webrtc", "twilio", …
+        end_reason: None while it lasts.
+        error: what the bot failed with, if it did.
+        figures: what is measured of it.
+        sound: how its sound fares, if the door knows.
+        conversation: what of it goes along when the code changes.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Session:
         args: RunnerArguments,
         on_end: OnEnd | None,
         figures: CallFigures | None = None,
+        conversation: Conversation | None = None,
     ) -> None:
         self.id = args.session_id
         self.kind = kind
@@ -117,6 +119,9 @@ class Session:
         self.ended_at: float | None = None
         self.ended = asyncio.Event()
         self.figures = figures or CallFigures()
+        self.conversation = conversation or Conversation()
+        self.conversation.state = args.session_state
+        self.waits_over = asyncio.Event()
         self._bot = bot
         self._on_end = on_end
         self._left_behind = asyncio.Event()
@@ -126,6 +131,11 @@ class Session:
     def duration_s(self) -> float:
         """How long the call lasts or lasted."""
         return (self.ended_at or time.monotonic()) - self.started_at
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the bot has ended, or is being ended."""
+        return self.end_reason is not None or self._task.done()
 
     async def run(self, limit_s: float) -> None:
         """See the call to its end."""
@@ -162,6 +172,7 @@ class Session:
 
     async def _call_bot(self) -> None:
         enter_call(self.figures)
+        current.set(self.conversation)
         try:
             await self._bot.function(self.args)
         except (Exception, SystemExit) as error:  # the boundary to the bot's own code
@@ -214,12 +225,18 @@ class Sessions:
         return MappingProxyType(self._active)
 
     def start(
-        self, kind: str, args: RunnerArguments, *, on_end: OnEnd | None = None, call_s: float = 0.0
+        self,
+        kind: str,
+        args: RunnerArguments,
+        *,
+        on_end: OnEnd | None = None,
+        call_s: float = 0.0,
+        conversation: Conversation | None = None,
     ) -> Session:
         """Begin a call: the bot runs at once, in a task of its own.
 
         `on_end` is awaited once when the bot has ended, before the session counts as ended. `call_s` bounds
-        this call (s), where that is less than the limit for all.
+        this call (s), where that is less than the limit for all. `conversation` is one that goes on.
 
         Raises:
             TooManySessionsError: the limit is reached, or botrun is stopping.
@@ -230,7 +247,9 @@ class Sessions:
             raise self._refusal(
                 f"{len(self._active)} calls are under way, which is the limit (BOTRUN_MAX_SESSIONS)"
             )
-        session = Session(self._bot, kind, args, on_end, self.figures.begin(kind, args.session_id))
+        session = Session(
+            self._bot, kind, args, on_end, self.figures.begin(kind, args.session_id), conversation
+        )
         self._active[session.id] = session
         self._tasks[session.id] = asyncio.create_task(
             self._see_through(session, call_s), name=f"session {session.id}"
@@ -268,4 +287,4 @@ class Sessions:
 
 def new_session_id() -> str:
     """A short id that nobody can guess."""
-    return secrets.token_hex(8)
+    return worker_prefix() + secrets.token_hex(8)

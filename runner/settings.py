@@ -205,6 +205,28 @@ class Settings:
         "The folder that remembers what a number did before. Without it: ~/.local/state/botrun.",
         values.parse_text,
     )
+    reload: bool = _setting(
+        True,
+        "BOTRUN_RELOAD",
+        "Take over what is saved, while calls go on.",
+        values.parse_bool,
+        "--reload/--no-reload",
+    )
+    watch: tuple[str, ...] = _setting(
+        (),
+        "BOTRUN_WATCH",
+        "A further file or folder whose saving counts. Several are allowed.",
+        values.parse_text,
+        "--watch",
+        metavar="PATH",
+        many=True,
+    )
+    reload_secs: float = _setting(
+        10.0,
+        "BOTRUN_RELOAD_SECS",
+        "So long (s) an edited bot may take to be imported.",
+        values.parse_number(),
+    )
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -35,13 +35,13 @@ class Shutdown:
         self._terminal = _terminal_state()
 
     @contextlib.contextmanager
-    def capture(self) -> Iterator[None]:
-        """Own SIGINT and SIGTERM. Once a signal has come, the watchdog stays, to see the process out."""
+    def capture(self, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[None]:
+        """Own these signals. Once a signal has come, the watchdog stays, to see the process out."""
         reader, self._writer = os.pipe()
         self._loop = asyncio.get_running_loop()
         watchdog = threading.Thread(target=self._watch, args=(reader,), name="shutdown watchdog", daemon=True)
         watchdog.start()
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._handle) for number in signals}
         try:
             yield
         finally:

@@ -56,11 +56,11 @@ def run_worker(
     """
     enter_dotenv(dotenv)
     bot = load_bot(target)
-    _run(_serve(listener, bot, settings, announce))
+    run_loop(_serve(listener, bot, settings, announce))
     return 0
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(main)
 
@@ -77,15 +77,15 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(listener: socket.socket, bot: LoadedBot, settings: Settings, announce: Announce) -> None:
     shutdown = Shutdown()
     with shutdown.capture():
-        preparing = asyncio.create_task(_prepare(bot, settings), name="preparing")
+        preparing = asyncio.create_task(prepare(bot, settings), name="preparing")
         try:
-            if await _first(preparing, shutdown.requested.wait()):
+            if await first(preparing, shutdown.requested.wait()):
                 await _serve_until(shutdown, listener, *preparing.result(), announce)
         finally:
-            await _stop_helpers(preparing)
+            await stop_helpers(preparing)
 
 
-async def _prepare(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
+async def prepare(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
     """Helper processes start while a thread imports; then what the doors want to have ready."""
     early = asyncio.create_task(warmup.start_all(), name="helpers")
     host, server = await asyncio.to_thread(_build, bot, settings)
@@ -109,7 +109,7 @@ def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
     return host, server
 
 
-async def _first(preparing: asyncio.Task[Any], stop: Coroutine[Any, Any, Any]) -> bool:
+async def first(preparing: asyncio.Task[Any], stop: Coroutine[Any, Any, Any]) -> bool:
     """Wait until all is ready; False if the program is to stop before."""
     stopping = asyncio.create_task(stop)
     await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -143,7 +143,7 @@ async def _serve_until(
     guard = LoopGuard(host.bot.path, host.sessions)
     async with server.serving(listener, CLOSE_CONNECTIONS_S):
         try:
-            if await _first(opening, shutdown.requested.wait()):
+            if await first(opening, shutdown.requested.wait()):
                 announce(host)
                 with guard.watching(), telling_what_was_not_awaited(host.bot.path):
                     await shutdown.requested.wait()
@@ -156,7 +156,7 @@ async def _serve_until(
             await public.aclose()
 
 
-async def _stop_helpers(preparing: asyncio.Task[tuple[Host, Server]]) -> None:
+async def stop_helpers(preparing: asyncio.Task[tuple[Host, Server]]) -> None:
     preparing.cancel()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(STOP_HELPERS_S):

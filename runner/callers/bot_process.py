@@ -30,15 +30,31 @@ class BotStartError(BotrunError):
 class BotProcess:
     """`botrun FILE -t PROVIDER --port 0` as a child.
 
+    Args:
+        file: the bot.
+        provider: its transport.
+        body: what the bot finds in its `body`.
+        verbose: show its log.
+        reload: whether it takes over what is saved; without, it is one process.
+
     Attributes:
         url: of its media socket (for WebRTC, of its page), once it is ready.
         pid: of its process, while it runs.
         log: the last lines that it logged.
     """
 
-    def __init__(self, file: str, provider: str, *, body: str | None = None, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        file: str,
+        provider: str,
+        *,
+        body: str | None = None,
+        verbose: bool = False,
+        reload: bool = True,
+    ) -> None:
         self._command = [sys.executable, "-P", "-m", "runner.cli", "run", file, "-t", provider, "--port", "0"]
         self._command += ["--body", body] if body else []
+        self._command += [] if reload else ["--no-reload"]
         self._verbose = verbose
         self._row = _PAGE_ROW if provider == "webrtc" else _SOCKET_ROW
         self.url = ""

@@ -9,10 +9,12 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from runner.callers.bot_process import BotProcess
+from runner.callers.dialling import dial_network
 from runner.callers.line import ROOM_DBFS, Line
 from runner.callers.performer import Outcome, Performer
 from runner.callers.phone import Phone
@@ -116,7 +118,8 @@ async def _ring(request: CallRequest, url: str, voice: CallerVoice, tell: Tell |
     line = replace(line, room_dbfs=ROOM_DBFS)
     wire = new_wire(request.provider, dict(scenario.parameters) if scenario else {})
     outcomes: list[Outcome] = []
-    async with Phone(url, wire, line=line, keep_messages=request.save is not None) as phone:
+    dial = partial(dial_network, waits=scenario is None)
+    async with Phone(url, wire, line=line, keep_messages=request.save is not None, connect=dial) as phone:
         talk = Talk(phone, tell)
         following = asyncio.create_task(talk.follow(), name="follow")
         try:

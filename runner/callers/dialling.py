@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidHandshake, InvalidURI
 from runner.errors import TransportError
 from runner.server.doors import is_loopback
 from runner.server.login import key_headers
+from runner.server.phone_end import HEADER, MOVES, WAITS
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0
@@ -29,12 +30,15 @@ class Socket(Protocol):
     async def close(self) -> None: ...
 
 
-async def dial_network(url: str) -> ClientConnection:
-    """Connect over the network. Raises `TransportError` if nobody answers."""
+async def dial_network(url: str, *, waits: bool = False) -> ClientConnection:
+    """Connect over the network. `waits`: somebody is there who can mend a bot that fails.
+
+    Raises `TransportError` if nobody answers.
+    """
     try:
         return await connect(
             url,
-            additional_headers=key_headers(url),
+            additional_headers={**key_headers(url), HEADER: WAITS if waits else MOVES},
             compression=None,
             ping_interval=None,
             open_timeout=OPEN_TIMEOUT_S,

@@ -26,6 +26,8 @@ from runner.callers.line import Line, LineLuck, LineSound
 from runner.callers.mouth import Manner, Mouth, Utterance
 from runner.callers.playout import Cleared, Heard, MarkReached, Playout, PlayoutEvent
 from runner.callers.wires import BotBad, BotClear, BotDTMF, BotMark, BotSound, Wire
+from runner.errors import TransportError
+from runner.transports.socket import MOVED
 
 KEY_S = 0.15
 """From one key to the next."""
@@ -206,15 +208,32 @@ class Phone:
     # ------------------------------------------------------------ from the bot
 
     async def _read(self) -> None:
+        await self._read_socket()
+        while self._socket.close_code == MOVED and not self.ended_by and await self._come_again():
+            await self._read_socket()
+        await self._in.drained()
+        self.close = self._socket.close_code, self._socket.close_reason or ""
+        self._over("bot")
+
+    async def _read_socket(self) -> None:
         with contextlib.suppress(ConnectionClosed):
             async for message in self._socket:
                 if self.line.jitter_ms:
                     self._in.put(message, self.now + self._luck_back.delay_s(self.now))
                 else:
                     await self._receive(message)
-        await self._in.drained()
-        self.close = self._socket.close_code, self._socket.close_reason or ""
-        self._over("bot")
+
+    async def _come_again(self) -> bool:
+        """The bot's new code waits for this call."""
+        wire = self.wire.again()
+        try:
+            socket: Socket = await self._connect(self.url)
+            for message in wire.opening():
+                await socket.send(message)
+        except (TransportError, ConnectionClosed):
+            return False
+        self.wire, self._socket = wire, socket
+        return True
 
     async def _receive(self, message: str | bytes) -> None:
         if self._keep_messages:

@@ -16,6 +16,7 @@ from runner.rtvi.messages import LABEL, VERSION
 from runner.server.doors import is_loopback
 from runner.server.events import NO_SUCH_CALL
 from runner.server.login import key_headers
+from runner.transports.socket import MOVED
 
 TRIES, RETRY_S = 40, 0.05
 """The call has to be there before it can be followed: its handshake may still be under way."""
@@ -52,7 +53,7 @@ class SideChannel:
                 await asyncio.sleep(RETRY_S)
 
     async def _follow(self) -> bool:
-        """False if there is no such call yet."""
+        """False if there is no such call yet, or it goes on with the bot's new code."""
         assert self._url is not None
         headers = key_headers(self._url)
         async with connect(
@@ -67,7 +68,7 @@ class SideChannel:
             except ConnectionClosed:
                 pass
             self._socket = None
-            return socket.close_code != NO_SUCH_CALL
+            return socket.close_code not in (NO_SUCH_CALL, MOVED)
 
     async def send(self, kind: str, data: dict[str, Any]) -> bool:
         """Send an RTVI message; False if nobody is there to take it."""

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from runner.catalog import TRANSPORTS
 from runner.server.doors import is_loopback
-from runner.settings import KEYS, is_set
+from runner.settings import KEYS, find_dotenv, is_set
 
 if TYPE_CHECKING:
     from runner.server.app import Host
@@ -65,6 +65,11 @@ class Banner:
                 "",
                 Text("other machines reach it too; their browsers give a microphone only to https", "dim"),
             )
+
+
+def announce(host: Host) -> None:
+    """Show it, with the `.env` that was read."""
+    Banner(find_dotenv(host.bot.path)).show(host)
 
 
 def as_table(rows: list[Row]) -> Table:

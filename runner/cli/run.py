@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runner.settings import DEFAULTS, SETTINGS, Settings
+
+if TYPE_CHECKING:
+    import socket
 
 _verbose = False
 
@@ -57,6 +61,8 @@ def run(
     public_port: Annotated[str | None, option("public_port")] = None,
     number: Annotated[str | None, option("number")] = None,
     accept_unsigned_webhooks: Annotated[bool | None, option("accept_unsigned_webhooks")] = None,
+    reload: Annotated[bool | None, option("reload")] = None,
+    watch: Annotated[list[str] | None, option("watch")] = None,
     verbose: Annotated[bool | None, option("verbose")] = None,
     version: Annotated[bool, _VERSION] = False,
 ) -> int:
@@ -75,6 +81,8 @@ def run(
         "public_port": public_port,
         "number": number,
         "accept_unsigned_webhooks": accept_unsigned_webhooks,
+        "reload": reload,
+        "watch": watch,
         "verbose": verbose,
     }
     return start(file, flags)
@@ -94,7 +102,8 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
     dotenv = read_dotenv(dotenv_path)
     settings = resolve(flags, dotenv)
     _verbose = settings.verbose
-    if settings.proxy or settings.tunnel or settings.tunnel_via or settings.number:
+    is_open = bool(settings.proxy or settings.tunnel or settings.tunnel_via or settings.number)
+    if is_open:
         from runner.server.public.readiness import check_public
 
         check_public(settings, dotenv)
@@ -102,10 +111,37 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
     _configure_logs(settings)
     with open_listener(settings.host, settings.port) as listener:
         settings = replace(settings, transports=transports, port=address_of(listener)[1])
+        if settings.reload and not is_open:
+            return _supervise(file, target.path, settings, flags, listener)
         from runner.cli.banner import Banner
         from runner.worker import run_worker
 
         return run_worker(listener, target, settings, dotenv, announce=Banner(dotenv_path).show)
+
+
+def _supervise(
+    file: str, bot: Path, settings: Settings, flags: Mapping[str, Any], listener: socket.socket
+) -> int:
+    import asyncio
+
+    from runner.supervising.supervisor import RunPlan, Supervisor
+
+    fixed = ("host", "port", "transports", "open_page", "verbose", "log", "reload", "watch")
+    plan = RunPlan(
+        typed=file,
+        bot=bot,
+        flags=dict(flags),
+        fixed={name: getattr(settings, name) for name in fixed},
+        transports=settings.transports,
+        announce="runner.cli.banner:announce",
+        watch=[Path(path) for path in settings.watch],
+        load_secs=settings.reload_secs,
+    )
+
+    async def run() -> int:
+        return await Supervisor(plan, listener).run()
+
+    return asyncio.run(run())
 
 
 def _configure_logs(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
+from runner import conversation
 from runner.figures import current_call
 from runner.frames import (
     CancelFrame,
@@ -20,7 +21,11 @@ from runner.frames import (
     FrameDirection,
     InterruptionFrame,
     InterruptionTaskFrame,
+    LLMContextFrame,
+    LLMMessagesAppendFrame,
+    LLMRunFrame,
     StartFrame,
+    TTSSpeakFrame,
 )
 from runner.pipeline.activity import IdleWatch
 from runner.pipeline.advice import missing_parts
@@ -28,6 +33,7 @@ from runner.pipeline.latency import LatencyWatch
 from runner.pipeline.observer import Observer
 from runner.pipeline.pipeline import Pipeline, chain, everything
 from runner.pipeline.prompting import Prompting
+from runner.pipeline.silence import SilenceWatch
 from runner.pipeline.slow import SlowWatch
 from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup, Watcher
 from runner.processors.floor import Floor
@@ -38,6 +44,8 @@ from runner.turns.interruption import InterruptionStrategy, strategy_of
 from runner.turns.muting import Mute
 
 logger = logging.getLogger(__name__)
+
+_SPEAKING = (TTSSpeakFrame, LLMRunFrame, LLMContextFrame, LLMMessagesAppendFrame)
 
 SETUP_TIMEOUT_S = 20.0
 CLEANUP_TIMEOUT_S = 1.0
@@ -126,6 +134,8 @@ class PipelineTask:
         self._queue: asyncio.Queue[Frame] = asyncio.Queue()
         self._over = asyncio.Event()
         self._session_id = current_call().session_id
+        self._conversation = conversation.current.get()
+        self._begun = False
         self._source = _Source(self)
         self._processors = chain([self._source, *pipeline.flat(), _Sink(self)])
         self.rtvi = self._make_rtvi(rtvi_observer_params) if enable_rtvi else None
@@ -134,12 +144,24 @@ class PipelineTask:
 
     async def queue_frame(self, frame: Frame) -> None:
         """Send a frame down the pipeline from its beginning, behind those queued before."""
-        self._queue.put_nowait(frame)
+        if not self._is_second_greeting(frame):
+            self._queue.put_nowait(frame)
 
     async def queue_frames(self, frames: Iterable[Frame]) -> None:
         """Send frames down the pipeline, in this order."""
         for frame in frames:
-            self._queue.put_nowait(frame)
+            await self.queue_frame(frame)
+
+    def _is_second_greeting(self, frame: Frame) -> bool:
+        """Whether it would greet a caller whose conversation goes on: what makes the bot speak, before the
+        pipeline runs or from `on_client_connected`, is a greeting."""
+        call = self._conversation
+        if call is None or not call.resumed or not isinstance(frame, _SPEAKING):
+            return False
+        if self._begun and not conversation.is_greeting():
+            return False
+        call.forget_greeting()
+        return True
 
     async def stop_when_done(self) -> None:
         """End the call when everything said before has been heard."""
@@ -246,6 +268,7 @@ class PipelineTask:
             audio_out_sample_rate=self.params.audio_out_sample_rate or 0,
             allow_interruptions=self.params.allow_interruptions,
         )
+        self._begun = True
         await self._source.push_frame(start)
         while True:
             frame = await self._queue.get()
@@ -284,6 +307,10 @@ class PipelineTask:
             self._observers.append(prompting)
             self.create_task(prompting.run(), "PipelineTask.idle_prompt")
         self._observers.append(LatencyWatch(self._source.push_frame, loop.time))
+        if (call := self._conversation) is not None:
+            silence = SilenceWatch(call, loop.time)
+            self._observers.append(silence)
+            call.silent, call.interrupt = silence.is_silent, self.interrupt
         if self._idle_timeout_s:
             watch = IdleWatch(self._idle_timeout_s, loop.time, self.finish)
             self._observers.append(watch)

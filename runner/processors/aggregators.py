@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from runner import conversation
 from runner.frames import Frame, FrameDirection
 from runner.processors.assistant import LLMAssistantAggregator
 from runner.processors.context import LLMContext
@@ -36,6 +37,8 @@ class LLMContextAggregatorPair:
         self, context: LLMContext, *, speculative: bool = False, summarize: Summarize | None = None
     ) -> None:
         self.context = context
+        if (call := conversation.current.get()) is not None:
+            call.join(context)
         self._user = LLMUserAggregator(context, speculative=speculative)
         self._assistant = _Assistant(context, summarize)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +16,7 @@ from runner.server.assets import page_router
 from runner.server.doors import BodyLimit, LocalDoor, is_loopback
 from runner.server.login import LoginDoor
 from runner.server.metrics import metrics_router
+from runner.server.moves import Moves
 from runner.server.status import status_router
 from runner.session import Sessions
 from runner.settings import Settings
@@ -29,13 +30,14 @@ PAGE_TRANSPORT = "webrtc"
 @dataclass
 class Host:
     """What every door needs: whom to serve, and how. `transports` are those asked for, the default first;
-    `exchange` is the public side, while it is open."""
+    `exchange` is the public side, while it is open; `moves` the calls that change their code."""
 
     settings: Settings
     bot: LoadedBot
     sessions: Sessions
     transports: tuple[str, ...]
     exchange: Exchange | None = None
+    moves: Moves = field(default_factory=Moves)
 
 
 def create_app(host: Host) -> FastAPI:

@@ -15,7 +15,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runner.server.doors import LocalDoor
-from runner.transports.socket import CallWebSocket
+from runner.transports.socket import MOVED, CallWebSocket
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -59,7 +59,7 @@ class _Events:
         try:
             await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
-                await websocket.close(1000, "the call is over")
+                await websocket.close(MOVED if call.moved else 1000, "the call is over")
         finally:
             call.beside.detach()
             for task in (reading, leaving):

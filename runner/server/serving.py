@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from runner.server.websocket_protocol import WebSocketProtocol
 
@@ -61,6 +62,13 @@ class Server(uvicorn.Server):
         """Accept no further connection; those that stand go on."""
         for server in self.servers:
             server.close()
+
+    def close_idle(self) -> None:
+        """Close connections on which no request is under way: their next one shall find the new code."""
+        for connection in list(self.server_state.connections):
+            # A WebSocket's would be closed in the middle of its call.
+            if isinstance(connection, H11Protocol):
+                connection.shutdown()
 
     async def main_loop(self) -> None:
         """uvicorn's own looks ten times a second whether it is to stop."""

@@ -17,11 +17,13 @@ from fastapi import APIRouter, WebSocket
 
 from runner.arguments import WebSocketRunnerArguments
 from runner.audio.resampler import Resampler
+from runner.conversation import Conversation
 from runner.errors import ProtocolError
 from runner.serializers.handshake import HandshakeResult
 from runner.serializers.websocket import LABEL
 from runner.server.dialing import dial_router
 from runner.server.events import events_route
+from runner.server.phone_end import PhoneEnd, can_move, wait_for_mended_code
 from runner.server.plain_client import client_serializer, rates_of
 from runner.server.public.farewell import Farewell, LocalFarewell
 from runner.session import EndReason, Session, TooManySessionsError, new_session_id
@@ -135,9 +137,16 @@ class CallDoor:
         resume_s = RESUME_S.get(told.provider, 0.0)
         call = CallWebSocket(websocket, handshake=told, serializer=told.serializer(), resume_s=resume_s)
         call.transfer = carried.farewell.transfer
-        await self._serve(key, websocket, call, self._arguments(call, told), carried)
+        moved = self._host.moves.claim(key)
+        conversation = Conversation(moved)
+        arguments = self._arguments(call, told, conversation)
+        if moved is not None:
+            arguments = replace(arguments, body=moved["body"], session_id=moved["session"])
+        await self._serve(key, websocket, call, arguments, carried, conversation)
 
-    def _arguments(self, call: CallWebSocket, told: HandshakeResult) -> WebSocketRunnerArguments:
+    def _arguments(
+        self, call: CallWebSocket, told: HandshakeResult, conversation: Conversation
+    ) -> WebSocketRunnerArguments:
         settings = self._host.settings
         body = told.custom_parameters if settings.body is None else settings.body
         return WebSocketRunnerArguments(
@@ -152,6 +161,8 @@ class CallDoor:
             body=body,
             session_id=new_session_id(),
             pipeline_idle_timeout_secs=settings.idle_secs,
+            session_state=conversation.state,
+            resumed=conversation.resumed,
         )
 
     # ------------------------------------------------------------ plain clients
@@ -193,8 +204,12 @@ class CallDoor:
         call: CallWebSocket,
         arguments: WebSocketRunnerArguments,
         carried: Carried,
+        conversation: Conversation | None = None,
     ) -> None:
         async def on_end(session: Session) -> None:
+            if self._host.moves.keep(session):
+                await wait_for_mended_code(call, session.waits_over)
+            self._host.moves.forget(session.id)
             self._calls.pop(key, None)
             error = session.error if carried.tells_errors else None
             code, reason = 1011 if session.error else 1000, str(error or session.end_reason)
@@ -203,12 +218,20 @@ class CallDoor:
 
         sessions = self._host.sessions
         try:
-            session = sessions.start(arguments.provider, arguments, on_end=on_end, call_s=carried.call_s)
+            session = sessions.start(
+                arguments.provider,
+                arguments,
+                on_end=on_end,
+                call_s=carried.call_s,
+                conversation=conversation,
+            )
         except TooManySessionsError as error:
             logger.warning("a call was refused: %s", error)
             await asyncio.gather(close(websocket, TRY_AGAIN_LATER, str(error)), carried.farewell.finish(call))
             return
         self._calls[key] = call
+        if can_move(websocket):
+            self._host.moves.register(session, key, PhoneEnd(call))
         watching = asyncio.create_task(self._end_when_left(session, call), name=f"left {session.id}")
         try:
             await call.until_done(websocket)

@@ -10,6 +10,7 @@ What is refused is answered with 4xx or 503 and {"error": one sentence}.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -20,9 +21,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from runner.arguments import SmallWebRTCRunnerArguments
+from runner.conversation import Conversation
 from runner.errors import BotrunError, ProtocolError
 from runner.rtvi import messages
 from runner.server.doors import is_loopback
+from runner.server.page_end import PageEnd
 from runner.services import warmup
 from runner.session import EndReason, Session, TooManySessionsError, new_session_id
 from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
@@ -126,7 +129,8 @@ class WebRTCDoor:
 
     async def _begin(self, request: Request, asked: dict[str, Any], announced: str | None) -> dict[str, Any]:
         self._forget_old_starts()
-        if announced is not None and announced not in self._starts:
+        moved = self._host.moves.claim(announced) if announced else None
+        if announced is not None and announced not in self._starts and moved is None:
             raise UnknownError("this session is over or was never announced: ask /start for another")
         client = request.client
         connection = SmallWebRTCConnection(
@@ -134,25 +138,35 @@ class WebRTCDoor:
         )
         await connection.initialize(asked.get("sdp", ""), asked.get("type", ""))
         try:
-            self._start_session(connection, asked, announced)
+            self._start_session(connection, asked, announced, moved)
         except TooManySessionsError as error:
             await connection.disconnect(str(error))
             raise
         return connection.get_answer()
 
     def _start_session(
-        self, connection: SmallWebRTCConnection, asked: dict[str, Any], announced: str | None
+        self,
+        connection: SmallWebRTCConnection,
+        asked: dict[str, Any],
+        announced: str | None,
+        moved: dict[str, Any] | None,
     ) -> None:
+        conversation = Conversation(moved)
         args = SmallWebRTCRunnerArguments(
             webrtc_connection=connection,
-            body=self._body(asked, announced),
+            body=moved["body"] if moved else self._body(asked, announced),
             session_id=announced or new_session_id(),
             pipeline_idle_timeout_secs=self._host.settings.idle_secs,
+            session_state=conversation.state,
+            resumed=conversation.resumed,
         )
-        session = self._host.sessions.start("webrtc", args, on_end=self._ended)
+        session = self._host.sessions.start("webrtc", args, on_end=self._ended, conversation=conversation)
         session.sound = connection.figures
         self._starts.pop(session.id, None)
         self._connections[connection.pc_id] = self._of_session[session.id] = connection
+
+        if asked.get("moves") is True:
+            self._host.moves.register(session, session.id, PageEnd(connection))
 
         @connection.event_handler("closed")
         async def closed(connection: SmallWebRTCConnection) -> None:
@@ -167,6 +181,7 @@ class WebRTCDoor:
     async def _closed(self, connection: SmallWebRTCConnection, session_id: str) -> None:
         self._connections.pop(connection.pc_id, None)
         self._of_session.pop(session_id, None)
+        self._host.moves.forget(session_id)
         reason = _END_REASONS.get(connection.close_reason or CloseReason.CLOSED)
         if reason is not None:
             grace_secs = LEAVE_GRACE_SECS if reason is not EndReason.NEVER_CONNECTED else 0.0
@@ -176,6 +191,10 @@ class WebRTCDoor:
         """The bot is done: the page is told, with what the bot failed with, and the connection closed."""
         assert isinstance(session.args, SmallWebRTCRunnerArguments)
         connection, failure, error = session.args.webrtc_connection, session.error, None
+        if self._host.moves.keep(session):
+            await self._wait_for_mended_code(session, connection)
+            await connection.events.aclose()
+            return
         if failure is not None:
             error = {"message": failure.message, "file": failure.path.name, "line": failure.line}
             told = messages.error(str(failure), fatal=True, file=failure.path.name, line=failure.line)
@@ -183,6 +202,21 @@ class WebRTCDoor:
             await connection.flush_messages(TELL_FAILURE_SECS)
         await connection.disconnect(str(session.end_reason or ""), error)
         await connection.events.aclose()
+
+    async def _wait_for_mended_code(self, session: Session, connection: SmallWebRTCConnection) -> None:
+        """The page stays connected until its call has moved on, or it leaves."""
+        left = asyncio.Event()
+
+        @connection.event_handler("closed")
+        async def closed(connection: SmallWebRTCConnection) -> None:
+            left.set()
+
+        waits = [asyncio.ensure_future(event.wait()) for event in (left, session.waits_over)]
+        if connection.close_reason is None:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await connection.disconnect(str(EndReason.MOVED))
 
     def _forget_old_starts(self) -> None:
         oldest = time.monotonic() - START_KEPT_SECS

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from runner import conversation
 from runner.errors import UsageError
 
 logger = logging.getLogger(__name__)
+
+GREETS = "on_client_connected"
+"""What a bot says in its handlers is a greeting (`conversation.py`)."""
 
 Handler = Callable[..., Awaitable[None]]
 HandlerT = TypeVar("HandlerT", bound=Handler)
@@ -46,7 +51,8 @@ class Events:
 
     async def _run(self, name: str, handler: Handler, args: tuple[Any, ...]) -> None:
         try:
-            await handler(self._owner, *args)
+            with conversation.greeting() if name == GREETS else contextlib.nullcontext():
+                await handler(self._owner, *args)
         except Exception:  # the boundary to the bot's own code
             logger.exception("the bot's handler of %s failed", name)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from runner.serializers.handshake import HandshakeResult
 
 NORMAL_CLOSURE = 1000
+MOVED = 1012
+"""The bot's code was saved: a phone of ours that reads this comes again (RFC 6455: service restart)."""
 
 EARLY_MESSAGES = 32
 """Messages for the bot kept while it has not built its transport yet."""
@@ -96,6 +98,7 @@ class CallWebSocket(WebSocket):
         left: set when the caller has left for good.
         beside: messages beside the wire.
         serializer: the bot's own, once it has built its transport with one.
+        moved: whether the call goes on with the new code.
         transfer: hands the caller to another number; None where there is nobody to do it.
     """
 
@@ -114,6 +117,7 @@ class CallWebSocket(WebSocket):
         self.left = asyncio.Event()
         self.beside = AppChannel()
         self.transfer: Callable[[str], Awaitable[None]] | None = None
+        self.moved = False
         self._socket = socket
         self._direct = direct_of(socket)
         self._resume_s = resume_s

@@ -40,7 +40,7 @@ def botrun(bot: Path, goodbye: signal.Signals = signal.SIGINT, **environment: st
     main = "from runner.cli import main; raise SystemExit(main())"
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", main, str(bot), "--no-open"],
-        env={**os.environ, "BOTRUN_PORT": "0", **environment},
+        env={**os.environ, "BOTRUN_PORT": "0", "BOTRUN_RELOAD": "0", **environment},
         stdout=subprocess.PIPE,
         text=True,
     )

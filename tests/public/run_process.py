@@ -78,6 +78,7 @@ async def running(
         **KEYS,
         "BOTRUN_PROVIDER_API": server.url + API[provider],
         "BOTRUN_STATE_DIR": str(folder / "state"),
+        "BOTRUN_RELOAD": "0",
         **env,
     }
     pipe = asyncio.subprocess.PIPE

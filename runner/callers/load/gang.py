@@ -61,7 +61,7 @@ async def _server(plan: LoadPlan) -> AsyncIterator[tuple[str, int | None]]:
         assert plan.url is not None
         yield plan.url, plan.pid or await asyncio.to_thread(pid_of, plan.url)
         return
-    async with BotProcess(plan.file, plan.transport, body=plan.body).running() as bot:
+    async with BotProcess(plan.file, plan.transport, body=plan.body, reload=False).running() as bot:
         yield bot.url, bot.pid
 
 

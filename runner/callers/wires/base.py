@@ -7,7 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from runner.errors import ProtocolError
 from runner.serializers.media_format import MediaFormat, decoder_for, encoder_for, parse_encoding
@@ -141,6 +141,20 @@ class Wire(ABC):
     def stop(self, reason: str = "") -> str | None:
         """The last message, where the provider has one."""
         return None
+
+    def again(self) -> Self:
+        """The same call on a new socket: its messages are counted from the beginning."""
+        facts = self.facts
+        return type(self)(
+            stream_id=facts.stream_id,
+            call_id=facts.call_id,
+            account_id=facts.account_id,
+            from_number=facts.from_number,
+            to_number=facts.to_number,
+            custom_parameters=facts.custom_parameters,
+            encoding=self.encoding,
+            sample_rate=self.sample_rate,
+        )
 
     def _next_sequence(self) -> int:
         self._sequence += 1

@@ -146,6 +146,19 @@ call.addEventListener("pictures", ({ detail: botSees }) => pictures.agreed(botSe
 pictures.addEventListener("change", () => call.useCamera(pictures.track));
 pictures.addEventListener("failed", ({ detail: word }) => notices.show("camera", { ...WORDS[word], actions: [["Try again", () => pictures.open()]] }));
 call.addEventListener("gone", () => notices.show("connection", { ...WORDS.gone }));
+call.addEventListener("moved", ({ detail: { leftOut } }) => {
+  turns.fallSilent();
+  conversation.goesOn();
+  if (leftOut.length) notices.show("left-out", { ...WORDS.leftOut, text: leftOut.join("; ") });
+});
+call.addEventListener("code", ({ detail: { failure, waits } }) => {
+  notices.clear("code");
+  if (!failure) return;
+  const { message, file, line, source } = failure;
+  const words = waits ? WORDS.waits : WORDS.broken;
+  const text = `${message}${source ? `: ${source.trim()}` : ""}. ${words.text}`;
+  notices.show("code", { ...words, place: line ? `${file}:${line}` : file, text });
+});
 call.addEventListener("renewed", () => conversation.divide("The connection was lost: a new call"));
 call.addEventListener("ended", ({ detail }) => {
   audio.srcObject = null;
@@ -222,7 +235,7 @@ function rounded(ms) {
 // ------------------------------------------------------------ what the bot tells
 
 turns.addEventListener("change", showMood);
-rtvi.addEventListener("silent", () => notices.show("silent", WORDS.silent));
+rtvi.addEventListener("silent", () => notices.has("code") || notices.show("silent", WORDS.silent));
 rtvi.addEventListener("bot-ready", () => {
   notices.clear("silent");
   figures.clickToReadyMs ??= performance.now() - clickedAt;

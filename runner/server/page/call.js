@@ -2,7 +2,8 @@
 //
 // Events: "state" (detail: state), "stream" (the bot's sound), "picture" (what it shows), "pictures" (detail: whether
 // it wants to see), "channel" (open, also after a loss),
-// "message" (what the data channel brought), "renewed" (a new session stands in for a lost one),
+// "message" (what the data channel brought), "hold" and "moved" (the bot's code changes under the call),
+// "code" (detail: {failure, waits}: how that code stands), "renewed" (a new session stands in for a lost one),
 // "ended" (detail: {word, text, place}; word is of `WORDS`, or "" when all is well).
 // States: idle, connecting, connected, reconnecting, ended.
 
@@ -193,6 +194,25 @@ export class Call extends EventTarget {
   #signalled(message) {
     if (message.type === "renegotiate") this.#renegotiate(this.#peer);
     if (message.type === "peerLeft") this.#finish(leaving(message));
+    if (message.type === "hold") this.#hold();
+    if (message.type === "moved") this.#move(message);
+    if (message.type === "code") this.#emit("code", message);
+  }
+
+  // ------------------------------------------------------------ new code
+
+  // What is for the bot waits here from now on: the one that would get it is about to be replaced.
+  #hold() {
+    this.#emit("hold");
+    this.signal({ type: "held" });
+  }
+
+  // The same call, with a new connection; the person notices nothing but a short gap.
+  #move({ left_out: leftOut = [] }) {
+    this.#tries = this.#short = 0;
+    this.#signaling.peerId = null;
+    this.#emit("moved", { leftOut });
+    this.#attempt(() => this.#connect(false));
   }
 
   // ------------------------------------------------------------ losing and getting back

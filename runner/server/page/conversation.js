@@ -98,6 +98,13 @@ export class Conversation {
 
   // ------------------------------------------------------------ the whole
 
+  // The bot's new code counts its replies anew; what was said stays.
+  goesOn() {
+    this.botSilent();
+    this.#reply = null;
+    this.#segments.clear();
+  }
+
   divide(text) {
     this.botSilent();
     this.forgetWaiting();

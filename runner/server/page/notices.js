@@ -97,6 +97,9 @@ export const WORDS = {
     text: "It can be heard, but it has not answered as RTVI asks: nothing can be read or typed.",
     tone: "info",
   },
+  broken: { title: "The new code does not load", text: "The code from before goes on.", tone: "info" },
+  waits: { title: "The bot failed", text: "The call is kept: it goes on when that is mended and saved." },
+  leftOut: { title: "Not all of the conversation could go along", tone: "info" },
   noSound: { title: "The browser holds the sound back", text: "It wants one more click first.", tone: "info" },
   noMedia: {
     title: "No connection for sound",

@@ -10,6 +10,7 @@ export class Rtvi extends EventTarget {
   #next = 1;
   #readyId = null;
   #waiting = [];
+  #held = false;
   #timer = null;
 
   constructor(call) {
@@ -17,6 +18,7 @@ export class Rtvi extends EventTarget {
     this.#call = call;
     call.addEventListener("channel", () => this.#hello());
     call.addEventListener("message", (event) => this.#receive(event.detail));
+    call.addEventListener("hold", () => this.#hold());
     call.addEventListener("ended", () => this.reset());
   }
 
@@ -29,12 +31,19 @@ export class Rtvi extends EventTarget {
   // A typed turn; kept until the bot is ready.
   sendText(content) {
     const data = { content, options: { run_immediately: true, audio_response: true } };
-    if (this.ready) this.#send("send-text", data);
-    else this.#waiting.push(data);
+    if (this.ready) return this.#send("send-text", data);
+    this.#waiting.push(data);
+    if (this.#held) this.#call.signal({ type: "held", waiting: true });
+  }
+
+  // The bot that is about to come answers what is typed from now on.
+  #hold() {
+    this.ready = false;
+    this.#held = true;
   }
 
   #hello() {
-    this.ready = false;
+    this.ready = this.#held = false;
     const about = { library: "botrun-page", platform: navigator.platform, platform_details: { agent: navigator.userAgent } };
     this.#readyId = this.#send("client-ready", { version: VERSION, about });
     this.#timer = setTimeout(() => this.#emit("silent"), SILENT_MS);

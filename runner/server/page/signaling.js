@@ -28,7 +28,7 @@ export class Signaling {
 
   // `restart` rebuilds a lost peer under the id it had.
   async offer({ sdp, type }, restart = false) {
-    const body = { sdp, type, pc_id: this.peerId, restart_pc: restart && this.peerId !== null, request_data: {} };
+    const body = { sdp, type, pc_id: this.peerId, restart_pc: restart && this.peerId !== null, request_data: {}, moves: true };
     const answer = await accepted(await request("POST", this.#route, body), restart);
     this.peerId = answer.pc_id ?? this.peerId;
     return { sdp: answer.sdp, type: answer.type };

@@ -6,7 +6,8 @@
 
 Signaling comes in by `initialize`, `renegotiate` and `add_ice_candidate`; what happens goes out as events:
 `connected` and then `disconnected` at most once, `closed` exactly once, `restarted` when a lost peer was
-replaced under the same `pc_id`, `app-message` for each JSON message of the page.
+replaced under the same `pc_id`, `app-message` for each JSON message of the page, `held` when
+it holds back what is for the bot.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import ProtocolError
+from runner.identity import worker_prefix
 from runner.transports.events import Events, HandlerT
 from runner.transports.webrtc.candidates import CandidatePolicy
 from runner.transports.webrtc.mailbox import Mailbox
@@ -27,12 +29,14 @@ from runner.transports.webrtc.media import MediaEnds
 from runner.transports.webrtc.messages import (
     RENEGOTIATE,
     AppMessage,
+    Held,
     PeerLeft,
     Ping,
     PlayoutReport,
     encode,
     peer_left,
     read_message,
+    signal,
 )
 from runner.transports.webrtc.signaling import Signaling
 from runner.transports.webrtc.stats import SessionStats, SoundFigures
@@ -83,10 +87,10 @@ class SmallWebRTCConnection:
         *,
         peer_is_local: bool = False,
     ) -> None:
-        self.pc_id = f"SmallWebRTCConnection#{next(_numbers)}-{secrets.token_hex(16)}"
+        self.pc_id = f"SmallWebRTCConnection#{worker_prefix()}{next(_numbers)}-{secrets.token_hex(16)}"
         self.close_reason: CloseReason | None = None
         self.figures = SoundFigures(lambda: self._peer.counters() if self._peer is not None else None)
-        self.events = Events(self, "connected", "disconnected", "closed", "restarted", "app-message")
+        self.events = Events(self, "connected", "disconnected", "closed", "restarted", "app-message", "held")
         self._ice_servers = tuple(ice_servers or ())
         self._policy = CandidatePolicy(peer_is_local=peer_is_local, public=bool(ice_servers))
         self._signaling = Signaling(self._make_peer, self._policy, lambda: self.close_reason is None)
@@ -172,6 +176,10 @@ class SmallWebRTCConnection:
         """Sends a JSON value; it waits, among a bounded number, until the data channel is open."""
         self._mailbox.send(encode(message), self._peer)
 
+    def signal(self, kind: str, **facts: Any) -> None:
+        """Sends a message for the page itself."""
+        self._mailbox.send(signal(kind, **facts), self._peer)
+
     def ask_to_renegotiate(self) -> None:
         """Asks the page for a further offer."""
         self._mailbox.send(RENEGOTIATE, self._peer)
@@ -240,6 +248,8 @@ class SmallWebRTCConnection:
                 self._media.report = message
             case PeerLeft():
                 self._close_soon(CloseReason.LEFT)
+            case Held(waiting):
+                self.events.emit("held", waiting)
             case AppMessage(value):
                 self._mailbox.receive(value)
                 self._announce()

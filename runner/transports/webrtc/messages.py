@@ -4,6 +4,9 @@ ping…                                            the page lives; about once a 
 {"type": "signalling", "message": {"type": …}}   between page and server:
     renegotiate, peerLeft                            from us
     peerLeft                                         from the page: it hangs up
+    hold, held                                       from us, and the page's answer: send no more for the bot
+    moved, left_out                                  from us: come again, the new code is there
+    code, failure, waits                             from us: how the bot's code on disk stands
     trackStatus, receiver_index, enabled             from the page: a microphone was muted or opened
     playout, jitter_buffer_ms, round_trip_ms         from the page, about once a second: how long sound
                                                      waits in its jitter buffer before it is heard
@@ -53,13 +56,21 @@ class PlayoutReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The page sends nothing more for the bot: its call is about to move to new code. `waiting`: something
+    was typed, and waits for that."""
+
+    waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AppMessage:
     """A JSON value for the bot."""
 
     value: Any
 
 
-Message = Ping | PeerLeft | TrackStatus | PlayoutReport | AppMessage
+Message = Ping | PeerLeft | TrackStatus | PlayoutReport | Held | AppMessage
 
 
 def read_message(text: str) -> Message | None:
@@ -85,6 +96,11 @@ def peer_left(reason: str = "", error: Mapping[str, Any] | None = None) -> str:
     )
 
 
+def signal(kind: str, **facts: Any) -> str:
+    """A message of ours to the page itself, not for its application."""
+    return encode({"type": "signalling", "message": {"type": kind, **facts}})
+
+
 def encode(message: Any) -> str:
     """A JSON value as it is sent. Raises `ProtocolError` for what JSON or the channel cannot carry."""
     try:
@@ -100,6 +116,8 @@ def _read_signalling(message: Any) -> Message | None:
     match message:
         case {"type": "peerLeft"}:
             return PeerLeft()
+        case {"type": "held"}:
+            return Held(message.get("waiting") is True)
         case {"type": "trackStatus", "receiver_index": int(index), "enabled": bool(enabled)}:
             return TrackStatus(index, enabled)
         case {"type": "playout", "jitter_buffer_ms": int() | float() as jitter_ms}:

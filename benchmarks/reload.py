@@ -1,0 +1,118 @@
+"""From saving a bot to its new code taking calls, and what many reloads leave behind.
+
+    python benchmarks/reload.py                     p50 and p95 of save → new code takes calls
+    python benchmarks/reload.py --reloads 200       what is held afterwards: processes, descriptors, memory
+    python benchmarks/reload.py --start             from the command to ready, and the memory of all processes
+
+"Answers" is when the supervisor says that the new worker accepts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+BOT = Path(__file__).parents[1] / "bots" / "my_bot.py"
+
+
+class Run:
+    """A botrun on a copy of the bot."""
+
+    def __init__(self, folder: Path, transport: str) -> None:
+        self.bot = folder / "my_bot.py"
+        self.bot.write_text(BOT.read_text())
+        self.begun = time.perf_counter()
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "runner.cli", str(self.bot), "-t", transport, "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "BOTRUN_LOG": "text"},
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("talk"):
+                break
+        self.ready_s = time.perf_counter() - self.begun
+        self.told: list[str] = []
+        self._heard = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._heard:
+                self.told.append(line)
+                self._heard.notify_all()
+
+    def save(self, number: int) -> float:
+        """Seconds from the save to the new code taking calls."""
+        text = re.sub(r'GREETING = ".*"', f'GREETING = "Hello {number}."', self.bot.read_text())
+        count = sum("the new code answers" in line for line in self.told)
+        begun = time.perf_counter()
+        self.bot.write_text(text)
+        with self._heard:
+            self._heard.wait_for(
+                lambda: sum("the new code answers" in line for line in self.told) > count, timeout=30
+            )
+        return time.perf_counter() - begun
+
+    def held(self) -> dict[str, float]:
+        """Processes, descriptors and memory (PSS, MB) of all that this run is made of."""
+        family = [psutil.Process(self.process.pid)]
+        family += family[0].children(recursive=True)
+        return {
+            "processes": len(family),
+            "descriptors": sum(process.num_fds() for process in family),
+            "sockets": sum(len(process.net_connections("all")) for process in family),
+            "pss_mb": round(sum(process.memory_full_info().pss for process in family) / 1e6, 1),
+        }
+
+    def close(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+
+
+def quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, round(share * (len(values) - 1)))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--reloads", type=int, default=20)
+    parser.add_argument("-t", "--transport", default="webrtc")
+    parser.add_argument("--start", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder), asked.transport)
+        try:
+            time.sleep(2.0)
+            found: dict[str, object] = {"ready_s": round(run.ready_s, 2), "at the start": run.held()}
+            if not asked.start:
+                run.save(-1)
+                time.sleep(2.0)
+                found["after one"] = run.held()
+                took = [run.save(number) for number in range(asked.reloads)]
+                time.sleep(2.0)
+                found[f"after {asked.reloads} more"] = run.held()
+                found["save_p50_s"] = round(statistics.median(took), 2)
+                found["save_p95_s"] = round(quantile(took, 0.95), 2)
+            print(json.dumps(found, indent=2))
+        finally:
+            run.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""What of a call goes along when the code changes under it: memories, the bot's own state, who speaks.
+
+A session sets `current` for its bot. What the bot builds joins by itself: `LLMContextAggregatorPair` its
+context, `PipelineTask` the word on who speaks. It is handed over as JSON, never pickled: the new code may
+have other classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+SYSTEM_ROLES = ("system", "developer")
+
+
+class Memory(Protocol):
+    """A context, as far as it is handed over."""
+
+    messages: list[dict[str, Any]]
+
+    def snapshot(self) -> dict[str, Any]: ...
+    def restore(self, snapshot: Mapping[str, Any]) -> None: ...
+
+
+class Conversation:
+    """One call's.
+
+    Args:
+        arrived: what `pack` gave in another process; None for a call that begins.
+
+    Attributes:
+        state: `runner_args.session_state`.
+        resumed: whether something has been said under older code.
+        spoken: whether the bot has been heard.
+        silent: whether neither side speaks nor is about to; set by the pipeline.
+        interrupt: silences the bot; None while there is no pipeline.
+    """
+
+    def __init__(self, arrived: Mapping[str, Any] | None = None) -> None:
+        arrived = arrived or {}
+        self._arrived: list[dict[str, Any]] = list(arrived.get("memories", ()))
+        self._memories: list[Memory] = []
+        self.state: dict[str, Any] = dict(arrived.get("state", {}))
+        self.spoken = bool(arrived.get("spoken"))
+        self.resumed = self.spoken or any(map(_has_history, self._arrived))
+        self.silent: Callable[[], bool] = lambda: True
+        self.interrupt: Callable[[], object] | None = None
+
+    def join(self, memory: Memory) -> None:
+        """The bot remembers by this one; the history of the one in its place before follows its prompt."""
+        index = len(self._memories)
+        self._memories.append(memory)
+        if index < len(self._arrived):
+            memory.restore(self._arrived[index])
+
+    def forget_greeting(self) -> None:
+        """A greeting was not said again; what it told the model to say is taken back."""
+        for memory in self._memories:
+            while memory.messages and _is_greeting(memory.messages):
+                memory.messages.pop()
+
+    def pack(self) -> tuple[dict[str, Any], list[str]]:
+        """As JSON, and sentences about what cannot be carried."""
+        lost: list[str] = []
+        for memory in self._memories:
+            lost += _not_json(memory.messages)
+        memories = [memory.snapshot() for memory in self._memories]
+        # A bot that failed before it had built them: what it was given goes on as it came.
+        memories += self._arrived[len(memories) :]
+        state = {}
+        for name, value in self.state.items():
+            if isinstance(name, str) and _is_json(value):
+                state[name] = value
+            else:
+                lost.append(f"session_state[{name!r}] ({type(value).__name__}) is not JSON")
+        return {"memories": memories, "state": state, "spoken": self.spoken}, lost
+
+
+def _not_json(messages: list[dict[str, Any]]) -> list[str]:
+    """A memory's snapshot is JSON whatever is in it: the rest goes along as text."""
+    bad = sum(not _is_json(message) for message in messages)
+    return [f"{bad} of the conversation's messages went along as text: they are not JSON"] if bad else []
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _has_history(snapshot: Mapping[str, Any]) -> bool:
+    messages = snapshot.get("messages", ())
+    return any(message.get("role") not in SYSTEM_ROLES for message in messages)
+
+
+def _is_greeting(messages: list[dict[str, Any]]) -> bool:
+    """Whether the last one is an instruction behind what was said, not the prompt before it."""
+    said = any(message.get("role") not in SYSTEM_ROLES for message in messages)
+    return said and messages[-1].get("role") in SYSTEM_ROLES
+
+
+current: ContextVar[Conversation | None] = ContextVar("botrun conversation", default=None)
+
+
+# ------------------------------------------------------------------ greetings
+
+
+class _Greeting:
+    """What is done on the caller's coming; over when its handler has returned."""
+
+    under_way = True
+
+
+_greeting: ContextVar[_Greeting | None] = ContextVar("botrun greeting", default=None)
+
+
+@contextlib.contextmanager
+def greeting() -> Iterator[None]:
+    """What is queued in this block, on the caller's coming, is a greeting."""
+    mine = _Greeting()
+    token = _greeting.set(mine)
+    try:
+        yield
+    finally:
+        mine.under_way = False
+        _greeting.reset(token)
+
+
+def is_greeting() -> bool:
+    """Whether this code runs in a `greeting` block, or in a task that was started there while it lasts."""
+    found = _greeting.get()
+    return found is not None and found.under_way

@@ -1,0 +1,16 @@
+"""Which worker this process is. Ids that it gives out begin with that, so that any worker knows the owner."""
+
+from __future__ import annotations
+
+_worker = ""
+
+
+def become(worker: str) -> None:
+    """This process is the worker of that id (digits)."""
+    global _worker
+    _worker = worker
+
+
+def worker_prefix() -> str:
+    """What ids of this worker begin with: `w3-`; "" where there is only one."""
+    return f"w{_worker}-" if _worker else ""

@@ -1,0 +1,46 @@
+"""What the nursery imports before there is a bot: what its worker would."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+SERVER = (
+    "numpy",
+    "runner",
+    "runner.server.app",
+    "runner.server.serving",
+    "runner.server.webrtc",
+    "runner.server.public.opening",
+    "runner.supervising.serving",
+    "runner.cli.banner",
+    "uvloop",
+)
+OF_TRANSPORT = {"webrtc": ("aiortc",)}
+PHONES = ("runner.server.telephony", "runner.transports.websocket")
+
+
+def modules_for(bot: Path, transports: Sequence[str]) -> list[str]:
+    """Modules of botrun's own that this bot needs, and what they load when they are used."""
+    named = list(_imported(bot))
+    more = [name for transport in transports for name in OF_TRANSPORT.get(transport, PHONES)]
+    if "runner.vad" in named:
+        more.append("onnxruntime")
+    return list(dict.fromkeys([*SERVER, *named, *more]))
+
+
+def _imported(bot: Path) -> Iterator[str]:
+    """`runner…` modules that the file imports at its top."""
+    try:
+        tree = ast.parse(bot.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.partition(".")[0] == "runner")

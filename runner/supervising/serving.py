@@ -1,0 +1,225 @@
+"""A worker under a supervisor: load the bot, say how that went, accept when told to, leave when replaced.
+
+From the supervisor:
+    {"do": "accept"}                    take calls now
+    {"do": "retire"}                    take no more: what can move moves, the rest is finished
+    {"do": "take", "call": {…}}         a conversation from older code; answered by "taken"
+    {"do": "taken", "key": …}           the newer worker has it
+    {"do": "code", "failure": {…}|null} how the code on disk stands
+To the supervisor:
+    {"is": "loaded", "modules": […]}    the bot has been imported cleanly, and all is ready
+    {"is": "failed", "failure": {…}}    it has not
+    {"is": "accepting", "facts": {…}}   calls are taken
+    {"is": "modules", "modules": […], "written": […]}
+    {"is": "held"}                      after "retire": from now on the newer code answers all turns
+    {"is": "moving", "call": {…}}       to be handed to the newer worker
+    {"is": "taken", "key": …}
+    {"is": "bot failed", "failure": {…}, "session": …}
+    {"is": "left out", "session": …, "what": […]}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import importlib
+import logging
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner import logs
+from runner.channel import Channel, encode
+from runner.discovery import BotCrashError, LoadedBot, is_users_file, load_bot, parse_target
+from runner.errors import BotrunError
+from runner.guard import LoopGuard, telling_what_was_not_awaited
+from runner.identity import become
+from runner.session import EndReason
+from runner.settings import Settings, enter_dotenv, find_dotenv, is_set, read_dotenv, resolve
+from runner.shutdown import Shutdown
+from runner.supervising.failure import failure_of
+from runner.worker import CLOSE_CONNECTIONS_S, END_SESSIONS_S, first, prepare, run_loop, stop_helpers
+
+if TYPE_CHECKING:
+    from runner.server.app import Host
+    from runner.server.serving import Server
+    from runner.supervising.nursery import Birth
+
+logger = logging.getLogger(__name__)
+
+MODULES_EVERY_S = 2.0
+MOST_WRITTEN = 1000
+FIXED = ("host", "port", "transports", "open_page", "verbose", "log", "reload", "watch")
+"""Settings of the run, which a `.env` that was edited does not change."""
+
+_written: set[str] = set()
+
+
+def run_supervised(birth: Birth) -> int:
+    """The life of a worker. Returns its exit status."""
+    become(birth.job["worker"])
+    target = Path(birth.job["file"])
+    with open(birth.job["trace"], "wb") as trace:
+        faulthandler.register(signal.SIGUSR1, trace, all_threads=False)
+        try:
+            settings, bot = _load(birth.job)
+        except BotrunError as error:
+            failure = failure_of(error, crashed=isinstance(error, BotCrashError))
+            birth.channel.sendall(
+                encode({"is": "failed", "failure": failure.as_dict(), "modules": modules_of(target)})
+            )
+            return 1
+        finally:
+            faulthandler.unregister(signal.SIGUSR1)
+    run_loop(SupervisedWorker(birth, settings, bot).run())
+    return 0
+
+
+def _load(job: dict[str, Any]) -> tuple[Settings, LoadedBot]:
+    target = parse_target(job["typed"])
+    dotenv_path = find_dotenv(target.path)
+    dotenv = read_dotenv(dotenv_path)
+    settings = resolve(job["flags"], dotenv)
+    fixed = {name: job["fixed"][name] for name in FIXED if name in job["fixed"]}
+    fixed["transports"] = tuple(fixed["transports"])
+    settings = replace(settings, **fixed)
+    logs.configure(style=settings.log, verbose=settings.verbose, colour=not is_set("NO_COLOR"))
+    enter_dotenv(dotenv)
+    sys.addaudithook(_note_writing)
+    return settings, load_bot(target)
+
+
+def _note_writing(event: str, args: tuple[Any, ...]) -> None:
+    """What the bot writes itself is no edit of its code (`open`: path, mode, flags)."""
+    if event == "open" and len(args) > 2 and isinstance(args[0], str) and len(_written) < MOST_WRITTEN:
+        flags = args[2]
+        if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
+            _written.add(os.path.abspath(args[0]))
+
+
+def modules_of(bot: Path) -> list[str]:
+    """The files of the user's own that have been imported."""
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return sorted({str(bot), *(file for file in files if file and _is_own(Path(file), bot))})
+
+
+def _is_own(file: Path, bot: Path) -> bool:
+    if is_users_file(file, bot):
+        return True
+    # An editable package of the user's, elsewhere on this machine.
+    installed = "site-packages" in file.parts or "dist-packages" in file.parts
+    ours = file.is_relative_to(Path(__file__).parents[1])
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(os.__file__).parent)}
+    return not installed and not ours and not any(file.is_relative_to(prefix) for prefix in prefixes)
+
+
+class SupervisedWorker:
+    """From the loaded bot to the last call's end."""
+
+    def __init__(self, birth: Birth, settings: Settings, bot: LoadedBot) -> None:
+        self._birth = birth
+        self._settings = settings
+        self._bot = bot
+        self._accept = asyncio.Event()
+        self._retire = asyncio.Event()
+
+    async def run(self) -> None:
+        """Returns when told to stop, or when the last call after `retire` is over."""
+        self._shutdown = Shutdown()
+        self._channel = await Channel.over(self._birth.channel)
+        with self._shutdown.capture(signals=(signal.SIGTERM,)):
+            preparing = asyncio.create_task(prepare(self._bot, self._settings), name="preparing")
+            listening: asyncio.Task[None] | None = None
+            try:
+                if not await self._ready(preparing):
+                    return
+                host, server = preparing.result()
+                host.moves.connect(self._channel.send)
+                listening = asyncio.create_task(self._listen(host), name="supervisor")
+                self._channel.send({"is": "loaded", "modules": modules_of(self._bot.path)})
+                if await first(asyncio.ensure_future(self._accept.wait()), self._shutdown.requested.wait()):
+                    await self._serve(host, server)
+            finally:
+                await stop_helpers(preparing)
+                if listening is not None:
+                    listening.cancel()
+                await self._channel.aclose()
+
+    async def _ready(self, preparing: asyncio.Task[tuple[Host, Server]]) -> bool:
+        try:
+            return await first(preparing, self._shutdown.requested.wait())
+        except BotrunError as error:
+            failure = failure_of(error, crashed=True)
+            self._channel.send({"is": "failed", "failure": failure.as_dict()})
+            await self._channel.flush()
+            return False
+
+    async def _listen(self, host: Host) -> None:
+        async for order in self._channel.messages():
+            match order["do"]:
+                case "accept":
+                    self._accept.set()
+                case "retire":
+                    self._retire.set()
+                case _:
+                    host.moves.take_order(order)
+        # The supervisor is gone.
+        self._shutdown.requested.set()
+
+    async def _serve(self, host: Host, server: Server) -> None:
+        from runner.server.public.opening import PublicSide
+
+        public = PublicSide(host)
+        opening = asyncio.create_task(public.open(), name="putting back numbers that a run left")
+        reporting = asyncio.create_task(self._report_modules(), name="modules")
+        guard = LoopGuard(host.bot.path, host.sessions)
+        async with server.serving(self._birth.listener, CLOSE_CONNECTIONS_S):
+            try:
+                self._announce(host)
+                with guard.watching(), telling_what_was_not_awaited(host.bot.path):
+                    if await first(
+                        asyncio.ensure_future(self._retire.wait()), self._shutdown.requested.wait()
+                    ):
+                        await self._see_off(host, server)
+                if self._shutdown.requested.is_set():
+                    logger.info("stopping" if not self._retire.is_set() else "its last calls are ended")
+                    host.moves.release()
+                    server.refuse_more()
+                    await host.sessions.end_all(EndReason.SHUTDOWN, END_SESSIONS_S)
+            finally:
+                for task in (opening, reporting):
+                    task.cancel()
+                await asyncio.wait({opening, reporting})
+                await public.aclose()
+
+    def _announce(self, host: Host) -> None:
+        if self._birth.job["announce"]:
+            module, _, function = self._birth.job["announce"].partition(":")
+            getattr(importlib.import_module(module), function)(host)
+        self._channel.send({"is": "accepting"})
+
+    async def _see_off(self, host: Host, server: Server) -> None:
+        """Take no more calls, hand over those that can move, and wait for the others' end."""
+        server.refuse_more()
+        server.close_idle()
+        moving = asyncio.create_task(host.moves.see_off(host.sessions), name="moving")
+        try:
+            await first(moving, self._shutdown.requested.wait())
+        finally:
+            moving.cancel()
+            await asyncio.wait({moving})
+
+    async def _report_modules(self) -> None:
+        """The bot may import more in a call."""
+        known: tuple[int, int] = (len(sys.modules), 0)
+        while True:
+            await asyncio.sleep(MODULES_EVERY_S)
+            if known != (len(sys.modules), len(_written)):
+                known = (len(sys.modules), len(_written))
+                written = [name for name in _written if Path(name).is_relative_to(self._bot.path.parent)]
+                self._channel.send(
+                    {"is": "modules", "modules": modules_of(self._bot.path), "written": written}
+                )

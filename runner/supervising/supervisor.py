@@ -1,0 +1,350 @@
+"""The parent process: it holds the port, sees what is saved, and puts new code in the place of old.
+
+saved ─ fork ─ imported cleanly? ── no ── the old code goes on; terminal and page tell why
+                     │ yes
+              the new one accepts ─ the old one retires: its calls move, or are finished there
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.errors import BotrunError
+from runner.supervising.failure import Failure, failure_at, hanging
+from runner.supervising.imports import modules_for
+from runner.supervising.project import Project
+from runner.supervising.watch import Watch
+from runner.supervising.workers import Nursery, Worker
+
+logger = logging.getLogger(__name__)
+
+STOP_S = 2.2
+"""A worker ends within 1.5 s of its signal (`shutdown.py`)."""
+
+TRACE_S = 0.2
+FORCED_STATUS = 130
+QUICK_S, MOST_QUICK = 5.0, 3
+"""A worker that dies so soon, so often, is not started again before something is saved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """What is run.
+
+    Attributes:
+        typed: FILE or FILE:function.
+        bot: the file.
+        flags: as typed, for workers to resolve again.
+        fixed: settings that stay what they were at the start.
+        transports: those served.
+        watch: further paths to watch.
+        announce: module:function that is given the `Host` when calls are first taken.
+        load_secs: how long the import of an edited bot may take (s).
+    """
+
+    typed: str
+    bot: Path
+    flags: dict[str, Any]
+    fixed: dict[str, Any]
+    transports: Sequence[str]
+    announce: str
+    watch: Sequence[Path] = ()
+    load_secs: float = 10.0
+
+
+@dataclass
+class _Load:
+    """A worker that has not accepted yet."""
+
+    worker: Worker
+    trace: Path
+    saved: str
+    begun: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """Runs a bot until Ctrl-C."""
+
+    def __init__(self, plan: RunPlan, listener: socket.socket) -> None:
+        self._plan = plan
+        self._listener = listener
+        self._project = Project(plan.bot, plan.watch)
+        self._current: Worker | None = None
+        self._load: _Load | None = None
+        self._failure: Failure | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
+        self._outcome: BotrunError | int = 0
+        self._signals = 0
+        self._quick_deaths: list[float] = []
+        self._waiting_calls: list[dict[str, Any]] = []
+        self._accepted_once = False
+        self._news = "", 0.0
+
+    async def run(self) -> int:
+        """Returns the exit status.
+
+        Raises:
+            BotrunError: the bot could not be loaded when the run began.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signalled)
+        self._folder = Path(tempfile.mkdtemp(prefix="botrun-"))  # mode 0700
+        self._nursery = Nursery(self._listener, self._ended)
+        self._watch = Watch(self._project, self._saved)
+        try:
+            self._nursery.prepare(modules_for(self._plan.bot, self._plan.transports))
+            # What is there now is known before it is read: what is saved from here on counts.
+            self._learn([])
+            await self._begin("")
+            await self._over.wait()
+            await self._stop_workers()
+        finally:
+            await self._close()
+        if isinstance(self._outcome, BotrunError):
+            raise self._outcome
+        return self._outcome
+
+    # ------------------------------------------------------------ loading
+
+    def _saved(self, paths: list[Path]) -> None:
+        """Something was saved: what is being loaded is out of date already."""
+        names = ", ".join(path.name for path in paths[:3]) + (" …" if len(paths) > 3 else "")
+        self._quick_deaths.clear()
+        self._spawn(self._begin(names))
+
+    async def _begin(self, saved: str) -> None:
+        if self._load is not None:
+            self._drop(self._load.worker)
+        trace = self._folder / f"trace-{time.monotonic_ns()}"
+        job = {
+            "typed": self._plan.typed,
+            "file": str(self._plan.bot),
+            "flags": self._plan.flags,
+            "fixed": self._plan.fixed,
+            "trace": str(trace),
+            "folder": str(self._folder),
+            "announce": "" if self._accepted_once else self._plan.announce,
+        }
+        worker = await self._nursery.fork(job)
+        self._load = load = _Load(worker, trace, saved)
+        self._spawn(self._hear(worker))
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._accepted_once:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(self._plan.load_secs, lambda: self._spawn(self._give_up(load)))
+
+    async def _give_up(self, load: _Load) -> None:
+        """It hangs: see where, and end it."""
+        if load is not self._load:
+            return
+        load.worker.signal(signal.SIGUSR1)
+        await asyncio.sleep(TRACE_S)
+        trace = load.trace.read_text(errors="replace") if load.trace.exists() else ""
+        folder = self._plan.bot.parent
+        failure = hanging(
+            trace,
+            lambda file: file.is_relative_to(folder) and "site-packages" not in file.parts,
+            self._plan.load_secs,
+        )
+        self._drop(load.worker)
+        if load is self._load:
+            self._broken(failure)
+
+    def _drop(self, worker: Worker) -> None:
+        worker.signal(signal.SIGKILL)
+        if not worker.pid:  # its birth has not been told yet
+            self._spawn(self._drop_when_born(worker))
+
+    async def _drop_when_born(self, worker: Worker) -> None:
+        while not worker.pid and worker.status is None:
+            await asyncio.sleep(0.01)
+        worker.signal(signal.SIGKILL)
+
+    def _broken(self, failure: Failure, modules: Sequence[str] = ()) -> None:
+        """The code on disk does not load; the good one goes on."""
+        self._load, self._failure = None, failure
+        self._project.broken = True
+        self._learn([*modules, *([failure.file] if failure.file else [])])
+        if not self._accepted_once:
+            if self._plan.fixed.get("verbose"):
+                print(failure.traceback, end="", file=sys.stderr)
+            self._end(failure.raised())
+            return
+        logger.error("%s", failure.shown())
+        logger.info(
+            "the code from before goes on; mend it and save"
+            if self._current is not None
+            else "nobody takes calls until it is mended and saved"
+        )
+        self._tell_code()
+
+    def _tell_code(self) -> None:
+        if self._current is not None:
+            failure = self._failure.as_dict() if self._failure else None
+            self._current.tell({"do": "code", "failure": failure})
+
+    def _learn(self, modules: Sequence[str], written: Sequence[str] = ()) -> None:
+        self._project.learn(modules, written)
+        self._watch.renew()
+
+    # ------------------------------------------------------------ what workers tell
+
+    async def _hear(self, worker: Worker) -> None:
+        async for told in worker.channel.messages():
+            self._take(worker, told)
+        await worker.ended.wait()
+        await worker.channel.aclose()
+
+    def _take(self, worker: Worker, told: dict[str, Any]) -> None:
+        loading = self._load is not None and worker is self._load.worker
+        match told["is"]:
+            case "loaded" if loading:
+                self._learn(told["modules"])
+                worker.tell({"do": "accept"})
+            case "accepting" if loading:
+                self._swap(worker)
+            case "failed" if loading:
+                self._broken(Failure(**told["failure"]), told.get("modules", ()))
+            case "modules":
+                self._learn(told["modules"], told["written"])
+            case "bot failed":
+                self._bot_failed(Failure(**told["failure"]))
+            case "held":
+                self._tell_news()
+            case "moving":
+                self._move(worker, told["call"])
+            case "taken":
+                for other in self._nursery.living:
+                    if other is not worker:
+                        other.tell({"do": "taken", "key": told["key"]})
+            case "left out":
+                logger.warning("session %s: %s", told["session"], "; ".join(told["what"]))
+
+    def _swap(self, worker: Worker) -> None:
+        """The new one accepts: the old one may go."""
+        assert self._load is not None
+        load, old, was_broken = self._load, self._current, self._failure is not None
+        self._current, self._load, self._failure = worker, None, None
+        self._project.broken = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+        saved = f"{load.saved} was saved: " if load.saved else ""
+        self._news = saved + ("mended; " if was_broken else ""), load.begun
+        if old is not None:
+            old.tell({"do": "retire"})
+        elif self._accepted_once:
+            self._tell_news()
+        self._accepted_once = True
+        self._tell_code()
+        for call in self._waiting_calls:
+            worker.tell({"do": "take", "call": call})
+        self._waiting_calls.clear()
+
+    def _tell_news(self) -> None:
+        what, begun = self._news
+        logger.info("%sthe new code answers (%.2f s)", what, time.monotonic() - begun)
+
+    def _move(self, worker: Worker, call: dict[str, Any]) -> None:
+        """A conversation goes to whoever accepts now."""
+        if self._current is not None and self._current is not worker:
+            self._current.tell({"do": "take", "call": call})
+        else:
+            self._waiting_calls.append(call)
+
+    def _bot_failed(self, failure: Failure) -> None:
+        self._project.broken = True
+        logger.error("%s", failure.shown())
+        logger.info("the call waits for the next save")
+
+    # ------------------------------------------------------------ ends
+
+    def _ended(self, worker: Worker) -> None:
+        """A worker's process is gone."""
+        if self._over.is_set():
+            return
+        how = _how(worker.status)
+        if self._load is not None and worker is self._load.worker:
+            # What it told before it ended may still be on its way.
+            self._spawn(self._ended_loading(self._load, how))
+        elif worker is self._current:
+            self._current = None
+            self._restart(how)
+
+    async def _ended_loading(self, load: _Load, how: str) -> None:
+        await asyncio.sleep(TRACE_S)
+        if load is self._load:
+            self._broken(failure_at(f"the bot's process {how} while it was loaded", str(self._plan.bot), 0))
+
+    def _restart(self, how: str) -> None:
+        now = time.monotonic()
+        self._quick_deaths = [at for at in self._quick_deaths if now - at < QUICK_S * MOST_QUICK] + [now]
+        if len(self._quick_deaths) >= MOST_QUICK:
+            logger.error("the bot's process %s, again: it is started when something is saved", how)
+            return
+        logger.error("the bot's process %s: it is started again", how)
+        self._spawn(self._begin(""))
+
+    def _end(self, outcome: BotrunError | int) -> None:
+        if not self._over.is_set():
+            self._outcome = outcome
+            self._over.set()
+
+    def _signalled(self) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            for worker in self._nursery.living:
+                worker.signal(signal.SIGTERM)  # its second: it ends at once, with what the bot started
+            self._outcome = FORCED_STATUS
+        self._end(0 if self._accepted_once else FORCED_STATUS)
+
+    async def _stop_workers(self) -> None:
+        if self._load is not None:
+            self._drop(self._load.worker)
+        for worker in self._nursery.living:
+            worker.signal(signal.SIGTERM)
+        ends = [asyncio.ensure_future(worker.ended.wait()) for worker in self._nursery.living]
+        if ends:
+            _, late = await asyncio.wait(ends, timeout=STOP_S)
+            for end in late:
+                end.cancel()
+
+    async def _close(self) -> None:
+        self._watch.close()
+        await self._nursery.aclose()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(OSError):
+            shutil.rmtree(self._folder)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the supervisor failed", exc_info=error)
+
+
+def _how(status: int | None) -> str:
+    if status is not None and status < 0:
+        return f"was ended by {signal.Signals(-status).name}"
+    return f"ended with status {status}"

@@ -1,0 +1,80 @@
+"""A call of this machine's phone, while its bot is edited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from saving import Saved, saving
+
+from runner.callers.call import new_wire
+from runner.callers.dialling import dial_network
+from runner.callers.phone import Phone
+from runner.callers.sidechannel import SideChannel
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Told:
+    """What the bot says, in words, over all its codes."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def take(self, kind: str, data: dict[str, Any]) -> None:
+        if kind in ("bot-llm-text", "bot-tts-text"):
+            self.words.append(str(data.get("text")))
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+async def until(met: Callable[[], bool], what: str) -> None:
+    try:
+        async with asyncio.timeout(20):
+            while not met():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"never: {what}") from None
+
+
+async def test_the_phone_moves_with_its_conversation(tmp_path: Path) -> None:
+    async with saving(tmp_path, "-t", "twilio") as saved:
+        await talk_through_edits(saved)
+
+
+async def talk_through_edits(saved: Saved) -> None:
+    told, url = Told(), f"ws://127.0.0.1:{saved.port}/ws"
+    wire = new_wire("twilio")
+    async with Phone(url, wire, connect=lambda url: dial_network(url, waits=True)) as phone:
+        side = SideChannel(url, wire.facts.call_id, told.take)
+        following = asyncio.create_task(side.run())
+        await until(phone.bot_has_spoken, "the greeting was heard")
+        await until(lambda: phone.bot_quiet_s() > 0.3, "the greeting is over")
+        for version in (1, 2):
+            saved.edit(f"version {version - 1}", f"version {version}")
+            await saved.reloaded(version)
+            await say(side, told, f"turn{version}", f"version {version}")
+        assert "turn1 turn2" in told.text
+        saved.edit("    # here a test makes it fail", "    raise RuntimeError('no voice')")
+        await saved.until("no voice")
+        assert not phone.ended.is_set()
+        saved.edit("    raise RuntimeError('no voice')", "    # here a test makes it fail")
+        await saved.reloaded(4)
+        await say(side, told, "turn3", "turn1 turn2 turn3")
+        assert told.text.count("Greetings") <= 1
+        assert phone.log.violations == []
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def say(side: SideChannel, told: Told, text: str, answer: str) -> None:
+    """Typed beside the wire, again if the call is just moving."""
+    data = {"content": text, "options": {"run_immediately": True, "audio_response": True}}
+    await asyncio.sleep(1.0)  # the side channel finds its call again
+    assert await side.send("send-text", data)
+    await until(lambda: answer in told.text, f"{answer} in {told.text}")
