@@ -55,6 +55,11 @@ def test_an_echo_is_found_whatever_its_delay(delay_s: float) -> None:
     assert [seconds for _, seconds in found.latencies] == pytest.approx([delay_s] * 6)
 
 
+def test_chirps_stand_in_every_part_of_a_providers_message() -> None:
+    places = [at % 1600 // 400 for seed in range(8) for at, _ in probe_sound(seed, 8000).chirps]
+    assert min(places.count(part) for part in range(4)) > 20
+
+
 def test_an_echo_is_found_where_the_packets_are_cut_elsewhere() -> None:
     probe, sent, heard = echoed(0.1)
     sound = np.concatenate([np.zeros(77), *(part.sound for part in heard)])

@@ -16,8 +16,9 @@ import numpy.typing as npt
 Sound = npt.NDArray[np.float64]
 
 CHIRP_S = 0.08
-EVERY_S, OFFSET_S = 1.0, 0.11
-"""A chirp begins so often (s), and up to so much later than its turn."""
+EVERY_S, OFFSET_S = 1.0, 0.5
+"""A chirp begins so often (s), and up to so much later than its turn: more than any message is long, so that
+each part of a message has its share of them (Exotel's are 200 ms)."""
 
 LOOP_S = 16
 KINDS = 8
@@ -74,7 +75,7 @@ def probe_sound(seed: int, sample_rate: int) -> ProbeSound:
     sound = _murmur(rng, count, sample_rate) + rng.normal(0, 0.0015, count)
     chirps = []
     for index in range(LOOP_S):
-        at = int((index * EVERY_S + 0.3 + rng.random() * OFFSET_S) * sample_rate)
+        at = int((index * EVERY_S + 0.2 + rng.random() * OFFSET_S) * sample_rate)
         shape = chirp(index % KINDS, sample_rate)
         sound[at : at + len(shape)] = 0.1 * sound[at : at + len(shape)] + 0.5 * shape
         chirps.append((at, index % KINDS))
