@@ -35,11 +35,14 @@ MICROPHONE = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-str
 
 
 @contextmanager
-def botrun(bot: Path, goodbye: signal.Signals = signal.SIGINT, **environment: str) -> Iterator[str]:
-    """Runs `botrun` for the length of the block; gives its address."""
+def botrun(
+    bot: Path, goodbye: signal.Signals = signal.SIGINT, inside: str | None = None, **environment: str
+) -> Iterator[str]:
+    """Runs `botrun` for the length of the block, in a network namespace if named; gives its address."""
+    prefix = ["ip", "netns", "exec", inside] if inside else []
     main = "from runner.cli import main; raise SystemExit(main())"
     process = subprocess.Popen(
-        [sys.executable, "-u", "-c", main, str(bot), "--no-open"],
+        [*prefix, sys.executable, "-u", "-c", main, str(bot), "--no-open"],
         env={**os.environ, "BOTRUN_PORT": "0", "BOTRUN_RELOAD": "0", **environment},
         stdout=subprocess.PIPE,
         text=True,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import ASSETS, Visit, botrun, microphone_file
+from browsing import ASSETS, BOTS, Visit, botrun, microphone_file
 
 pytestmark = pytest.mark.browser
 
@@ -96,3 +97,33 @@ async def test_a_bot_without_pictures_never_asks_for_the_camera(visit: Any, sile
         await here.until("botrun.state === 'connected' && botrun.ready")
         assert not await here.page.evaluate("window.asked.some(({ video }) => video)")
         assert not await here.page.is_visible("#camera")
+
+
+BARS = """() => {
+  const video = document.getElementById("bot-picture");
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, 0);
+  const bright = (top, height) => {
+    const { data } = context.getImageData(0, top, canvas.width, height);
+    let found = 0;
+    for (let at = 0; at < data.length; at += 4) found += data[at + 1] > 140;
+    return found;
+  };
+  return { size: [canvas.width, canvas.height], voice: bright(0, 250), words: bright(250, 110) };
+}"""
+
+
+@pytest.mark.local
+async def test_the_camera_bot_shows_its_voice_and_its_words(visit: Any, silence: Path) -> None:
+    with botrun(BOTS / "camera_bot.py") as address:
+        here = await call(visit, address, silence)
+        await here.until("botrun.db.bot > -35")
+        seen = []
+        for _ in range(15):
+            await asyncio.sleep(0.1)
+            seen.append(await here.page.evaluate(BARS))
+    assert seen[-1]["size"] == [640, 360]
+    assert max(look["voice"] for look in seen) > 1000
+    assert max(look["words"] for look in seen) > 200

@@ -61,12 +61,19 @@ class PictureCaller:
         heard: the bot's sound, as (time, pcm at 16 kHz).
     """
 
-    def __init__(self, url: str, scene: MediaStreamTrack | None = None, *, video_first: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        scene: MediaStreamTrack | None = None,
+        *,
+        video_first: bool = False,
+        muted: bool = False,
+    ) -> None:
         self.seen: list[tuple[float, VideoFrame]] = []
         self.heard: list[tuple[float, bytes]] = []
         self.microphone = OutboundAudioTrack(16000)
         self.negotiations = 0
-        self._url, self._scene = url, scene
+        self._url, self._scene, self._muted = url, scene, muted
         self._pc_id: str | None = None
         self._http = httpx2.AsyncClient(timeout=10, trust_env=False)
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
@@ -76,7 +83,6 @@ class PictureCaller:
         self._ears.attach(16000, lambda pcm: self.heard.append((loop.time(), pcm)))
         link.on_rtp = self._ears.receive
         link.reception = lambda: self._ears.reception
-        mouth.play(self.microphone)
         self._mouth = mouth
         self._tasks: list[asyncio.Task[None]] = []
         self._has_video = False
@@ -88,6 +94,8 @@ class PictureCaller:
 
     async def __aenter__(self) -> PictureCaller:
         await self._negotiate()
+        if not self._muted:
+            self.open_microphone()
         return self
 
     async def __aexit__(self, *_: Any) -> None:
@@ -98,6 +106,9 @@ class PictureCaller:
         await self._pc.close()
         await self._http.aclose()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def open_microphone(self) -> None:
+        self._mouth.play(self.microphone)
 
     def _add_video(self) -> None:
         self._has_video = True
