@@ -28,6 +28,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+BOTRUN = (sys.executable, "-P", "-m", "runner.cli")
 MOST_OTHER_CORES = 0.5
 READY_S = 60.0
 TRIES_A_ROUND = 3
@@ -90,7 +91,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def servers(peer: str | None) -> list[Server]:
     """Those that are to be had here."""
-    ours = [sys.executable, "-P", "-m", "runner.cli", str(ROOT / "bots" / "echo_bot.py"), "-t", "twilio"]
+    ours = [*BOTRUN, str(ROOT / "bots" / "echo_bot.py"), "-t", "twilio", "--no-reload"]
     ours.append("--no-reload")  # one process, whose memory is looked at
     found = [Server("ours", ours), Server("ours with VAD", ours, {"ECHO_VAD": "1"})]
     if peer:
@@ -102,7 +103,7 @@ def servers(peer: str | None) -> list[Server]:
 def load(server: Server, *words: str) -> Measured:
     """One measurement."""
     with server.running() as (port, pid):
-        command = [sys.executable, "-P", "-m", "runner.cli", "load", f"ws://127.0.0.1:{port}/ws"]
+        command = [*BOTRUN, "load", f"ws://127.0.0.1:{port}/ws"]
         done = subprocess.run(
             [*command, "--pid", str(pid), "--json", *words], capture_output=True, text=True, cwd=ROOT
         )
