@@ -42,7 +42,7 @@ def browser() -> TransportParams:
 
 
 async def bot(runner_args: RunnerArguments) -> None:
-    transport = await create_transport(runner_args, {"webrtc": browser})
+    transport = await create_transport(runner_args, {"webrtc": browser, "daily": browser})
     memory = LLMContextAggregatorPair(LLMContext())
     pipeline = Pipeline(
         [

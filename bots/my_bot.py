@@ -41,7 +41,7 @@ def make_llm() -> LLMService:
 
 
 async def bot(runner_args: RunnerArguments) -> None:
-    transport = await create_transport(runner_args, {"webrtc": browser, **PHONES})
+    transport = await create_transport(runner_args, {"webrtc": browser, "daily": browser, **PHONES})
     memory = LLMContextAggregatorPair(LLMContext([{"role": "system", "content": PROMPT}]))
     pipeline = Pipeline(
         [

@@ -165,6 +165,13 @@ class InputAudioRawFrame(InputFrame):
 
 
 @dataclass(frozen=True, slots=True)
+class UserAudioRawFrame(InputAudioRawFrame):
+    """Sound from one of several: `user_id` is who is loudest in it."""
+
+    user_id: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class OutputAudioRawFrame(DataFrame):
     """Sound for the listener. Behind `transport.output()`, `heard_at` tells when its first sample
     was heard, and only what was heard arrives there."""
@@ -187,6 +194,13 @@ class InputImageRawFrame(InputFrame):
     image: bytes
     size: tuple[int, int]
     format: str = "RGB"
+
+
+@dataclass(frozen=True, slots=True)
+class UserImageRawFrame(InputImageRawFrame):
+    """One picture from one of several."""
+
+    user_id: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ from runner.arguments import (
 from runner.errors import UsageError
 from runner.transports.base import BaseTransport
 
+BOT_NAME = "bot"
+"""What others in a Daily room read."""
+
 Factories = Mapping[str, Callable[[], Any]]
 
 
@@ -44,9 +47,19 @@ async def create_transport(runner_args: RunnerArguments, transport_params: Facto
                 params.serializer = runner_args.serializer
             return FastAPIWebsocketTransport(websocket=runner_args.websocket, params=params)
         case DailyRunnerArguments():
-            raise UsageError("Daily rooms are not served by this version of botrun")
+            return _daily(runner_args, transport_params)
         case _:
             raise UsageError(f"create_transport knows no transport for {type(runner_args).__name__}")
+
+
+def _daily(runner_args: DailyRunnerArguments, factories: Factories) -> BaseTransport:
+    from runner.transports.daily import DailyTransport
+    from runner.transports.daily.params import as_daily, dialin_of
+
+    params = as_daily(_params(factories, "daily"))
+    if params.dialin_settings is None:
+        params.dialin_settings = dialin_of(runner_args.body)
+    return DailyTransport(runner_args.room_url, runner_args.token, BOT_NAME, params)
 
 
 def _params(factories: Factories, name: str) -> Any:

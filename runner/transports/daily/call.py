@@ -1,0 +1,199 @@
+"""One participant's life, on the event loop's side of the library.
+
+The library is spoken to by a thread of the call's own, in order, for some of its methods wait (client.py);
+what it tells on its threads is handed to the loop in order. The thread is a daemon: it ends with the call,
+and a program may end before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from runner.errors import TransportError
+from runner.transports.daily.client import Library, OnEvent, RoomClient
+from runner.transports.daily.words import ECHO, in_words
+
+logger = logging.getLogger(__name__)
+
+JOIN_S = 10.0
+"""The library itself gives up after 19 s."""
+
+ASK_S = 10.0
+LEAVE_S = 0.8
+"""A pipeline's cleanup is given 1 s; the thread goes on leaving after that."""
+
+LEFT_S = 5.0
+"""How long the thread waits (s) to be told that it has left, before it lets go of the client."""
+
+Job = Callable[[RoomClient], None]
+
+
+class DailyCall:
+    """A participant.
+
+    Args:
+        library: daily-python, or a fake.
+        user_name: what others read.
+        on_event: hears the library's events, on the loop and in order; none after `leave`.
+    """
+
+    def __init__(self, library: Library, user_name: str, on_event: OnEvent) -> None:
+        self._library = library
+        self._user_name = user_name
+        self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._ended = asyncio.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="daily call", daemon=True)
+        self._thread.start()
+
+    # ------------------------------------------------------------ what may be asked
+
+    async def join(
+        self, url: str, token: str | None, settings: Mapping[str, Any], deadline_s: float = JOIN_S
+    ) -> Mapping[str, Any]:
+        """Join a room; what is told of it.
+
+        Raises:
+            TransportError: it cannot be joined; the sentence says why.
+        """
+        try:
+            told = await self.ask("join", url, token, settings, deadline_s=deadline_s)
+        except TimeoutError:
+            raise TransportError(
+                f"the Daily room {url} could not be joined within {deadline_s:.0f} s: is the network slow,"
+                " or does something keep UDP and WebSockets out?"
+            ) from None
+        except TransportError as error:
+            raise TransportError(f"the Daily room {url} could not be joined: {error}") from None
+        return told if isinstance(told, Mapping) else {}
+
+    async def ask(self, what: str, *given: Any, deadline_s: float = ASK_S, **more: Any) -> Any:
+        """One of the library's methods; its value, if it has one.
+
+        Raises:
+            TransportError: it was refused.
+            TimeoutError: nothing was answered in time.
+        """
+        answered: asyncio.Future[Any] = self._loop.create_future()
+
+        def completed(*told: Any) -> None:
+            self.hand_over(_settle, answered, *told)
+
+        def job(client: RoomClient) -> None:
+            try:
+                client.ask(what, *given, completion=completed, **more)
+            except (RuntimeError, ValueError, TypeError) as error:  # released, or settings it cannot read
+                completed(str(error))
+
+        if self._closed:
+            raise TransportError("the bot has left the room")
+        self._jobs.put(job)
+        async with asyncio.timeout(deadline_s):
+            return await answered
+
+    def hear(
+        self, participant: str, sample_rate: int, on_sound: Callable[[bytes], None], source: str
+    ) -> None:
+        """Bring a participant's sound to the loop, in pieces of 20 ms."""
+
+        def heard(pcm: bytes) -> None:
+            self.hand_over(on_sound, pcm)
+
+        self._jobs.put(lambda client: client.hear(participant, sample_rate, heard, source))
+
+    def see(self, participant: str, on_picture: Callable[[bytes, int, int], None], source: str) -> None:
+        """Bring a participant's pictures to the loop; while one waits for it, others are left out."""
+        waiting = threading.Event()
+
+        def arrived(rgb: bytes, width: int, height: int) -> None:
+            waiting.clear()
+            on_picture(rgb, width, height)
+
+        def seen(rgb: bytes, width: int, height: int) -> None:
+            if not waiting.is_set():
+                waiting.set()
+                self.hand_over(arrived, rgb, width, height)
+
+        self._jobs.put(lambda client: client.see(participant, seen, source))
+
+    async def leave(self, timeout_s: float = LEAVE_S) -> bool:
+        """Leave, and hear no more; whether it was done in time. The thread sees to the rest."""
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._ended.wait()
+        except TimeoutError:
+            logger.info("Daily takes its time to leave the room; it goes on in the background")
+            return False
+        self._thread.join(timeout_s)
+        return True
+
+    # ------------------------------------------------------------ the two sides
+
+    def hand_over(self, function: Callable[..., None], *args: Any) -> None:
+        """Have something done on the loop, from any thread; nothing once the call is over."""
+
+        def do() -> None:
+            if not self._closed:
+                function(*args)
+
+        if self._closed:
+            return
+        try:
+            self._loop.call_soon_threadsafe(do)
+        except RuntimeError:
+            logger.debug("the loop is closed: what Daily tells is for nobody any more")
+
+    def _tell(self, name: str, told: tuple[Any, ...]) -> None:
+        # What a completion has been told already is not told again.
+        if name == "on_error" and told and str(told[0]).startswith(ECHO):
+            logger.debug("Daily: %s", told[0])
+            return
+        self.hand_over(self._on_event, name, told)
+
+    def _work(self) -> None:
+        """The thread: what is asked, in order; at the end it leaves."""
+        try:
+            client = self._library.client(self._user_name, self._tell)
+            while (job := self._jobs.get()) is not None:
+                self._do(job, client)
+            self._leave(client)
+        except Exception:  # the boundary to the library
+            logger.exception("Daily's library failed")
+        finally:
+            self._closed = True
+            try:
+                self._loop.call_soon_threadsafe(self._ended.set)
+            except RuntimeError:
+                logger.debug("the loop ended before Daily had left")
+
+    def _do(self, job: Job, client: RoomClient) -> None:
+        try:
+            job(client)
+        except Exception:  # the boundary to the library
+            logger.exception("Daily's library failed")
+
+    def _leave(self, client: RoomClient) -> None:
+        left = threading.Event()
+        client.ask("leave", completion=lambda *_: left.set())
+        left.wait(LEFT_S)
+        client.release()
+
+
+def _settle(answered: asyncio.Future[Any], *told: Any) -> None:
+    """A completion's (error) or (value, error)."""
+    if answered.done():
+        return
+    if error := told[-1]:
+        answered.set_exception(TransportError(in_words(str(error))))
+    else:
+        answered.set_result(told[0] if len(told) > 1 else None)

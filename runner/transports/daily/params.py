@@ -1,0 +1,71 @@
+"""What a Daily transport carries, beyond what every transport does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from runner.transports.base import TransportParams
+
+
+@dataclass(frozen=True, kw_only=True)
+class DailyDialinSettings:
+    """A caller whom Daily holds until the room is ready: from the dial-in webhook."""
+
+    call_id: str
+    call_domain: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DailyTranscriptionSettings:
+    """How Daily transcribes, if it shall; `extra` goes along in Daily's words."""
+
+    language: str = "en"
+    model: str = "nova-2-general"
+    punctuate: bool = True
+    endpointing: bool | int = True
+    includeRawResponse: bool = True
+    extra: Mapping[str, Any] = field(default_factory=lambda: {"interim_results": True})
+
+
+@dataclass(kw_only=True)
+class DailyParams(TransportParams):
+    """What a `DailyTransport` carries.
+
+    Attributes:
+        api_url: another address of Daily's REST interface than the usual one.
+        api_key: connects a caller who waits; without it, `DAILY_API_KEY`.
+        audio_in_user_tracks: whether frames of sound say who spoke (`UserAudioRawFrame.user_id`).
+        camera_out_enabled: False keeps the bot's camera off whatever `video_out_enabled` says.
+        microphone_out_enabled: False joins without a microphone.
+        camera_out_send_settings: how the camera is sent, in Daily's words; made of `video_out_*` without.
+        dialin_settings: a caller who waits is connected as soon as the room is ready for phones.
+        transcription_enabled: whether Daily transcribes; the bot's own STT is then not needed.
+        transcription_settings: how.
+    """
+
+    api_url: str = ""
+    api_key: str = ""
+    audio_in_user_tracks: bool = True
+    camera_out_enabled: bool = True
+    microphone_out_enabled: bool = True
+    camera_out_send_settings: Mapping[str, Any] | None = None
+    dialin_settings: DailyDialinSettings | None = None
+    transcription_enabled: bool = False
+    transcription_settings: DailyTranscriptionSettings = field(default_factory=DailyTranscriptionSettings)
+
+
+def as_daily(params: TransportParams) -> DailyParams:
+    """What a bot said for every transport alike."""
+    if isinstance(params, DailyParams):
+        return params
+    return DailyParams(**{field.name: getattr(params, field.name) for field in fields(params)})
+
+
+def dialin_of(body: Any) -> DailyDialinSettings | None:
+    """The caller who waits, from the body that a dial-in gives to its bot; None if nobody does."""
+    told = body.get("dialin_settings") if isinstance(body, Mapping) else None
+    if not isinstance(told, Mapping) or not told.get("call_id") or not told.get("call_domain"):
+        return None
+    return DailyDialinSettings(call_id=str(told["call_id"]), call_domain=str(told["call_domain"]))
