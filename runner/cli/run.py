@@ -124,7 +124,8 @@ def _supervise(
 ) -> int:
     import asyncio
 
-    from runner.supervising.supervisor import RunPlan, Supervisor
+    from runner.supervising.loading import RunPlan
+    from runner.supervising.supervisor import Supervisor
 
     fixed = ("host", "port", "transports", "open_page", "verbose", "log", "reload", "watch")
     plan = RunPlan(

@@ -85,5 +85,7 @@ def hanging(trace: str, is_users: Callable[[Path], bool], waited_s: float) -> Fa
     """Of a bot that is still being imported; `trace` is faulthandler's, the innermost call first."""
     calls = [(match["file"], int(match["line"])) for match in _FRAME.finditer(trace)]
     users = [(file, line) for file, line in calls if is_users(Path(file))]
-    file, line = next(iter(users or calls), ("", 0))
+    if not calls:  # it was past the import
+        return failure_at(f"the bot was not ready after {waited_s:g} s", "", 0)
+    file, line = next(iter(users or calls))
     return failure_at(f"the import has not come to its end after {waited_s:g} s: it hangs here", file, line)

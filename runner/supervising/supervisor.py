@@ -17,13 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from runner.errors import BotrunError
-from runner.supervising.failure import Failure, failure_at, hanging
+from runner.supervising.failure import Failure, failure_at
 from runner.supervising.imports import modules_for
+from runner.supervising.loading import Load, Loader, RunPlan
 from runner.supervising.project import Project
 from runner.supervising.watch import Watch
 from runner.supervising.workers import Nursery, Worker
@@ -33,45 +33,10 @@ logger = logging.getLogger(__name__)
 STOP_S = 2.2
 """A worker ends within 1.5 s of its signal (`shutdown.py`)."""
 
-TRACE_S = 0.2
+LAST_WORDS_S = 0.2
 FORCED_STATUS = 130
 QUICK_S, MOST_QUICK = 5.0, 3
 """A worker that dies so soon, so often, is not started again before something is saved."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunPlan:
-    """What is run.
-
-    Attributes:
-        typed: FILE or FILE:function.
-        bot: the file.
-        flags: as typed, for workers to resolve again.
-        fixed: settings that stay what they were at the start.
-        transports: those served.
-        watch: further paths to watch.
-        announce: module:function that is given the `Host` when calls are first taken.
-        load_secs: how long the import of an edited bot may take (s).
-    """
-
-    typed: str
-    bot: Path
-    flags: dict[str, Any]
-    fixed: dict[str, Any]
-    transports: Sequence[str]
-    announce: str
-    watch: Sequence[Path] = ()
-    load_secs: float = 10.0
-
-
-@dataclass
-class _Load:
-    """A worker that has not accepted yet."""
-
-    worker: Worker
-    trace: Path
-    saved: str
-    begun: float = field(default_factory=time.monotonic)
 
 
 class Supervisor:
@@ -82,9 +47,7 @@ class Supervisor:
         self._listener = listener
         self._project = Project(plan.bot, plan.watch)
         self._current: Worker | None = None
-        self._load: _Load | None = None
         self._failure: Failure | None = None
-        self._deadline: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
         self._outcome: BotrunError | int = 0
@@ -105,6 +68,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._signalled)
         self._folder = Path(tempfile.mkdtemp(prefix="botrun-"))  # mode 0700
         self._nursery = Nursery(self._listener, self._ended)
+        self._loader = Loader(self._plan, self._nursery, self._folder, self._broken)
         self._watch = Watch(self._project, self._saved)
         try:
             self._nursery.prepare(modules_for(self._plan.bot, self._plan.transports))
@@ -128,57 +92,14 @@ class Supervisor:
         self._spawn(self._begin(names))
 
     async def _begin(self, saved: str) -> None:
-        if self._load is not None:
-            self._drop(self._load.worker)
-        trace = self._folder / f"trace-{time.monotonic_ns()}"
-        job = {
-            "typed": self._plan.typed,
-            "file": str(self._plan.bot),
-            "flags": self._plan.flags,
-            "fixed": self._plan.fixed,
-            "trace": str(trace),
-            "folder": str(self._folder),
-            "announce": "" if self._accepted_once else self._plan.announce,
-        }
-        worker = await self._nursery.fork(job)
-        self._load = load = _Load(worker, trace, saved)
+        worker = await self._loader.begin(saved, first=not self._accepted_once)
         self._spawn(self._hear(worker))
-        if self._deadline is not None:
-            self._deadline.cancel()
-        if self._accepted_once:
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(self._plan.load_secs, lambda: self._spawn(self._give_up(load)))
-
-    async def _give_up(self, load: _Load) -> None:
-        """It hangs: see where, and end it."""
-        if load is not self._load:
-            return
-        load.worker.signal(signal.SIGUSR1)
-        await asyncio.sleep(TRACE_S)
-        trace = load.trace.read_text(errors="replace") if load.trace.exists() else ""
-        folder = self._plan.bot.parent
-        failure = hanging(
-            trace,
-            lambda file: file.is_relative_to(folder) and "site-packages" not in file.parts,
-            self._plan.load_secs,
-        )
-        self._drop(load.worker)
-        if load is self._load:
-            self._broken(failure)
-
-    def _drop(self, worker: Worker) -> None:
-        worker.signal(signal.SIGKILL)
-        if not worker.pid:  # its birth has not been told yet
-            self._spawn(self._drop_when_born(worker))
-
-    async def _drop_when_born(self, worker: Worker) -> None:
-        while not worker.pid and worker.status is None:
-            await asyncio.sleep(0.01)
-        worker.signal(signal.SIGKILL)
 
     def _broken(self, failure: Failure, modules: Sequence[str] = ()) -> None:
         """The code on disk does not load; the good one goes on."""
-        self._load, self._failure = None, failure
+        if self._loader.load is not None:
+            self._loader.finish()
+        self._failure = failure
         self._project.broken = True
         self._learn([*modules, *([failure.file] if failure.file else [])])
         if not self._accepted_once:
@@ -212,7 +133,7 @@ class Supervisor:
         await worker.channel.aclose()
 
     def _take(self, worker: Worker, told: dict[str, Any]) -> None:
-        loading = self._load is not None and worker is self._load.worker
+        loading = self._loader.is_loading(worker)
         match told["is"]:
             case "loaded" if loading:
                 self._learn(told["modules"])
@@ -238,12 +159,9 @@ class Supervisor:
 
     def _swap(self, worker: Worker) -> None:
         """The new one accepts: the old one may go."""
-        assert self._load is not None
-        load, old, was_broken = self._load, self._current, self._failure is not None
-        self._current, self._load, self._failure = worker, None, None
+        load, old, was_broken = self._loader.finish(), self._current, self._failure is not None
+        self._current, self._failure = worker, None
         self._project.broken = False
-        if self._deadline is not None:
-            self._deadline.cancel()
         saved = f"{load.saved} was saved: " if load.saved else ""
         self._news = saved + ("mended; " if was_broken else ""), load.begun
         if old is not None:
@@ -279,16 +197,16 @@ class Supervisor:
         if self._over.is_set():
             return
         how = _how(worker.status)
-        if self._load is not None and worker is self._load.worker:
+        if self._loader.load is not None and self._loader.is_loading(worker):
             # What it told before it ended may still be on its way.
-            self._spawn(self._ended_loading(self._load, how))
+            self._spawn(self._ended_loading(self._loader.load, how))
         elif worker is self._current:
             self._current = None
             self._restart(how)
 
-    async def _ended_loading(self, load: _Load, how: str) -> None:
-        await asyncio.sleep(TRACE_S)
-        if load is self._load:
+    async def _ended_loading(self, load: Load, how: str) -> None:
+        await asyncio.sleep(LAST_WORDS_S)
+        if load is self._loader.load:
             self._broken(failure_at(f"the bot's process {how} while it was loaded", str(self._plan.bot), 0))
 
     def _restart(self, how: str) -> None:
@@ -314,8 +232,7 @@ class Supervisor:
         self._end(0 if self._accepted_once else FORCED_STATUS)
 
     async def _stop_workers(self) -> None:
-        if self._load is not None:
-            self._drop(self._load.worker)
+        self._loader.drop()
         for worker in self._nursery.living:
             worker.signal(signal.SIGTERM)
         ends = [asyncio.ensure_future(worker.ended.wait()) for worker in self._nursery.living]

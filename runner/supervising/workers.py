@@ -33,10 +33,22 @@ class Worker:
         self.status: int | None = None
         self.channel = channel
         self.ended = asyncio.Event()
+        self._doomed = False
 
     def tell(self, message: dict[str, Any]) -> None:
         """An order; see `supervising/serving.py`."""
         self.channel.send(message)
+
+    def kill(self) -> None:
+        """End it at once, even if its birth has not been told yet."""
+        self._doomed = True
+        self.signal(signal.SIGKILL)
+
+    def born(self, pid: int) -> None:
+        """It has been forked."""
+        self.pid = pid
+        if self._doomed:
+            self.signal(signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, if it lives."""
@@ -108,7 +120,7 @@ class Nursery:
 
     def _take(self, told: dict[str, Any]) -> None:
         if "forked" in told:
-            self._workers[told["forked"]].pid = told["pid"]
+            self._workers[told["forked"]].born(told["pid"])
             return
         for worker in self.living:
             if worker.pid == told["ended"]:

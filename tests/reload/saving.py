@@ -78,7 +78,7 @@ async def saving(
     copy.write_text(bot.read_text())
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "runner.cli", str(copy), "--port", "0", *more,
-        env={**os.environ, "BOTRUN_RELOAD": "1", "BOTRUN_LOG": "text", "BOTRUN_RELOAD_SECS": "2", **env},
+        env={**os.environ, "BOTRUN_RELOAD": "1", "BOTRUN_LOG": "text", "BOTRUN_RELOAD_SECS": "5", **env},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     saved = Saved(process, copy)

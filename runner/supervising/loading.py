@@ -1,0 +1,124 @@
+"""The worker that has not accepted yet: forked, given time, and asked where it hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.supervising.failure import Failure, hanging
+from runner.supervising.workers import Nursery, Worker
+
+TRACE_S = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """What is run.
+
+    Attributes:
+        typed: FILE or FILE:function.
+        bot: the file.
+        flags: as typed, for workers to resolve again.
+        fixed: settings that stay what they were at the start.
+        transports: those served.
+        watch: further paths to watch.
+        announce: module:function that is given the `Host` when calls are first taken.
+        load_secs: how long the import of an edited bot may take (s).
+    """
+
+    typed: str
+    bot: Path
+    flags: dict[str, Any]
+    fixed: dict[str, Any]
+    transports: Sequence[str]
+    announce: str
+    watch: Sequence[Path] = ()
+    load_secs: float = 10.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """A worker that has not accepted yet, and what was saved for it."""
+
+    worker: Worker
+    trace: Path
+    saved: str
+    begun: float = field(default_factory=time.monotonic)
+
+
+class Loader:
+    """Has at most one worker load the bot; what is saved meanwhile makes it begin again.
+
+    Args:
+        plan: what is run.
+        nursery: where workers are forked.
+        folder: of this run alone, for traces.
+        on_hang: given the failure when a bot is still being imported after `load_secs`.
+    """
+
+    def __init__(
+        self, plan: RunPlan, nursery: Nursery, folder: Path, on_hang: Callable[[Failure], None]
+    ) -> None:
+        self._plan = plan
+        self._nursery = nursery
+        self._folder = folder
+        self._on_hang = on_hang
+        self._waiting: asyncio.Task[None] | None = None
+        self._count = 0
+        self.load: Load | None = None
+
+    def is_loading(self, worker: Worker) -> bool:
+        """Whether it is this one that loads."""
+        return self.load is not None and self.load.worker is worker
+
+    async def begin(self, saved: str, *, first: bool) -> Worker:
+        """Load the bot anew. The first may take its time: somebody looks on."""
+        self.drop()
+        self._count += 1
+        trace = self._folder / f"trace-{self._count}"
+        job = {
+            "typed": self._plan.typed,
+            "file": str(self._plan.bot),
+            "flags": self._plan.flags,
+            "fixed": self._plan.fixed,
+            "trace": str(trace),
+            "announce": self._plan.announce if first else "",
+        }
+        worker = await self._nursery.fork(job)
+        self.drop()  # another may have begun meanwhile
+        self.load = load = Load(worker, trace, saved)
+        if not first:
+            self._waiting = asyncio.create_task(self._give_up(load), name="deadline")
+        return worker
+
+    def finish(self) -> Load:
+        """It is loaded, or has failed: nothing is being loaded any more."""
+        assert self.load is not None
+        load, self.load = self.load, None
+        load.trace.unlink(missing_ok=True)
+        if self._waiting is not None and self._waiting is not asyncio.current_task():
+            self._waiting.cancel()
+        return load
+
+    def drop(self) -> None:
+        """End what is being loaded."""
+        if self.load is not None:
+            self.finish().worker.kill()
+
+    async def _give_up(self, load: Load) -> None:
+        """It hangs: see where, and end it."""
+        await asyncio.sleep(self._plan.load_secs)
+        load.worker.signal(signal.SIGUSR1)
+        await asyncio.sleep(TRACE_S)
+        trace = load.trace.read_text(errors="replace") if load.trace.exists() else ""
+        load.worker.kill()
+        if load is self.load:
+            self._on_hang(hanging(trace, self._is_users, self._plan.load_secs))
+
+    def _is_users(self, file: Path) -> bool:
+        return file.is_relative_to(self._plan.bot.parent) and "site-packages" not in file.parts
