@@ -33,14 +33,15 @@ class SideChannel:
         tell: given the type and the data of each message.
 
     Attributes:
-        open: whether the call is being followed.
+        open: whether the call is being followed, or was to its end.
+        live: whether a message would reach the bot now.
     """
 
     def __init__(self, phone_url: str, call_id: str, tell: Tell) -> None:
         self._url = events_url(phone_url, call_id)
         self._tell = tell
         self._socket: ClientConnection | None = None
-        self.open = False
+        self.open = self.live = False
 
     async def run(self) -> None:
         """Follow the call to its end; returns at once if it cannot be followed."""
@@ -63,11 +64,11 @@ class SideChannel:
             await self.send("client-ready", {"version": VERSION, "about": {"library": "botrun-phone"}})
             try:
                 async for text in socket:
-                    self.open = True
+                    self.open = self.live = True
                     self._take(text)
             except ConnectionClosed:
                 pass
-            self._socket = None
+            self._socket, self.live = None, False
             return socket.close_code not in (NO_SUCH_CALL, MOVED)
 
     async def send(self, kind: str, data: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from runner.callers.call import new_wire
 from runner.callers.dialling import dial_network
 from runner.callers.phone import Phone
 from runner.callers.sidechannel import SideChannel
+from runner.callers.wires import Wire
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -56,25 +57,28 @@ async def talk_through_edits(saved: Saved) -> None:
         await until(phone.bot_has_spoken, "the greeting was heard")
         await until(lambda: phone.bot_quiet_s() > 0.3, "the greeting is over")
         for version in (1, 2):
+            wire = phone.wire
             saved.edit(f"version {version - 1}", f"version {version}")
             await saved.reloaded(version)
-            await say(side, told, f"turn{version}", f"version {version}")
+            await say(phone, wire, side, told, f"turn{version}", f"version {version}")
         assert "turn1 turn2" in told.text
+        wire = phone.wire
         saved.edit("    # here a test makes it fail", "    raise RuntimeError('no voice')")
         await saved.until("no voice")
         assert not phone.ended.is_set()
         saved.edit("    raise RuntimeError('no voice')", "    # here a test makes it fail")
         await saved.reloaded(4)
-        await say(side, told, "turn3", "turn1 turn2 turn3")
+        await until(lambda: phone.wire is not wire, "the call has moved")
+        await say(phone, wire, side, told, "turn3", "turn1 turn2 turn3")
         assert told.text.count("Greetings") <= 1
         assert phone.log.violations == []
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def say(side: SideChannel, told: Told, text: str, answer: str) -> None:
-    """Typed beside the wire, again if the call is just moving."""
+async def say(phone: Phone, wire: Wire, side: SideChannel, told: Told, text: str, answer: str) -> None:
+    """Typed beside the wire, once the call has moved."""
     data = {"content": text, "options": {"run_immediately": True, "audio_response": True}}
-    await asyncio.sleep(1.0)  # the side channel finds its call again
+    await until(lambda: side.live and phone.wire is not wire, "the call has moved")
     assert await side.send("send-text", data)
     await until(lambda: answer in told.text, f"{answer} in {told.text}")
