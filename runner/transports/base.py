@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Self
 
+from runner.errors import UsageError
 from runner.transports.events import Events, HandlerT
 
 if TYPE_CHECKING:
@@ -65,6 +66,17 @@ class TransportParams:
             if getattr(self, older) is not None:
                 setattr(self, newer, getattr(self, older))
             setattr(self, older, getattr(self, newer))
+        for name in ("vad_analyzer", "turn_analyzer", "audio_in_filter", "audio_out_mixer"):
+            if isinstance(given := getattr(self, name), type):
+                raise UsageError(f"{name} is the class {given.__name__}: write {given.__name__}()")
+
+    @classmethod
+    def of(cls, params: TransportParams) -> Self:
+        """These parameters for another transport: what only one of both knows is left out, or as usual."""
+        if isinstance(params, cls):
+            return params
+        known = {field.name for field in fields(cls)} & {field.name for field in fields(params)}
+        return cls(**{name: getattr(params, name) for name in known})
 
 
 class BaseTransport:

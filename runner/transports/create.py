@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from runner.arguments import (
@@ -12,7 +13,7 @@ from runner.arguments import (
     WebSocketRunnerArguments,
 )
 from runner.errors import UsageError
-from runner.transports.base import BaseTransport
+from runner.transports.base import BaseTransport, TransportParams
 
 BOT_NAME = "bot"
 """What others in a Daily room read."""
@@ -31,7 +32,7 @@ async def create_transport(runner_args: RunnerArguments, transport_params: Facto
     ```
 
     Raises:
-        UsageError: there is no factory for the way this caller came.
+        UsageError: there is no factory for the way this caller came, or what it makes are no parameters.
     """
     match runner_args:
         case SmallWebRTCRunnerArguments():
@@ -40,11 +41,11 @@ async def create_transport(runner_args: RunnerArguments, transport_params: Facto
             params = _params(transport_params, "webrtc")
             return SmallWebRTCTransport(params=params, webrtc_connection=runner_args.webrtc_connection)
         case WebSocketRunnerArguments():
-            from runner.transports.websocket import FastAPIWebsocketTransport
+            from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
-            params = _params(transport_params, runner_args.provider)
-            if getattr(params, "serializer", None) is None:
-                params.serializer = runner_args.serializer
+            given = FastAPIWebsocketParams.of(_params(transport_params, runner_args.provider))
+            # A copy: parameters may serve every call of the bot, a serializer only its own.
+            params = replace(given, serializer=given.serializer or runner_args.serializer)
             return FastAPIWebsocketTransport(websocket=runner_args.websocket, params=params)
         case DailyRunnerArguments():
             return _daily(runner_args, transport_params)
@@ -53,19 +54,29 @@ async def create_transport(runner_args: RunnerArguments, transport_params: Facto
 
 
 def _daily(runner_args: DailyRunnerArguments, factories: Factories) -> BaseTransport:
-    from runner.transports.daily import DailyTransport
-    from runner.transports.daily.params import as_daily, dialin_of
+    from runner.transports.daily import DailyParams, DailyTransport
+    from runner.transports.daily.params import dialin_of
 
-    params = as_daily(_params(factories, "daily"))
-    if params.dialin_settings is None:
-        params.dialin_settings = dialin_of(runner_args.body)
+    given = DailyParams.of(_params(factories, "daily"))
+    params = replace(given, dialin_settings=given.dialin_settings or dialin_of(runner_args.body))
     return DailyTransport(runner_args.room_url, runner_args.token, BOT_NAME, params)
 
 
-def _params(factories: Factories, name: str) -> Any:
+def _params(factories: Factories, name: str) -> TransportParams:
     if name not in factories:
         raise UsageError(
             f"this bot has no parameters for {name!r}: add {name!r}: lambda: … to create_transport "
             f"(it has {', '.join(factories) or 'none'})"
         )
-    return factories[name]()
+    factory = factories[name]
+    if not callable(factory):
+        kind = type(factory).__name__
+        raise UsageError(f"{name!r} stands for {kind}(…) in create_transport: put lambda: before it")
+    params = factory()
+    if isinstance(params, TransportParams):
+        return params
+    raise UsageError(
+        f"the parameters for {name!r} are None, not TransportParams (is return missing?)"
+        if params is None
+        else f"the parameters for {name!r} are {type(params).__name__}, not TransportParams"
+    )

@@ -285,11 +285,11 @@ class FastAPIWebsocketTransport(BaseTransport):
     (once), `on_app_message(transport, message, websocket)`.
     """
 
-    def __init__(self, websocket: WebSocket, params: FastAPIWebsocketParams) -> None:
+    def __init__(self, websocket: WebSocket, params: TransportParams) -> None:
         super().__init__()
         self.websocket = websocket
-        self.params = params
-        self.serializer = params.serializer or _own_serializer(websocket)
+        self.params = FastAPIWebsocketParams.of(params)
+        self.serializer = self.params.serializer or _own_serializer(websocket)
         if isinstance(websocket, CallWebSocket):
             # Its credentials and its `auto_hang_up` decide how the call ends.
             websocket.serializer = self.serializer

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from runner import DailyRunnerArguments, create_transport
+from runner.errors import UsageError
 from runner.transports.base import TransportParams
 from runner.transports.daily import DailyDialinSettings, DailyParams, DailyTransport
+from runner.transports.websocket import FastAPIWebsocketParams
 from runner.vad import SileroVADAnalyzer
 
 WAITING = {"call_id": "c", "call_domain": "d"}
@@ -39,3 +41,28 @@ async def test_a_caller_who_waits_is_in_the_body(body: object, waits: DailyDiali
     transport = await create_transport(args, {"daily": lambda: DailyParams(audio_in_enabled=True)})
     assert isinstance(transport, DailyTransport)
     assert transport._params.dialin_settings == waits
+
+
+async def test_parameters_that_serve_every_call_keep_no_caller_who_waits() -> None:
+    params = DailyParams(audio_in_enabled=True)
+    for body, waits in (({"dialin_settings": WAITING}, True), ({}, False)):
+        args = DailyRunnerArguments(room_url=ROOM, token="t", body=body)
+        transport = await create_transport(args, {"daily": lambda: params})
+        assert isinstance(transport, DailyTransport)
+        assert (transport._params.dialin_settings is not None) is waits
+
+
+async def test_a_phone_s_parameters_do_for_a_room() -> None:
+    phone = FastAPIWebsocketParams(audio_in_enabled=True, add_wav_header=True)
+    transport = await create_transport(
+        DailyRunnerArguments(room_url=ROOM, token="t"), {"daily": lambda: phone}
+    )
+    assert isinstance(transport, DailyTransport)
+    assert transport._params.audio_in_enabled
+
+
+def test_an_analyzer_without_its_parentheses_is_told_of() -> None:
+    with pytest.raises(
+        UsageError, match=r"vad_analyzer is the class SileroVADAnalyzer: write SileroVADAnalyzer\(\)"
+    ):
+        TransportParams(vad_analyzer=SileroVADAnalyzer)  # type: ignore[arg-type]

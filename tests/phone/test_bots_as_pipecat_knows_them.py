@@ -20,6 +20,7 @@ from runner.serializers.plivo import PlivoFrameSerializer
 from runner.serializers.telnyx import TelnyxFrameSerializer
 from runner.serializers.twilio import TwilioFrameSerializer
 from runner.testing import run_virtual
+from runner.transports.base import TransportParams
 from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 
@@ -141,3 +142,57 @@ async def test_create_transport_names_what_is_missing() -> None:
     assert failures == [
         "this bot has no parameters for 'plivo': add 'plivo': lambda: … to create_transport (it has twilio)"
     ]
+
+
+async def test_plain_transport_params_do_for_a_phone() -> None:
+    async def bot(runner_args: WebSocketRunnerArguments) -> None:
+        params = TransportParams(audio_in_enabled=True, audio_out_enabled=True, camera_out_width=320)
+        transport = await create_transport(runner_args, {"twilio": lambda: params})
+        assert transport.input().params.video_out_width == 320
+        task = PipelineTask(Pipeline([transport.input(), Echo(), transport.output()]))
+        await PipelineRunner().run(task)
+
+    async with over_sockets(bot) as served, served.phone("twilio") as phone:
+        utterance = phone.say(tone(0.3), 8000)
+        assert await phone.until(lambda: utterance.done and phone.bot_has_spoken(), 5)
+    assert phone.log.violations == []
+
+
+async def test_parameters_that_serve_every_call_keep_nothing_of_one() -> None:
+    params = FastAPIWebsocketParams(audio_in_enabled=True, audio_out_enabled=True)
+    serializers: list[object] = []
+
+    async def bot(runner_args: WebSocketRunnerArguments) -> None:
+        transport = await create_transport(runner_args, dict.fromkeys(PHONES, lambda: params))
+        assert isinstance(transport, FastAPIWebsocketTransport)
+        serializers.append(type(transport.serializer))
+
+    for provider in ("twilio", "plivo"):
+        async with over_sockets(bot) as served, served.phone(provider) as phone:
+            await phone.until(phone.ended.is_set, 5)
+    assert serializers == [TwilioFrameSerializer, PlivoFrameSerializer]
+    assert params.serializer is None
+
+
+@pytest.mark.parametrize(
+    ("factory", "sentence"),
+    [
+        (lambda: None, "the parameters for 'twilio' are None, not TransportParams (is return missing?)"),
+        (
+            TransportParams(),
+            "'twilio' stands for TransportParams(…) in create_transport: put lambda: before it",
+        ),
+        (dict, "the parameters for 'twilio' are dict, not TransportParams"),
+    ],
+)
+async def test_create_transport_says_what_is_wrong_with_the_parameters(factory: Any, sentence: str) -> None:
+    failures: list[str] = []
+
+    async def bot(runner_args: WebSocketRunnerArguments) -> None:
+        with pytest.raises(UsageError) as failure:
+            await create_transport(runner_args, {"twilio": factory})
+        failures.append(str(failure.value))
+
+    async with over_sockets(bot) as served, served.phone("twilio") as phone:
+        await phone.until(phone.ended.is_set, 5)
+    assert failures == [sentence]

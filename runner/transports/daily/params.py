@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from runner.transports.base import TransportParams
@@ -54,13 +54,6 @@ class DailyParams(TransportParams):
     dialin_settings: DailyDialinSettings | None = None
     transcription_enabled: bool = False
     transcription_settings: DailyTranscriptionSettings = field(default_factory=DailyTranscriptionSettings)
-
-
-def as_daily(params: TransportParams) -> DailyParams:
-    """What a bot said for every transport alike."""
-    if isinstance(params, DailyParams):
-        return params
-    return DailyParams(**{field.name: getattr(params, field.name) for field in fields(params)})
 
 
 def dialin_of(body: Any) -> DailyDialinSettings | None:
