@@ -53,6 +53,14 @@ class Settings:
         metavar="NAME",
         many=True,
     )
+    direct: bool = _setting(
+        False,
+        "BOTRUN_DIRECT",
+        "Join a Daily room at once, for one call, without a server.",
+        values.parse_bool,
+        "--direct",
+        "-d",
+    )
     host: str = _setting(
         "127.0.0.1", "BOTRUN_HOST", "The address to listen on.", values.parse_host, "--host", metavar="HOST"
     )

@@ -49,6 +49,7 @@ _VERSION = typer.Option("--version", callback=_print_version, is_eager=True, hel
 def run(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The bot's file, or FILE:function.")],
     transports: Annotated[list[str] | None, option("transports")] = None,
+    direct: Annotated[bool | None, option("direct")] = None,
     host: Annotated[str | None, option("host")] = None,
     port: Annotated[str | None, option("port")] = None,
     open_page: Annotated[bool | None, option("open_page")] = None,
@@ -69,6 +70,7 @@ def run(
     """Run the bot until Ctrl-C."""
     flags = {
         "transports": transports,
+        "direct": direct,
         "host": host,
         "port": port,
         "open_page": open_page,
@@ -107,8 +109,16 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
         from runner.server.public.readiness import check_public
 
         check_public(settings, dotenv)
+    if settings.direct or "daily" in settings.transports:
+        from runner.server.daily_ready import check_daily
+
+        check_daily(dotenv)
     transports = choose_transports(settings.transports)
     _configure_logs(settings)
+    if settings.direct:
+        from runner.cli.direct import run_direct
+
+        return run_direct(target, settings, dotenv)
     with open_listener(settings.host, settings.port) as listener:
         settings = replace(settings, transports=transports, port=address_of(listener)[1])
         if settings.reload and not is_open:

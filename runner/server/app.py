@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 
 from runner.catalog import TRANSPORTS
@@ -17,12 +17,16 @@ from runner.server.doors import BodyLimit, LocalDoor, is_loopback
 from runner.server.login import LoginDoor
 from runner.server.metrics import metrics_router
 from runner.server.moves import Moves
+from runner.server.start import start_router
 from runner.server.status import status_router
 from runner.session import Sessions
 from runner.settings import Settings
 
 if TYPE_CHECKING:
+    from runner.server.daily_rooms import DailyRooms
     from runner.server.public.exchange import Exchange
+
+Starter = Callable[[Request], Awaitable[Response]]
 
 PAGE_TRANSPORT = "webrtc"
 
@@ -30,7 +34,8 @@ PAGE_TRANSPORT = "webrtc"
 @dataclass
 class Host:
     """What every door needs: whom to serve, and how. `transports` are those asked for, the default first;
-    `exchange` is the public side, while it is open; `moves` the calls that change their code."""
+    `exchange` is the public side, while it is open; `moves` the calls that change their code; `starters`
+    answer `/start`, by transport; `rooms` are Daily's, where it is served."""
 
     settings: Settings
     bot: LoadedBot
@@ -38,6 +43,8 @@ class Host:
     transports: tuple[str, ...]
     exchange: Exchange | None = None
     moves: Moves = field(default_factory=Moves)
+    starters: dict[str, Starter] = field(default_factory=dict)
+    rooms: DailyRooms | None = None
 
 
 def create_app(host: Host) -> FastAPI:
@@ -59,6 +66,7 @@ def create_app(host: Host) -> FastAPI:
     app.add_middleware(LocalDoor, loopback_only=is_loopback(host.settings.host), origins=origins)
     for router in _routers(host):
         app.include_router(router)
+    app.include_router(start_router(host))
     app.include_router(status_router(host))
     app.include_router(metrics_router(host))
     app.include_router(page_router())

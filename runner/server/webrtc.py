@@ -11,7 +11,6 @@ What is refused is answered with 4xx or 503 and {"error": one sentence}.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from runner.errors import BotrunError, ProtocolError
 from runner.rtvi import messages
 from runner.server.doors import is_loopback
 from runner.server.page_end import PageEnd
+from runner.server.start import read_object
 from runner.services import warmup
 from runner.session import EndReason, Session, TooManySessionsError, new_session_id
 from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
@@ -60,7 +60,7 @@ def webrtc_router(host: Host) -> APIRouter:
     for path in ("/api/offer", "/sessions/{session_id}/api/offer"):
         router.add_api_route(path, _answering(door.offer), methods=["POST"])
         router.add_api_route(path, _answering(door.trickle), methods=["PATCH"])
-    router.add_api_route("/start", _answering(door.start), methods=["POST"])
+    host.starters["webrtc"] = _answering(door.start)
     return router
 
 
@@ -83,7 +83,7 @@ class WebRTCDoor:
 
     async def start(self, request: Request) -> dict[str, Any]:
         """Announces a session; forgotten if no offer comes within `START_KEPT_SECS`."""
-        asked = await _read_object(request)
+        asked = await read_object(request)
         if asked.get("transport") not in (None, "webrtc"):
             raise ProtocolError(f'transport must be "webrtc", not {str(asked["transport"])[:40]!r}')
         self._forget_old_starts()
@@ -95,7 +95,7 @@ class WebRTCDoor:
 
     async def offer(self, request: Request) -> dict[str, Any]:
         """A new call, or a further offer in one that is under way."""
-        asked = await _read_object(request)
+        asked = await read_object(request)
         session_id = request.path_params.get("session_id")
         known = self._known(asked.get("pc_id"), session_id)
         if known is None:
@@ -107,7 +107,7 @@ class WebRTCDoor:
 
     async def trickle(self, request: Request) -> dict[str, Any]:
         """Further ICE candidates."""
-        asked = await _read_object(request)
+        asked = await read_object(request)
         known = self._known(asked.get("pc_id"), None)
         if known is None:
             raise UnknownError("no connection has this pc_id (any more)")
@@ -228,16 +228,6 @@ class WebRTCDoor:
 def _ice_server(server: Any) -> dict[str, Any]:
     facts = {"urls": list(server.urls), "username": server.username, "credential": server.credential}
     return {name: value for name, value in facts.items() if value}
-
-
-async def _read_object(request: Request) -> dict[str, Any]:
-    try:
-        asked = json.loads(await request.body() or b"{}")
-    except (ValueError, RecursionError):  # deep nesting is no ValueError
-        raise ProtocolError("the body is not JSON") from None
-    if not isinstance(asked, dict):
-        raise ProtocolError("the body must be a JSON object")
-    return asked
 
 
 def _answering(

@@ -52,6 +52,8 @@ class PublicSide:
         Raises:
             BotrunError: something of it cannot be done.
         """
+        if self._host.rooms is not None:
+            self._host.rooms.sweep_soon()
         if not is_public(self._settings) and self._tunnel is None:
             await self._tidy()
             return
@@ -88,6 +90,8 @@ class PublicSide:
             await self._stack.aclose()
         for provider in self._providers.values():
             await provider.aclose()
+        if self._host.rooms is not None:
+            await self._host.rooms.aclose()
 
     async def _address(self, port: int) -> str:
         if self._tunnel is None and (via := tunnel_of(self._settings)):

@@ -214,6 +214,7 @@ class DailyTransport(DailyRequests, BaseTransport):
         first = not self._people.anybody_came
         if not self._people.came(participant):
             return
+        self._visit.came()
         who = id_of(participant)
         if self._params.audio_in_enabled:
             self.capture_participant_audio(who)

@@ -16,10 +16,12 @@ class Visit:
     """One call's house.
 
     Attributes:
+        came: a visitor has come.
         left: the last visitor has left.
         lost: the bot is not in the room (any more), and why.
     """
 
+    came: Callable[[], None] = _nobody
     left: Callable[[], None] = _nobody
     lost: Callable[[str], None] = _nobody
 

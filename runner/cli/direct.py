@@ -1,0 +1,81 @@
+"""`botrun FILE -d`: into a Daily room at once, without a server: one room, one bot, one call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import typer
+
+from runner.discovery import BotTarget, LoadedBot, load_bot
+from runner.settings import Settings, enter_dotenv
+from runner.shutdown import Shutdown
+
+if TYPE_CHECKING:
+    from runner.server.daily_rooms import DailyRooms, Opened
+    from runner.session import Sessions
+
+END_S = 6.0
+DEADLINE_S = 8.0
+"""Ctrl-C waits for the room to be deleted, and no longer (s)."""
+
+FAILED = 1
+
+
+def run_direct(target: BotTarget, settings: Settings, dotenv: Mapping[str, str]) -> int:
+    """Send the bot into a room and see the call to its end. Returns the exit status."""
+    from runner.worker import run_loop
+
+    enter_dotenv(dotenv)
+    bot = load_bot(target)
+    failed = False
+
+    async def serve() -> None:
+        nonlocal failed
+        failed = await _serve(bot, settings)
+
+    run_loop(serve())
+    return FAILED if failed else 0
+
+
+async def _serve(bot: LoadedBot, settings: Settings) -> bool:
+    """Whether the bot failed."""
+    from runner.server.app import Host
+    from runner.server.daily_rooms import DailyRooms, RoomAsk
+    from runner.services import warmup
+    from runner.session import SessionLimits, Sessions
+
+    shutdown = Shutdown()
+    shutdown.deadline_s = DEADLINE_S
+    sessions = Sessions(bot, SessionLimits(call_s=settings.max_call_secs))
+    rooms = DailyRooms(Host(settings, bot, sessions, ("daily",)))
+    with shutdown.capture():
+        try:
+            rooms.sweep_soon()
+            await warmup.start_all()
+            opened = await rooms.open(RoomAsk())
+            typer.echo(f"meet the bot at {opened.address}")
+            await _see_through(opened, sessions, shutdown)
+            return opened.session.error is not None
+        finally:
+            await _close(rooms)
+
+
+async def _see_through(opened: Opened, sessions: Sessions, shutdown: Shutdown) -> None:
+    from runner.session import EndReason
+
+    waits = [asyncio.create_task(event.wait()) for event in (opened.session.ended, shutdown.requested)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    await sessions.end_all(EndReason.SHUTDOWN, END_S)
+
+
+async def _close(rooms: DailyRooms) -> None:
+    from runner.services import warmup
+
+    await rooms.aclose()
+    await warmup.stop_all()
