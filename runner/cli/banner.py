@@ -72,6 +72,11 @@ def announce(host: Host) -> None:
     Banner(find_dotenv(host.bot.path)).show(host)
 
 
+def open_its_page(host: Host) -> None:
+    """Open the page of a run in a browser."""
+    open_page(page_address(host))
+
+
 def as_table(rows: list[Row]) -> Table:
     table = Table(
         box=box.ROUNDED,

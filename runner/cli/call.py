@@ -94,6 +94,11 @@ def call(
         body=body,
         verbose=verbose,
     )
+    if file is not None and not (typed or wav or say):
+        from runner.cli.last_call import remember_call
+        from runner.settings import resolve
+
+        remember_call(resolve({}, {}), provider, scenario or DEFAULT_SCENARIO)
     return _make(request, as_json=as_json)
 
 

@@ -134,6 +134,7 @@ def _supervise(
 ) -> int:
     import asyncio
 
+    from runner.cli.keyboard import is_terminal
     from runner.supervising.loading import RunPlan
     from runner.supervising.supervisor import Supervisor
 
@@ -150,7 +151,14 @@ def _supervise(
     )
 
     async def run() -> int:
-        return await Supervisor(plan, listener).run()
+        if not is_terminal():
+            return await Supervisor(plan, listener).run()
+        from runner.cli.terminal import Terminal
+
+        terminal = Terminal(settings)
+        supervisor = Supervisor(plan, listener, terminal.output)
+        async with terminal.showing(supervisor.view):
+            return await supervisor.run()
 
     return asyncio.run(run())
 

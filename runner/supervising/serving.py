@@ -6,6 +6,8 @@ From the supervisor:
     {"do": "take", "call": {…}}         a conversation from older code; answered by "taken"
     {"do": "taken", "key": …}           the newer worker has it
     {"do": "code", "failure": {…}|null} how the code on disk stands
+    {"do": "look"}                      answered by "state"
+    {"do": "call", "function": …}       call module:function with the `Host`
 To the supervisor:
     {"is": "loaded", "modules": […]}    the bot has been imported cleanly, and all is ready
     {"is": "failed", "failure": {…}}    it has not
@@ -14,6 +16,7 @@ To the supervisor:
     {"is": "held"}                      after "retire": from now on the newer code answers all turns
     {"is": "moving", "call": {…}}       to be handed to the newer worker
     {"is": "taken", "key": …}
+    {"is": "state", "state": {…}}       what /status answers
     {"is": "bot failed", "failure": {…}, "session": …}
     {"is": "left out", "session": …, "what": […]}
 """
@@ -158,12 +161,18 @@ class SupervisedWorker:
             return False
 
     async def _listen(self, host: Host) -> None:
+        from runner.server.status import describe
+
         async for order in self._channel.messages():
             match order["do"]:
                 case "accept":
                     self._accept.set()
                 case "retire":
                     self._retire.set()
+                case "look":
+                    self._channel.send({"is": "state", "state": describe(host)})
+                case "call":
+                    _call(order["function"], host)
                 case _:
                     host.moves.take_order(order)
         # The supervisor is gone.
@@ -197,8 +206,7 @@ class SupervisedWorker:
 
     def _announce(self, host: Host) -> None:
         if self._birth.job["announce"]:
-            module, _, function = self._birth.job["announce"].partition(":")
-            getattr(importlib.import_module(module), function)(host)
+            _call(self._birth.job["announce"], host)
         self._channel.send({"is": "accepting"})
 
     async def _see_off(self, host: Host, server: Server) -> None:
@@ -223,3 +231,8 @@ class SupervisedWorker:
                 self._channel.send(
                     {"is": "modules", "modules": modules_of(self._bot.path), "written": written}
                 )
+
+
+def _call(function: str, host: Host) -> None:
+    module, _, name = function.partition(":")
+    getattr(importlib.import_module(module), name)(host)

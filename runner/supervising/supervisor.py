@@ -25,6 +25,7 @@ from runner.supervising.failure import Failure, failure_at
 from runner.supervising.imports import modules_for
 from runner.supervising.loading import Load, Loader, RunPlan
 from runner.supervising.project import Project
+from runner.supervising.view import RunView
 from runner.supervising.watch import Watch
 from runner.supervising.workers import Nursery, Worker
 
@@ -40,14 +41,27 @@ QUICK_S, MOST_QUICK = 5.0, 3
 
 
 class Supervisor:
-    """Runs a bot until Ctrl-C."""
+    """Runs a bot until Ctrl-C.
 
-    def __init__(self, plan: RunPlan, listener: socket.socket) -> None:
+    Args:
+        plan: what is run.
+        listener: the port.
+        output: where the workers write (a file number); None: where this process does.
+
+    Attributes:
+        current: the worker that takes calls, if one does.
+        failure: what is wrong with the code on disk.
+        view: for a terminal.
+    """
+
+    def __init__(self, plan: RunPlan, listener: socket.socket, output: int | None = None) -> None:
         self._plan = plan
+        self._output = output
+        self.view = RunView(self)
         self._listener = listener
         self._project = Project(plan.bot, plan.watch)
-        self._current: Worker | None = None
-        self._failure: Failure | None = None
+        self.current: Worker | None = None
+        self.failure: Failure | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
         self._outcome: BotrunError | int = 0
@@ -67,7 +81,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._signalled)
         self._folder = Path(tempfile.mkdtemp(prefix="botrun-"))  # mode 0700
-        self._nursery = Nursery(self._listener, self._ended)
+        self._nursery = Nursery(self._listener, self._ended, self._output)
         self._loader = Loader(self._plan, self._nursery, self._folder, self._broken)
         self._watch = Watch(self._project, self._saved)
         try:
@@ -82,6 +96,19 @@ class Supervisor:
         if isinstance(self._outcome, BotrunError):
             raise self._outcome
         return self._outcome
+
+    @property
+    def living(self) -> list[Worker]:
+        """Workers that have not ended."""
+        return self._nursery.living
+
+    def restart(self) -> None:
+        """Load the bot again, as if it had been saved."""
+        self._saved([self._plan.bot])
+
+    def stop(self) -> None:
+        """End the run, as a signal does."""
+        self._signalled()
 
     # ------------------------------------------------------------ loading
 
@@ -99,7 +126,7 @@ class Supervisor:
         """The code on disk does not load; the good one goes on."""
         if self._loader.load is not None:
             self._loader.finish()
-        self._failure = failure
+        self.failure = failure
         self._project.broken = True
         self._learn([*modules, *([failure.file] if failure.file else [])])
         if not self._accepted_once:
@@ -110,15 +137,15 @@ class Supervisor:
         logger.error("%s", failure.shown())
         logger.info(
             "the code from before goes on; mend it and save"
-            if self._current is not None
+            if self.current is not None
             else "nobody takes calls until it is mended and saved"
         )
         self._tell_code()
 
     def _tell_code(self) -> None:
-        if self._current is not None:
-            failure = self._failure.as_dict() if self._failure else None
-            self._current.tell({"do": "code", "failure": failure})
+        if self.current is not None:
+            failure = self.failure.as_dict() if self.failure else None
+            self.current.tell({"do": "code", "failure": failure})
 
     def _learn(self, modules: Sequence[str], written: Sequence[str] = ()) -> None:
         self._project.learn(modules, written)
@@ -154,13 +181,15 @@ class Supervisor:
                 for other in self._nursery.living:
                     if other is not worker:
                         other.tell({"do": "taken", "key": told["key"]})
+            case "state":
+                self.view.take(worker, told["state"])
             case "left out":
                 logger.warning("session %s: %s", told["session"], "; ".join(told["what"]))
 
     def _swap(self, worker: Worker) -> None:
         """The new one accepts: the old one may go."""
-        load, old, was_broken = self._loader.finish(), self._current, self._failure is not None
-        self._current, self._failure = worker, None
+        load, old, was_broken = self._loader.finish(), self.current, self.failure is not None
+        self.current, self.failure = worker, None
         self._project.broken = False
         saved = f"{load.saved} was saved: " if load.saved else ""
         self._news = saved + ("mended; " if was_broken else ""), load.begun
@@ -180,8 +209,8 @@ class Supervisor:
 
     def _move(self, worker: Worker, call: dict[str, Any]) -> None:
         """A conversation goes to whoever accepts now."""
-        if self._current is not None and self._current is not worker:
-            self._current.tell({"do": "take", "call": call})
+        if self.current is not None and self.current is not worker:
+            self.current.tell({"do": "take", "call": call})
         else:
             self._waiting_calls.append(call)
 
@@ -200,8 +229,8 @@ class Supervisor:
         if self._loader.load is not None and self._loader.is_loading(worker):
             # What it told before it ended may still be on its way.
             self._spawn(self._ended_loading(self._loader.load, how))
-        elif worker is self._current:
-            self._current = None
+        elif worker is self.current:
+            self.current = None
             self._restart(how)
 
     async def _ended_loading(self, load: Load, how: str) -> None:

@@ -63,9 +63,12 @@ class Nursery:
     Args:
         listener: the port that all workers accept on.
         on_end: called with a worker that has ended.
+        output: where the processes write (a terminal's file number); None: where this one does.
     """
 
-    def __init__(self, listener: socket.socket, on_end: Callable[[Worker], None]) -> None:
+    def __init__(
+        self, listener: socket.socket, on_end: Callable[[Worker], None], output: int | None = None
+    ) -> None:
         self._on_end = on_end
         self._workers: dict[str, Worker] = {}
         self._count = 0
@@ -76,7 +79,12 @@ class Nursery:
         fds = (theirs.fileno(), life, listener.fileno())
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "runner.supervising.nursery", *map(str, fds)], pass_fds=fds
+                [sys.executable, "-P", "-m", "runner.supervising.nursery", *map(str, fds)],
+                pass_fds=fds,
+                # Keys are the terminal's, where there is one.
+                stdin=None if output is None else subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
             )
         os.close(life)
         self._control.setblocking(False)

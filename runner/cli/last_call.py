@@ -1,0 +1,38 @@
+"""How a bot was rung last, so that one key rings it again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING
+
+from runner.cli.call import DEFAULT_SCENARIO, PROVIDERS
+from runner.settings import state_folder
+
+if TYPE_CHECKING:
+    from runner.settings import Settings
+
+FILE = "last-call.json"
+
+
+def remember_call(settings: Settings, provider: str, scenario: str) -> None:
+    """Keep what `botrun call` was asked for. A folder that cannot be written is no reason to fail."""
+    with contextlib.suppress(OSError):
+        folder = state_folder(settings)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / FILE).write_text(json.dumps({"provider": provider, "scenario": scenario}))
+
+
+def last_call(settings: Settings) -> list[str]:
+    """The words behind `botrun call` that ring this run as it was rung last; empty if it serves no phone."""
+    served = [name for name in settings.transports if name in PROVIDERS]
+    if not served:
+        return []
+    kept: dict[str, str] = {}
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads((state_folder(settings) / FILE).read_text())
+    provider = kept.get("provider", "")
+    scenario = kept.get("scenario", DEFAULT_SCENARIO)
+    provider = provider if provider in served else served[0]
+    url = f"ws://localhost:{settings.port}/ws"
+    return ["--url", url, "--transport", provider, "--scenario", scenario]
