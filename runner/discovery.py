@@ -186,15 +186,18 @@ def _explain(error: BaseException, path: Path) -> BotLoadError | MissingPackageE
         return _missing_module(error.name, where, line)
     if isinstance(error, MissingPackageError):
         return error
-    return BotCrashError(_one_line(error), where, line)
+    return BotCrashError(in_words(error), where, line)
 
 
-def _one_line(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
+    """What an exception of the user's code says, in one line."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     if isinstance(error, SystemExit):
         return f"the bot ended the program while it was imported (sys.exit({error.code!r}))"
     text = " ".join(str(error).split())
+    if isinstance(error, (AttributeError, TypeError)) and "coroutine" in text:
+        text += ": an await is missing"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

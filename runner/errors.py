@@ -59,6 +59,13 @@ class MissingModelError(UsageError):
         super().__init__(f"{what} needs the model {model}, which is not on this machine: {fetch}")
 
 
+def why(error: Exception) -> str:
+    """Why something failed; of the operating system's failures, the file and what is wrong with it."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
 class ProtocolError(BotrunError):
     """The far end sent something that its protocol does not allow."""
 

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from runner.arguments import RunnerArguments
 from runner.conversation import Conversation, current
-from runner.discovery import LoadedBot, place_of
+from runner.discovery import LoadedBot, in_words, place_of
 from runner.errors import BotrunError
 from runner.figures import CallFigures, Figures, enter_call
 from runner.identity import worker_prefix
@@ -180,7 +180,7 @@ class Session:
 
     def _failed(self, error: BaseException) -> None:
         path, line = place_of(error, self._bot.path)
-        text = str(error) if isinstance(error, BotrunError) else f"{type(error).__name__}: {error}"
+        text = str(error) if isinstance(error, BotrunError) else in_words(error)
         self.error = BotFailure(text, path, line)
         if self.end_reason is None:
             self.end_reason = EndReason.BOT_FAILED

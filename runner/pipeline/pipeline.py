@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from runner.errors import UsageError
+from runner.frames import Frame
 from runner.processors.base import FrameProcessor
 
 
@@ -49,3 +50,13 @@ def everything(processors: Iterable[FrameProcessor]) -> Iterator[FrameProcessor]
     for processor in processors:
         yield processor
         yield from everything(processor.children())
+
+
+def need_frame(given: object) -> None:
+    """Raises `UsageError` unless it is a frame."""
+    if isinstance(given, Frame):
+        return
+    hint = ": are its parentheses missing?" if isinstance(given, type) else ""
+    if isinstance(given, str):
+        hint = f": TTSSpeakFrame({given!r}) is said"
+    raise UsageError(f"queue_frame takes frames, not {given!r}{hint}")

@@ -31,7 +31,7 @@ from runner.pipeline.activity import IdleWatch
 from runner.pipeline.advice import missing_parts
 from runner.pipeline.latency import LatencyWatch
 from runner.pipeline.observer import Observer
-from runner.pipeline.pipeline import Pipeline, chain, everything
+from runner.pipeline.pipeline import Pipeline, chain, everything, need_frame
 from runner.pipeline.prompting import Prompting
 from runner.pipeline.silence import SilenceWatch
 from runner.pipeline.slow import SlowWatch
@@ -144,6 +144,7 @@ class PipelineTask:
 
     async def queue_frame(self, frame: Frame) -> None:
         """Send a frame down the pipeline from its beginning, behind those queued before."""
+        need_frame(frame)
         if not self._is_second_greeting(frame):
             self._queue.put_nowait(frame)
 

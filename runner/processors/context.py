@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from runner.errors import UsageError
+
 Message = dict[str, Any]
 
 SNAPSHOT_VERSION = 1
@@ -21,7 +23,9 @@ class LLMContext:
     def __init__(
         self, messages: Iterable[Mapping[str, Any]] = (), tools: Iterable[Any] | None = None
     ) -> None:
-        self.messages: list[Message] = [dict(message) for message in messages]
+        self.messages: list[Message] = [_message(message) for message in _listed(messages)]
+        if callable(tools):
+            raise UsageError(f"tools are a list: tools=[{getattr(tools, '__name__', tools)}]")
         self.tools: list[Any] = list(tools or ())
 
     def add(self, role: str, content: str) -> None:
@@ -83,3 +87,14 @@ def is_instruction(message: Mapping[str, Any]) -> bool:
 
 OpenAILLMContext = LLMContext
 """Pipecat's older name."""
+
+
+def _listed(messages: Iterable[Any]) -> Iterable[Any]:
+    return [messages] if isinstance(messages, str) else messages
+
+
+def _message(message: Any) -> Message:
+    if isinstance(message, str):
+        shape = {"role": "system", "content": message}
+        raise UsageError(f"messages are a list of dictionaries such as {shape}, not {message!r}")
+    return dict(message)

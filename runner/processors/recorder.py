@@ -11,6 +11,7 @@ from runner.audio.level import downmix
 from runner.audio.resampler import Resampler
 from runner.audio.tracks import ArrivingTrack, Track, interleave
 from runner.audio.wav import wav_header
+from runner.errors import why
 from runner.frames import (
     BotStoppedSpeakingFrame,
     Frame,
@@ -106,7 +107,7 @@ class AudioRecorder(FrameProcessor):
             await asyncio.to_thread(self._open)
         except OSError as error:
             self._user = self._bot = None
-            await self.push_error(f"the call is not recorded: {error}")
+            await self.push_error(f"the call is not recorded: {why(error)}")
             return
         self.create_task(self._write_on(), "write")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from runner.errors import UsageError
+from runner.errors import UsageError, why
 from runner.frames import (
     BotStoppedSpeakingFrame,
     Frame,
@@ -122,7 +122,7 @@ class Subtitles(FrameProcessor):
             await asyncio.to_thread(self._write_all, cues, begin, first)
         except OSError as error:
             self.paths.clear()
-            await self.push_error(f"the subtitles are not written: {error}")
+            await self.push_error(f"the subtitles are not written: {why(error)}")
 
     def _write_all(self, cues: tuple[Cue, ...], begin: bool, first: int) -> None:
         for path in self.paths:

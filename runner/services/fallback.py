@@ -15,7 +15,6 @@ import copy
 from collections.abc import AsyncGenerator, Iterator
 from typing import TypeVar
 
-from runner.errors import UsageError
 from runner.frames import (
     Frame,
     FrameDirection,
@@ -25,7 +24,7 @@ from runner.frames import (
 )
 from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor
 from runner.processors.context import LLMContext
-from runner.services.fallback_order import Order
+from runner.services.fallback_order import Order, check_services
 from runner.services.fallback_speech import Spoken
 from runner.services.llm import LLMService
 from runner.services.sentences import piece_end
@@ -62,8 +61,6 @@ class Outlet(FrameProcessor):
 
 def put_inside(owner: FrameProcessor, services: tuple[FrameProcessor, ...]) -> list[FrameProcessor]:
     """Let services live inside of `owner`; returns all that then does."""
-    if not services:
-        raise UsageError(f"{type(owner).__name__} needs at least one service")
     inside: list[FrameProcessor] = []
     for service in services:
         before, behind = Outlet(owner, UPSTREAM), Outlet(owner, DOWNSTREAM)
@@ -93,6 +90,7 @@ class FallbackLLM(LLMService):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
+        check_services(self, services, LLMService)
         self._inside = put_inside(self, services)
         self._order = Order(self, services, cool_down_s)
         self._patience_s = patience_s
@@ -204,6 +202,7 @@ class FallbackTTS(TTSService):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
+        check_services(self, services, TTSService)
         self._voices = services
         self._inside = put_inside(self, services)
         self._order = Order(self, services, cool_down_s)

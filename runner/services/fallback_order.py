@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
+from runner.errors import UsageError
 from runner.processors.base import FrameProcessor
 
 logger = logging.getLogger(__name__)
@@ -50,3 +51,13 @@ class Order(Generic[Service]):
         if service is not self._current:
             self._current = service
             logger.warning("%s: %s answers now", self._owner.name, service.name)
+
+
+def check_services(owner: FrameProcessor, services: Sequence[object], kind: type[FrameProcessor]) -> None:
+    """Raises `UsageError` unless there is a service, and all are of this kind."""
+    if not services:
+        raise UsageError(f"{type(owner).__name__} needs at least one service")
+    for service in services:
+        if not isinstance(service, kind):
+            what = getattr(service, "__name__", type(service).__name__)
+            raise UsageError(f"{type(owner).__name__} takes {kind.__name__}s, and {what} is none")

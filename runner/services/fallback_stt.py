@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 
-from runner.errors import ServiceError, UsageError
+from runner.errors import ServiceError
 from runner.frames import (
     ErrorFrame,
     Frame,
@@ -19,7 +19,7 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import DOWNSTREAM, FrameProcessor
-from runner.services.fallback_order import Order
+from runner.services.fallback_order import Order, check_services
 from runner.services.stt import STTService
 
 PATIENCE_S = 5.0
@@ -66,8 +66,7 @@ class FallbackSTT(FrameProcessor):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        if not services:
-            raise UsageError(f"{type(self).__name__} needs at least one service")
+        check_services(self, services, STTService)
         self._services = services
         self._order: Order[STTService] = Order(self, services, cool_down_s)
         self._patience_s = patience_s

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from runner import keys
-from runner.errors import ServiceError, ServiceRefusal
+from runner.errors import ServiceError, ServiceRefusal, UsageError
 from runner.services import warmup
 from runner.services.refusals import refusal
 from runner.services.work import push_failure
@@ -49,6 +49,10 @@ class ServiceHttp:
     """
 
     def __init__(self, owner: FrameProcessor, *, api_key: str | None, base_url: str | None) -> None:
+        if base_url is not None and not base_url.startswith(("http://", "https://")):
+            raise UsageError(
+                f"base_url={base_url!r} is no address of a server: it begins with http:// or https://"
+            )
         self._owner = owner
         self._url = (base_url or OPENAI_URL).rstrip("/")
         self.service = urlsplit(base_url).netloc if base_url else "OpenAI"

@@ -69,7 +69,9 @@ def read_wav(path: Path) -> tuple[bytes, int]:
             pcm = file.readframes(file.getnframes())
             return downmix(pcm, file.getnchannels()), file.getframerate()
     except (OSError, EOFError, wave.Error) as error:
-        raise UsageError(f"{path.name} cannot be played: {error}") from error
+        raise UsageError(
+            f"{path.name} cannot be played: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 class Surroundings:

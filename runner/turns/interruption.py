@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
 
+from runner.errors import UsageError
 from runner.turns.words import ENGLISH, Words, words_of
 
 
@@ -170,5 +171,5 @@ def strategy_of(named: InterruptionStrategy | str) -> InterruptionStrategy:
         "none": NoInterruptions,
     }
     if named not in kinds:
-        raise ValueError(f'interruption_strategy is one of {", ".join(kinds)}, not "{named}"')
+        raise UsageError(f"interruption_strategy is one of {', '.join(kinds)}, not {named!r}")
     return kinds[named]()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from runner.errors import UsageError
 from runner.turns import Confirm, Decision, InterruptionStrategy, MinWords, NoInterruptions, Overlap, Speech
 from runner.turns.interruption import strategy_of
 
@@ -82,5 +83,5 @@ def test_strategies_have_names() -> None:
     assert [type(strategy_of(name)) for name in ("speech", "min_words", "confirm", "none")] == [
         Speech, MinWords, Confirm, NoInterruptions,
     ]  # fmt: skip
-    with pytest.raises(ValueError, match="min_words"):
+    with pytest.raises(UsageError, match="min_words"):
         strategy_of("loud")

@@ -144,10 +144,20 @@ class Toolbox:
     def definitions(self, brought: Iterable[Any]) -> list[dict[str, Any]]:
         """What the model is told of its tools."""
         found = {tool.name: tool.definition for tool in self._registered.values() if tool.definition}
-        for item in brought:
-            tool = self._tool(item)
-            found.setdefault(tool.name, tool.definition or {})
+        for name, tool in self._named(brought).items():
+            found.setdefault(name, tool.definition or {})
         return [dict(definition) for definition in found.values()]
+
+    def _named(self, brought: Iterable[Any]) -> dict[str, Tool]:
+        """What a context brings, by name. Raises `UsageError` if two have the same."""
+        named: dict[str, Tool] = {}
+        for tool in map(self._tool, brought):
+            other = named.setdefault(tool.name, tool)
+            if other.function is not tool.function:
+                raise UsageError(
+                    f"two tools are called {tool.name}: give one another name with @tool(name=…)"
+                )
+        return named
 
     def find(self, name: str, brought: Iterable[Any]) -> Tool | None:
         """The tool of this name that can be called."""
