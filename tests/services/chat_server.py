@@ -131,7 +131,7 @@ async def alone(service: FrameProcessor) -> AsyncIterator[list[asyncio.Task[None
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[None]] = []
 
-    def create_task(work: Any, name: str) -> asyncio.Task[None]:
+    def create_task(work: Any, name: str, *_: Any) -> asyncio.Task[None]:
         tasks.append(loop.create_task(work, name=name))
         return tasks[-1]
 

@@ -56,7 +56,7 @@ class Bench:
     async def __aenter__(self) -> Bench:
         loop = asyncio.get_running_loop()
 
-        def create_task(work: object, name: str) -> asyncio.Task[None]:
+        def create_task(work: object, name: str, *_: object) -> asyncio.Task[None]:
             self._tasks.append(loop.create_task(work, name=name))  # type: ignore[arg-type]
             return self._tasks[-1]
 
