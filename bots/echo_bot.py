@@ -8,7 +8,11 @@ from runner.pipeline import Pipeline, PipelineParams, PipelineRunner, PipelineTa
 from runner.processors import FrameProcessor
 from runner.transports.base import TransportParams
 from runner.transports.websocket import FastAPIWebsocketParams
-from runner.vad import SileroVADAnalyzer
+
+WITH_VAD = os.environ.get("ECHO_VAD") == "1"
+if WITH_VAD:
+    # Whoever imports it has the model loaded before the first call.
+    from runner.vad import SileroVADAnalyzer
 
 PHONES = ("twilio", "telnyx", "plivo", "exotel", "websocket")
 
@@ -22,7 +26,7 @@ class Echo(FrameProcessor):
 
 
 def with_vad(params: TransportParams) -> TransportParams:
-    if os.environ.get("ECHO_VAD") == "1":
+    if WITH_VAD:
         params.vad_analyzer = SileroVADAnalyzer()
     return params
 

@@ -102,7 +102,7 @@ def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
     limits = SessionLimits(sessions=settings.max_sessions, call_s=settings.max_call_secs)
     host = Host(settings, bot, Sessions(bot, limits), settings.transports)
     server = Server(create_app(host))
-    if "runner.vad" in sys.modules:
+    if "runner.vad.silero" in sys.modules:
         from runner.vad import preload
 
         warmup.register("vad", lambda: asyncio.to_thread(preload))

@@ -14,6 +14,7 @@ from runner.catalog import TRANSPORTS
 from runner.discovery import LoadedBot
 from runner.server.assets import page_router
 from runner.server.doors import BodyLimit, LocalDoor, is_loopback
+from runner.server.later import LaterDoor
 from runner.server.login import LoginDoor
 from runner.server.metrics import metrics_router
 from runner.server.moves import Moves
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 Starter = Callable[[Request], Awaitable[Response]]
 
 PAGE_TRANSPORT = "webrtc"
+PAGE_PATHS = ("/api/offer", "/sessions/{session_id}/api/offer", "/start")
+"""Where the page's door is, which is loaded at once only where it was asked for."""
 
 
 @dataclass
@@ -75,9 +78,14 @@ def create_app(host: Host) -> FastAPI:
 
 def _routers(host: Host) -> Iterator[APIRouter]:
     """Each door once, though it may serve several transports. The page works whatever was asked for."""
-    names = (*host.transports, PAGE_TRANSPORT)
-    doors = dict.fromkeys(TRANSPORTS[name].door for name in names)
+    page_door = TRANSPORTS[PAGE_TRANSPORT].door
+    doors = dict.fromkeys(TRANSPORTS[name].door for name in host.transports)
     for door in doors:
-        module, _, function = door.partition(":")
-        make = cast(Callable[[Host], APIRouter], getattr(import_module(module), function))
-        yield make(host)
+        yield _router(door, host)
+    if page_door not in doors:
+        yield LaterDoor(lambda: _router(page_door, host)).router(PAGE_PATHS)
+
+
+def _router(door: str, host: Host) -> APIRouter:
+    module, _, function = door.partition(":")
+    return cast(Callable[[Host], APIRouter], getattr(import_module(module), function))(host)

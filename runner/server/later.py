@@ -1,0 +1,39 @@
+"""A door that nobody asked for is built when somebody comes to it: its imports cost time and memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+from starlette.routing import Route
+
+from runner.services import warmup
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class LaterDoor:
+    """Stands for a door until it is needed.
+
+    Args:
+        make: imports and builds it; done in a thread, so that calls under way do not notice.
+    """
+
+    def __init__(self, make: Callable[[], ASGIApp]) -> None:
+        self._make = make
+        self._door: ASGIApp | None = None
+        self._making = asyncio.Lock()
+
+    def router(self, paths: Iterable[str]) -> APIRouter:
+        """The routes that lead to it."""
+        return APIRouter(routes=[Route(path, self) for path in paths])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._making:
+            if self._door is None:
+                self._door = await asyncio.to_thread(self._make)
+                await warmup.start_all()
+        await self._door(scope, receive, send)

@@ -1,0 +1,99 @@
+"""What a run imports: its start and its memory are for what was asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
+
+from runner.discovery import LoadedBot
+from runner.server.app import PAGE_PATHS, Host
+from runner.server.later import LaterDoor
+from runner.session import Sessions
+from runner.settings import Settings
+
+BOTS = Path(__file__).parents[2] / "bots"
+
+WEBRTC = {"aiortc", "aioice", "av", "cryptography", "pylibsrtp", "google_crc32c"}
+VAD = {"onnxruntime"}
+SERVER = {"fastapi", "starlette", "uvicorn", "pydantic", "websockets", "uvloop"}
+
+BUILD = """
+from runner.discovery import load_bot, parse_target
+from runner.services import warmup
+from runner.settings import Settings
+from runner.worker import _build
+_build(load_bot(parse_target({bot!r})), Settings(transports={transports!r}))
+sys.modules.update(dict.fromkeys("warmed by " + name for name in warmup._entries))
+"""
+
+
+def loaded_by(code: str, **env: str) -> set[str]:
+    code = f"import sys\n{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}}, sep=', ')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PATH": "", **env}, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split(", "))
+
+
+def loaded_for(*transports: str, **env: str) -> set[str]:
+    return loaded_by(BUILD.format(bot=str(BOTS / "echo_bot.py"), transports=transports), **env)
+
+
+def test_the_help_loads_neither_server_nor_sound_nor_model() -> None:
+    run = "from runner.cli.program import app\ntry: app(['--help'])\nexcept SystemExit: pass"
+    names = loaded_by(run)
+    assert not names & (WEBRTC | VAD | SERVER | {"numpy"})
+
+
+def test_a_phone_run_loads_nothing_of_webrtc_and_no_model() -> None:
+    names = loaded_for("twilio")
+    assert not names & (WEBRTC | VAD)
+    assert {"fastapi", "uvicorn", "numpy"} <= names
+
+
+@pytest.mark.parametrize(
+    ("transports", "env", "there"),
+    [
+        (("webrtc", "twilio"), {}, {"warmed by webrtc"}),
+        (("twilio",), {"ECHO_VAD": "1"}, {"warmed by vad"}),
+    ],
+)
+def test_what_is_asked_for_is_there_before_the_first_call(
+    transports: tuple[str, ...], env: dict[str, str], there: set[str]
+) -> None:
+    assert there <= loaded_for(*transports, **env)
+
+
+def test_a_door_that_was_not_asked_for_is_built_when_somebody_comes_to_it() -> None:
+    from fastapi.testclient import TestClient
+
+    built: list[int] = []
+
+    async def answer(scope, receive, send):  # type: ignore[no-untyped-def]
+        await PlainTextResponse("here")(scope, receive, send)
+
+    def make() -> ASGIApp:
+        built.append(1)
+        return answer
+
+    app = FastAPI()
+    app.include_router(LaterDoor(make).router(PAGE_PATHS))
+    with TestClient(app) as client:
+        assert not built
+        answers = {client.post("/api/offer").text, client.patch("/sessions/7/api/offer").text}
+    assert (answers, built) == ({"here"}, [1])
+
+
+def test_the_page_finds_its_door_at_each_of_its_paths() -> None:
+    from runner.server.webrtc import webrtc_router
+
+    bot = LoadedBot(Path("my_bot.py"), "bot", None, ModuleType("bot"))  # type: ignore[arg-type]
+    router = webrtc_router(Host(Settings(), bot, Sessions(bot), ("twilio",)))
+    assert {route.path for route in router.routes} == set(PAGE_PATHS)  # type: ignore[attr-defined]
