@@ -60,13 +60,17 @@ async def test_a_typed_turn_is_counted_from_its_sending(visit: Any, address: str
     assert told == [["bot-sound", 700], ["turn", 200]]
 
 
-async def test_cutting_in_is_counted_until_the_bot_is_silent(visit: Any, address: str) -> None:
+@pytest.mark.parametrize("bot_speaks", [True, False])
+async def test_cutting_in_is_counted_until_the_bot_is_silent(
+    bot_speaks: bool, visit: Any, address: str
+) -> None:
+    """Whichever news comes first: that the person speaks, or that the bot was cut."""
     told = await latency(
         visit,
         address,
         *hear(0, 1000, QUIET, LOUD),
         *hear(1000, 1200, LOUD, LOUD),  # cut in at 1000
-        [1200, "userStarted", True],
+        [1200, "userStarted", bot_speaks],
         *hear(1200, 1260, LOUD, LOUD),  # last heard at 1240
         *hear(1260, 1500, LOUD, QUIET),
     )

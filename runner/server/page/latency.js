@@ -33,7 +33,8 @@ export class Latency extends EventTarget {
   userStarted(now, botSpeaking) {
     this.#asked = null;
     const onset = now - this.#onset < LOOK_BACK_MS ? this.#onset : now;
-    this.#cutIn = botSpeaking ? onset : null;
+    // The news that the bot was cut may be here before the news that the person speaks.
+    this.#cutIn = botSpeaking || this.botIsHeard(now) ? onset : null;
   }
 
   userStopped(now) {
