@@ -21,6 +21,7 @@ from rich.text import Text
 
 from runner.catalog import TRANSPORTS
 from runner.server.doors import is_loopback
+from runner.server.public.readiness import DIAL_IN
 from runner.settings import KEYS, find_dotenv, is_set
 
 if TYPE_CHECKING:
@@ -121,6 +122,9 @@ def _number_rows(host: Host) -> Iterator[Row]:
             told = f"only this machine's: {ring}; --tunnel or --proxy HOST lets a real number ring"
             yield "calls", Text(told, "dim")
         return
+    if host.rooms is not None:
+        told = "  give this to your number at Daily, as its room_creation_api"
+        yield "webhook", _link(f"{exchange.origin}{DIAL_IN}").append(told, "default not link")
     for name in exchange.providers:
         row = _link(exchange.answer_url(name))
         if name == exchange.default and number:

@@ -46,7 +46,8 @@ def doctor(
     tunnel_via: _Via = None,
     keys_too: _Try = False,
 ) -> int:
-    """Look at this machine, and with -t at a phone provider's account. Nothing is changed, nobody is called.
+    """Look at this machine, and with -t at a provider's account. Nothing is changed, nobody is called; with
+    -t daily a room is made, joined and deleted.
 
     The exit status is 1 if something does not work.
     """
@@ -82,10 +83,15 @@ async def _checks(
         async for check in try_keys(dotenv):
             yield check
     phones = phones_of(settings.transports)
-    if is_public(settings) and not phones:
-        raise UsageError("a public address is for phone calls: add -t twilio, telnyx, plivo or exotel")
+    if is_public(settings) and not phones and "daily" not in settings.transports:
+        raise UsageError("a public address is for phone calls: add -t twilio, telnyx, plivo, exotel or daily")
     async for check in _phone_checks(settings, phones):
         yield check
+    if "daily" in settings.transports:
+        from runner.cli.daily_trials import daily_checks
+
+        async for check in daily_checks():
+            yield check
     if is_public(settings):
         yield await _check_address(settings)
 

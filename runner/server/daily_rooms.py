@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,13 @@ BACK_S = 4.0
 
 BOT_GRACE_S = 2.0
 CLOSE_S = 0.2
+
+
+OnOver = Callable[[Session], None]
+
+
+def _nothing(session: Session) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +88,10 @@ class DailyRooms:
         self._rest: DailyRest | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def open(self, ask: RoomAsk) -> Opened:
+    async def open(self, ask: RoomAsk, on_end: OnOver = _nothing, call_s: float = 0.0) -> Opened:
         """Make a room, or take the one that is set, and send the bot in.
+
+        `on_end` is called when the call is over; `call_s` bounds it (s), where that is less than for all.
 
         Raises:
             BotrunError: it cannot be done; no room is left behind.
@@ -93,7 +102,7 @@ class DailyRooms:
         made = None if own else room.name
         try:
             bot, visitor = await self._tokens(room, ends_at)
-            return self._send_bot(room, bot, visitor, ask, made)
+            return self._send_bot(room, (bot, visitor), ask, made, on_end, call_s)
         except BaseException:
             await self._delete(made)
             raise
@@ -125,9 +134,16 @@ class DailyRooms:
         return told[0], told[1]
 
     def _send_bot(
-        self, room: Room, bot: str | None, visitor: str | None, ask: RoomAsk, made: str | None
+        self,
+        room: Room,
+        tokens: tuple[str | None, str | None],
+        ask: RoomAsk,
+        made: str | None,
+        on_end: OnOver,
+        call_s: float,
     ) -> Opened:
         host = self._host
+        bot, visitor = tokens
         args = DailyRunnerArguments(
             room_url=room.url,
             token=bot,
@@ -138,13 +154,14 @@ class DailyRooms:
 
         async def ended(session: Session) -> None:
             watch.aclose()
+            on_end(session)
             await self._delete(made)
 
         watch = _Watch(host, args.session_id)
         # The bot's task takes this along.
         before = visit.set(watch.visit)
         try:
-            session = host.sessions.start("daily", args, on_end=ended)
+            session = host.sessions.start("daily", args, on_end=ended, call_s=call_s)
         finally:
             visit.reset(before)
         return Opened(session, room, visitor)

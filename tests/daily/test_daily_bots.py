@@ -26,6 +26,15 @@ async def test_create_transport_takes_plain_parameters_for_daily() -> None:
     assert given.audio_in_user_tracks
 
 
+async def test_one_object_of_parameters_serves_every_call() -> None:
+    params = DailyParams(audio_in_enabled=True)
+    for body, waits in ({"dialin_settings": WAITING}, DailyDialinSettings(**WAITING)), ({}, None):
+        args = DailyRunnerArguments(room_url=ROOM, token="t", body=body)
+        transport = await create_transport(args, {"daily": lambda: params})
+        assert isinstance(transport, DailyTransport)
+        assert transport._params.dialin_settings == waits
+
+
 @pytest.mark.parametrize(
     ("body", "waits"),
     [

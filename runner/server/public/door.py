@@ -27,6 +27,7 @@ from runner.server.doors import BodyLimit
 from runner.server.no_pages import NoPages
 from runner.server.public.exchange import Exchange
 from runner.server.public.farewell import ProviderFarewell
+from runner.server.public.pinless import PATHS, PinlessDoor
 from runner.server.public.quiet import Quiet
 from runner.server.public.tickets import Ticket
 from runner.server.public.wire_requests import opening_of, webhook_of
@@ -39,11 +40,13 @@ BODY_LIMIT_BYTES = 64 * 1024
 Handler = Callable[[Provider, WebRequest, Request], Awaitable[Response]]
 
 
-def create_public_app(exchange: Exchange, calls: CallDoor) -> Starlette:
-    """The application behind the tunnel."""
+def create_public_app(exchange: Exchange, calls: CallDoor, pinless: PinlessDoor | None = None) -> Starlette:
+    """The application behind the tunnel. `pinless` is there where Daily's rooms are served."""
     door = PublicDoor(exchange, calls)
+    daily = [Route(path, pinless.ring, methods=["POST"]) for path in PATHS] if pinless else []
     both = ["GET", "POST"]
     routes = [
+        *daily,
         Route("/", door.route(door.answer), methods=["POST"]),
         Route("/{provider}/answer", door.route(door.answer), methods=both),
         Route("/{provider}/status", door.route(door.status), methods=both),

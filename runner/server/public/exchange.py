@@ -40,14 +40,15 @@ class Exchange:
     Args:
         settings: the run's.
         origin: the public address, "https://host".
-        providers: by name, those served; the first is the default, which `POST /` is for.
+        providers: by name, those served; the first is the default, which `POST /` is for. There may be none:
+            Daily's callers come without.
     """
 
     def __init__(self, settings: Settings, origin: str, providers: Mapping[str, Provider]) -> None:
         self.settings = settings
         self.origin = origin
         self.providers = dict(providers)
-        self.default = next(iter(self.providers))
+        self.default = next(iter(self.providers), "")
         self.tickets = Tickets()
         self.outgoing = Outgoing()
         self.transfers: dict[str, str] = {}
@@ -94,6 +95,10 @@ class Exchange:
             return ""
         caller = call.to_number if call.outbound else call.from_number
         return self._limits.refusal(call.call_id, caller, time.monotonic())
+
+    def admit_caller(self, call_id: str, caller: str) -> str:
+        """The same for a call that no phone provider of ours carries."""
+        return self._limits.refusal(call_id, caller, time.monotonic())
 
     def admit_socket(self, told: HandshakeResult) -> str:
         """The same for a call of which nothing is known before its socket."""

@@ -58,6 +58,7 @@ class PublicSide:
             await self._tidy()
             return
         from runner.server.public.door import create_public_app
+        from runner.server.public.pinless import PinlessDoor
         from runner.server.serving import Server
         from runner.server.telephony import CallDoor
 
@@ -65,7 +66,9 @@ class PublicSide:
         listener = self._stack.enter_context(_listen(self._settings))
         port = listener.getsockname()[1]
         exchange = Exchange(self._settings, await self._address(port), self._providers)
-        server = Server(create_public_app(exchange, CallDoor(self._host)))
+        rooms = self._host.rooms
+        pinless = PinlessDoor(exchange, rooms) if rooms is not None else None
+        server = Server(create_public_app(exchange, CallDoor(self._host), pinless))
         await self._stack.enter_async_context(server.serving(listener, CLOSE_CONNECTIONS_S))
         logger.info("%s must lead to 127.0.0.1:%d; it is tried now", exchange.origin, port)
         await probe(exchange)

@@ -6,8 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from runner.errors import UsageError
 from runner.providers import PROVIDERS, provider_class
+from runner.providers.pinless import SECRET
 from runner.settings import Settings, read_keys
 from runner.tunnels import KEYS, NGROK, check_tunnel
+
+DAILY = "daily"
+DAILY_KEYS = ("DAILY_API_KEY", SECRET)
+DIAL_IN = "/daily/dialin"
 
 
 def phones_of(transports: Sequence[str]) -> list[str]:
@@ -37,9 +42,9 @@ def check_public(settings: Settings, dotenv: Mapping[str, str]) -> None:
             raise UsageError("--number: a number can only ring a public address: --tunnel or --proxy HOST")
         return
     phones, via = phones_of(settings.transports), tunnel_of(settings)
-    if not phones:
-        raise UsageError(f"a public address is for phone calls: add -t {' or -t '.join(PROVIDERS)}")
-    _check_ways(settings, via, phones[0])
+    if not phones and DAILY not in settings.transports:
+        raise UsageError(f"a public address is for phone calls: add -t {' or -t '.join((*PROVIDERS, DAILY))}")
+    _check_ways(settings, via, phones[0] if phones else DAILY)
     if via:
         check_tunnel(via)
     if missing := _missing(settings, phones, via, dotenv):
@@ -53,6 +58,10 @@ def _check_ways(settings: Settings, via: str, first: str) -> None:
         raise UsageError("ngrok brings its own address: give either --tunnel or --proxy")
     if via.startswith("ssh:") and not settings.proxy:
         raise UsageError("--tunnel-via ssh:// needs --proxy HOST, the address that leads to its port")
+    if first == DAILY:
+        if settings.number:
+            raise UsageError(f"--number: Daily's numbers are set up at Daily: let it ask HOST{DIAL_IN}")
+        return
     cls = provider_class(first)
     if settings.number and not cls.can_set_number:
         raise UsageError(f"--number: {cls.title} lets no program set up a number: {cls.by_hand}")
@@ -67,6 +76,10 @@ def _missing(settings: Settings, phones: Sequence[str], via: str, dotenv: Mappin
         lacking = [key for key in dict.fromkeys((*cls.rest_keys, *signing)) if key not in there]
         if lacking:
             told.append(f"{', '.join(lacking)} (to know {cls.title}'s calls, and to hang up)")
+    if DAILY in settings.transports and not settings.accept_unsigned_webhooks:
+        lacking = [key for key in DAILY_KEYS if key not in read_keys(DAILY_KEYS, dotenv)]
+        if lacking and not phones:  # beside a phone provider, dial-in through Daily is not needed
+            told.append(f"{', '.join(lacking)} (to know Daily's calls, and to take them)")
     if via == NGROK and not read_keys([KEYS[NGROK]], dotenv):
         told.append(f"{KEYS[NGROK]} (for --tunnel)")
     return told

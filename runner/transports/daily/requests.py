@@ -55,12 +55,17 @@ class DailyRequests:
         """Hand a SIP call to an end outside of Daily."""
         await self.ask("sip_refer", dict(settings))
 
+    def _is_alone(self) -> None:
+        """A phone is gone: nobody else may be there, nor ever have been."""
+        raise NotImplementedError
+
     def _phone_there(self, told: Told) -> None:
         self.phone_session = str(told.get("sessionId") or self.phone_session)
 
     def _phone_gone(self, told: Told) -> None:
         if told.get("sessionId") in (None, self.phone_session):
             self.phone_session = ""
+        self._is_alone()
 
     def _dialin_ready(self, sip_endpoint: str) -> None:
         """The room takes phones now: the caller who waits is connected."""

@@ -92,6 +92,7 @@ class DailyTransport(DailyRequests, BaseTransport):
             "on_dialout_answered": self._phone_there,
             "on_dialin_stopped": self._phone_gone,
             "on_dialout_stopped": self._phone_gone,
+            "on_dialin_error": self._phone_gone,
             "on_dialin_ready": self._dialin_ready,
         }
 
@@ -232,6 +233,9 @@ class DailyTransport(DailyRequests, BaseTransport):
             self._input.forget(id_of(participant))
         self.events.emit("on_participant_left", participant, reason)
         self.events.emit("on_client_disconnected", participant)
+        self._is_alone()
+
+    def _is_alone(self) -> None:
         if not len(self._people):
             self._visit.left()
 

@@ -1,0 +1,105 @@
+"""Daily's dial-in webhook on the public door: a caller who waits gets a room with the bot in it.
+
+The bot's transport connects the caller as soon as the room takes phones (`pinlessCallUpdate`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from runner.errors import BotrunError
+from runner.providers.pinless import SECRET, WaitingCall, check_pinless, is_test, read_waiting_call
+from runner.providers.webhooks import RefusedError
+from runner.server.daily_rooms import DailyRooms, RoomAsk
+from runner.server.public.exchange import Exchange
+from runner.server.public.quiet import Quiet
+from runner.server.public.readiness import DIAL_IN
+from runner.server.public.wire_requests import webhook_of
+from runner.settings import read_keys
+
+if TYPE_CHECKING:
+    from runner.session import Session
+
+logger = logging.getLogger(__name__)
+
+PATHS = (DIAL_IN, "/daily-dialin-webhook")
+"""The second is Pipecat's."""
+
+MOST_KNOWN = 500
+
+
+class PinlessDoor:
+    """Callers whom Daily holds.
+
+    Args:
+        exchange: the public side, whose limits hold for them, too.
+        rooms: makes their rooms.
+    """
+
+    def __init__(self, exchange: Exchange, rooms: DailyRooms) -> None:
+        self._exchange = exchange
+        self._rooms = rooms
+        self._known: deque[str] = deque(maxlen=MOST_KNOWN)
+        self._quiet = Quiet(logger)
+
+    async def ring(self, request: Request) -> Response:
+        """A caller waits, or Daily tries the address."""
+        try:
+            web = await webhook_of(request, self._exchange.origin)
+            if is_test(web):
+                return JSONResponse({"status": "OK"})
+            secret = read_keys([SECRET]).get(SECRET, "")
+            self._exchange.check(lambda: check_pinless(web, _there(secret), time.time()))
+            return await self._take(read_waiting_call(web))
+        except RefusedError as error:
+            self._quiet.warning("a Daily webhook was refused: %s", error)
+            return Response("refused\n", 403, media_type="text/plain")
+
+    async def _take(self, call: WaitingCall) -> Response:
+        if call.call_id in self._known:
+            return JSONResponse({"status": "OK"})
+        if reason := self._exchange.admit_caller(call.call_id, call.from_number):
+            self._quiet.warning("a caller is not taken: %s", reason)
+            return Response("busy\n", 503, media_type="text/plain")
+        self._known.append(call.call_id)
+        try:
+            opened = await self._rooms.open(
+                _ask(call),
+                lambda _: self._exchange.ends(call.call_id),
+                self._exchange.settings.max_public_call_secs,
+            )
+        except BotrunError as error:
+            self._known.remove(call.call_id)
+            self._exchange.ends(call.call_id)
+            logger.warning("no room for a caller: %s", error)
+            return Response("not ready\n", 503, media_type="text/plain")
+        self._exchange.begins(call.call_id)
+        return _told(opened.session)
+
+
+def _there(secret: str) -> str:
+    if not secret:
+        raise RefusedError(f"{SECRET} is not set, so nobody can tell whether it is Daily's")
+    return secret
+
+
+def _ask(call: WaitingCall) -> RoomAsk:
+    """`dialin_settings` as Pipecat's bots know them."""
+    settings = {
+        "call_id": call.call_id,
+        "call_domain": call.call_domain,
+        "From": call.from_number,
+        "To": call.to_number,
+        "sip_headers": dict(call.sip_headers),
+    }
+    return RoomAsk(body={"dialin_settings": settings}, dial_in=True, shown_as=call.from_number or "dial-in")
+
+
+def _told(session: Session) -> Response:
+    return JSONResponse({"sessionId": session.id})
