@@ -36,6 +36,10 @@ STOP_HELPERS_S = 0.3
 PUBLIC_END_SESSIONS_S = 5.5
 PUBLIC_DEADLINE_S = 12.0
 
+# Daily is told to delete the rooms of the calls under way.
+ROOMS_END_SESSIONS_S = 4.0
+ROOMS_DEADLINE_S = 5.0
+
 Announce = Callable[["Host"], None]
 
 
@@ -134,11 +138,8 @@ async def _serve_until(
     shutdown: Shutdown, listener: socket.socket, host: Host, server: Server, announce: Announce
 ) -> None:
     from runner.server.public.opening import PublicSide
-    from runner.server.public.readiness import is_public
 
-    end_sessions_s, public = END_SESSIONS_S, PublicSide(host)
-    if is_public(host.settings):
-        end_sessions_s, shutdown.deadline_s = PUBLIC_END_SESSIONS_S, PUBLIC_DEADLINE_S
+    end_sessions_s, public = time_to_end(host, shutdown), PublicSide(host)
     opening = asyncio.create_task(public.open(), name="opening the public address")
     guard = LoopGuard(host.bot.path, host.sessions)
     async with server.serving(listener, CLOSE_CONNECTIONS_S):
@@ -154,6 +155,19 @@ async def _serve_until(
             opening.cancel()
             await asyncio.wait({opening})
             await public.aclose()
+
+
+def time_to_end(host: Host, shutdown: Shutdown) -> float:
+    """How long calls may take to end (s): longer, where somebody beyond this machine must be told."""
+    from runner.server.public.readiness import is_public
+
+    if is_public(host.settings):
+        shutdown.deadline_s = PUBLIC_DEADLINE_S
+        return PUBLIC_END_SESSIONS_S
+    if host.rooms is not None and host.rooms.can_make:
+        shutdown.deadline_s = ROOMS_DEADLINE_S
+        return ROOMS_END_SESSIONS_S
+    return END_SESSIONS_S
 
 
 async def stop_helpers(preparing: asyncio.Task[tuple[Host, Server]]) -> None:

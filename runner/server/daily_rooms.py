@@ -88,6 +88,11 @@ class DailyRooms:
         self._rest: DailyRest | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def can_make(self) -> bool:
+        """Whether there is a key, so that rooms are made and must be deleted."""
+        return bool(self._keys.get("DAILY_API_KEY"))
+
     async def open(self, ask: RoomAsk, on_end: OnOver = _nothing, call_s: float = 0.0) -> Opened:
         """Make a room, or take the one that is set, and send the bot in.
 
@@ -125,7 +130,7 @@ class DailyRooms:
 
     async def _tokens(self, room: Room, ends_at: float) -> tuple[str | None, str | None]:
         """The bot's, which is an owner's, and the visitor's. A public room of one's own needs no key."""
-        if not self._keys.get("DAILY_API_KEY"):
+        if not self.can_make:
             return None, None
         rest = self.rest()
         bot = rest.token(room.name, expires_at=ends_at, owner=True)
@@ -182,7 +187,7 @@ class DailyRooms:
     def sweep_soon(self) -> None:
         """Delete what runs left behind that are no more, in the background."""
         left = [made for made in self._book.read() if not made.is_held]
-        if left and self._keys.get("DAILY_API_KEY"):
+        if left and self.can_make:
             self._spawn(self._sweep(left), "deleting Daily rooms that a run left")
 
     async def _sweep(self, left: list[Made]) -> None:

@@ -44,7 +44,7 @@ from runner.session import EndReason
 from runner.settings import Settings, enter_dotenv, find_dotenv, is_set, read_dotenv, resolve
 from runner.shutdown import Shutdown
 from runner.supervising.failure import failure_of
-from runner.worker import CLOSE_CONNECTIONS_S, END_SESSIONS_S, first, prepare, run_loop, stop_helpers
+from runner.worker import CLOSE_CONNECTIONS_S, first, prepare, run_loop, stop_helpers, time_to_end
 
 if TYPE_CHECKING:
     from runner.server.app import Host
@@ -181,7 +181,7 @@ class SupervisedWorker:
     async def _serve(self, host: Host, server: Server) -> None:
         from runner.server.public.opening import PublicSide
 
-        public = PublicSide(host)
+        end_sessions_s, public = time_to_end(host, self._shutdown), PublicSide(host)
         opening = asyncio.create_task(public.open(), name="putting back numbers that a run left")
         reporting = asyncio.create_task(self._report_modules(), name="modules")
         guard = LoopGuard(host.bot.path, host.sessions)
@@ -197,7 +197,7 @@ class SupervisedWorker:
                     logger.info("stopping" if not self._retire.is_set() else "its last calls are ended")
                     host.moves.release()
                     server.refuse_more()
-                    await host.sessions.end_all(EndReason.SHUTDOWN, END_SESSIONS_S)
+                    await host.sessions.end_all(EndReason.SHUTDOWN, end_sessions_s)
             finally:
                 for task in (opening, reporting):
                     task.cancel()

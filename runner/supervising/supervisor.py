@@ -31,8 +31,8 @@ from runner.supervising.workers import Nursery, Worker
 
 logger = logging.getLogger(__name__)
 
-STOP_S = 2.2
-"""A worker ends within 1.5 s of its signal (`shutdown.py`)."""
+STOP_S = 5.7
+"""A worker ends within 1.5 s of its signal, within 5 s if Daily's rooms are to be deleted (`worker.py`)."""
 
 LAST_WORDS_S = 0.2
 FORCED_STATUS = 130

@@ -43,7 +43,8 @@ def refused(status: int, kind: str, info: str) -> JSONResponse:
 @dataclass
 class DailyServer:
     """`faults` meet the next requests: "401", "429", "500", "hang", "garbage" (200 with no JSON in it),
-    "drop" (the connection breaks), "late" (it is done, but the answer is lost), "ok"."""
+    "drop" (the connection breaks), "slow",
+    "late" (it is done, but the answer is lost), "ok"."""
 
     url: str = ""
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -77,6 +78,8 @@ class DailyServer:
                     return refused(429, "rate-limit-error", "slow down")
                 case "500":
                     return refused(500, "server-error", "oops")
+                case "slow":
+                    await asyncio.sleep(1.5)
                 case "late":
                     late = True
         if request.headers.get("authorization") != f"Bearer {KEY}":
