@@ -224,6 +224,14 @@ class Sessions:
         """The calls under way, by id."""
         return MappingProxyType(self._active)
 
+    def knows(self, name: str) -> bool:
+        """Whether a call under way has this id, or this id of its provider's."""
+        if name in self._active:
+            return True
+        return bool(name) and any(
+            getattr(session.args, "call_id", "") == name for session in self._active.values()
+        )
+
     def start(
         self,
         kind: str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -18,6 +18,7 @@ from runner.server.later import LaterDoor
 from runner.server.login import LoginDoor
 from runner.server.metrics import metrics_router
 from runner.server.moves import Moves
+from runner.server.siblings import Knows, Siblings, ToOwner
 from runner.server.start import start_router
 from runner.server.status import status_router
 from runner.session import Sessions
@@ -38,7 +39,8 @@ PAGE_PATHS = ("/api/offer", "/sessions/{session_id}/api/offer", "/start")
 class Host:
     """What every door needs: whom to serve, and how. `transports` are those asked for, the default first;
     `exchange` is the public side, while it is open; `moves` the calls that change their code; `starters`
-    answer `/start`, by transport; `rooms` are Daily's, where it is served."""
+    answer `/start`, by transport; `rooms` are Daily's, where it is served; `siblings` the other workers, and
+    `knows` what tells the doors' ids of calls."""
 
     settings: Settings
     bot: LoadedBot
@@ -48,12 +50,21 @@ class Host:
     moves: Moves = field(default_factory=Moves)
     starters: dict[str, Starter] = field(default_factory=dict)
     rooms: DailyRooms | None = None
+    siblings: Siblings | None = None
+    knows: list[Knows] = field(default_factory=list)
+
+    def knows_call(self, names: Sequence[str]) -> bool:
+        """Whether one of these ids is of a call, under way or to come, that this process has."""
+        return any(
+            knows(name) for name in names for knows in (self.sessions.knows, self.moves.has, *self.knows)
+        )
 
 
 def create_app(host: Host) -> FastAPI:
     """The application: the page, `/status`, `/metrics` and the routes of each transport's door."""
     app = FastAPI(title="botrun", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     # The one added last stands outermost: who is not let in cannot send a body either.
+    app.add_middleware(ToOwner, host=host)
     app.add_middleware(BodyLimit)
     app.add_middleware(LoginDoor, host=host)
     origins = host.settings.allow_origins

@@ -32,6 +32,8 @@ KEPT_S = 60.0
 """How long (s) a call that was handed over waits for its caller."""
 
 Send = Callable[[dict[str, Any]], None]
+Announced = Callable[[], dict[str, Any]]
+"""Gives away the calls that were announced (`/start`) and have not come: by session, their bodies."""
 
 
 class FarEnd(Protocol):
@@ -73,6 +75,7 @@ class Moves:
         self._arrived: dict[str, tuple[dict[str, Any], float]] = {}
         self._taken: dict[str, asyncio.Event] = {}
         self._failure: dict[str, Any] | None = None
+        self.announced: list[Announced] = []
 
     @property
     def possible(self) -> bool:
@@ -102,6 +105,10 @@ class Moves:
         """What older code handed over under this key; once."""
         found, _ = self._arrived.pop(key, (None, 0.0))
         return found
+
+    def has(self, key: str) -> bool:
+        """Whether a call waits here under this key."""
+        return key in self._arrived
 
     # ------------------------------------------------------------ calls that may go
 
@@ -142,6 +149,8 @@ class Moves:
         for call, _ in self._arrived.values():
             self._tell({"is": "moving", "call": call})
         self._arrived.clear()
+        for session, body in [pair for give in self.announced for pair in give().items()]:
+            self._tell({"is": "moving", "call": {"key": session, "announced": body}})
         # What came before the far ends hold back is answered by the old code, what comes after by the new.
         await asyncio.gather(*(call.far_end.hold() for call in self._movable.values()))
         self._tell({"is": "held"})

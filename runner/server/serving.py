@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from runner.server.websocket_protocol import WebSocketProtocol
+
+logger = logging.getLogger(__name__)
 
 MESSAGE_LIMIT_BYTES = 256 * 1024
 PING_S = 5.0
@@ -57,6 +62,27 @@ class Server(uvicorn.Server):
             with _quiet():
                 self._stop.set()
                 await asyncio.wait({task})
+
+    @contextlib.asynccontextmanager
+    async def serving_inside(self, path: Path, wrap: Callable[[Any], Any]) -> AsyncIterator[None]:
+        """Serve the application, wrapped, on a Unix socket, too; `refuse_more` leaves that open."""
+        config = copy.copy(self.config)
+        config.loaded_app = wrap(self.config.loaded_app)
+
+        def connected() -> asyncio.Protocol:
+            return H11Protocol(config, self.server_state, self.lifespan.state)
+
+        try:
+            server = await asyncio.get_running_loop().create_unix_server(connected, str(path))
+        except OSError as error:
+            logger.warning("calls that stay with old code are not found any more after a save: %s", error)
+            yield
+            return
+        try:
+            yield
+        finally:
+            server.close()
+            path.unlink(missing_ok=True)
 
     def refuse_more(self) -> None:
         """Accept no further connection; those that stand go on."""

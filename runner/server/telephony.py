@@ -91,6 +91,7 @@ class CallDoor:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._calls: dict[str, CallWebSocket] = {}
+        host.knows.append(lambda name: f"client:{name}" in self._calls)
         design_filters()
 
     # ------------------------------------------------------------ phone providers

@@ -80,6 +80,8 @@ class WebRTCDoor:
         self._starts: dict[str, _Start] = {}
         self._connections: dict[str, SmallWebRTCConnection] = {}
         self._of_session: dict[str, SmallWebRTCConnection] = {}
+        host.knows.append(lambda name: name in self._connections or name in self._starts)
+        host.moves.announced.append(self._give_starts)
 
     async def start(self, request: Request) -> dict[str, Any]:
         """Announces a session; forgotten if no offer comes within `START_KEPT_SECS`."""
@@ -130,6 +132,8 @@ class WebRTCDoor:
     async def _begin(self, request: Request, asked: dict[str, Any], announced: str | None) -> dict[str, Any]:
         self._forget_old_starts()
         moved = self._host.moves.claim(announced) if announced else None
+        if announced is not None and moved is not None and "announced" in moved:
+            self._starts[announced], moved = _Start(moved["announced"], time.monotonic()), None
         if announced is not None and announced not in self._starts and moved is None:
             raise UnknownError("this session is over or was never announced: ask /start for another")
         client = request.client
@@ -217,6 +221,12 @@ class WebRTCDoor:
         for wait in waits:
             wait.cancel()
         await connection.disconnect(str(EndReason.MOVED))
+
+    def _give_starts(self) -> dict[str, Any]:
+        self._forget_old_starts()
+        given = {session: start.body for session, start in self._starts.items()}
+        self._starts.clear()
+        return given
 
     def _forget_old_starts(self) -> None:
         oldest = time.monotonic() - START_KEPT_SECS

@@ -87,6 +87,7 @@ class Loader:
             "flags": self._plan.flags,
             "fixed": self._plan.fixed,
             "trace": str(trace),
+            "folder": str(self._folder),
             "announce": self._plan.announce if first else "",
         }
         worker = await self._nursery.fork(job)

@@ -139,7 +139,10 @@ class SupervisedWorker:
             try:
                 if not await self._ready(preparing):
                     return
+                from runner.server.siblings import Siblings
+
                 host, server = preparing.result()
+                host.siblings = Siblings(Path(self._birth.job["folder"]), self._birth.job["worker"])
                 host.moves.connect(self._channel.send)
                 listening = asyncio.create_task(self._listen(host), name="supervisor")
                 self._channel.send({"is": "loaded", "modules": modules_of(self._bot.path)})
@@ -179,13 +182,16 @@ class SupervisedWorker:
         self._shutdown.requested.set()
 
     async def _serve(self, host: Host, server: Server) -> None:
+        from runner.server.inside import Inside
         from runner.server.public.opening import PublicSide
 
         end_sessions_s, public = time_to_end(host, self._shutdown), PublicSide(host)
         opening = asyncio.create_task(public.open(), name="putting back numbers that a run left")
         reporting = asyncio.create_task(self._report_modules(), name="modules")
         guard = LoopGuard(host.bot.path, host.sessions)
-        async with server.serving(self._birth.listener, CLOSE_CONNECTIONS_S):
+        assert host.siblings is not None
+        inside = server.serving_inside(host.siblings.own, lambda app: Inside(app, host))
+        async with server.serving(self._birth.listener, CLOSE_CONNECTIONS_S), inside:
             try:
                 self._announce(host)
                 with guard.watching(), telling_what_was_not_awaited(host.bot.path):
