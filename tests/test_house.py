@@ -118,3 +118,22 @@ def test_the_wheel_holds_the_page_and_nothing_but_the_package() -> None:
     }
     assert page <= files
     assert all(name.startswith("runner/") for name in files)
+
+
+# ------------------------------------------------------------------ the map
+
+
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
+
+
+def test_the_map_names_every_room() -> None:
+    packages = [path.parent.name + "/" for path in (ROOT / "runner").glob("*/__init__.py")]
+    files = [path.name for path in (ROOT / "runner").glob("*.py") if path.name != "__init__.py"]
+    assert [room for room in sorted([*packages, *files]) if room not in ARCHITECTURE] == []
+
+
+def test_whatever_the_map_names_is_there() -> None:
+    table = re.findall(r"`([a-z_]+(?:/[a-z_]+)+(?:\.py|\.js|/))`", ARCHITECTURE)
+    assert len(table) > 40
+    gone = [name for name in table if not any((ROOT / top / name).exists() for top in ("", "runner", "tests"))]
+    assert gone == []
