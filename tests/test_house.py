@@ -135,5 +135,7 @@ def test_the_map_names_every_room() -> None:
 def test_whatever_the_map_names_is_there() -> None:
     table = re.findall(r"`([a-z_]+(?:/[a-z_]+)+(?:\.py|\.js|/))`", ARCHITECTURE)
     assert len(table) > 40
-    gone = [name for name in table if not any((ROOT / top / name).exists() for top in ("", "runner", "tests"))]
+    gone = [
+        name for name in table if not any((ROOT / top / name).exists() for top in ("", "runner", "tests"))
+    ]
     assert gone == []

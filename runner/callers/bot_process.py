@@ -22,6 +22,10 @@ _SOCKET_ROW = re.compile(r"^socket\s+(ws://\S+)")
 _PAGE_ROW = re.compile(r"^talk\s+(http://\S+)")
 _LAST_LINES = 20
 
+EVERY_LINE = re.compile("")
+WARNINGS = re.compile(r"\d\d:\d\d:\d\d (warning|error|critical) ")
+"""Which lines of the bot's log are shown."""
+
 
 class BotStartError(BotrunError):
     """The bot did not start; the sentence is what it said last."""
@@ -34,7 +38,7 @@ class BotProcess:
         file: the bot.
         provider: its transport.
         body: what the bot finds in its `body`.
-        verbose: show its log.
+        shown: which lines of its log are shown here.
         reload: whether it takes over what is saved; without, it is one process.
 
     Attributes:
@@ -49,13 +53,13 @@ class BotProcess:
         provider: str,
         *,
         body: str | None = None,
-        verbose: bool = False,
+        shown: re.Pattern[str] | None = None,
         reload: bool = True,
     ) -> None:
         self._command = [sys.executable, "-P", "-m", "runner.cli", "run", file, "-t", provider, "--port", "0"]
         self._command += ["--body", body] if body else []
         self._command += [] if reload else ["--no-reload"]
-        self._verbose = verbose
+        self._shown = shown
         self._row = _PAGE_ROW if provider == "webrtc" else _SOCKET_ROW
         self.url = ""
         self.pid: int | None = None
@@ -108,7 +112,7 @@ class BotProcess:
         async for line in process.stderr:
             text = line.decode(errors="replace").rstrip()
             self.log.append(text)
-            if self._verbose:
+            if self._shown is not None and self._shown.match(text):
                 print(text, file=sys.stderr)
 
 

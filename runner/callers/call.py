@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runner.callers.bot_process import BotProcess
+from runner.callers.bot_process import EVERY_LINE, WARNINGS, BotProcess
 from runner.callers.dialling import dial_network
 from runner.callers.line import ROOM_DBFS, Line
 from runner.callers.performer import Outcome, Performer
@@ -42,7 +42,7 @@ class CallRequest:
         line: how bad the line is; None leaves it to the scenario.
         save: a folder for the call's files.
         body: what the bot that is started finds in its `body`.
-        verbose: show the log of the bot that is started.
+        verbose: show the whole log of the bot that is started, not its warnings only.
     """
 
     provider: str
@@ -107,7 +107,9 @@ async def _bot(request: CallRequest) -> AsyncIterator[str]:
         yield request.url
         return
     assert request.file is not None
-    process = BotProcess(request.file, request.provider, body=request.body, verbose=request.verbose)
+    process = BotProcess(
+        request.file, request.provider, body=request.body, shown=EVERY_LINE if request.verbose else WARNINGS
+    )
     async with process.running() as bot:
         yield bot.url
 

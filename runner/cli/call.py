@@ -49,7 +49,9 @@ _Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON, a
 _Save = Annotated[
     str | None, typer.Option(metavar="DIR", help="Keep stereo sound (caller left, bot right) and messages.")
 ]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the bot's log.")]
+_Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show the bot's whole log, not its warnings only.")
+]
 
 
 def call(

@@ -136,12 +136,14 @@ def _check_plot(plot: str) -> None:
 def _whom(target: str, transport: str, pid: int | None) -> dict[str, object]:
     """The bot's file, or an address and perhaps its process."""
     from runner.callers.load.meter import is_running
-    from runner.callers.load.target import address_for, is_address
+    from runner.callers.load.target import address_for, check_reachable, is_address
 
     if pid is not None and not is_running(pid):
         raise UsageError(f"--pid: there is no process {pid}")
     if is_address(target):
-        return {"url": address_for(target, transport), "pid": pid}
+        url = address_for(target, transport)
+        check_reachable(url)
+        return {"url": url, "pid": pid}
     if pid is not None:
         raise UsageError("--pid: a bot that is started here needs none; give the address of a running server")
     from runner.discovery import parse_target

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from runner.callers.load.report import LoadReport
 
 PHASES = {
-    "bot": "starting the bot",
+    "bot": "reaching the bot",
     "callers": "the callers get ready",
     "ramp": "the calls begin",
     "measuring": "measuring",

@@ -30,7 +30,9 @@ def new(
     if kind not in KINDS:
         from runner.values import did_you_mean
 
-        raise UsageError(f"--with: there is no {kind!r}{did_you_mean(kind, list(KINDS))}: {', '.join(KINDS)}")
+        raise UsageError(
+            f"--with: there is no {kind!r}{did_you_mean(kind, list(KINDS))} ({', '.join(KINDS)})"
+        )
     path = _path(file)
     text = (files("runner.cli.new_bots") / f"{kind}.py").read_text()
     _write(path, text.replace("BOT_FILE", shlex.quote(str(path))))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,6 +17,7 @@ from typer.core import TyperGroup
 from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, load, models, new, run
 from runner.discovery import BotCrashError
 from runner.errors import BotrunError, UsageError
+from runner.values import did_you_mean
 
 DEFAULT_COMMAND = "run"
 GROUP_OPTIONS = frozenset({"--help", "-h"})
@@ -27,7 +29,15 @@ def with_default_command(args: Sequence[str], commands: Collection[str]) -> list
         return ["--help"]
     if args[0] in commands or args[0] in GROUP_OPTIONS:
         return list(args)
+    _check_command(args[0], commands)
     return [DEFAULT_COMMAND, *args]
+
+
+def _check_command(word: str, commands: Collection[str]) -> None:
+    """A bare word that is no file is a command, mistyped."""
+    hint = did_you_mean(word, list(commands)) if word.isalpha() and not Path(word).exists() else ""
+    if hint:
+        raise UsageError(f"there is no command {word!r}{hint}")
 
 
 class DefaultsToRun(TyperGroup):

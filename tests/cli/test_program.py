@@ -76,6 +76,8 @@ FAULTS: list[tuple[list[str], int, str]] = [
     ([PLAIN, "--prot", "1"], 2, "--port"),
     ([PLAIN, "another.py"], 2, "another.py"),
     (["run"], 2, "FILE"),
+    (["cal", PLAIN], 2, "there is no command 'cal'; did you mean call?"),
+    (["somebody"], 2, "there is no file somebody"),
 ]
 
 

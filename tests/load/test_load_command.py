@@ -95,8 +95,13 @@ async def test_ctrl_c_shows_what_was_measured_so_far() -> None:
 
 
 async def test_a_server_that_refuses_is_told_as_it_is() -> None:
-    words = ("ws://127.0.0.1:9/ws", "-n", "2", "--duration", "1", "--ramp", "0")
-    status, out, err = await load(*words)
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        words = (f"ws://127.0.0.1:{port}/ws", "-n", "2", "--duration", "1", "--ramp", "0")
+        status, out, err = await load(*words)
     assert (status, err) == (1, "")
     assert "0 of 2 up" in out
     assert "2 ×" in out
@@ -117,6 +122,10 @@ async def test_a_server_that_refuses_is_told_as_it_is() -> None:
         (("ws://127.0.0.1:1/ws", "--pid", "99999999"), "--pid: there is no process 99999999"),
         (("gopher://x", "-n", "1"), "no address that can be called"),
         (("nowhere.py",), "nowhere.py"),
+        (
+            ("ws://127.0.0.1:9/ws",),
+            "nobody answers at ws://127.0.0.1:9/ws (Connection refused): is it running?",
+        ),
     ],
 )
 def test_bad_input_gets_one_clear_sentence(words: tuple[str, ...], sentence: str, capfd: Any) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from urllib.parse import urlsplit, urlunsplit
 
 from runner.catalog import TRANSPORTS
-from runner.errors import UsageError
+from runner.errors import TransportError, UsageError
 from runner.server.doors import is_loopback
 from runner.server.login import key_headers
 
 STATUS_TIMEOUT_S = 3.0
+REACH_TIMEOUT_S = 5.0
 _SCHEMES = {"ws": "ws", "http": "ws", "wss": "wss", "https": "wss"}
 _HTTP = {"ws": "http", "wss": "https"}
 
@@ -38,6 +40,17 @@ def address_for(target: str, transport: str) -> str:
         return urlunsplit((_HTTP[scheme], parts.netloc, "", "", ""))
     path = TRANSPORTS[transport].path if parts.path in ("", "/") else parts.path
     return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
+
+
+def check_reachable(url: str) -> None:
+    """Raises `TransportError` if nothing listens at this address."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme in ("wss", "https") else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), REACH_TIMEOUT_S).close()
+    except OSError as error:
+        reason = error.strerror or "no answer"
+        raise TransportError(f"nobody answers at {url} ({reason}): is it running?") from None
 
 
 def pid_of(url: str) -> int | None:
