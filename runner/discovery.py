@@ -11,7 +11,6 @@ import inspect
 import logging
 import re
 import sys
-import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
@@ -20,7 +19,8 @@ from types import ModuleType
 from typing import Any
 
 from runner.arguments import RunnerArguments
-from runner.errors import BotLoadError, MissingPackageError
+from runner.errors import BotLoadError
+from runner.mishaps import explain
 from runner.values import did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -30,10 +30,6 @@ BotFunction = Callable[[RunnerArguments], Awaitable[None]]
 DEFAULT_FUNCTION = "bot"
 HOW_TO_WRITE = "write `async def bot(runner_args)`"
 MODULES_CHECKED_FOR_SHADOWS = 200
-
-
-class BotCrashError(BotLoadError):
-    """The bot's own code failed while it was imported; `__cause__` has the traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,83 +169,8 @@ def _import(path: Path) -> ModuleType:
         raise
     except BaseException as error:  # foreign code: SystemExit and the like end here as well
         del sys.modules[name]
-        raise _explain(error, path) from error
+        raise explain(error, path) from error
     return module
-
-
-# ------------------------------------------------------------------ what went wrong
-
-
-def _explain(error: BaseException, path: Path) -> BotLoadError | MissingPackageError:
-    where, line = place_of(error, path)
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return _missing_module(error.name, where, line)
-    if isinstance(error, MissingPackageError):
-        return error
-    return BotCrashError(in_words(error), where, line)
-
-
-def in_words(error: BaseException) -> str:
-    """What an exception of the user's code says, in one line."""
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error.msg}"
-    if isinstance(error, SystemExit):
-        return f"the bot ended the program while it was imported (sys.exit({error.code!r}))"
-    text = " ".join(str(error).split())
-    if isinstance(error, (AttributeError, TypeError)) and "coroutine" in text:
-        text += ": an await is missing"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def place_of(error: BaseException, path: Path) -> tuple[Path, int | None]:
-    """The deepest line of the user's own code: what lies in the bot's folder and was not installed there."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return Path(error.filename), error.lineno
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if is_users_file(Path(frame.filename), path):
-            return Path(frame.filename), frame.lineno
-    return path, None
-
-
-def is_users_file(file: Path, bot: Path) -> bool:
-    """Whether a file is the user's own: the bot's, or beside it, and neither installed nor botrun's."""
-    if file == bot:
-        return True
-    return file.is_relative_to(bot.parent) and "site-packages" not in file.parts and not _is_ours(file)
-
-
-def _is_ours(file: Path) -> bool:
-    return file.is_relative_to(Path(__file__).parent)
-
-
-# Modules whose package goes by another name.
-_PACKAGES = {
-    "PIL": "pillow",
-    "bs4": "beautifulsoup4",
-    "cv2": "opencv-python",
-    "daily": "'botrun[daily]'",
-    "dotenv": "python-dotenv",
-    "espeakng_loader": "'botrun[local]'",
-    "google": "google-genai",
-    "pipecat": "pipecat-ai",
-    "pocketsphinx": "'botrun[local]'",
-    "sklearn": "scikit-learn",
-    "webrtc_noise_gain": "'botrun[noise]'",
-    "yaml": "pyyaml",
-}
-
-
-def _missing_module(name: str, path: Path, line: int | None) -> BotLoadError | MissingPackageError:
-    top = name.partition(".")[0]
-    if top == "runner" or importlib.util.find_spec(top) is not None:
-        return BotLoadError(f"there is no module {name}", path, line)
-    return MissingPackageError(f"{path}:{line}:", top, install_command(_PACKAGES.get(top, top)))
-
-
-def install_command(package: str) -> str:
-    """How a package comes into this environment (those that uv makes have no pip)."""
-    has_pip = importlib.util.find_spec("pip") is not None
-    return f"pip install {package}" if has_pip else f"uv pip install {package}"
 
 
 # ------------------------------------------------------------------ the function

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from runner.discovery import is_users_file
+from runner.mishaps import is_users_file
 from runner.session import Session, Sessions
 
 logger = logging.getLogger(__name__)

@@ -19,10 +19,11 @@ from typing import Protocol
 
 from runner.arguments import RunnerArguments
 from runner.conversation import Conversation, current
-from runner.discovery import LoadedBot, in_words, place_of
+from runner.discovery import LoadedBot
 from runner.errors import BotrunError
 from runner.figures import CallFigures, Figures, enter_call
 from runner.identity import worker_prefix
+from runner.mishaps import in_words, place_of
 
 logger = logging.getLogger(__name__)
 

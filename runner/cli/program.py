@@ -15,8 +15,8 @@ import typer
 from typer.core import TyperGroup
 
 from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, load, models, new, run
-from runner.discovery import BotCrashError
 from runner.errors import BotrunError, UsageError
+from runner.mishaps import BotCrashError
 from runner.values import did_you_mean
 
 DEFAULT_COMMAND = "run"

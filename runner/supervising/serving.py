@@ -36,10 +36,11 @@ from typing import TYPE_CHECKING, Any
 
 from runner import logs
 from runner.channel import Channel, encode
-from runner.discovery import BotCrashError, LoadedBot, is_users_file, load_bot, parse_target
+from runner.discovery import LoadedBot, load_bot, parse_target
 from runner.errors import BotrunError
 from runner.guard import LoopGuard, telling_what_was_not_awaited
 from runner.identity import become
+from runner.mishaps import BotCrashError, is_users_file
 from runner.session import EndReason
 from runner.settings import Settings, enter_dotenv, find_dotenv, is_set, read_dotenv, resolve
 from runner.shutdown import Shutdown
