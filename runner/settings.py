@@ -73,6 +73,14 @@ class Settings:
         "-p",
         metavar="PORT",
     )
+    https: bool = _setting(
+        False,
+        "BOTRUN_HTTPS",
+        "Serve over TLS, to this network too, so that a mobile may talk; a key is asked for. Implies"
+        " --host 0.0.0.0.",
+        values.parse_bool,
+        "--https",
+    )
     open_page: bool = _setting(
         False, "BOTRUN_OPEN", "Open the page in a browser.", values.parse_bool, "--open/--no-open"
     )
@@ -235,6 +243,10 @@ class Settings:
         "So long (s) an edited bot may take to be imported.",
         values.parse_number(),
     )
+    certificate: tuple[str, ...] = field(default=(), compare=False)
+    """With `https`: where certificate and key lie."""
+    login_key: str = field(default="", repr=False, compare=False)
+    """With `https`: what the run asks for, the same after each reload."""
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 

@@ -105,7 +105,7 @@ def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
 
     limits = SessionLimits(sessions=settings.max_sessions, call_s=settings.max_call_secs)
     host = Host(settings, bot, Sessions(bot, limits), settings.transports)
-    server = Server(create_app(host))
+    server = Server(create_app(host), settings.certificate)
     if "runner.vad.silero" in sys.modules:
         from runner.vad import preload
 

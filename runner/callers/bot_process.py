@@ -73,7 +73,7 @@ class BotProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=child_environment({"BOTRUN_LOG": "text"}),
+            env=child_environment({"BOTRUN_LOG": "text", "BOTRUN_HTTPS": "0"}),
             # Ctrl-C is for the phone: it hangs up, and then ends the bot.
             start_new_session=True,
             preexec_fn=die_with_parent if sys.platform == "linux" else None,

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from runner.rtvi.messages import LABEL, VERSION
 from runner.server.doors import is_loopback
 from runner.server.events import NO_SUCH_CALL
+from runner.server.https import trust_own
 from runner.server.login import key_headers
 from runner.transports.socket import MOVED
 
@@ -58,7 +59,12 @@ class SideChannel:
         assert self._url is not None
         headers = key_headers(self._url)
         async with connect(
-            self._url, additional_headers=headers, compression=None, ping_interval=None, proxy=None
+            self._url,
+            additional_headers=headers,
+            ssl=trust_own(self._url),
+            compression=None,
+            ping_interval=None,
+            proxy=None,
         ) as socket:
             self._socket = socket
             await self.send("client-ready", {"version": VERSION, "about": {"library": "botrun-phone"}})
@@ -91,6 +97,6 @@ class SideChannel:
 def events_url(phone_url: str, call_id: str) -> str | None:
     """Where a call can be followed; None if that is another machine."""
     parts = urlsplit(phone_url)
-    if not is_loopback(parts.hostname or "") or parts.scheme != "ws":
+    if not is_loopback(parts.hostname or "") or parts.scheme not in {"ws", "wss"}:
         return None
     return urlunsplit(parts._replace(path=f"/sessions/{quote(call_id, safe='')}/events", query=""))

@@ -20,7 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.catalog import TRANSPORTS
+from runner.cli.qr import qr_code
 from runner.server.doors import is_loopback
+from runner.server.https import lan_address
 from runner.server.public.readiness import DIAL_IN
 from runner.settings import KEYS, find_dotenv, is_set
 
@@ -48,6 +50,8 @@ class Banner:
         else:
             sys.stdout.writelines(f"{name:<12}{value.plain}\n" for name, value in rows)
             sys.stdout.flush()
+        if console.is_terminal and (mobile := mobile_address(host)):
+            console.print(qr_code(mobile))
         if host.settings.open_page:
             open_page(page_address(host))
 
@@ -56,15 +60,21 @@ class Banner:
         yield "bot", Text.assemble((str(shown_path(host.bot.path)), "bold"), f"  {host.bot.function_name}()")
         yield "transports", Text(", ".join((f"{first} (default)" if others else first, *others)))
         yield "talk", _link(page_address(host), "bold cyan")
+        if mobile := mobile_address(host):
+            told = "  of this network; its browser asks once whether to trust it"
+            yield "mobile", _link(mobile, "bold cyan").append(told, "default not bold not link")
         yield from _socket_rows(host)
         yield from _number_rows(host)
         if self._dotenv:
             yield "settings", Text(str(shown_path(self._dotenv.resolve())))
         yield from key_rows(host.bot.path)
-        if not is_loopback(host.settings.host):
+        if not is_loopback(host.settings.host) and not host.settings.https:
             yield (
                 "",
-                Text("other machines reach it too; their browsers give a microphone only to https", "dim"),
+                Text(
+                    "other machines reach it too; their browsers give a microphone only to https (--https)",
+                    "dim",
+                ),
             )
 
 
@@ -134,15 +144,28 @@ def _number_rows(host: Host) -> Iterator[Row]:
 
 
 def page_address(host: Host) -> str:
-    """The page; with its key where the run has a public address (`server/login.py`)."""
-    return address(host, f"/?key={host.exchange.dial_key}" if host.exchange else "", "http")
+    """The page; with its key where others can reach the run (`server/login.py`)."""
+    return address(host, _page(host), "http")
 
 
-def address(host: Host, path: str, scheme: str) -> str:
-    """The URL of a path, at an address that this machine's browser can open."""
+def mobile_address(host: Host) -> str:
+    """The page at an address that a mobile of the same network can open; "" without `--https`."""
     name = host.settings.host
+    if not host.settings.https or is_loopback(name):
+        return ""
+    reachable = lan_address() if is_any(name) else name
+    return address(host, _page(host), "http", reachable) if reachable else ""
+
+
+def _page(host: Host) -> str:
+    return f"/?key={host.login_key}" if host.login_key else ""
+
+
+def address(host: Host, path: str, scheme: str, name: str = "") -> str:
+    """The URL of a path, at an address that this machine's browser can open."""
+    name, secure = name or host.settings.host, "s" if host.settings.https else ""
     reachable = "localhost" if is_any(name) else f"[{name}]" if ":" in name else name
-    return f"{scheme}://{reachable}:{host.settings.port}{path}"
+    return f"{scheme}{secure}://{reachable}:{host.settings.port}{path}"
 
 
 def is_any(host: str) -> bool:

@@ -34,5 +34,6 @@ def last_call(settings: Settings) -> list[str]:
     provider = kept.get("provider", "")
     scenario = kept.get("scenario", DEFAULT_SCENARIO)
     provider = provider if provider in served else served[0]
-    url = f"ws://localhost:{settings.port}/ws"
+    scheme = "wss" if settings.https else "ws"
+    url = f"{scheme}://localhost:{settings.port}/ws"
     return ["--url", url, "--transport", provider, "--scenario", scenario]

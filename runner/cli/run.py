@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,7 @@ def run(
     direct: Annotated[bool | None, option("direct")] = None,
     host: Annotated[str | None, option("host")] = None,
     port: Annotated[str | None, option("port")] = None,
+    https: Annotated[bool | None, option("https")] = None,
     open_page: Annotated[bool | None, option("open_page")] = None,
     body: Annotated[str | None, option("body")] = None,
     ice_servers: Annotated[list[str] | None, option("ice_servers")] = None,
@@ -73,6 +75,7 @@ def run(
         "direct": direct,
         "host": host,
         "port": port,
+        "https": https,
         "open_page": open_page,
         "body": body,
         "ice_servers": ice_servers,
@@ -119,8 +122,15 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
         from runner.cli.direct import run_direct
 
         return run_direct(target, settings, dotenv)
-    with open_listener(settings.host, settings.port) as listener:
+    with contextlib.ExitStack() as stack:
+        if settings.https:
+            from runner.server.https import key_file, with_https
+
+            settings = with_https(settings)
+        listener = stack.enter_context(open_listener(settings.host, settings.port))
         settings = replace(settings, transports=transports, port=address_of(listener)[1])
+        if settings.https:
+            stack.enter_context(key_file(settings))
         if settings.reload and not is_open:
             return _supervise(file, target.path, settings, flags, listener)
         from runner.cli.banner import Banner
@@ -135,15 +145,14 @@ def _supervise(
     import asyncio
 
     from runner.cli.keyboard import is_terminal
-    from runner.supervising.loading import RunPlan
+    from runner.supervising.loading import FIXED, RunPlan
     from runner.supervising.supervisor import Supervisor
 
-    fixed = ("host", "port", "transports", "open_page", "verbose", "log", "reload", "watch")
     plan = RunPlan(
         typed=file,
         bot=bot,
         flags=dict(flags),
-        fixed={name: getattr(settings, name) for name in fixed},
+        fixed={name: getattr(settings, name) for name in FIXED},
         transports=settings.transports,
         announce="runner.cli.banner:announce",
         watch=[Path(path) for path in settings.watch],

@@ -53,6 +53,11 @@ class Host:
     siblings: Siblings | None = None
     knows: list[Knows] = field(default_factory=list)
 
+    @property
+    def login_key(self) -> str:
+        """What the main port asks for; "" while nobody else can reach it (`server/login.py`)."""
+        return self.exchange.dial_key if self.exchange is not None else self.settings.login_key
+
     def knows_call(self, names: Sequence[str]) -> bool:
         """Whether one of these ids is of a call, under way or to come, that this process has."""
         return any(

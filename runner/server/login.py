@@ -1,8 +1,9 @@
 """The run's login key: what a public run asks for on the main port, even of this machine (plain ASGI).
 
-Once a public address is set, whatever shows or starts calls needs it: the page, `/api/offer`, `/start`,
-`/ws` and the rest. It stands in the printed address (`?key=…`, which becomes a cookie), and commands read
-it from a file that only who started the run can read (mode 0600). Without a public address nothing is asked.
+With `--https`, or once a public address is set, whatever shows or starts calls needs it: the page,
+`/api/offer`, `/start`, `/ws` and the rest. It stands in the printed address (`?key=…`, which becomes a
+cookie), and commands read it from a file that only who started the run can read (mode 0600). Without either
+nothing is asked.
 """
 
 from __future__ import annotations
@@ -23,22 +24,21 @@ COOKIE = "botrun_key"
 HEADER = "x-botrun-key"
 QUERY = "key"
 
-_REFUSAL = "this run has a public address: open the address that it printed, with its key"
+_REFUSAL = "this run can be reached from elsewhere: open the address that it printed, with its key"
 
 
 class LoginDoor:
-    """Refuses (401) who does not know the key of a run with a public address."""
+    """Refuses (401) who does not know the key of a run that others can reach."""
 
     def __init__(self, app: ASGIApp, host: Host) -> None:
         self._app = app
         self._host = host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = self._host.exchange
-        if exchange is None or scope["type"] not in {"http", "websocket"}:
+        key = self._host.login_key
+        if not key or scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        key = exchange.dial_key
         if _matches(_told(scope), key):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -76,9 +76,10 @@ def _query(scope: Scope) -> list[tuple[str, str]]:
 async def _welcome(scope: Scope, send: Send, key: str) -> None:
     """The key becomes a cookie, and goes from the address: it is not to stay in the history."""
     rest = urlencode([pair for pair in _query(scope) if pair[0] != QUERY])
+    secure = "; Secure" if scope["scheme"] == "https" else ""
     headers = [
         (b"location", (scope["path"] + (f"?{rest}" if rest else "")).encode()),
-        (b"set-cookie", f"{COOKIE}={key}; Path=/; HttpOnly; SameSite=Strict".encode()),
+        (b"set-cookie", f"{COOKIE}={key}; Path=/; HttpOnly; SameSite=Strict{secure}".encode()),
         (b"content-length", b"0"),
         (b"cache-control", b"no-store"),
     ]

@@ -7,7 +7,7 @@ import contextlib
 import copy
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,15 @@ TICK_S = 1.0
 
 
 class Server(uvicorn.Server):
-    """Serves an application between entering and leaving `serving`."""
+    """Serves an application between entering and leaving `serving`.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: what is served.
+        certificate: the files of a certificate and its key; with them, over TLS.
+    """
+
+    def __init__(self, app: ASGIApp, certificate: Sequence[str] = ()) -> None:
+        chain, key = certificate or (None, None)
         config = uvicorn.Config(
             app,
             # No compression, which saves nothing on encoded sound and takes memory for each socket.
@@ -41,6 +47,8 @@ class Server(uvicorn.Server):
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            ssl_certfile=chain,
+            ssl_keyfile=key,
         )
         super().__init__(config)
         self._listening = asyncio.Event()

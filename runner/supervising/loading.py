@@ -14,6 +14,11 @@ from runner.supervising.failure import Failure, hanging
 from runner.supervising.workers import Nursery, Worker
 
 TRACE_S = 0.2
+FIXED = (
+    *("host", "port", "transports", "open_page", "verbose", "log", "reload", "watch"),
+    *("https", "certificate", "login_key"),
+)
+"""Settings of the run, which a `.env` that was edited does not change."""
 
 
 @dataclass(frozen=True, kw_only=True)

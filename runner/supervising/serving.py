@@ -45,6 +45,7 @@ from runner.session import EndReason
 from runner.settings import Settings, enter_dotenv, find_dotenv, is_set, read_dotenv, resolve
 from runner.shutdown import Shutdown
 from runner.supervising.failure import failure_of
+from runner.supervising.loading import FIXED
 from runner.worker import CLOSE_CONNECTIONS_S, first, prepare, run_loop, stop_helpers, time_to_end
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ logger = logging.getLogger(__name__)
 
 MODULES_EVERY_S = 2.0
 MOST_WRITTEN = 1000
-FIXED = ("host", "port", "transports", "open_page", "verbose", "log", "reload", "watch")
-"""Settings of the run, which a `.env` that was edited does not change."""
 
 _written: set[str] = set()
 
@@ -88,7 +87,8 @@ def _load(job: dict[str, Any]) -> tuple[Settings, LoadedBot]:
     dotenv = read_dotenv(dotenv_path)
     settings = resolve(job["flags"], dotenv)
     fixed = {name: job["fixed"][name] for name in FIXED if name in job["fixed"]}
-    fixed["transports"] = tuple(fixed["transports"])
+    for name in ("transports", "certificate"):
+        fixed[name] = tuple(fixed[name])
     settings = replace(settings, **fixed)
     logs.configure(style=settings.log, verbose=settings.verbose, colour=not is_set("NO_COLOR"))
     enter_dotenv(dotenv)

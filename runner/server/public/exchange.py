@@ -54,7 +54,7 @@ class Exchange:
         self.transfers: dict[str, str] = {}
         self._events: deque[str] = deque(maxlen=MOST_EVENTS)
         self.probe_answer = secrets.token_urlsafe(16)
-        self.dial_key = secrets.token_urlsafe(24)
+        self.dial_key = settings.login_key or secrets.token_urlsafe(24)
         self._probe_token = secrets.token_urlsafe(24)
         self._limits = CallLimits(
             calls=settings.max_public_calls,

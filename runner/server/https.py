@@ -1,0 +1,84 @@
+"""`--https`: what a run needs so that a mobile on the same network may use its page and microphone."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from runner.errors import UsageError
+from runner.server.certificate import own_certificate
+from runner.server.doors import is_loopback
+from runner.settings import Settings, resolve, state_folder
+
+ALL = "0.0.0.0"
+_ELSEWHERE = ("192.0.2.1", 9)
+"""An address for documentation (RFC 5737). A UDP socket that is connected to it sends nothing."""
+
+
+def with_https(settings: Settings) -> Settings:
+    """The settings of a run that is opened to the network: a certificate, and a key that it asks for.
+
+    Raises:
+        UsageError: the certificate cannot be made or kept.
+    """
+    host = settings.host if "host" in settings.sources else ALL
+    names = {"localhost", "127.0.0.1", "::1", *([lan] if (lan := lan_address()) else [])}
+    if host not in (ALL, "::"):
+        names.add(host)
+    folder = state_folder(settings)
+    try:
+        made = own_certificate(folder, sorted(names))
+    except OSError as error:
+        raise UsageError(f"--https: {folder} cannot be written: {error.strerror or error}") from None
+    except ValueError:
+        raise UsageError(f"--https: a certificate cannot name {host!r}") from None
+    return replace(
+        settings,
+        host=host,
+        certificate=(str(made.chain), str(made.key)),
+        login_key=secrets.token_urlsafe(24),
+    )
+
+
+def lan_address() -> str:
+    """This machine's address in its network; "" if it has none."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(_ELSEWHERE)
+        address = str(probe.getsockname()[0])
+        return "" if is_loopback(address) else address
+    return ""
+
+
+@contextlib.contextmanager
+def key_file(settings: Settings) -> Iterator[None]:
+    """The run's key, where this user's commands find it, while the block lasts."""
+    from runner.server.public.number_book import write_private
+    from runner.server.public.opening import dial_key_path
+
+    path = dial_key_path(settings)
+    write_private(path, settings.login_key)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def trust_own(url: str) -> ssl.SSLContext | None:
+    """For a TLS address of this machine: who trusts our own certificate, too; else None."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"wss", "https"} or not is_loopback(parts.hostname or ""):
+        return None
+    context = ssl.create_default_context()
+    with contextlib.suppress(OSError):
+        context.load_verify_locations(_chain())
+    return context
+
+
+def _chain() -> Path:
+    return state_folder(resolve({}, {})) / "https.pem"
