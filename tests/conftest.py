@@ -19,6 +19,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
+
+# A machine that is busy may take any time for an example.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 GRACE_S = 1.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

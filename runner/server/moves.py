@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from runner.conversation import Conversation
 from runner.session import BotFailure, EndReason, Session, Sessions
 
 logger = logging.getLogger(__name__)
@@ -220,11 +219,6 @@ def session_packed(session: Session) -> tuple[dict[str, Any], list[str]]:
         body = {}
         lost.append("runner_args.body is not JSON")
     return {**packed, "session": session.id, "body": body}, lost
-
-
-def conversation_of(call: Mapping[str, Any] | None) -> Conversation:
-    """The conversation that goes on, or begins."""
-    return Conversation(call)
 
 
 def _as_failure(error: BotFailure) -> dict[str, Any]:
