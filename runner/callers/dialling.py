@@ -51,4 +51,6 @@ async def dial_network(url: str, *, waits: bool = False) -> ClientConnection:
     except InvalidURI:
         raise TransportError(f"{url} is no address of a WebSocket (ws://…)") from None
     except (OSError, TimeoutError, InvalidHandshake) as error:
-        raise TransportError(f"nobody answers at {url}: {error}") from None
+        # asyncio's own words for a refusal name the address a second time.
+        reason = "nothing listens there" if isinstance(error, ConnectionRefusedError) else error
+        raise TransportError(f"nobody answers at {url}: {reason}") from None
