@@ -181,7 +181,7 @@ class Floor:
         if self.muted or (now < self._muted_until + LATE_WORDS_S and not self._user_speaking):
             self._swallowed = frame
         elif (overlap := self._overlap) is not None:
-            overlap.hear(text, final=final)
+            overlap.hear(text, final=final, confidence=getattr(frame, "confidence", None))
             self._judge()
             if self._dismissed is overlap:
                 self._swallowed = frame

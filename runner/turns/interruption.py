@@ -40,6 +40,7 @@ class Overlap:
         text: what the recogniser has understood so far.
         final: whether it has said its last word about it.
         sure: the part of `text` that will not change.
+        confidence: of the last words, on the recogniser's own scale; None where it tells none.
     """
 
     began_at: float
@@ -48,9 +49,11 @@ class Overlap:
     text: str = ""
     final: bool = False
     sure: str = ""
+    confidence: float | None = None
 
-    def hear(self, text: str, *, final: bool) -> None:
+    def hear(self, text: str, *, final: bool, confidence: float | None = None) -> None:
         """The recogniser has understood this, behind what is sure."""
+        self.confidence = confidence
         self.text = f"{self.sure} {text}".strip()
         if final:
             self.sure = self.text
@@ -132,19 +135,24 @@ class Confirm(InterruptionStrategy):
         long_backchannel_s: the same for what is understood as nothing but backchannels.
         unclear_s: speech that could not be understood is one from this length (s) on.
         wait_s: how long (s) after the end of speech the recogniser is waited for.
+        least_confidence: speech shorter than `unclear_s` needs so much, on the recogniser's own scale, to
+            count as understood; None: any. For the local ears, which bend "uh-huh" into "hello": 2.6.
+
+    What counts of speech that goes on includes the silence in which the VAD has not yet noticed its end.
     """
 
-    long_s: float = 1.0
+    long_s: float = 1.4
     long_backchannel_s: float = 2.5
     unclear_s: float = 0.7
     wait_s: float = 0.8
+    least_confidence: float | None = None
     words: Words = ENGLISH
 
     def decide(self, overlap: Overlap, now: float) -> Decision:
         backchannel = self.words.is_backchannel(overlap.text)
-        if words_of(overlap.text) and not backchannel:
-            return Decision.INTERRUPT
         spoken_s = overlap.spoken_s(now)
+        if words_of(overlap.text) and not backchannel and not self._is_doubtful(overlap, spoken_s):
+            return Decision.INTERRUPT
         if spoken_s >= (self.long_backchannel_s if backchannel else self.long_s):
             return Decision.INTERRUPT
         if overlap.stopped_at is None or not (overlap.final or now >= overlap.stopped_at + self.wait_s):
@@ -152,6 +160,11 @@ class Confirm(InterruptionStrategy):
         if backchannel or spoken_s < self.unclear_s:
             return Decision.DISMISS
         return Decision.INTERRUPT
+
+    def _is_doubtful(self, overlap: Overlap, spoken_s: float) -> bool:
+        if self.least_confidence is None or overlap.confidence is None:
+            return False
+        return spoken_s < self.unclear_s and overlap.confidence < self.least_confidence
 
     def look_again_at(self, overlap: Overlap, now: float) -> float | None:
         if overlap.stopped_at is not None:

@@ -88,8 +88,10 @@ class CountedVoice(TTSService):
         self._frame_bytes = sample_rate * frame_ms // 1000 * 2
         self._words = 0
 
+    first_s = 0.05
+
     async def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(self.first_s)
         self.first_frame_at.append(self.lent.clock())
         self.said.append(b"")
         for index, word in enumerate(text.split()):

@@ -45,10 +45,10 @@ def test_so_many_words_interrupt(overlap: Overlap, now: float, expected: Decisio
         (Overlap(1.0, 1.4), 2.2, DISMISS),
         (Overlap(1.0, text="wait"), 1.5, INTERRUPT),
         (Overlap(1.0, 1.5, text="Okay stop.", final=True), 1.9, INTERRUPT),
-        (Overlap(1.0), 2.0, INTERRUPT),
+        (Overlap(1.0), 2.4, INTERRUPT),
         (Overlap(1.0, text="yeah right"), 2.0, PAUSE),
         (Overlap(1.0, 1.9, final=True), 2.3, INTERRUPT),
-        (Overlap(2.0, spoken_before_s=0.6), 2.5, INTERRUPT),
+        (Overlap(2.0, spoken_before_s=1.0), 2.5, INTERRUPT),
     ],
 )
 def test_the_bot_pauses_until_it_is_known_what_it_was(
@@ -85,3 +85,11 @@ def test_strategies_have_names() -> None:
     ]  # fmt: skip
     with pytest.raises(UsageError, match="min_words"):
         strategy_of("loud")
+
+
+def test_a_doubtful_word_in_short_speech_is_taken_for_a_murmur() -> None:
+    strategy = Confirm(least_confidence=2.6)
+    for confidence, expected in ((0.6, DISMISS), (5.0, INTERRUPT), (None, INTERRUPT)):
+        overlap = Overlap(1.0, stopped_at=1.4)
+        overlap.hear("hello", final=True, confidence=confidence)
+        assert strategy.decide(overlap, 2.0) is expected
