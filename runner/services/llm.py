@@ -24,6 +24,7 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
+from runner.processors.aggregators import LLMContextAggregatorPair
 from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
 from runner.processors.context import LLMContext
 from runner.processors.line import stands_in_line
@@ -94,6 +95,10 @@ class LLMService(FrameProcessor):
             self.toolbox.register(make_handler(function, handler, options_of(None, options)))
         else:
             self.toolbox.register(make_tool(function, options_of(function, options)))
+
+    def create_context_aggregator(self, context: LLMContext, **options: Any) -> LLMContextAggregatorPair:
+        """Pipecat's older way to make the two aggregators of a context."""
+        return LLMContextAggregatorPair(context, **options)
 
     register_direct_function = register_function
     """Pipecat's name for the typed kind."""
