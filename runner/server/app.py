@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Starter = Callable[[Request], Awaitable[Response]]
 
 PAGE_TRANSPORT = "webrtc"
-PAGE_PATHS = ("/api/offer", "/sessions/{session_id}/api/offer", "/start")
+PAGE_PATHS = ("/api/offer", "/sessions/{session_id}/api/offer")
 """Where the page's door is, which is loaded at once only where it was asked for."""
 
 
@@ -99,7 +99,18 @@ def _routers(host: Host) -> Iterator[APIRouter]:
     for door in doors:
         yield _router(door, host)
     if page_door not in doors:
-        yield LaterDoor(lambda: _router(page_door, host)).router(PAGE_PATHS)
+        yield _page_later(host)
+
+
+def _page_later(host: Host) -> APIRouter:
+    later = LaterDoor(lambda: _router(TRANSPORTS[PAGE_TRANSPORT].door, host))
+
+    async def start(request: Request) -> Response:
+        await later.ready()  # which puts its own answer in this place
+        return await host.starters[PAGE_TRANSPORT](request)
+
+    host.starters[PAGE_TRANSPORT] = start
+    return later.router(PAGE_PATHS)
 
 
 def _router(door: str, host: Host) -> APIRouter:

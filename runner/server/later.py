@@ -31,9 +31,14 @@ class LaterDoor:
         """The routes that lead to it."""
         return APIRouter(routes=[Route(path, self) for path in paths])
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def ready(self) -> ASGIApp:
+        """The door, built if it was not."""
         async with self._making:
             if self._door is None:
                 self._door = await asyncio.to_thread(self._make)
                 await warmup.start_all()
-        await self._door(scope, receive, send)
+            return self._door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        door = await self.ready()
+        await door(scope, receive, send)

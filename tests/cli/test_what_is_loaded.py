@@ -9,11 +9,12 @@ from types import ModuleType
 
 import pytest
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
 from runner.discovery import LoadedBot
-from runner.server.app import PAGE_PATHS, Host
+from runner.server.app import PAGE_PATHS, Host, create_app
 from runner.server.later import LaterDoor
 from runner.session import Sessions
 from runner.settings import Settings
@@ -72,8 +73,6 @@ def test_what_is_asked_for_is_there_before_the_first_call(
 
 
 def test_a_door_that_was_not_asked_for_is_built_when_somebody_comes_to_it() -> None:
-    from fastapi.testclient import TestClient
-
     built: list[int] = []
 
     async def answer(scope, receive, send):  # type: ignore[no-untyped-def]
@@ -89,6 +88,15 @@ def test_a_door_that_was_not_asked_for_is_built_when_somebody_comes_to_it() -> N
         assert not built
         answers = {client.post("/api/offer").text, client.patch("/sessions/7/api/offer").text}
     assert (answers, built) == ({"here"}, [1])
+
+
+def test_the_page_can_start_a_session_where_only_phones_were_asked_for() -> None:
+    bot = LoadedBot(Path("my_bot.py"), "bot", None, ModuleType("bot"))  # type: ignore[arg-type]
+    app = create_app(Host(Settings(), bot, Sessions(bot), ("twilio",)))
+    with TestClient(app, base_url="http://localhost", client=("127.0.0.1", 5000)) as client:
+        assert client.post("/start", json={"transport": "webrtc"}).json()["sessionId"]
+        refused = client.post("/api/offer", json={"sdp": "none", "type": "offer"})
+        assert (refused.status_code, list(refused.json())) == (400, ["error"])
 
 
 def test_the_page_finds_its_door_at_each_of_its_paths() -> None:
