@@ -4,12 +4,17 @@
     python benchmarks/reload.py --reloads 200       what is held afterwards: processes, descriptors, memory
     python benchmarks/reload.py --start             from the command to ready, and the memory of all processes
 
-"Answers" is when the supervisor says that the new worker accepts.
+    python benchmarks/reload.py --caller page --reloads 10      save → the first word that the new code says
+    python benchmarks/reload.py --caller phone --reloads 10     the same, to this machine's phone
+
+"The new code answers" is when the supervisor says so: the old worker answers no turn any more. A caller types
+its turn then, in a call that goes on; between saves the bot says what it has to say.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import re
@@ -23,6 +28,7 @@ import time
 from pathlib import Path
 
 import psutil
+from reload_callers import page_caller, phone_caller
 
 BOT = Path(__file__).parents[1] / "bots" / "my_bot.py"
 
@@ -44,6 +50,7 @@ class Run:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("talk"):
+                self.address = line.split()[1].rstrip("/")
                 break
         self.ready_s = time.perf_counter() - self.begun
         self.told: list[str] = []
@@ -85,6 +92,25 @@ class Run:
         self.process.wait(10)
 
 
+async def answers(run: Run, caller: str, reloads: int) -> dict[str, object]:
+    """Seconds from a save to the new code's taking over, and to its first word in a call under way."""
+    calling = phone_caller(run.address) if caller == "phone" else page_caller(run.address)
+    took, spoke = [], []
+    async with calling as talk:
+        for number in range(reloads):
+            await talk.quiet()
+            begun = time.perf_counter()
+            took.append(await asyncio.to_thread(run.save, number))
+            await talk.turn()
+            spoke.append(time.perf_counter() - begun)
+    print("each (s):", *(f"{value:.2f}" for value in spoke), file=sys.stderr)
+    found: dict[str, object] = {"caller": caller, "n": reloads, "load": os.getloadavg()[0]}
+    for name, values in (("save", took), ("first_word", spoke)):
+        found[f"{name}_p50_s"] = round(statistics.median(values), 2)
+        found[f"{name}_p95_s"] = round(quantile(values, 0.95), 2)
+    return found
+
+
 def quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, round(share * (len(values) - 1)))]
 
@@ -93,12 +119,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--reloads", type=int, default=20)
     parser.add_argument("-t", "--transport", default="webrtc")
+    parser.add_argument("--caller", choices=["page", "phone"])
     parser.add_argument("--start", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(Path(folder), asked.transport)
+        run = Run(Path(folder), "twilio" if asked.caller == "phone" else asked.transport)
         try:
             time.sleep(2.0)
+            if asked.caller:
+                print(json.dumps(asyncio.run(answers(run, asked.caller, asked.reloads)), indent=2))
+                return
             found: dict[str, object] = {"ready_s": round(run.ready_s, 2), "at the start": run.held()}
             if not asked.start:
                 run.save(-1)

@@ -1,5 +1,6 @@
 """`GET /metrics`: the calls of this process in figures, in Prometheus' text format.
 
+Of this worker only: after a save the counters begin anew, and calls that older code finishes are not in them.
 On the main port only, and behind the same doors as `/status`. prometheus-client is imported at the first
 request, in a thread: who never asks pays nothing for it.
 """

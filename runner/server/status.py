@@ -1,4 +1,7 @@
-"""`GET /status`: whether the bot can be talked to, how, and how the calls under way fare."""
+"""`GET /status`: whether the bot can be talked to, how, and how the calls under way fare.
+
+It tells of this worker only: calls that older code finishes after a save are shown by the terminal.
+"""
 
 from __future__ import annotations
 

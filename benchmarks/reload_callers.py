@@ -1,0 +1,122 @@
+"""Who talks to the bot while `reload.py` saves it: the page in a browser, or this machine's phone.
+
+Each types a turn as soon as the new code answers, and says when the bot speaks (RTVI's bot-started-speaking).
+The page is in headless Chromium (playwright); both are on this machine, so that the line costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "page"))
+
+TURN = "what time is it"
+SPEAKS = "bot-started-speaking"
+LOOK_S, LONGEST_S, QUIET_S = 0.01, 20.0, 1.0
+
+
+class Caller(Protocol):
+    async def quiet(self) -> None:
+        """Returns when the bot has said what it had to say."""
+
+    async def turn(self) -> None:
+        """Types, where the call has moved to; returns when the bot speaks."""
+
+
+@contextlib.asynccontextmanager
+async def page_caller(address: str) -> AsyncIterator[Caller]:
+    from browsing import FLAGS, Visit
+    from playwright.async_api import async_playwright
+
+    found = next(path for name in ("chromium", "google-chrome") if (path := shutil.which(name)))
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=found, args=FLAGS)
+        visit = Visit(await browser.new_page())
+        await visit.page.goto(address)
+        await visit.until("window.botrun !== undefined")
+        caller = Page(visit)
+        await caller.turn()
+        yield caller
+        await browser.close()
+
+
+class Page:
+    def __init__(self, visit: Any) -> None:
+        self._visit = visit
+
+    async def _count(self, kind: str) -> int:
+        words = f"botrun.messages.filter((message) => message.type === '{kind}').length"
+        return int(await self._visit.page.evaluate(words))
+
+    async def quiet(self) -> None:
+        await until_true(self._silent)
+        await asyncio.sleep(QUIET_S)
+
+    async def _silent(self) -> bool:
+        return await self._count(SPEAKS) == await self._count("bot-stopped-speaking")
+
+    async def turn(self) -> None:
+        before = await self._count(SPEAKS)
+        await self._visit.page.fill("#text", TURN)
+        await self._visit.page.keyboard.press("Enter")
+        await until_true(lambda: self._spoke(before))
+
+    async def _spoke(self, before: int) -> bool:
+        return await self._count(SPEAKS) > before
+
+
+@contextlib.asynccontextmanager
+async def phone_caller(address: str) -> AsyncIterator[Caller]:
+    from runner.callers.call import new_wire
+    from runner.callers.dialling import dial_network
+    from runner.callers.phone import Phone
+    from runner.callers.sidechannel import SideChannel
+
+    url, wire = address.replace("http:", "ws:") + "/ws", new_wire("twilio")
+    async with Phone(url, wire, connect=lambda url: dial_network(url, waits=True)) as phone:
+        told: Counter[str] = Counter()
+        side = SideChannel(url, wire.facts.call_id, lambda kind, data: told.update([kind]))
+        following = asyncio.create_task(side.run())
+        caller = LocalPhone(phone, side, told)
+        await caller.until(lambda: phone.bot_has_spoken() and side.live)
+        yield caller
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+class LocalPhone:
+    def __init__(self, phone: Any, side: Any, told: Counter[str]) -> None:
+        self._phone = phone
+        self._side = side
+        self._told = told
+        self._wire = phone.wire
+
+    async def until(self, met: Callable[[], bool]) -> None:
+        async def ask() -> bool:
+            return met()
+
+        await until_true(ask)
+
+    async def quiet(self) -> None:
+        await self.until(lambda: self._phone.bot_quiet_s() > QUIET_S)
+        self._wire = self._phone.wire
+
+    async def turn(self) -> None:
+        before = self._told[SPEAKS]
+        await self.until(lambda: self._phone.wire is not self._wire and self._side.live)
+        options = {"run_immediately": True, "audio_response": True}
+        await self._side.send("send-text", {"content": TURN, "options": options})
+        await self.until(lambda: self._told[SPEAKS] > before)
+
+
+async def until_true(met: Callable[[], Any]) -> None:
+    async with asyncio.timeout(LONGEST_S):
+        while not await met():
+            await asyncio.sleep(LOOK_S)
