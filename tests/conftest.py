@@ -108,6 +108,14 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail(f"left behind: {', '.join(left)}", pytrace=False)
 
 
+@pytest.fixture(autouse=True)
+def each_warms_up_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was started in one test's loop is not there in the next one's."""
+    from runner.services import warmup
+
+    monkeypatch.setattr(warmup, "_starting", {})
+
+
 @pytest.fixture
 async def leaves_no_task() -> AsyncIterator[None]:
     before = asyncio.all_tasks()

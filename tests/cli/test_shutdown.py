@@ -43,6 +43,12 @@ def started(*command: str, until: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def children_left() -> list[psutil.Process]:
+    """Of this Python's bots: the same test may run on another beside this one."""
+    found = psutil.process_iter(["cmdline"])
+    return [process for process in found if {CHILD, sys.executable} <= set(process.info["cmdline"] or ())]
+
+
 def stopped(process: subprocess.Popen[str], *signals: signal.Signals) -> tuple[float, int, str]:
     """Send signals; returns how long (s) it took from the last, the exit status, and what was said."""
     for number in signals:
@@ -68,9 +74,7 @@ def test_a_bot_that_does_not_let_go_is_ended_in_time(bot: str) -> None:
     assert (status, "Traceback" in said) == (0, False), said
     assert took < IN_TIME_S
     assert "it was ended" in said
-    assert not [
-        process for process in psutil.process_iter(["cmdline"]) if CHILD in (process.info["cmdline"] or [])
-    ]
+    assert not children_left()
 
 
 def test_a_second_signal_ends_it_at_once() -> None:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from runner.discovery import LoadedBot
 from runner.server.app import PAGE_PATHS, Host, create_app
 from runner.server.later import LaterDoor
+from runner.services import warmup
 from runner.session import Sessions
 from runner.settings import Settings
 
@@ -33,6 +34,12 @@ from runner.worker import _build
 _build(load_bot(parse_target({bot!r})), Settings(transports={transports!r}))
 sys.modules.update(dict.fromkeys("warmed by " + name for name in warmup._entries))
 """
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests have imported is not to be started here."""
+    monkeypatch.setattr(warmup, "_entries", {})
 
 
 def loaded_by(code: str, **env: str) -> set[str]:
