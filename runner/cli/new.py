@@ -14,6 +14,8 @@ from runner.errors import BotrunError, UsageError
 KINDS = {
     "talk": "talks",
     "phone": "answers a phone, keys included",
+    "tools": "calls Python functions",
+    "video": "has a face, and sees",
 }
 
 _With = Annotated[
@@ -38,7 +40,8 @@ def new(
     _write(path, text.replace("BOT_FILE", shlex.quote(str(path))))
     typer.echo(f"{path} is a bot that {KINDS[kind]}.\n")
     typer.echo(f"  botrun {shlex.quote(str(path))}                   talk to it in the browser")
-    typer.echo(f"  botrun call {shlex.quote(str(path))} -t twilio    ring it from this terminal")
+    if kind != "video":
+        typer.echo(f"  botrun call {shlex.quote(str(path))} -t twilio    ring it from this terminal")
     return 0
 
 
