@@ -212,9 +212,10 @@ class SupervisedWorker:
                 await public.aclose()
 
     def _announce(self, host: Host) -> None:
+        # Told first: who sees the address and stops the run at once has had a run.
+        self._channel.send({"is": "accepting"})
         if self._birth.job["announce"]:
             _call(self._birth.job["announce"], host)
-        self._channel.send({"is": "accepting"})
 
     async def _see_off(self, host: Host, server: Server) -> None:
         """Take no more calls, hand over those that can move, and wait for the others' end."""

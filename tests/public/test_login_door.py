@@ -32,9 +32,10 @@ async def ask(
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    host = SimpleNamespace(exchange=SimpleNamespace(dial_key=KEY) if public else None)
+    host = SimpleNamespace(login_key=KEY if public else "")
     scope = {
         "type": kind,
+        "scheme": "ws" if kind == "websocket" else "http",
         "path": path,
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],

@@ -48,7 +48,9 @@ async def visit(address: str, chromium: str) -> None:
             await here.until("botrun.state === 'connected' && botrun.ready")
             tell(sessions=await page.evaluate(SESSIONS))
             await here.until("states.includes('reconnecting') && botrun.state === 'connected'", 40)
-            before = await page.evaluate(HEARD)
+            # The new connection stands before its first packet of sound is there.
+            while (before := await page.evaluate(HEARD)) is None:
+                await asyncio.sleep(0.05)
             await asyncio.sleep(1)
             after = await page.evaluate(HEARD)
             tell(
