@@ -20,4 +20,4 @@ class AudioFilter:
     def filter(self, pcm: bytes, sample_rate: int) -> bytes:
         """The caller's next sound (mono, Hz), cleaned. Must be quick: it is called in the transport's reader.
         It may hold some back: what it returns need not be as long as what it got, and may be empty."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not override filter")

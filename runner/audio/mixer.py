@@ -81,7 +81,7 @@ class AudioMixer:
 
     def mix(self, pcm: bytes, *, speech: bool) -> bytes:
         """The next sound for the listener, as long as `pcm`: what the bot says, or silence."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not override mix")
 
 
 class BackgroundMixer(AudioMixer):

@@ -104,11 +104,11 @@ class StreamedTTSService(TTSService):
 
     def address(self) -> str:
         """Where to connect to; `sample_rate` is known."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not override address")
 
     def begin(self, text: str) -> str:
         """Ask for a sentence; returns the id of the context that it comes in."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not override begin")
 
     def abandon(self, context_id: str) -> None:
         """Nobody wants the rest of this context."""
@@ -193,7 +193,7 @@ class StreamedTTSService(TTSService):
 
     def take(self, message: Message) -> None:
         """For the link: a message came."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not override take")
 
 
 def _worth_another_try(error: ServiceError) -> bool:
