@@ -7,6 +7,7 @@ unless `BOTRUN_CI` is set: there, a skipped test would be a test that nobody run
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import inspect
 import os
@@ -144,7 +145,8 @@ def children_of_this_process() -> set[int]:
         return {child.pid for child in psutil.Process().children()}
     found: set[int] = set()
     for task in Path("/proc/self/task").glob("*/children"):
-        found.update(int(pid) for pid in task.read_text().split())
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended since
+            found.update(int(pid) for pid in task.read_text().split())
     return found
 
 
