@@ -58,7 +58,7 @@ def lan_address() -> str:
 @contextlib.contextmanager
 def key_file(settings: Settings) -> Iterator[None]:
     """The run's key, where this user's commands find it, while the block lasts."""
-    from runner.server.public.number_book import write_private
+    from runner.server.private_book import write_private
     from runner.server.public.opening import dial_key_path
 
     path = dial_key_path(settings)

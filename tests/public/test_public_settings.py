@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.server.public.number_book import NumberBook, Taken, birth_of
+from runner.server.private_book import birth_of
+from runner.server.public.number_book import NumberBook, Taken
 from runner.settings import Settings, state_folder
 from runner.values import parse_phone_number, parse_public, parse_tunnel
 

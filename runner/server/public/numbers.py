@@ -29,7 +29,7 @@ async def take_number(book: NumberBook, provider: Provider, number: str, url: st
             await put_back(book, provider, entry)
     state = await provider.number_state(number)
     taken = Taken(provider.name, number, url, state)
-    book.add(taken)
+    book.take(taken)
     await provider.point_number(state, url)
     logger.info("%s rings this bot until it ends", masked(number))
     return taken

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from runner.errors import BotrunError, UsageError
 from runner.providers import PROVIDERS, Provider, provider_class, provider_named
+from runner.server.private_book import write_private
 from runner.server.public.exchange import Exchange
-from runner.server.public.number_book import NumberBook, Taken, write_private
+from runner.server.public.number_book import NumberBook, Taken
 from runner.server.public.numbers import put_back, put_back_leftovers, take_number
 from runner.server.public.probe import probe
 from runner.server.public.readiness import is_public, phones_of, tunnel_of
