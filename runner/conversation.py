@@ -35,12 +35,18 @@ class Conversation:
         state: `runner_args.session_state`.
         resumed: whether something has been said under older code.
         spoken: whether the bot has been heard.
+        goes_on: whether the call began under older code.
+        secs: how long it lasted there (s).
+        turn_s: its turn latencies there (s).
         silent: whether neither side speaks nor is about to; set by the pipeline.
         interrupt: silences the bot; None while there is no pipeline.
     """
 
     def __init__(self, arrived: Mapping[str, Any] | None = None) -> None:
+        self.goes_on = arrived is not None
         arrived = arrived or {}
+        self.secs = float(arrived.get("secs", 0.0))
+        self.turn_s: list[float] = list(arrived.get("turn_s", ()))
         self._arrived: list[dict[str, Any]] = list(arrived.get("memories", ()))
         self._memories: list[Memory] = []
         self.state: dict[str, Any] = dict(arrived.get("state", {}))

@@ -41,6 +41,11 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
+    def add(self, other: Histogram) -> None:
+        """Count what another one of the same bounds has counted, too."""
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
+
     @property
     def count(self) -> int:
         return sum(self.counts)
@@ -153,14 +158,16 @@ class Figures:
         self.stop = Histogram(LATENCY_BOUNDS_S)
         self._over: Counter[str] = Counter()
 
-    def begin(self, transport: str, session_id: str = "") -> CallFigures:
-        """A call begins; what is counted of it goes to the result."""
-        self.started[transport] += 1
+    def begin(self, transport: str, session_id: str = "", *, goes_on: bool = False) -> CallFigures:
+        """A call begins; what is counted of it goes to the result. `goes_on`: it began in another process."""
+        if not goes_on:
+            self.started[transport] += 1
         return CallFigures(self, session_id)
 
-    def end(self, transport: str, reason: str, call: CallFigures) -> None:
-        """It is over."""
-        self.ended[transport, reason] += 1
+    def end(self, transport: str, reason: str, call: CallFigures, *, goes_on: bool = False) -> None:
+        """It is over. `goes_on`: only here."""
+        if not goes_on:
+            self.ended[transport, reason] += 1
         self._over.update(call.totals())
 
     def totals(self, active: Iterable[CallFigures]) -> Counter[str]:

@@ -99,6 +99,7 @@ class Session:
         figures: what is measured of it.
         sound: how its sound fares, if the door knows.
         conversation: what of it goes along when the code changes.
+        goes_on: whether it was handed over to newer code: it ends only here.
     """
 
     def __init__(
@@ -116,12 +117,14 @@ class Session:
         self.end_reason: EndReason | None = None
         self.error: BotFailure | None = None
         self.sound: SoundReport | None = None
-        self.started_at = time.monotonic()
+        self.goes_on = False
         self.ended_at: float | None = None
         self.ended = asyncio.Event()
         self.figures = figures or CallFigures()
         self.conversation = conversation or Conversation()
         self.conversation.state = args.session_state
+        self.started_at = time.monotonic() - self.conversation.secs
+        self.figures.turn_s = list(self.conversation.turn_s)
         self.waits_over = asyncio.Event()
         self._bot = bot
         self._on_end = on_end
@@ -144,7 +147,8 @@ class Session:
         released = asyncio.create_task(self._left_behind.wait())
         waits = [self._task, released]
         try:
-            done, _ = await asyncio.wait(waits, timeout=limit_s or None, return_when=asyncio.FIRST_COMPLETED)
+            left_s = max(limit_s - self.conversation.secs, 0.0) if limit_s else None
+            done, _ = await asyncio.wait(waits, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 await self.end(EndReason.TOO_LONG)
         finally:
@@ -256,9 +260,9 @@ class Sessions:
             raise self._refusal(
                 f"{len(self._active)} calls are under way, which is the limit (BOTRUN_MAX_SESSIONS)"
             )
-        session = Session(
-            self._bot, kind, args, on_end, self.figures.begin(kind, args.session_id), conversation
-        )
+        goes_on = conversation is not None and conversation.goes_on
+        figures = self.figures.begin(kind, args.session_id, goes_on=goes_on)
+        session = Session(self._bot, kind, args, on_end, figures, conversation)
         self._active[session.id] = session
         self._tasks[session.id] = asyncio.create_task(
             self._see_through(session, call_s), name=f"session {session.id}"
@@ -276,7 +280,7 @@ class Sessions:
         finally:
             del self._active[session.id], self._tasks[session.id]
             reason = session.end_reason.name.lower() if session.end_reason else "unknown"
-            self.figures.end(session.kind, reason, session.figures)
+            self.figures.end(session.kind, reason, session.figures, goes_on=session.goes_on)
             session.ended.set()
 
     async def end(self, session_id: str, reason: EndReason, grace_s: float = 0.0) -> None:
@@ -284,6 +288,10 @@ class Sessions:
         session = self._active.get(session_id)
         if session is not None:
             await session.end(reason, grace_s)
+
+    def lose(self, kind: str) -> None:
+        """A call came from older code, but its caller did not."""
+        self.figures.ended[kind, EndReason.CONNECTION_LOST.name.lower()] += 1
 
     async def end_all(self, reason: EndReason, timeout_s: float) -> None:
         """End all calls and take no more; returns within `timeout_s`."""

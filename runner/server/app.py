@@ -18,6 +18,7 @@ from runner.server.later import LaterDoor
 from runner.server.login import LoginDoor
 from runner.server.metrics import metrics_router
 from runner.server.moves import Moves
+from runner.server.run_figures import RunFigures
 from runner.server.siblings import Knows, Siblings, ToOwner
 from runner.server.start import start_router
 from runner.server.status import status_router
@@ -40,7 +41,8 @@ class Host:
     """What every door needs: whom to serve, and how. `transports` are those asked for, the default first;
     `exchange` is the public side, while it is open; `moves` the calls that change their code; `starters`
     answer `/start`, by transport; `rooms` are Daily's, where it is served; `siblings` the other workers, and
-    `knows` what tells the doors' ids of calls."""
+    `knows` what tells the doors' ids of calls; `run_figures` counts the calls
+    of all of them."""
 
     settings: Settings
     bot: LoadedBot
@@ -52,6 +54,10 @@ class Host:
     rooms: DailyRooms | None = None
     siblings: Siblings | None = None
     knows: list[Knows] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.run_figures = RunFigures(self)
+        self.moves.on_lost = self.sessions.lose
 
     @property
     def login_key(self) -> str:

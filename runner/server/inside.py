@@ -1,12 +1,16 @@
-"""What a worker answers on its Unix socket, which only this run's other workers reach (plain ASGI)."""
+"""What a worker answers on its Unix socket, which only this run's other workers reach (plain ASGI).
+
+Whether it has a call, how its calls fare, and whatever is asked for one of them.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from runner.server.doors import answer, values_of
-from runner.server.siblings import KNOWS_PATH, PASSED
+from runner.server.siblings import FIGURES_PATH, KNOWS_PATH, PASSED
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -33,6 +37,9 @@ class Inside:
             known = self._host.knows_call([value for name, value in query if name == "id"])
             await answer(send, 200 if known else 404, "it is here" if known else "it is not here")
             return
+        if scope["path"] == FIGURES_PATH:
+            await _answer_json(send, self._host.run_figures.own())
+            return
         await self._app(_restored(scope), receive, send)
 
 
@@ -42,3 +49,9 @@ def _restored(scope: Scope) -> Scope:
     headers = [pair for pair in scope["headers"] if pair[0] != CLIENT.encode()]
     client = (address, int(port)) if address else None
     return {**scope, "client": client, "scheme": scheme, "headers": headers, PASSED: True}
+
+
+async def _answer_json(send: Send, value: object) -> None:
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(value).encode()})

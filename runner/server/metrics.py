@@ -1,8 +1,9 @@
-"""`GET /metrics`: the calls of this process in figures, in Prometheus' text format.
+"""`GET /metrics`: the calls of this run in figures, in Prometheus' text format.
 
-Of this worker only: after a save the counters begin anew, and calls that older code finishes are not in them.
-On the main port only, and behind the same doors as `/status`. prometheus-client is imported at the first
-request, in a thread: who never asks pays nothing for it.
+Of the run: what older workers count, or have counted, is in it (`run_figures.py`), so that no counter goes
+down over a save. `process_…` tells of the process that answers. On the main port only, and behind the same
+doors as `/status`. prometheus-client is imported at the first request, in a thread: who never asks pays
+nothing for it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Response
 
 from runner.figures import Histogram
-from runner.pipeline.slow import SlowWatch
+from runner.server.tally import Tally
 
 if TYPE_CHECKING:
     from runner.server.app import Host
-    from runner.session import Sessions
 
 
 def metrics_router(host: Host) -> APIRouter:
@@ -32,8 +32,9 @@ def metrics_router(host: Host) -> APIRouter:
     async def metrics() -> Response:
         if not page:
             await asyncio.to_thread(_import)
-            page.append(MetricsPage(host.sessions, SlowWatch.shared(asyncio.get_running_loop())))
-        return page[0].answer()
+            page.append(MetricsPage())
+        tally, _ = await host.run_figures.ask()
+        return page[0].answer(tally)
 
     return router
 
@@ -43,55 +44,54 @@ def _import() -> None:
 
 
 class MetricsPage:
-    """Shows the figures as they are now. Needs prometheus-client imported, which takes 0.1 s."""
+    """Shows a run's figures. Needs prometheus-client imported, which takes 0.1 s."""
 
-    def __init__(self, sessions: Sessions, watch: SlowWatch) -> None:
+    def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, ProcessCollector
 
-        self._sessions = sessions
-        self._watch = watch
+        self._tally = Tally()
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def answer(self) -> Response:
+    def answer(self, tally: Tally) -> Response:
         """For the route."""
         from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
         # With `media_type` Starlette would add a second charset.
-        return Response(self.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(self.text(tally), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    def text(self) -> bytes:
+    def text(self, tally: Tally) -> bytes:
         """In the text format."""
         from prometheus_client.exposition import generate_latest
 
+        self._tally = tally
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Any]:
         """The metrics, for the registry."""
-        figures, active = self._sessions.figures, list(self._sessions.active.values())
-        totals = figures.totals(session.figures for session in active)
-        yield from _sessions(self._sessions, Counter(session.kind for session in active))
-        yield _histogram("turn_latency", "End of the user's speech to the bot's first sound.", figures.turn)
-        yield _histogram("stop_latency", "User's first sound over the bot to its silence.", figures.stop)
-        yield _histogram("loop_lag", "How late the event loop is, during calls.", self._watch.lag)
-        yield from _faults(totals)
+        tally = self._tally
+        turn, stop, lag = (tally.histograms[name] for name in ("turn", "stop", "lag"))
+        yield from _sessions(tally)
+        yield _histogram("turn_latency", "End of the user's speech to the bot's first sound.", turn)
+        yield _histogram("stop_latency", "User's first sound over the bot to its silence.", stop)
+        yield _histogram("loop_lag", "How late the event loop is, during calls.", lag)
+        yield from _faults(tally.totals)
 
 
-def _sessions(sessions: Sessions, active: Counter[str]) -> Iterator[Any]:
+def _sessions(tally: Tally) -> Iterator[Any]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    figures = sessions.figures
     now = GaugeMetricFamily("botrun_sessions_active", "Calls under way.", labels=["transport"])
     started = CounterMetricFamily("botrun_sessions_started", "Calls that began.", labels=["transport"])
     ended = CounterMetricFamily("botrun_sessions_ended", "Calls over.", labels=["transport", "reason"])
-    for transport, count in sorted(figures.started.items()):
-        now.add_metric([transport], active[transport])
+    for transport, count in sorted(tally.started.items()):
+        now.add_metric([transport], tally.active[transport])
         started.add_metric([transport], count)
-    for (transport, reason), count in sorted(figures.ended.items()):
+    for (transport, reason), count in sorted(tally.ended.items()):
         ended.add_metric([transport, reason], count)
     yield from (now, started, ended)
-    yield CounterMetricFamily("botrun_sessions_refused", "Calls that were one too many.", figures.refused)
+    yield CounterMetricFamily("botrun_sessions_refused", "Calls that were one too many.", tally.refused)
 
 
 def _histogram(name: str, about: str, of: Histogram) -> Any:

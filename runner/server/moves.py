@@ -65,16 +65,22 @@ class _Movable:
 
 class Moves:
     """The calls of one worker that came from older code, or will go to newer. Without a supervisor nothing
-    moves."""
+    moves.
+
+    Attributes:
+        announced: give away announced calls.
+        on_lost: told the kind of a call that was taken, and whose caller never came.
+    """
 
     def __init__(self) -> None:
         self._send: Send | None = None
         self._movable: dict[str, _Movable] = {}
         self._waiting: dict[str, _Movable] = {}
-        self._arrived: dict[str, tuple[dict[str, Any], float]] = {}
+        self._arrived: dict[str, dict[str, Any]] = {}
         self._taken: dict[str, asyncio.Event] = {}
         self._failure: dict[str, Any] | None = None
         self.announced: list[Announced] = []
+        self.on_lost: Callable[[str], None] = lambda kind: None
 
     @property
     def possible(self) -> bool:
@@ -89,8 +95,7 @@ class Moves:
         """From the supervisor; see `supervising/serving.py`."""
         match order:
             case {"do": "take", "call": call}:
-                self._arrived[call["key"]] = (call, time.monotonic())
-                self._tell({"is": "taken", "key": call["key"]})
+                self._take(call)
             case {"do": "taken", "key": key} if key in self._taken:
                 self._taken[key].set()
             case {"do": "code", "failure": failure}:
@@ -102,12 +107,24 @@ class Moves:
 
     def claim(self, key: str) -> dict[str, Any] | None:
         """What older code handed over under this key; once."""
-        found, _ = self._arrived.pop(key, (None, 0.0))
-        return found
+        return self._arrived.pop(key, None)
 
     def has(self, key: str) -> bool:
         """Whether a call waits here under this key."""
         return key in self._arrived
+
+    def _take(self, call: dict[str, Any]) -> None:
+        self._arrived[call["key"]] = call
+        self._tell({"is": "taken", "key": call["key"]})
+        asyncio.get_running_loop().call_later(KEPT_S, self._give_up, call)
+
+    def _give_up(self, call: dict[str, Any]) -> None:
+        if self._arrived.get(call["key"]) is not call:
+            return
+        del self._arrived[call["key"]]
+        if "session" in call:
+            logger.warning("session %s is over: its caller did not come again", call["session"])
+            self.on_lost(call["kind"])
 
     # ------------------------------------------------------------ calls that may go
 
@@ -145,7 +162,7 @@ class Moves:
 
     async def see_off(self, sessions: Sessions) -> None:
         """Hand over what can move; returns when nothing is left here."""
-        for call, _ in self._arrived.values():
+        for call in self._arrived.values():
             self._tell({"is": "moving", "call": call})
         self._arrived.clear()
         for session, body in [pair for give in self.announced for pair in give().items()]:
@@ -199,6 +216,7 @@ class Moves:
         finally:
             del self._taken[call.key]
         call.session.end_reason = call.session.end_reason or EndReason.MOVED
+        call.session.goes_on = True
         if lost:
             self._tell({"is": "left out", "session": call.session.id, "what": lost})
         await call.far_end.move(lost)
@@ -218,7 +236,8 @@ def session_packed(session: Session) -> tuple[dict[str, Any], list[str]]:
     except (TypeError, ValueError):
         body = {}
         lost.append("runner_args.body is not JSON")
-    return {**packed, "session": session.id, "body": body}, lost
+    facts = {"kind": session.kind, "secs": session.duration_s, "turn_s": session.figures.turn_s}
+    return {**packed, **facts, "session": session.id, "body": body}, lost
 
 
 def _as_failure(error: BotFailure) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class PageEnd:
                 await self._held.wait()
 
     async def move(self, left_out: list[str]) -> None:
+        self._connection.moved = True
         self._connection.signal("moved", left_out=left_out)
         await self._connection.flush_messages(FLUSH_S)
 

@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from runner.server.app import Host
 
 ASK_S = 1.0
-"""How long (s) a worker may take to say whether a call is its own; one that hangs has none."""
+"""How long (s) a worker may take to answer; one that hangs has no call."""
 
-KNOWS_PATH = "/inside/knows"
+KNOWS_PATH, FIGURES_PATH = "/inside/knows", "/inside/figures"
 PASSED = "botrun.passed"
 """In the scope of what a sibling has passed on: it is answered here, and never passed on again."""
 
@@ -63,22 +63,48 @@ class Siblings:
 
     def _by_likelihood(self, names: list[str]) -> list[Path]:
         named = {f"w{found[1]}.sock" for name in names if (found := _OWNER.search(name))}
-        others = [path for path in self._folder.glob("w*.sock") if path != self.own]
-        return sorted(others, key=lambda path: (path.name not in named, path.name))
+        return sorted(self._others(), key=lambda path: (path.name not in named, path.name))
+
+    def _others(self) -> list[Path]:
+        return [path for path in self._folder.glob("w*.sock") if path != self.own]
+
+    async def figures(self) -> dict[str, dict[str, Any]]:
+        """What the other workers count (`RunFigures.own`), by their ids; who does not answer is left out."""
+        paths = self._others()
+        answers = await asyncio.gather(*(_figures(path) for path in paths))
+        found = zip(paths, answers, strict=True)
+        return {path.stem.removeprefix("w"): answer for path, answer in found if answer is not None}
 
 
 async def _knows(path: Path, names: list[str]) -> bool:
     query = "&".join(f"id={quote(name, safe='')}" for name in names)
-    request = f"GET {KNOWS_PATH}?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    return await _ask(path, f"{KNOWS_PATH}?{query}") is not None
+
+
+async def _figures(path: Path) -> dict[str, Any] | None:
+    answer = await _ask(path, FIGURES_PATH)
+    if answer is None:
+        return None
+    _, _, body = answer.partition(b"\r\n\r\n")
+    with contextlib.suppress(ValueError):  # it has ended in the middle of its answer
+        told: dict[str, Any] = json.loads(body)
+        return told
+    return None
+
+
+async def _ask(path: Path, target: str) -> bytes | None:
+    """A worker's answer, with its head; None if it is not 200, or none comes in time."""
+    request = f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n"
     with contextlib.suppress(OSError, TimeoutError):  # it has ended
         async with asyncio.timeout(ASK_S):
             reader, writer = await asyncio.open_unix_connection(path)
             try:
                 writer.write(request.encode())
-                return (await reader.readline()).split(b" ")[1:2] == [b"200"]
+                answer = await reader.read()
+                return answer if answer.split(b" ", 2)[1:2] == [b"200"] else None
             finally:
                 writer.close()
-    return False
+    return None
 
 
 class ToOwner:

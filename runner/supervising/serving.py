@@ -7,6 +7,8 @@ From the supervisor:
     {"do": "taken", "key": …}           the newer worker has it
     {"do": "code", "failure": {…}|null} how the code on disk stands
     {"do": "look"}                      answered by "state"
+    {"do": "past", "tally": …, "workers": […]}     what the workers before counted, who have ended
+    {"do": "last", "worker": …, "tally": …}        what one counted that ends now
     {"do": "call", "function": …}       call module:function with the `Host`
 To the supervisor:
     {"is": "loaded", "modules": […]}    the bot has been imported cleanly, and all is ready
@@ -17,6 +19,7 @@ To the supervisor:
     {"is": "moving", "call": {…}}       to be handed to the newer worker
     {"is": "taken", "key": …}
     {"is": "state", "state": {…}}       what /status answers
+    {"is": "figures", "tally": {…}, "last": …}     what it has counted; "last": it ends
     {"is": "bot failed", "failure": {…}, "session": …}
     {"is": "left out", "session": …, "what": […]}
 """
@@ -55,7 +58,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MODULES_EVERY_S = 2.0
+REPORT_EVERY_S = 2.0
+LAST_WORD_S = 0.05
 MOST_WRITTEN = 1000
 
 _written: set[str] = set()
@@ -129,6 +133,7 @@ class SupervisedWorker:
         self._bot = bot
         self._accept = asyncio.Event()
         self._retire = asyncio.Event()
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Returns when told to stop, or when the last call after `retire` is over."""
@@ -151,8 +156,9 @@ class SupervisedWorker:
                     await self._serve(host, server)
             finally:
                 await stop_helpers(preparing)
-                if listening is not None:
-                    listening.cancel()
+                for task in (listening, *self._telling):
+                    if task is not None:
+                        task.cancel()
                 await self._channel.aclose()
 
     async def _ready(self, preparing: asyncio.Task[tuple[Host, Server]]) -> bool:
@@ -165,8 +171,6 @@ class SupervisedWorker:
             return False
 
     async def _listen(self, host: Host) -> None:
-        from runner.server.status import describe
-
         async for order in self._channel.messages():
             match order["do"]:
                 case "accept":
@@ -174,7 +178,13 @@ class SupervisedWorker:
                 case "retire":
                     self._retire.set()
                 case "look":
-                    self._channel.send({"is": "state", "state": describe(host)})
+                    telling = asyncio.create_task(self._tell_state(host), name="state")
+                    self._telling.add(telling)
+                    telling.add_done_callback(self._telling.discard)
+                case "past":
+                    host.run_figures.take_past(order["tally"], order["workers"])
+                case "last":
+                    host.run_figures.take_last(order["worker"], order["tally"])
                 case "call":
                     _call(order["function"], host)
                 case _:
@@ -182,13 +192,21 @@ class SupervisedWorker:
         # The supervisor is gone.
         self._shutdown.requested.set()
 
+    async def _tell_state(self, host: Host) -> None:
+        from runner.server.status import describe
+
+        self._channel.send({"is": "state", "state": await describe(host)})
+
+    def _tell_figures(self, host: Host, *, last: bool = False) -> None:
+        self._channel.send({"is": "figures", "tally": host.run_figures.own()["tally"], "last": last})
+
     async def _serve(self, host: Host, server: Server) -> None:
         from runner.server.inside import Inside
         from runner.server.public.opening import PublicSide
 
         end_sessions_s, public = time_to_end(host, self._shutdown), PublicSide(host)
         opening = asyncio.create_task(public.open(), name="putting back numbers that a run left")
-        reporting = asyncio.create_task(self._report_modules(), name="modules")
+        reporting = asyncio.create_task(self._report(host), name="reports")
         guard = LoopGuard(host.bot.path, host.sessions)
         assert host.siblings is not None
         inside = server.serving_inside(host.siblings.own, lambda app: Inside(app, host))
@@ -210,6 +228,7 @@ class SupervisedWorker:
                     task.cancel()
                 await asyncio.wait({opening, reporting})
                 await public.aclose()
+                await self._leave_figures(host)
 
     def _announce(self, host: Host) -> None:
         # Told first: who sees the address and stops the run at once has had a run.
@@ -228,11 +247,18 @@ class SupervisedWorker:
             moving.cancel()
             await asyncio.wait({moving})
 
-    async def _report_modules(self) -> None:
-        """The bot may import more in a call."""
+    async def _leave_figures(self, host: Host) -> None:
+        """Who serves now has them before this worker cannot be asked any more."""
+        self._tell_figures(host, last=True)
+        await self._channel.flush()
+        await asyncio.sleep(LAST_WORD_S)
+
+    async def _report(self, host: Host) -> None:
+        """The bot may import more in a call; and what was counted shall outlive a crash."""
         known: tuple[int, int] = (len(sys.modules), 0)
         while True:
-            await asyncio.sleep(MODULES_EVERY_S)
+            await asyncio.sleep(REPORT_EVERY_S)
+            self._tell_figures(host)
             if known != (len(sys.modules), len(_written)):
                 known = (len(sys.modules), len(_written))
                 written = [name for name in _written if Path(name).is_relative_to(self._bot.path.parent)]

@@ -24,6 +24,7 @@ from runner.errors import BotrunError
 from runner.supervising.failure import Failure, failure_at
 from runner.supervising.imports import modules_for
 from runner.supervising.loading import Load, Loader, RunPlan
+from runner.supervising.past import Past
 from runner.supervising.project import Project
 from runner.supervising.view import RunView
 from runner.supervising.watch import Watch
@@ -69,6 +70,7 @@ class Supervisor:
         self._quick_deaths: list[float] = []
         self._waiting_calls: list[dict[str, Any]] = []
         self._accepted_once = False
+        self._past = Past()
         self._news = "", 0.0
 
     async def run(self) -> int:
@@ -96,11 +98,6 @@ class Supervisor:
         if isinstance(self._outcome, BotrunError):
             raise self._outcome
         return self._outcome
-
-    @property
-    def living(self) -> list[Worker]:
-        """Workers that have not ended."""
-        return self._nursery.living
 
     def restart(self) -> None:
         """Load the bot again, as if it had been saved."""
@@ -164,6 +161,7 @@ class Supervisor:
         match told["is"]:
             case "loaded" if loading:
                 self._learn(told["modules"])
+                worker.tell(self._past.whole())
                 worker.tell({"do": "accept"})
             case "accepting" if loading:
                 self._swap(worker)
@@ -178,13 +176,20 @@ class Supervisor:
             case "moving":
                 self._move(worker, told["call"])
             case "taken":
-                for other in self._nursery.living:
-                    if other is not worker:
-                        other.tell({"do": "taken", "key": told["key"]})
+                self._tell_others(worker, {"do": "taken", "key": told["key"]})
+            case "figures":
+                self._past.take(worker, told["tally"])
+                if told["last"]:
+                    self._tell_others(worker, self._past.last(worker))
             case "state":
                 self.view.take(worker, told["state"])
             case "left out":
                 logger.warning("session %s: %s", told["session"], "; ".join(told["what"]))
+
+    def _tell_others(self, worker: Worker, order: dict[str, Any] | None) -> None:
+        for other in self._nursery.living:
+            if other is not worker and order is not None:
+                other.tell(order)
 
     def _swap(self, worker: Worker) -> None:
         """The new one accepts: the old one may go."""
@@ -225,6 +230,8 @@ class Supervisor:
         """A worker's process is gone."""
         if self._over.is_set():
             return
+        self._tell_others(worker, self._past.last(worker))
+        self._past.close(worker)
         how = _how(worker.status)
         if self._loader.load is not None and self._loader.is_loading(worker):
             # What it told before it ended may still be on its way.

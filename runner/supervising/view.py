@@ -13,30 +13,26 @@ if TYPE_CHECKING:
 class RunView:
     """A supervised run, seen from the terminal.
 
-    Its workers are asked by `look`; `state` is what they said last.
+    The serving worker is asked by `look`, who asks the others; `state` is what it said last.
     """
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._states: dict[str, Mapping[str, Any]] = {}
+        self._state: Mapping[str, Any] = {}
 
     def take(self, worker: Worker, state: Mapping[str, Any]) -> None:
         """A worker has answered."""
-        self._states[worker.id] = state
+        if worker is self._supervisor.current:
+            self._state = state
 
     def look(self) -> None:
-        """Ask all workers how their calls go."""
-        for worker in self._supervisor.living:
-            worker.tell({"do": "look"})
+        """Ask how the calls go."""
+        if self._supervisor.current is not None:
+            self._supervisor.current.tell({"do": "look"})
 
     def state(self) -> Mapping[str, Any]:
-        """As `/status`: the serving worker's, with the calls that older ones finish."""
-        living = [worker.id for worker in self._supervisor.living]
-        self._states = {key: value for key, value in self._states.items() if key in living}
-        current = self._supervisor.current
-        newest = self._states.get(current.id, {}) if current is not None else {}
-        calls = [call for state in self._states.values() for call in state.get("sessions", ())]
-        return {**newest, "sessions": calls}
+        """As `/status`; empty while nobody serves."""
+        return self._state if self._supervisor.current is not None else {}
 
     def notice(self) -> str:
         """What is wrong with the code on disk; empty if nothing is."""

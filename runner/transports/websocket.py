@@ -282,7 +282,8 @@ class FastAPIWebsocketTransport(BaseTransport):
     """A phone call or a plain client over a WebSocket.
 
     Events: `on_client_connected(transport, websocket)`, `on_client_disconnected(transport, websocket)`
-    (once), `on_app_message(transport, message, websocket)`.
+    (once; not where the call goes on with the bot's new code), `on_app_message(transport, message,
+    websocket)`.
     """
 
     def __init__(self, websocket: WebSocket, params: TransportParams) -> None:
@@ -316,6 +317,8 @@ class FastAPIWebsocketTransport(BaseTransport):
         self._gone = True
         if isinstance(self.websocket, CallWebSocket):
             self.websocket.caller_left()
+            if self.websocket.moved:
+                return
         self.events.emit("on_client_disconnected", self.websocket)
 
     def close_soon(self, code: int, reason: str) -> None:

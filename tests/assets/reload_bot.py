@@ -62,4 +62,8 @@ async def bot(runner_args: RunnerArguments) -> None:
     async def greet(transport: BaseTransport, client: object) -> None:
         await task.queue_frame(TTSSpeakFrame("Greetings."))
 
+    @transport.event_handler("on_client_disconnected")
+    async def gone(transport: BaseTransport, client: object) -> None:
+        print(f"the client of {VERSION} has gone", flush=True)
+
     await PipelineRunner().run(task)

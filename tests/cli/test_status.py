@@ -25,10 +25,10 @@ def test_a_call_tells_its_turns_and_what_the_last_one_was_made_of() -> None:
         session = host.sessions.start("twilio", RunnerArguments(session_id="0123456789"))
         for seconds in (0.5, 0.6, 1.5):
             session.figures.turn(seconds, {"pause": seconds - 0.1, "line": 0.1})
-        found = describe(host)
+        found = await describe(host)
         session._task.cancel()
         await session.ended.wait()
-        assert describe(host)["turns"] == found["turns"], "the call is over, its turns are remembered"
+        assert (await describe(host))["turns"] == found["turns"], "the call is over, its turns are remembered"
         return found
 
     found = run_virtual(look())

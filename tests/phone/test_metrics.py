@@ -18,6 +18,7 @@ from runner.callers.report import Report, measure
 from runner.figures import CallFigures, Figures, Histogram, current_call, enter_call
 from runner.pipeline.slow import SlowWatch
 from runner.server.metrics import MetricsPage
+from runner.server.tally import Tally
 from runner.testing import run_virtual
 
 
@@ -28,8 +29,8 @@ def samples(text: str) -> dict[str, float]:
 
 
 def shown(served: Served) -> dict[str, float]:
-    page = MetricsPage(served.host.sessions, SlowWatch.shared(asyncio.get_running_loop()))
-    return samples(page.text().decode())
+    tally = Tally.of(served.host.sessions, SlowWatch.shared(asyncio.get_running_loop()).lag)
+    return samples(MetricsPage().text(tally).decode())
 
 
 async def say(phone: Phone, seconds: float, manner: Manner = Manner.TURN) -> None:

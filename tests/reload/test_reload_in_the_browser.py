@@ -66,3 +66,7 @@ async def test_twenty_edits_lose_no_turn(page_of: Any, tmp_path: Path) -> None:
             assert await greetings() <= greeted  # the page keeps the last thousand messages
         assert await here.page.evaluate("botrun.state") == "connected"
         assert here.faults == []
+        assert "has gone" not in saved.told
+        await here.page.click("#end")
+        await saved.until(f"the client of version {version} has gone")
+        assert saved.told.count("has gone") == 1

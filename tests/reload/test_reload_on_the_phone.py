@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ async def until(met: Callable[[], bool], what: str) -> None:
 async def test_the_phone_moves_with_its_conversation(tmp_path: Path) -> None:
     async with saving(tmp_path, "-t", "twilio") as saved:
         await talk_through_edits(saved)
+        await saved.until("has gone")
+        assert re.findall("the client of .* has gone", saved.told) == ["the client of version 2 has gone"]
 
 
 async def talk_through_edits(saved: Saved) -> None:

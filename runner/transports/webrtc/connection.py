@@ -77,6 +77,7 @@ class SmallWebRTCConnection:
     Attributes:
         pc_id: names this connection in signaling, also across a restart.
         close_reason: None while it is open.
+        moved: whether the call goes on with the bot's new code: nobody hears of `disconnected` then.
         figures: how the sound fares.
     """
 
@@ -89,6 +90,7 @@ class SmallWebRTCConnection:
     ) -> None:
         self.pc_id = f"SmallWebRTCConnection#{worker_prefix()}{next(_numbers)}-{secrets.token_hex(16)}"
         self.close_reason: CloseReason | None = None
+        self.moved = False
         self.figures = SoundFigures(lambda: self._peer.counters() if self._peer is not None else None)
         self.events = Events(self, "connected", "disconnected", "closed", "restarted", "app-message", "held")
         self._ice_servers = tuple(ice_servers or ())
@@ -294,7 +296,7 @@ class SmallWebRTCConnection:
         return self._closing
 
     async def _close(self) -> None:
-        if self._announced:
+        if self._announced and not self.moved:
             self.events.emit("disconnected")
         self._media.stop()
         if self._peer is not None:

@@ -113,8 +113,8 @@ class SmallWebRTCTransport(BaseTransport):
     """A browser, or another WebRTC peer.
 
     Events: `on_client_connected(transport, connection)` when the caller is there and the pipeline runs,
-    `on_client_disconnected(transport, connection)` exactly once after it, and
-    `on_app_message(transport, message, connection)`.
+    `on_client_disconnected(transport, connection)` exactly once after it, unless the call goes on with the
+    bot's new code, and `on_app_message(transport, message, connection)`.
 
     Args:
         webrtc_connection: from `runner_args.webrtc_connection`.
