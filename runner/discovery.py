@@ -21,7 +21,7 @@ from typing import Any
 from runner.arguments import RunnerArguments
 from runner.errors import BotLoadError
 from runner.mishaps import explain
-from runner.values import did_you_mean
+from runner.values import did_you_mean, nearest
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,8 @@ def _files_near(path: Path) -> str:
         return f": there is no folder {path.parent}"
     names = _python_files(path.parent)
     by_stem = {Path(name).stem: name for name in names}
-    return did_you_mean(path.name, names) or did_you_mean(path.stem, list(by_stem))
+    near = nearest(path.name, names) or by_stem.get(nearest(path.stem, list(by_stem)), "")
+    return f"; did you mean {path.with_name(near)}?" if near else ""
 
 
 # ------------------------------------------------------------------ import

@@ -110,14 +110,14 @@ class CallFigures:
         """For the line that ends a call; empty if nothing is worth a word."""
         totals = self.totals()
         told = [_latency("turn latency", self.turn_s), _latency("stop latency", self.stop_s)]
-        told += [f"{totals[name]:.0f} {words}" for name, words in _FAULTS.items() if totals[name] >= 0.5]
+        told += [words.format(totals[name]) for name, words in _FAULTS.items() if totals[name] >= 0.5]
         return ", ".join(part for part in told if part)
 
 
 _FAULTS = {
-    "underruns": "underruns",
-    "malformed": "malformed messages",
-    "dropped_ms": "ms of the caller's sound dropped",
+    "underruns": "underruns: {:.0f}",
+    "malformed": "malformed messages: {:.0f}",
+    "dropped_ms": "{:.0f} ms of the caller's sound dropped",
 }
 
 

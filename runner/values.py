@@ -30,10 +30,15 @@ class IceServer:
     credential: str | None = field(default=None, repr=False)
 
 
+def nearest(wrong: str, known: Sequence[str]) -> str:
+    """What was probably meant, or ""."""
+    return next(iter(get_close_matches(wrong, known, n=1, cutoff=0.5)), "")
+
+
 def did_you_mean(wrong: str, known: Sequence[str]) -> str:
     """'; did you mean x?' if something known is near, else nothing."""
-    near = get_close_matches(wrong, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = nearest(wrong, known)
+    return f"; did you mean {near}?" if near else ""
 
 
 def parse_text(text: str) -> str:

@@ -109,6 +109,14 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail(f"left behind: {', '.join(left)}", pytrace=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def remembers_nothing_for_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a run keeps (the last call, a number's book) is kept in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def each_warms_up_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was started in one test's loop is not there in the next one's."""

@@ -39,7 +39,9 @@ async def daily_checks() -> AsyncIterator[Check]:
         yield Check("Daily room", State.FAIL, str(error))
     if not (key := keys.get("DAILY_API_KEY", "")):
         state = State.NOTE if room else State.FAIL
-        yield Check("Daily keys", state, "DAILY_API_KEY is not set: no room can be made")
+        yield Check(
+            "Daily keys", state, "DAILY_API_KEY is not set (Daily's dashboard shows it): no room can be made"
+        )
         return
     rest = DailyRest(key, keys.get("DAILY_API_URL", ""))
     try:

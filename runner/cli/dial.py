@@ -23,16 +23,14 @@ _From = Annotated[
     typer.Option("--from", metavar="NUMBER", help="The number that calls. [default: the run's --number]"),
 ]
 _Limit = Annotated[
-    int, typer.Option("--limit", metavar="S", help="The provider ends the call after so long. [default: 600]")
+    int, typer.Option("--limit", metavar="S", help="The provider ends the call after so long.")
 ]
-_Ring = Annotated[int, typer.Option("--ring", metavar="S", help="How long it rings. [default: 30]")]
+_Ring = Annotated[int, typer.Option("--ring", metavar="S", help="How long it rings.")]
 _Voicemail = Annotated[
     bool,
     typer.Option("--hang-up-on-voicemail/--talk-to-voicemail", help="What to do when a machine answers."),
 ]
-_Port = Annotated[
-    int, typer.Option("--port", "-p", metavar="PORT", help="Where the bot runs. [default: 7860]")
-]
+_Port = Annotated[int, typer.Option("--port", "-p", metavar="PORT", help="Where the bot runs.")]
 _NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the end of the call.")]
 
 
@@ -49,6 +47,11 @@ def dial(
     """Let the bot that runs here with a public address call somebody, and see the call to its end."""
     from runner.values import did_you_mean, parse_phone_number
 
+    if provider == "daily":
+        raise UsageError(
+            "in a Daily room the bot itself calls out: transport.start_dialout({...}), see docs/daily.md; "
+            f"botrun dial goes through {', '.join(PROVIDERS)}"
+        )
     if provider not in PROVIDERS:
         hint = did_you_mean(provider, PROVIDERS)
         raise UsageError(f"--transport: {provider!r} is no phone provider ({', '.join(PROVIDERS)}){hint}")

@@ -109,7 +109,12 @@ async def _check_provider(provider: Provider, number: str | None) -> AsyncIterat
     needed = dict.fromkeys((*provider.rest_keys, *provider.signing_keys))
     missing = provider.missing_keys(tuple(needed))
     state = State.FAIL if missing else State.OK
-    yield Check(f"{provider.title} keys", state, f"missing: {', '.join(missing)}" if missing else "all set")
+    told = (
+        f"put {', '.join(missing)} into .env; {provider.title}'s console shows them" if missing else "all set"
+    )
+    yield Check(f"{provider.title} keys", state, told)
+    if provider.missing_keys(provider.rest_keys):
+        return
     yield await _tried(f"{provider.title} account", provider.check_account)
     if number:
 

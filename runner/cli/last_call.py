@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.call import DEFAULT_SCENARIO, PROVIDERS
@@ -33,6 +34,10 @@ def last_call(settings: Settings) -> list[str]:
         kept = json.loads((state_folder(settings) / FILE).read_text())
     provider = kept.get("provider", "")
     scenario = kept.get("scenario", DEFAULT_SCENARIO)
+    if (
+        Path(scenario).suffix and not Path(scenario).exists()
+    ):  # a file that is gone since, or of another folder
+        scenario = DEFAULT_SCENARIO
     provider = provider if provider in served else served[0]
     scheme = "wss" if settings.https else "ws"
     url = f"{scheme}://localhost:{settings.port}/ws"

@@ -23,8 +23,11 @@ MOST_ROWS = 8
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
-def render(state: Mapping[str, Any], *, help_too: bool = False, notice: str = "") -> RenderableType:
-    """`state` is what `/status` answers; `notice` stands above it until it is mended."""
+def render(
+    state: Mapping[str, Any], *, help_too: bool = False, notice: str = "", keys: Mapping[str, str] = KEYS
+) -> RenderableType:
+    """`state` is what `/status` answers; `notice` stands above it until it is mended; `keys` are those that
+    do something in this run."""
     sessions: Sequence[Mapping[str, Any]] = state.get("sessions", ())
     parts: list[RenderableType] = [Text("─" * 40, "dim")]
     if notice:
@@ -34,7 +37,7 @@ def render(state: Mapping[str, Any], *, help_too: bool = False, notice: str = ""
     if len(sessions) > MOST_ROWS:
         parts.append(Text(f"and {len(sessions) - MOST_ROWS} more calls", "dim"))
     parts.append(_summary(len(sessions), state.get("turns", {})) if state else Text("starting …", "dim"))
-    parts += _help() if help_too else [_hint()]
+    parts += _help(keys) if help_too else [_hint(keys)]
     return Group(*parts)
 
 
@@ -83,11 +86,11 @@ def _summary(calls: int, turns: Mapping[str, float]) -> Text:
     return text
 
 
-def _hint() -> Text:
-    return Text("   ".join(f"{key} {what}" for key, what in KEYS.items() if key != "?") + "   ? help", "dim")
+def _hint(keys: Mapping[str, str]) -> Text:
+    return Text("   ".join(f"{key} {what}" for key, what in keys.items() if key != "?") + "   ? help", "dim")
 
 
-def _help() -> Iterator[RenderableType]:
-    for key, what in KEYS.items():
+def _help(keys: Mapping[str, str]) -> Iterator[RenderableType]:
+    for key, what in keys.items():
         yield Text.assemble((f"  {key}  ", "bold"), what)
     yield Text("  answered in: pause (the VAD waiting for more) + ears + model + voice + line", "dim")

@@ -55,6 +55,8 @@ def _path(file: str) -> Path:
         )
     from runner.discovery import is_taken
 
+    if path.exists():
+        raise UsageError(f"{path} is there already; it was left as it is")
     if is_taken(path.stem):
         raise UsageError(f"a library is called {path.stem}: choose another name, such as {path.stem}_bot.py")
     return path
@@ -64,8 +66,6 @@ def _write(path: Path, text: str) -> None:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        raise UsageError(f"{path} is there already; it was left as it is") from None
     except FileNotFoundError:
         raise UsageError(f"there is no folder {path.parent}") from None
     except OSError as error:

@@ -51,9 +51,8 @@ class DefaultsToRun(TyperGroup):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         default = self.commands[DEFAULT_COMMAND]
+        self.format_commands(ctx, formatter)
         default.format_options(typer.Context(default, parent=ctx, info_name=DEFAULT_COMMAND), formatter)
-        if len(self.commands) > 1:
-            self.format_commands(ctx, formatter)
 
 
 app = typer.Typer(
@@ -69,13 +68,13 @@ def botrun() -> None:
     """Run a voice bot, one Python file, on every way that people can reach it."""
 
 
-app.command("run")(run.run)
+app.command("run", short_help="Run the bot until Ctrl-C; the word may be left out.")(run.run)
 app.command("new")(new.new)
-app.command("call")(call.call)
+app.command("call", short_help="Ring the bot from this machine, as its provider would.")(call.call)
 app.command("load")(load.load)
-app.command("dial")(dial.dial)
+app.command("dial", short_help="Let the running bot call somebody.")(dial.dial)
 app.command("doctor")(doctor.doctor)
-app.add_typer(models.app, name="models")
+app.add_typer(models.app, name="models", short_help="List and fetch ears and voices of this machine.")
 
 
 def run_program(args: Sequence[str]) -> int:

@@ -20,8 +20,9 @@ from rich.live import Live
 from rich.text import Text
 
 from runner import logs
+from runner.cli.call import PROVIDERS
 from runner.cli.keyboard import keys
-from runner.cli.live import render
+from runner.cli.live import KEYS, render
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,6 +60,8 @@ class Terminal:
         self._master, self.output = pty.openpty()
         self._rest = b""
         self._help = False
+        rings = any(name in PROVIDERS for name in settings.transports)
+        self._keys = {key: what for key, what in KEYS.items() if key != "c" or rings}
         self._run: Run | None = None
         self._call: subprocess.Popen[bytes] | None = None
         self._live = Live(
@@ -113,7 +116,7 @@ class Terminal:
     def _view(self) -> RenderableType:
         if self._run is None:
             return Text()
-        return render(self._run.state(), help_too=self._help, notice=self._run.notice())
+        return render(self._run.state(), help_too=self._help, notice=self._run.notice(), keys=self._keys)
 
     async def _look(self) -> None:
         while True:

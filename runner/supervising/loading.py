@@ -48,11 +48,11 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class Load:
-    """A worker that has not accepted yet, and what was saved for it."""
+    """A worker that has not accepted yet, and why it was begun, to be told before "the new code answers"."""
 
     worker: Worker
     trace: Path
-    saved: str
+    why: str
     begun: float = field(default_factory=time.monotonic)
 
 
@@ -81,7 +81,7 @@ class Loader:
         """Whether it is this one that loads."""
         return self.load is not None and self.load.worker is worker
 
-    async def begin(self, saved: str, *, first: bool) -> Worker:
+    async def begin(self, why: str, *, first: bool) -> Worker:
         """Load the bot anew. The first may take its time: somebody looks on."""
         self.drop()
         self._count += 1
@@ -97,7 +97,7 @@ class Loader:
         }
         worker = await self._nursery.fork(job)
         self.drop()  # another may have begun meanwhile
-        self.load = load = Load(worker, trace, saved)
+        self.load = load = Load(worker, trace, why)
         if not first:
             self._waiting = asyncio.create_task(self._give_up(load), name="deadline")
         return worker

@@ -100,8 +100,8 @@ class Supervisor:
         return self._outcome
 
     def restart(self) -> None:
-        """Load the bot again, as if it had been saved."""
-        self._saved([self._plan.bot])
+        """Load the bot again, saved or not."""
+        self._take_up("restarted: ")
 
     def stop(self) -> None:
         """End the run, as a signal does."""
@@ -112,11 +112,14 @@ class Supervisor:
     def _saved(self, paths: list[Path]) -> None:
         """Something was saved: what is being loaded is out of date already."""
         names = ", ".join(path.name for path in paths[:3]) + (" …" if len(paths) > 3 else "")
-        self._quick_deaths.clear()
-        self._spawn(self._begin(names))
+        self._take_up(f"{names} was saved: ")
 
-    async def _begin(self, saved: str) -> None:
-        worker = await self._loader.begin(saved, first=not self._accepted_once)
+    def _take_up(self, why: str) -> None:
+        self._quick_deaths.clear()
+        self._spawn(self._begin(why))
+
+    async def _begin(self, why: str) -> None:
+        worker = await self._loader.begin(why, first=not self._accepted_once)
         self._spawn(self._hear(worker))
 
     def _broken(self, failure: Failure, modules: Sequence[str] = ()) -> None:
@@ -196,8 +199,7 @@ class Supervisor:
         load, old, was_broken = self._loader.finish(), self.current, self.failure is not None
         self.current, self.failure = worker, None
         self._project.broken = False
-        saved = f"{load.saved} was saved: " if load.saved else ""
-        self._news = saved + ("mended; " if was_broken else ""), load.begun
+        self._news = load.why + ("mended; " if was_broken else ""), load.begun
         if old is not None:
             old.tell({"do": "retire"})
         elif self._accepted_once:

@@ -31,8 +31,8 @@ def load(text: str) -> LoadedBot:
 
 FAULTS: list[tuple[str, type[UsageError], str]] = [
     ("absent.py", BotLoadError, r"there is no file \S+absent\.py"),
-    ("plan.py", BotLoadError, r"there is no file \S+plan\.py; did you mean plain\.py\?"),
-    ("plain", BotLoadError, r"there is no file \S+plain; did you mean plain\.py\?"),
+    ("plan.py", BotLoadError, r"there is no file \S+plan\.py; did you mean \S+plain\.py\?"),
+    ("plain", BotLoadError, r"there is no file \S+plain; did you mean \S+plain\.py\?"),
     ("nowhere/plain.py", BotLoadError, r"there is no file \S+: there is no folder \S+nowhere"),
     ("", BotLoadError, r"bots is a folder; name the bot's file: one of a_neighbour\.py, "),
     ("../names.csv", BotLoadError, r"names\.csv is not a Python file \(\.py\)"),

@@ -55,6 +55,12 @@ def test_a_notice_stands_above_and_help_names_each_key() -> None:
     assert all(what in text for what in KEYS.values())
 
 
+def test_a_key_that_does_nothing_in_this_run_is_not_offered() -> None:
+    keys = {key: what for key, what in KEYS.items() if key != "c"}
+    assert "c ring it" in shown({})
+    assert "ring it" not in shown({}, keys=keys) + shown({}, keys=keys, help_too=True)
+
+
 def test_it_fits_a_narrow_terminal() -> None:
     text = shown({"sessions": [call(last_turn_ms={"pause": 400, "line": 10})]}, width=40)
     assert max(map(len, text.splitlines())) <= 40

@@ -24,6 +24,15 @@ def test_what_is_written_can_be_loaded_and_says_how_to_run_it(
     assert load_bot(BotTarget(path)).function_name == "bot"
 
 
+def test_a_bot_that_was_written_before_is_not_taken_for_a_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [run_program(["new", "hello_bot.py"]), run_program(["new", "hello_bot.py"])] == [0, 2]
+    assert "hello_bot.py is there already; it was left as it is" in capsys.readouterr().err
+
+
 def test_the_ending_may_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_program(["new", "hello_bot"]) == 0

@@ -60,6 +60,7 @@ def test_run_may_be_left_out(args: list[str], expected: list[str]) -> None:
 FAULTS: list[tuple[list[str], int, str]] = [
     (["absent.py"], 2, "there is no file absent.py"),
     (["run", "absent.py"], 2, "there is no file absent.py"),
+    ([str(BOTS / "plian.py")], 2, f"did you mean {PLAIN}?"),
     ([str(BOTS)], 2, "is a folder"),
     ([f"{PLAIN}:other"], 2, "there is no function other"),
     ([str(BOTS / "syntax_error.py")], 1, "syntax_error.py:4: SyntaxError"),
@@ -77,6 +78,7 @@ FAULTS: list[tuple[list[str], int, str]] = [
     ([PLAIN, "another.py"], 2, "another.py"),
     (["run"], 2, "FILE"),
     (["cal", PLAIN], 2, "there is no command 'cal'; did you mean call?"),
+    (["dial", "+14155550100", "-t", "daily"], 2, "transport.start_dialout"),
     (["somebody"], 2, "there is no file somebody"),
 ]
 

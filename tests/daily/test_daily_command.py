@@ -154,6 +154,8 @@ async def test_doctor_tries_what_needs_an_account(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_doctor_without_a_key_says_so(monkeypatch: pytest.MonkeyPatch, no_keys: None) -> None:
-    assert await checks() == [("Daily keys", "FAIL", "DAILY_API_KEY is not set: no room can be made")]
+    assert await checks() == [
+        ("Daily keys", "FAIL", "DAILY_API_KEY is not set (Daily's dashboard shows it): no room can be made")
+    ]
     monkeypatch.setenv("DAILY_ROOM_URL", f"{DOMAIN}/mine")
     assert [state for _, state, _ in await checks()] == ["OK", "NOTE"]

@@ -81,6 +81,8 @@ def test_a_run_shows_its_calls_and_takes_keys(screen: Screen, tmp_path: Path) ->
     screen.until("restart the bot", "the VAD waiting for more")
     screen.press("c")
     screen.until("no phone is served here")
+    screen.press("r")
+    screen.until("restarted: the new code answers")
     (tmp_path / "terminal_bot.py").write_text("x = (")
     screen.until("terminal_bot.py:1: SyntaxError", "the code from before goes on")
     (tmp_path / "terminal_bot.py").write_text(BOT)

@@ -30,9 +30,14 @@ def test_a_new_peer_is_counted_anew() -> None:
 def test_a_call_is_told_in_sentences() -> None:
     told = summary(replace(FIRST, round_trip_secs=0.05, outbound_loss=0.015))
     assert told == (
-        "Of the caller's 100 packets of sound 5.0 % were lost and 4.0 % made up; they came 0.0 ms uneven and "
-        "waited 2.0 ms here. Of the bot's, 1.5 % were lost lately. Round trip 50 ms."
+        "Of the caller's sound 5.0 % was lost and 4.0 % made up; it came 0 ms uneven and waited 2 ms here. "
+        "Of the bot's, 1.5 % was lost lately; round trip 50 ms."
     )
+
+
+def test_of_a_clean_call_no_figures_are_told_that_say_nothing() -> None:
+    clean = replace(FIRST, lost=0, concealed=0, round_trip_secs=0.001, outbound_loss=0.0)
+    assert summary(clean) == "The caller's sound came whole; round trip 1 ms."
 
 
 def test_a_call_without_sound_is_not_told_of() -> None:

@@ -119,21 +119,27 @@ class SoundFigures:
 
 
 def summary(counters: MediaCounters) -> str:
-    """A whole call in two or three sentences."""
-    lost = _percent(max(0, counters.lost), counters.expected)
-    made_up = _percent(counters.concealed, counters.handed_on)
-    waited_ms = 1000 * (_share(counters.waited_secs, counters.released) or 0.0)
-    told = f"Of the caller's {counters.expected} packets of sound {lost} were lost and {made_up} made up"
-    told += f"; they came {counters.jitter_secs * 1000:.1f} ms uneven and waited {waited_ms:.1f} ms here."
-    if counters.outbound_loss is not None:
-        told += f" Of the bot's, {counters.outbound_loss:.1%} were lost lately.".replace("%", " %")
+    """A whole call in a sentence or two; what is as it should be is not told one by one."""
+    lost = _percent(_share(max(0, counters.lost), counters.expected))
+    made_up = _percent(_share(counters.concealed, counters.handed_on))
+    if lost == made_up == NOTHING:
+        told = "The caller's sound came whole"
+    else:
+        waited_ms = 1000 * (_share(counters.waited_secs, counters.released) or 0.0)
+        told = f"Of the caller's sound {lost} was lost and {made_up} made up"
+        told += f"; it came {counters.jitter_secs * 1000:.0f} ms uneven and waited {waited_ms:.0f} ms here"
+    if (bots_lost := _percent(counters.outbound_loss)) != NOTHING:
+        told += f". Of the bot's, {bots_lost} was lost lately"
     if counters.round_trip_secs is not None:
-        told += f" Round trip {counters.round_trip_secs * 1000:.0f} ms."
-    return told
+        told += f"; round trip {counters.round_trip_secs * 1000:.0f} ms"
+    return f"{told}."
 
 
-def _percent(part: float, whole: float) -> str:
-    return f"{100 * (_share(part, whole) or 0.0):.1f} %"
+def _percent(share: float | None) -> str:
+    return f"{100 * (share or 0.0):.1f} %"
+
+
+NOTHING = _percent(0)
 
 
 def _share(part: float, whole: float) -> float | None:
