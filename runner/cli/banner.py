@@ -136,7 +136,7 @@ def _number_rows(host: Host) -> Iterator[Row]:
         told = "  give this to your number at Daily, as its room_creation_api"
         yield "webhook", _link(f"{exchange.origin}{DIAL_IN}").append(told, "default not link")
     for name in exchange.providers:
-        row = _link(exchange.answer_url(name))
+        row = _link(exchange.address.answer_url(name))
         if name == exchange.default and number:
             yield "ring", Text.assemble((number, "bold green"), f"  {name} asks ", row)
         else:

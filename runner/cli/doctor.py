@@ -97,7 +97,7 @@ async def _checks(
 
 
 async def _phone_checks(settings: Settings, phones: list[str]) -> AsyncIterator[Check]:
-    from runner.server.public.opening import make_providers
+    from runner.server.public.keeper import make_providers
 
     for provider in make_providers(settings, phones).values() if phones else ():
         async for check in _check_provider(provider, settings.number):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, HTTPException
 from pydantic import BaseModel, Field
 
 from runner.errors import ProviderError, UsageError
+from runner.server.public.desk import AwayError
 from runner.server.public.exchange import DialOrder, Exchange
 from runner.values import parse_phone_number
 
@@ -40,6 +41,8 @@ def dial_router(host: Host) -> APIRouter:
         exchange = _exchange(host, key)
         try:
             call_id = await exchange.dial(_order(host, exchange, body))
+        except AwayError as error:
+            raise HTTPException(503, str(error)) from None
         except UsageError as error:
             raise HTTPException(400, str(error)) from None
         except ProviderError as error:
@@ -49,10 +52,13 @@ def dial_router(host: Host) -> APIRouter:
     @router.get("/dial/{call_id}")
     async def state(call_id: str, key: _Key = "") -> dict[str, Any]:
         exchange = _exchange(host, key)
-        word = exchange.outgoing.state(call_id)
+        try:
+            word, is_over = await exchange.dialled(call_id)
+        except AwayError as error:
+            raise HTTPException(503, str(error)) from None
         if not word:
             raise HTTPException(404, "no such call was made")
-        return {"state": word, "over": exchange.outgoing.is_over(call_id)}
+        return {"state": word, "over": is_over}
 
     return router
 

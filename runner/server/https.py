@@ -59,7 +59,7 @@ def lan_address() -> str:
 def key_file(settings: Settings) -> Iterator[None]:
     """The run's key, where this user's commands find it, while the block lasts."""
     from runner.server.private_book import write_private
-    from runner.server.public.opening import dial_key_path
+    from runner.server.public.keeper import dial_key_path
 
     path = dial_key_path(settings)
     write_private(path, settings.login_key)

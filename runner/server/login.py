@@ -89,7 +89,7 @@ async def _welcome(scope: Scope, send: Send, key: str) -> None:
 
 def key_headers(url: str) -> dict[str, str]:
     """What a command of this machine sends along to the botrun at `url`; nothing if it asks for no key."""
-    from runner.server.public.opening import dial_key_path
+    from runner.server.public.keeper import dial_key_path
     from runner.settings import Settings, resolve
 
     parts = urlsplit(url)

@@ -28,8 +28,11 @@ from runner.providers import rest
 from runner.server import daily_rooms
 from runner.server.app import Host
 from runner.server.daily_rooms import DailyRooms
+from runner.server.public.address import PublicAddress
+from runner.server.public.desk import OwnDesk
 from runner.server.public.door import create_public_app
 from runner.server.public.exchange import Exchange
+from runner.server.public.ledger import Ledger
 from runner.server.public.pinless import PATHS, PinlessDoor
 from runner.server.serving import Server
 from runner.server.telephony import CallDoor
@@ -78,7 +81,8 @@ async def line(daily: FakeDaily, server: DailyServer, **more: Any) -> AsyncItera
     loaded = LoadedBot(Path(__file__), "bot", bot, sys.modules[__name__])
     host = Host(settings, loaded, Sessions(loaded), ("daily",))
     host.rooms = DailyRooms(host)
-    exchange = Exchange(settings, "https://bot.example.com", {})
+    address, desk = PublicAddress.at("https://bot.example.com"), OwnDesk(Ledger(settings))
+    exchange = Exchange(settings, address, {}, desk)
     app = create_public_app(exchange, CallDoor(host), PinlessDoor(exchange, host.rooms))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with Server(app).serving(listener, 0.2):

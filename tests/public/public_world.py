@@ -27,8 +27,11 @@ from runner.providers import plivo as plivo_scheme
 from runner.providers import provider_named
 from runner.providers import twilio as twilio_scheme
 from runner.server.app import Host
+from runner.server.public.address import PublicAddress
+from runner.server.public.desk import OwnDesk
 from runner.server.public.door import create_public_app
 from runner.server.public.exchange import Exchange
+from runner.server.public.ledger import Ledger
 from runner.server.serving import Server
 from runner.server.telephony import CallDoor
 from runner.session import EndReason, SessionLimits, Sessions
@@ -122,6 +125,7 @@ class World:
 
     host: Host
     exchange: Exchange
+    ledger: Ledger
     port: int
     client: httpx2.AsyncClient
 
@@ -188,7 +192,8 @@ async def public_world(
 ) -> AsyncIterator[World]:
     host = make_host(bot, Settings(transports=PHONES, **settings))
     providers = {name: provider_named(name, KEYS, api) for name in PHONES}
-    exchange = Exchange(host.settings, origin, providers)
+    ledger = Ledger(host.settings)
+    exchange = Exchange(host.settings, PublicAddress.at(origin), providers, OwnDesk(ledger))
     host.exchange = exchange
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -197,7 +202,7 @@ async def public_world(
     async with httpx2.AsyncClient(timeout=10, trust_env=False) as client:
         with listener:
             async with server.serving(listener, 0.3):
-                yield World(host, exchange, port, client)
+                yield World(host, exchange, ledger, port, client)
                 await host.sessions.end_all(EndReason.SHUTDOWN, 6)
     for provider in providers.values():
         await provider.aclose()

@@ -235,7 +235,7 @@ async def test_a_call_whose_socket_says_nothing_right_is_hung_up(
             for message in opening:
                 await line.send(message)
             await until(lambda: server.calls["C1"] == "hangup")
-        assert not world.exchange._limits._open
+        assert not world.ledger.limits._open
     assert bot.args == []
 
 

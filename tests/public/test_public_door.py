@@ -197,7 +197,7 @@ async def test_five_hundred_forged_requests_start_nothing_and_are_told_without_s
             answers = await asyncio.gather(*(world.send(request) for request in requests[at : at + 25]))
             assert {answer.status_code for answer in answers} == {403}
             bodies += "".join(answer.text for answer in answers)
-        assert not world.exchange.tickets._out
+        assert not world.ledger.tickets._out
     assert bot.args == []
     lines = [r.getMessage() for r in caplog.records if r.name == "runner.server.public.door"]
     assert 5 <= len(lines) <= 12
@@ -298,7 +298,7 @@ async def test_a_call_that_has_ended_makes_room() -> None:
                 for message in wire("plivo", call_id).opening():
                     await socket.send(message)
                 await bot.started.wait()
-            await until(lambda: not world.exchange._limits._open)
+            await until(lambda: not world.ledger.limits._open)
     assert len(bot.args) == 2
 
 
@@ -393,32 +393,32 @@ async def test_a_machine_that_telnyx_detects_is_hung_up_and_its_events_are_follo
     from provider_server import API, provider_server
 
     async with provider_server() as server, public_world(Bot(), api=server.url + API["telnyx"]) as world:
-        world.exchange.outgoing.rings("v3:out")
+        world.ledger.outgoing.rings("v3:out")
         server.calls["v3:out"] = "ringing"
         await world.send(event("call.answered"))
-        assert world.exchange.outgoing.state("v3:out") == "call.answered"
+        assert world.ledger.outgoing.state("v3:out") == "call.answered"
         await world.send(event("call.machine.detection.ended", result="machine"))
         assert server.calls["v3:out"] == "hangup"
         await world.send(event("call.hangup"))
-        assert world.exchange.outgoing.state("v3:out") == "over: voicemail"
+        assert world.ledger.outgoing.state("v3:out") == "over: voicemail"
 
 
 @pytest.mark.parametrize(("word", "over"), [("in-progress", False), ("completed", True), ("busy", True)])
 async def test_a_status_callback_tells_how_a_dialled_call_stands(word: str, over: bool) -> None:
     async with public_world(Bot()) as world:
-        world.exchange.outgoing.rings("C1")
+        world.ledger.outgoing.rings("C1")
         fields = call_fields("twilio", "C1", CallStatus=word)
         assert (await world.send(signed("twilio", "/twilio/status", fields))).status_code == 200
-        assert world.exchange.outgoing.is_over("C1") is over
+        assert world.ledger.outgoing.is_over("C1") is over
 
 
 async def test_a_forged_status_ends_no_call() -> None:
     async with public_world(Bot()) as world:
-        world.exchange.outgoing.rings("C1")
+        world.ledger.outgoing.rings("C1")
         request = signed("twilio", "/twilio/status", call_fields("twilio", "C1", CallStatus="completed"))
         request.headers["x-twilio-signature"] = "AAAA"
         assert (await world.send(request)).status_code == 403
-        assert world.exchange.outgoing.state("C1") == "ringing"
+        assert world.ledger.outgoing.state("C1") == "ringing"
 
 
 def rings(call_id: str, event_id: str = "e1") -> Provided:

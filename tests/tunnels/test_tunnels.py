@@ -19,7 +19,7 @@ from public_world import CALLED, KEYS, Bot, call_fields, make_host, media_url, s
 from test_number_stories import post, talk
 
 from runner.errors import MissingPackageError, UsageError
-from runner.server.public.exchange import Exchange
+from runner.server.public.address import PublicAddress
 from runner.server.public.opening import PublicSide
 from runner.server.public.probe import UnreachableError, probe
 from runner.server.public.readiness import check_public
@@ -127,7 +127,7 @@ async def test_an_ssh_tunnel_that_breaks_is_opened_anew(tmp_path: Path, keys: No
             ssh.connections[0].abort()
             await until(lambda: len(ssh.connections) == 2, 10)
             assert host.exchange is not None
-            await probe(host.exchange)
+            await probe(host.exchange.address)
         finally:
             await side.aclose()
 
@@ -248,7 +248,7 @@ async def test_something_else_that_answers_there_is_not_taken_for_us(tmp_path: P
         await side.open()
         assert host.exchange is not None
         assert other.exchange is not None
-        stranger = Exchange(host.settings, other.exchange.origin, host.exchange.providers)
+        stranger = PublicAddress.at(other.exchange.origin)
         with pytest.raises(UnreachableError):
             await probe(stranger, 0.3)
     finally:

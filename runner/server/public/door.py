@@ -25,6 +25,7 @@ from runner.providers.webhooks import RefusedError, WebRequest
 from runner.serializers.handshake import HandshakeResult
 from runner.server.doors import BodyLimit
 from runner.server.no_pages import NoPages
+from runner.server.public.desk import AwayError
 from runner.server.public.exchange import Exchange
 from runner.server.public.farewell import ProviderFarewell
 from runner.server.public.pinless import PATHS, PinlessDoor
@@ -86,7 +87,7 @@ class PublicDoor:
             except RefusedError as error:
                 self._quiet.warning("a %s webhook was refused: %s", provider.title, error)
                 return Response("refused\n", 403, media_type="text/plain")
-            except ProviderError as error:
+            except (ProviderError, AwayError) as error:
                 self._quiet.warning("a %s webhook could not be answered: %s", provider.title, error)
                 return Response("not ready\n", 503, media_type="text/plain")
 
@@ -100,15 +101,15 @@ class PublicDoor:
         if event := provider.event(web):
             return await self._event(provider, web, event)
         if call.answered_by == "machine":
-            self._exchange.outgoing.reached_voicemail(call.call_id)
+            await self._exchange.reached_voicemail(call.call_id)
             return _response(provider.end())
-        if self._busy(provider, call):
+        if await self._busy(call):
             return _response(provider.busy())
-        return _response(provider.answer(call, self._exchange.socket_for(provider, call)))
+        return _response(provider.answer(call, await self._exchange.socket_for(provider, call)))
 
-    def _busy(self, provider: Provider, call: CallFacts) -> bool:
+    async def _busy(self, call: CallFacts) -> bool:
         full = "as many calls as this run takes are under way (BOTRUN_MAX_SESSIONS)"
-        reason = full if self._calls.is_full else self._exchange.admit(provider, call)
+        reason = full if self._calls.is_full else await self._exchange.admit(call)
         if reason:
             self._quiet.warning("a caller heard that it is busy: %s", reason)
         return bool(reason)
@@ -118,12 +119,13 @@ class PublicDoor:
         call = provider.read_call(web)
         if not event.rings:
             return await self._became(provider, call, event.kind)
-        if self._exchange.is_news(event):
+        if await self._exchange.is_news(event.event_id):
             try:
-                if self._busy(provider, call):
+                if await self._busy(call):
                     await provider.turn_away(call, event)
                 else:
-                    await provider.pick_up(call, self._exchange.socket_for(provider, call), event)
+                    socket = await self._exchange.socket_for(provider, call)
+                    await provider.pick_up(call, socket, event)
             except ProviderError as error:
                 logger.warning("a call could not be answered: %s", error)
         return Response(status_code=200)
@@ -135,19 +137,19 @@ class PublicDoor:
         return await self._became(provider, provider.read_call(web), word)
 
     async def _became(self, provider: Provider, call: CallFacts, word: str) -> Response:
-        outgoing = self._exchange.outgoing
-        if call.answered_by == "machine" and outgoing.reached_voicemail(call.call_id):
+        exchange = self._exchange
+        if call.answered_by == "machine" and await exchange.reached_voicemail(call.call_id):
             try:
                 await provider.hang_up(call.call_id)
             except ProviderError as error:
                 logger.warning("a voicemail was reached and could not be hung up: %s", error)
         elif word:
-            outgoing.told(call.call_id, word)
+            exchange.became(call.call_id, word)
         return Response(status_code=200)
 
     async def transfer(self, provider: Provider, web: WebRequest, request: Request) -> Response:
         """Where a caller goes, for providers that fetch it."""
-        number = self._exchange.transfers.pop(request.path_params["token"], "")
+        number = await self._exchange.transferred_to(request.path_params["token"])
         return _response(provider.transfer_document(number)) if number else Response(status_code=404)
 
     # ------------------------------------------------------------ sound
@@ -155,27 +157,27 @@ class PublicDoor:
     async def media(self, websocket: WebSocket) -> None:
         """A media socket: nothing is accepted before the token and the signature are."""
         try:
-            ticket = self._admitted(websocket)
-        except RefusedError as error:
+            ticket = await self._admitted(websocket)
+        except (RefusedError, AwayError) as error:
             self._quiet.warning("a media socket was refused: %s", error)
             await websocket.close(POLICY_VIOLATION)
             return
         await websocket.accept()
         if ticket is None:
-            await websocket.send_text(self._exchange.probe_answer)
+            await websocket.send_text(self._exchange.address.probe_answer)
             await websocket.close()
         else:
             await self._talk(websocket, ticket)
 
-    def _admitted(self, websocket: WebSocket) -> Ticket | None:
+    async def _admitted(self, websocket: WebSocket) -> Ticket | None:
         """The call that this socket is for; None for our own probe."""
         token = _token(websocket)
-        if token and self._exchange.is_probe(token):
+        if token and self._exchange.address.is_probe(token):
             return None
         web = opening_of(websocket, self._exchange.origin)
         if not token and (ticket := self._exchange.ticket_by_login(web)):
             return ticket
-        ticket = self._exchange.tickets.redeem(token, time.monotonic())
+        ticket = await self._exchange.redeem(token)
         provider = self._exchange.providers[ticket.provider]
         self._exchange.check(lambda: provider.check_socket(web))
         return ticket
@@ -187,8 +189,8 @@ class PublicDoor:
             await self._give_up(provider, call)
             return
         try:
-            self._check_start(ticket, told)
-        except ProtocolError as error:
+            await self._check_start(ticket, told)
+        except (ProtocolError, AwayError) as error:
             self._quiet.warning("a media socket was refused: %s", error)
             await close(websocket, POLICY_VIOLATION, "refused")
             await self._give_up(provider, call)
@@ -201,7 +203,7 @@ class PublicDoor:
             call_s=self._exchange.settings.max_public_call_secs,
             tells_errors=False,
         )
-        self._exchange.begins(call_id)
+        self._exchange.begins(call_id, call.from_number or told.from_number or "")
         try:
             await self._calls.take(websocket, told, carried)
         finally:
@@ -209,7 +211,7 @@ class PublicDoor:
             if not self._calls.is_under_way(told):
                 self._exchange.ends(call_id)
 
-    def _check_start(self, ticket: Ticket, told: HandshakeResult) -> None:
+    async def _check_start(self, ticket: Ticket, told: HandshakeResult) -> None:
         """See that the start message is that of the call which was answered."""
         provider, call = self._exchange.providers[ticket.provider], ticket.call
         if told.provider != ticket.provider:
@@ -218,7 +220,7 @@ class PublicDoor:
             raise ProtocolError("its token is for another call")
         if ticket.again and not self._calls.is_under_way(told):
             raise ProtocolError("its token is used up: the call is over")
-        if not call.call_id and (busy := self._exchange.admit_socket(told)):
+        if not call.call_id and (busy := await self._exchange.admit_socket(told)):
             raise ProtocolError(busy)
 
     async def _give_up(self, provider: Provider, call: CallFacts) -> None:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import cast
 
 from runner.providers import Provider
-from runner.providers.base import DialRequest, Event
+from runner.providers.base import DialRequest
 from runner.providers.documents import CallFacts, MediaSocket
 from runner.providers.webhooks import WebRequest
 from runner.serializers.handshake import HandshakeResult
-from runner.server.public.limits import CallLimits
-from runner.server.public.outgoing import Outgoing
-from runner.server.public.tickets import LIFE_S, Ticket, Tickets
+from runner.server.public.address import PublicAddress
+from runner.server.public.desk import Desk
+from runner.server.public.ledger import ticket_of
+from runner.server.public.tickets import LIFE_S, Ticket
 from runner.settings import Settings
-
-MOST_TRANSFERS = 100
-MOST_EVENTS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,48 +32,26 @@ class DialOrder:
 
 
 class Exchange:
-    """The public side of a run.
+    """The public side of a run, as one process serves it.
 
     Args:
         settings: the run's.
-        origin: the public address, "https://host".
+        address: its public address.
         providers: by name, those served; the first is the default, which `POST /` is for. There may be none:
             Daily's callers come without.
+        desk: the run's ledger; what must hold for all processes of the run is asked there.
     """
 
-    def __init__(self, settings: Settings, origin: str, providers: Mapping[str, Provider]) -> None:
+    def __init__(
+        self, settings: Settings, address: PublicAddress, providers: Mapping[str, Provider], desk: Desk
+    ) -> None:
         self.settings = settings
-        self.origin = origin
+        self.address = address
+        self.origin = address.origin
+        self.dial_key = address.dial_key
         self.providers = dict(providers)
         self.default = next(iter(self.providers), "")
-        self.tickets = Tickets()
-        self.outgoing = Outgoing()
-        self.transfers: dict[str, str] = {}
-        self._events: deque[str] = deque(maxlen=MOST_EVENTS)
-        self.probe_answer = secrets.token_urlsafe(16)
-        self.dial_key = settings.login_key or secrets.token_urlsafe(24)
-        self._probe_token = secrets.token_urlsafe(24)
-        self._limits = CallLimits(
-            calls=settings.max_public_calls,
-            per_caller=settings.max_calls_per_caller,
-            starts_per_min=settings.max_starts_per_min,
-            connect_s=LIFE_S,
-        )
-
-    def answer_url(self, provider: str) -> str:
-        """Where a number of this provider must ask."""
-        return f"{self.origin}/{provider}/answer"
-
-    @property
-    def socket_origin(self) -> str:
-        return "ws" + self.origin.removeprefix("http")
-
-    @property
-    def probe_url(self) -> str:
-        return f"{self.socket_origin}/ws/{self._probe_token}"
-
-    def is_probe(self, token: str) -> bool:
-        return secrets.compare_digest(token.encode(), self._probe_token.encode())
+        self._desk = desk
 
     # ------------------------------------------------------------ who may come in
 
@@ -89,34 +64,38 @@ class Exchange:
         if not self.settings.accept_unsigned_webhooks:
             verify()
 
-    def admit(self, provider: Provider, call: CallFacts) -> str:
-        """Why this call is not taken; "" if it is. Calls that we made were counted before."""
-        if self.outgoing.state(call.call_id):
-            return ""
-        caller = call.to_number if call.outbound else call.from_number
-        return self._limits.refusal(call.call_id, caller, time.monotonic())
+    async def admit(self, call: CallFacts) -> str:
+        """Why this call is not taken; "" if it is."""
+        return await self.admit_caller(call.call_id, call.to_number if call.outbound else call.from_number)
 
-    def admit_caller(self, call_id: str, caller: str) -> str:
-        """The same for a call that no phone provider of ours carries."""
-        return self._limits.refusal(call_id, caller, time.monotonic())
+    async def admit_caller(self, call_id: str, caller: str) -> str:
+        """The same, for a call of which only that is known."""
+        return cast(str, await self._desk.ask("admit", call_id, caller))
 
-    def admit_socket(self, told: HandshakeResult) -> str:
+    async def admit_socket(self, told: HandshakeResult) -> str:
         """The same for a call of which nothing is known before its socket."""
-        if self.outgoing.state(told.call_id):
-            return ""
-        return self._limits.refusal(told.call_id, told.from_number or "", time.monotonic())
+        return await self.admit_caller(told.call_id, told.from_number or "")
 
-    def is_news(self, event: Event) -> bool:
+    async def is_news(self, event_id: str) -> bool:
         """Whether this event was not told before: what a provider thinks lost, it tells again."""
-        if event.event_id in self._events:
-            return False
-        self._events.append(event.event_id)
-        return True
+        return cast(bool, await self._desk.ask("news", event_id))
 
-    def socket_for(self, provider: Provider, call: CallFacts) -> MediaSocket:
-        """Where the call's sound shall come."""
-        token = self.tickets.issue(provider.name, call, time.monotonic())
-        return MediaSocket(origin=self.socket_origin, token=token)
+    def came_to_nothing(self, event_id: str) -> None:
+        """This event may be told again."""
+        self._desk.tell("no_news", event_id)
+
+    async def socket_for(self, provider: Provider, call: CallFacts, life_s: float = LIFE_S) -> MediaSocket:
+        """Where the call's sound shall come, within `life_s`."""
+        token = await self._desk.ask("issue", provider.name, asdict(call), life_s)
+        return MediaSocket(origin=self.address.socket_origin, token=token)
+
+    async def redeem(self, token: str) -> Ticket:
+        """What a media socket's token stands for; it is used up.
+
+        Raises:
+            RefusedError: it was never given out, is used up or too old.
+        """
+        return ticket_of(await self._desk.ask("redeem", token))
 
     def ticket_by_login(self, web: WebRequest) -> Ticket | None:
         """Exotel's applet may have the socket's own address: then user and password stand for the token."""
@@ -128,23 +107,23 @@ class Exchange:
 
     # ------------------------------------------------------------ calls under way
 
-    def begins(self, call_id: str) -> None:
+    def begins(self, call_id: str, caller: str = "") -> None:
         """The call's sound has come."""
-        self._limits.connected(call_id)
-        self.outgoing.talks(call_id)
+        self._desk.tell("begins", call_id, caller)
 
     def ends(self, call_id: str) -> None:
         """The call is over."""
-        self._limits.over(call_id)
-        self.outgoing.hung_up(call_id)
+        self._desk.tell("ends", call_id)
 
-    def transfer_address(self, number: str) -> str:
+    async def transfer_address(self, number: str) -> str:
         """An address that tells, once, where the caller goes."""
-        while len(self.transfers) >= MOST_TRANSFERS:
-            self.transfers.pop(next(iter(self.transfers)))
-        token = secrets.token_urlsafe(24)
-        self.transfers[token] = number
-        return f"{self.origin}/plivo/transfer/{token}"
+        return f"{self.origin}/plivo/transfer/{await self._desk.ask('park', number)}"
+
+    async def transferred_to(self, token: str) -> str:
+        """Where; "" if nobody knows, or it was told."""
+        return cast(str, await self._desk.ask("parked", token))
+
+    # ------------------------------------------------------------ calls that we make
 
     async def dial(self, order: DialOrder) -> str:
         """Call somebody; returns the call's id.
@@ -154,16 +133,28 @@ class Exchange:
         """
         provider = self.providers[order.provider]
         facts = CallFacts(from_number=order.from_number, to_number=order.to, outbound=True)
-        token = self.tickets.issue(provider.name, facts, time.monotonic(), LIFE_S + order.ring_s)
         request = DialRequest(
             to=order.to,
             from_number=order.from_number,
             public=self.origin,
-            socket=MediaSocket(origin=self.socket_origin, token=token),
+            socket=await self.socket_for(provider, facts, LIFE_S + order.ring_s),
             limit_s=order.limit_s,
             ring_s=order.ring_s,
             detect_voicemail=order.detect_voicemail,
         )
         call_id = await provider.dial(request)
-        self.outgoing.rings(call_id)
+        self._desk.tell("rings", call_id)
         return call_id
+
+    async def dialled(self, call_id: str) -> tuple[str, bool]:
+        """What has become of a call that we made, "" if we did not; and whether it is over."""
+        word, is_over = await self._desk.ask("state", call_id)
+        return word, is_over
+
+    def became(self, call_id: str, word: str) -> None:
+        """The provider said how a call stands."""
+        self._desk.tell("became", call_id, word)
+
+    async def reached_voicemail(self, call_id: str) -> bool:
+        """A machine picked up; whether that was a call of ours."""
+        return cast(bool, await self._desk.ask("voicemail", call_id))

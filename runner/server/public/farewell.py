@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from runner.errors import ProviderError
@@ -59,7 +59,9 @@ class ProviderFarewell:
         document_url: makes the address at which the provider may fetch where the caller goes.
     """
 
-    def __init__(self, provider: Provider, call_id: str, document_url: Callable[[str], str]) -> None:
+    def __init__(
+        self, provider: Provider, call_id: str, document_url: Callable[[str], Awaitable[str]]
+    ) -> None:
         self._provider = provider
         self._call_id = call_id
         self._document_url = document_url
@@ -68,10 +70,12 @@ class ProviderFarewell:
     async def transfer(self, to: str) -> None:
         number = to if to.startswith("sip:") else parse_phone_number(to)
         logger.info("the caller is handed to %s", masked(number))
-        work = self._provider.transfer(self._call_id, number, self._document_url(number))
         # Not the bot's task: its pipeline may end while the provider is still being told.
-        self._transfer = asyncio.create_task(work, name="transfer")
+        self._transfer = asyncio.create_task(self._hand_over(number), name="transfer")
         await asyncio.shield(self._transfer)
+
+    async def _hand_over(self, number: str) -> None:
+        await self._provider.transfer(self._call_id, number, await self._document_url(number))
 
     async def finish(self, call: CallWebSocket) -> None:
         try:

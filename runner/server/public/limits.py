@@ -54,6 +54,10 @@ class CallLimits:
         if call_id in self._open:
             self._open[call_id].connected = True
 
+    def goes_on(self, call_id: str, caller: str, now: float) -> None:
+        """A call that began before this count did: it counts until it is over, and is no start."""
+        self._open[call_id] = _Open(caller, now, connected=True)
+
     def over(self, call_id: str) -> None:
         """The call has ended."""
         self._open.pop(call_id, None)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -17,6 +16,7 @@ from runner.errors import BotrunError
 from runner.providers.pinless import SECRET, WaitingCall, check_pinless, is_test, read_waiting_call
 from runner.providers.webhooks import RefusedError
 from runner.server.daily_rooms import DailyRooms, RoomAsk
+from runner.server.public.desk import AwayError
 from runner.server.public.exchange import Exchange
 from runner.server.public.quiet import Quiet
 from runner.server.public.readiness import DIAL_IN
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 PATHS = (DIAL_IN, "/daily-dialin-webhook")
 """The second is Pipecat's."""
 
-MOST_KNOWN = 500
-
 
 class PinlessDoor:
     """Callers whom Daily holds.
@@ -45,7 +43,6 @@ class PinlessDoor:
     def __init__(self, exchange: Exchange, rooms: DailyRooms) -> None:
         self._exchange = exchange
         self._rooms = rooms
-        self._known: deque[str] = deque(maxlen=MOST_KNOWN)
         self._quiet = Quiet(logger)
 
     async def ring(self, request: Request) -> Response:
@@ -60,14 +57,18 @@ class PinlessDoor:
         except RefusedError as error:
             self._quiet.warning("a Daily webhook was refused: %s", error)
             return Response("refused\n", 403, media_type="text/plain")
+        except AwayError as error:
+            self._quiet.warning("a Daily webhook could not be answered: %s", error)
+            return Response("not ready\n", 503, media_type="text/plain")
 
     async def _take(self, call: WaitingCall) -> Response:
-        if call.call_id in self._known:
+        event = f"daily:{call.call_id}"
+        if not await self._exchange.is_news(event):
             return JSONResponse({"status": "OK"})
-        if reason := self._exchange.admit_caller(call.call_id, call.from_number):
+        if reason := await self._exchange.admit_caller(call.call_id, call.from_number):
+            self._exchange.came_to_nothing(event)
             self._quiet.warning("a caller is not taken: %s", reason)
             return Response("busy\n", 503, media_type="text/plain")
-        self._known.append(call.call_id)
         try:
             opened = await self._rooms.open(
                 _ask(call),
@@ -75,11 +76,11 @@ class PinlessDoor:
                 self._exchange.settings.max_public_call_secs,
             )
         except BotrunError as error:
-            self._known.remove(call.call_id)
+            self._exchange.came_to_nothing(event)
             self._exchange.ends(call.call_id)
             logger.warning("no room for a caller: %s", error)
             return Response("not ready\n", 503, media_type="text/plain")
-        self._exchange.begins(call.call_id)
+        self._exchange.begins(call.call_id, call.from_number)
         return _told(opened.session)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from runner.errors import TransportError
-from runner.server.public.exchange import Exchange
+from runner.server.public.address import PublicAddress
 
 WITHIN_S = 20.0
 TRY_S = 5.0
@@ -16,7 +16,7 @@ class UnreachableError(TransportError):
     """The public address does not lead to this run."""
 
 
-async def probe(exchange: Exchange, within_s: float = WITHIN_S) -> None:
+async def probe(address: PublicAddress, within_s: float = WITHIN_S) -> None:
     """Open the media socket through the public address; a new tunnel may take a moment.
 
     Raises:
@@ -26,18 +26,18 @@ async def probe(exchange: Exchange, within_s: float = WITHIN_S) -> None:
     try:
         async with asyncio.timeout(within_s):
             while True:
-                reason = await _try(exchange)
+                reason = await _try(address)
                 if not reason:
                     return
                 await asyncio.sleep(PAUSE_S)
     except TimeoutError:
         raise UnreachableError(
-            f"{exchange.socket_origin}/ws does not lead here: {reason}. The tunnel or proxy must bring"
+            f"{address.socket_origin}/ws does not lead here: {reason}. The tunnel or proxy must bring"
             " WebSockets, too, to the public port of this run (--public-port), not to its main port"
         ) from None
 
 
-async def _try(exchange: Exchange) -> str:
+async def _try(address: PublicAddress) -> str:
     """Why it does not lead here; "" if it does."""
     from websockets.asyncio.client import connect
     from websockets.exceptions import WebSocketException
@@ -45,14 +45,14 @@ async def _try(exchange: Exchange) -> str:
     try:
         async with (
             asyncio.timeout(TRY_S),
-            connect(exchange.probe_url, proxy=None, compression=None, open_timeout=TRY_S) as socket,
+            connect(address.probe_url, proxy=None, compression=None, open_timeout=TRY_S) as socket,
         ):
-            if await socket.recv() == exchange.probe_answer:
+            if await socket.recv() == address.probe_answer:
                 return ""
             return "something else answers there"
     except TimeoutError:
         return f"no answer within {TRY_S:g} s"
     except (OSError, WebSocketException) as error:
         # Its text may hold the address with its token.
-        text = str(error).replace(exchange.probe_url, "it")
+        text = str(error).replace(address.probe_url, "it")
         return f"{type(error).__name__}: {text}"[:200]
