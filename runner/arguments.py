@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastapi import WebSocket
+    from starlette.websockets import WebSocket
 
     from runner.serializers.base import FrameSerializer
     from runner.transports.webrtc import SmallWebRTCConnection

@@ -1,5 +1,5 @@
-"""The floor: Twilio's messages echoed by FastAPI on uvicorn, nothing between: JSON, base64 and G.711 read and
-written again.
+"""The floor: Twilio's messages echoed by Starlette on uvicorn, nothing between: JSON, base64 and G.711 read
+and written again.
 
     python uvicorn_phone.py --port 7870
 """
@@ -12,14 +12,13 @@ from binascii import a2b_base64, b2a_base64
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runner.audio.g711 import ulaw_decode, ulaw_encode
 
-app = FastAPI()
 
-
-@app.websocket("/ws")
 async def echo(socket: WebSocket) -> None:
     """One call."""
     await socket.accept()
@@ -37,6 +36,8 @@ def answer_to(message: dict[str, Any]) -> str:
     payload = b2a_base64(ulaw_encode(pcm), newline=False).decode()
     return json.dumps({"event": "media", "streamSid": message["streamSid"], "media": {"payload": payload}})
 
+
+app = Starlette(routes=[WebSocketRoute("/ws", echo)])
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()

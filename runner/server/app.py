@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.middleware.cors import CORSMiddleware
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Router
 
 from runner.catalog import TRANSPORTS
 from runner.discovery import LoadedBot
@@ -71,9 +75,11 @@ class Host:
         )
 
 
-def create_app(host: Host) -> FastAPI:
+def create_app(host: Host) -> Starlette:
     """The application: the page, `/status`, `/metrics` and the routes of each transport's door."""
-    app = FastAPI(title="botrun", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    routes = [route for router in _routers(host) for route in router.routes]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
+    app.router.redirect_slashes = False
     # The one added last stands outermost: who is not let in cannot send a body either.
     app.add_middleware(ToOwner, host=host)
     app.add_middleware(BodyLimit)
@@ -89,16 +95,16 @@ def create_app(host: Host) -> FastAPI:
             allow_headers=["*"],
         )
     app.add_middleware(LocalDoor, loopback_only=is_loopback(host.settings.host), origins=origins)
-    for router in _routers(host):
-        app.include_router(router)
-    app.include_router(start_router(host))
-    app.include_router(status_router(host))
-    app.include_router(metrics_router(host))
-    app.include_router(page_router())
     return app
 
 
-def _routers(host: Host) -> Iterator[APIRouter]:
+async def _refused(request: Request, error: Exception) -> Response:
+    """In the same words as `LocalDoor`'s refusals."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+
+
+def _routers(host: Host) -> Iterator[Router]:
     """Each door once, though it may serve several transports. The page works whatever was asked for."""
     page_door = TRANSPORTS[PAGE_TRANSPORT].door
     doors = dict.fromkeys(TRANSPORTS[name].door for name in host.transports)
@@ -106,9 +112,10 @@ def _routers(host: Host) -> Iterator[APIRouter]:
         yield _router(door, host)
     if page_door not in doors:
         yield _page_later(host)
+    yield from (start_router(host), status_router(host), metrics_router(host), page_router())
 
 
-def _page_later(host: Host) -> APIRouter:
+def _page_later(host: Host) -> Router:
     later = LaterDoor(lambda: _router(TRANSPORTS[PAGE_TRANSPORT].door, host))
 
     async def start(request: Request) -> Response:
@@ -119,6 +126,6 @@ def _page_later(host: Host) -> APIRouter:
     return later.router(PAGE_PATHS)
 
 
-def _router(door: str, host: Host) -> APIRouter:
+def _router(door: str, host: Host) -> Router:
     module, _, function = door.partition(":")
-    return cast(Callable[[Host], APIRouter], getattr(import_module(module), function))(host)
+    return cast(Callable[[Host], Router], getattr(import_module(module), function))(host)

@@ -6,7 +6,10 @@ import hashlib
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
 
 CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -34,19 +37,16 @@ HEADERS = {
 }
 
 
-def page_router() -> APIRouter:
+def page_router() -> Router:
     """`GET /` and `GET /page/<file>`."""
-    router = APIRouter()
 
-    @router.get("/")
     async def index(request: Request) -> Response:
         return _answer(request, "index.html")
 
-    @router.get("/page/{name:path}")
-    async def asset(request: Request, name: str) -> Response:
-        return _answer(request, name)
+    async def asset(request: Request) -> Response:
+        return _answer(request, request.path_params["name"])
 
-    return router
+    return Router([Route("/", index), Route("/page/{name:path}", asset)])
 
 
 def find_asset(name: str) -> Traversable | None:

@@ -10,8 +10,9 @@ import html
 import logging
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route, Router
 
 from runner.errors import BotrunError, ProtocolError, ProviderError, UsageError
 from runner.server.daily_rooms import DailyRooms, RoomAsk
@@ -29,15 +30,12 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>botrun</t
 <p>The Daily room could not be opened: {why}.</p><p><a href="/">Try again</a></p></html>"""
 
 
-def daily_router(host: Host) -> APIRouter:
+def daily_router(host: Host) -> Router:
     """The routes of this door."""
     door = DailyDoor(host.rooms or DailyRooms(host))
     host.rooms = door.rooms
     host.starters[NAME] = door.start
-    router = APIRouter()
-    if host.transports[:1] == (NAME,):
-        router.add_api_route("/", door.visit, methods=["GET"], response_model=None)
-    return router
+    return Router([Route("/", door.visit)] if host.transports[:1] == (NAME,) else [])
 
 
 class DailyDoor:
@@ -81,6 +79,8 @@ def _ask(asked: dict[str, Any]) -> RoomAsk:
 def _not_a_visit(request: Request) -> str:
     """A room costs money: pictures of other pages, and browsers that guess, get none."""
     headers = request.headers
+    if request.method != "GET":  # a HEAD comes from programs that look whether the address is there
+        return "rooms are opened by a GET"
     if headers.get("sec-fetch-dest", "document") != "document":
         return "this address is for people to open"
     if "prefetch" in headers.get("sec-purpose", "") + headers.get("purpose", ""):

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from runner.services import warmup
 
@@ -27,9 +26,9 @@ class LaterDoor:
         self._door: ASGIApp | None = None
         self._making = asyncio.Lock()
 
-    def router(self, paths: Iterable[str]) -> APIRouter:
+    def router(self, paths: Iterable[str]) -> Router:
         """The routes that lead to it."""
-        return APIRouter(routes=[Route(path, self) for path in paths])
+        return Router([Route(path, self) for path in paths])
 
     async def ready(self) -> ASGIApp:
         """The door, built if it was not."""

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
 
 from runner.figures import Histogram
 from runner.server.tally import Tally
@@ -23,20 +25,18 @@ if TYPE_CHECKING:
     from runner.server.app import Host
 
 
-def metrics_router(host: Host) -> APIRouter:
+def metrics_router(host: Host) -> Router:
     """`GET /metrics`."""
-    router = APIRouter()
     page: list[MetricsPage] = []
 
-    @router.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         if not page:
             await asyncio.to_thread(_import)
             page.append(MetricsPage())
         tally, _ = await host.run_figures.ask()
         return page[0].answer(tally)
 
-    return router
+    return Router([Route("/metrics", metrics)])
 
 
 def _import() -> None:

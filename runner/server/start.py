@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
 
 from runner.errors import ProtocolError
 
@@ -18,11 +19,9 @@ DAILY_WORDS = ("createDailyRoom", "dailyRoomProperties")
 """What Pipecat's clients of Daily send along."""
 
 
-def start_router(host: Host) -> APIRouter:
+def start_router(host: Host) -> Router:
     """`POST /start`."""
-    router = APIRouter()
 
-    @router.post("/start", response_model=None)
     async def start(request: Request) -> Response:
         try:
             asked = await read_object(request)
@@ -31,7 +30,7 @@ def start_router(host: Host) -> APIRouter:
         starter = host.starters.get(_wanted(host, asked)) or host.starters[USUAL]
         return await starter(request)
 
-    return router
+    return Router([Route("/start", start, methods=["POST"])])
 
 
 def _wanted(host: Host, asked: dict[str, Any]) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, Router
 
 from runner.server.run_figures import latencies
 
@@ -16,15 +18,13 @@ if TYPE_CHECKING:
     from runner.server.app import Host
 
 
-def status_router(host: Host) -> APIRouter:
+def status_router(host: Host) -> Router:
     """`GET /status`."""
-    router = APIRouter()
 
-    @router.get("/status")
-    async def status() -> dict[str, Any]:
-        return await describe(host)
+    async def status(request: Request) -> JSONResponse:
+        return JSONResponse(await describe(host))
 
-    return router
+    return Router([Route("/status", status)])
 
 
 async def describe(host: Host) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, WebSocket
+from starlette.routing import Router, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from runner.arguments import WebSocketRunnerArguments
 from runner.audio.resampler import Resampler
@@ -47,16 +48,13 @@ VOICE_RATES, PHONE_HZ = (16000, 22050, 24000, 44100, 48000), 8000
 POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
 
 
-def telephony_router(host: Host) -> APIRouter:
+def telephony_router(host: Host) -> Router:
     """The routes of this door."""
-    router, door = APIRouter(), CallDoor(host)
-    router.add_api_websocket_route("/ws", door.provider)
-    router.add_api_websocket_route("/ws/{token}", door.provider)
-    router.add_api_websocket_route("/ws-client", door.client)
-    router.add_api_websocket_route("/ws-client/{token}", door.client)
-    router.routes.append(events_route(host))
-    router.include_router(dial_router(host))
-    return router
+    door = CallDoor(host)
+    doors = {"/ws": door.provider, "/ws/{token}": door.provider}
+    doors |= {"/ws-client": door.client, "/ws-client/{token}": door.client}
+    sockets = (WebSocketRoute(path, accept) for path, accept in doors.items())
+    return Router([*sockets, events_route(host), *dial_router(host).routes])
 
 
 def design_filters() -> None:
@@ -168,10 +166,10 @@ class CallDoor:
 
     # ------------------------------------------------------------ plain clients
 
-    async def client(self, websocket: WebSocket, token: str = "") -> None:
+    async def client(self, websocket: WebSocket) -> None:
         """A client of your own; with the token of a broken socket it goes on where it was."""
         await websocket.accept()
-        if token:
+        if token := websocket.path_params.get("token", ""):
             known = self._calls.get(f"client:{token}")
             if known is None:
                 await close(websocket, POLICY_VIOLATION, "there is no call with this token, or no longer")

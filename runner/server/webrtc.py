@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, Router
 
 from runner.arguments import SmallWebRTCRunnerArguments
 from runner.conversation import Conversation
@@ -52,16 +53,16 @@ class UnknownError(BotrunError):
     """A session or connection that does not exist (any more): 404."""
 
 
-def webrtc_router(host: Host) -> APIRouter:
+def webrtc_router(host: Host) -> Router:
     """The routes of this door."""
     warmup.register("webrtc", rehearse)
     door = WebRTCDoor(host)
-    router = APIRouter()
-    for path in ("/api/offer", "/sessions/{session_id}/api/offer"):
-        router.add_api_route(path, _answering(door.offer), methods=["POST"])
-        router.add_api_route(path, _answering(door.trickle), methods=["PATCH"])
     host.starters["webrtc"] = _answering(door.start)
-    return router
+    handles = {"POST": door.offer, "PATCH": door.trickle}
+    paths = ("/api/offer", "/sessions/{session_id}/api/offer")
+    return Router(
+        [Route(path, _answering(handles[method]), methods=[method]) for path in paths for method in handles]
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from runner.catalog import TRANSPORTS
 from runner.discovery import LoadedBot
@@ -21,13 +21,13 @@ async def silent(runner_args: object) -> None:
 
 
 @pytest.fixture
-def app() -> FastAPI:
+def app() -> Starlette:
     bot = LoadedBot(Path("/somewhere/my_bot.py"), "silent", silent, sys.modules[__name__])
     return create_app(Host(Settings(), bot, Sessions(bot), ("webrtc",)))
 
 
 @pytest.fixture
-def client(app: FastAPI) -> httpx2.AsyncClient:
+def client(app: Starlette) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
 
 
@@ -83,6 +83,12 @@ async def test_no_path_leads_out_of_the_page_s_folder(client: httpx2.AsyncClient
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
 async def test_no_route_describes_the_others(client: httpx2.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 404
+
+
+async def test_a_refusal_is_json_with_its_sentence(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/page/none.js")
+    assert (answer.status_code, answer.json()) == (404, {"detail": "the page has no file 'none.js'"})
+    assert (await client.get("/start")).status_code == 405
 
 
 async def test_another_site_s_page_is_refused(client: httpx2.AsyncClient) -> None:

@@ -305,6 +305,7 @@ async def test_only_a_person_s_visit_opens_a_room(
 ) -> None:
     async with running("daily") as run:
         assert (await run.get(**headers)).status_code == 403
+        assert (await run.http.head(run.url)).status_code == 403
         assert not server.made
 
 
