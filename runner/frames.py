@@ -384,8 +384,10 @@ class OutputTransportMessageUrgentFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class MetricsFrame(SystemFrame):
-    """A measured duration: `name` is one of "ttfb", "processing", "turn_latency", "stop_latency"."""
+    """A measured duration: `name` is one of "ttfb", "processing", "turn_latency", "stop_latency"; `reply_id`
+    names the reply whose making was measured."""
 
     metric: str
     processor: str
     value_ms: float
+    reply_id: int | None = field(default=None, kw_only=True)

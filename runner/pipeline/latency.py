@@ -12,6 +12,7 @@ from runner.frames import (
     BotStoppedSpeakingFrame,
     Frame,
     FrameDirection,
+    InterruptionFrame,
     MetricsFrame,
     TranscriptionFrame,
     UserStartedSpeakingFrame,
@@ -43,6 +44,11 @@ class TurnParts:
         """That part is over at `at` (s); the first word counts."""
         self._ends.setdefault(part, at)
 
+    def forget_reply(self) -> None:
+        """What was made of the answer is thrown away: another one is to come."""
+        self._ends.pop("model", None)
+        self._ends.pop("voice", None)
+
     def cut(self, since: float, until: float) -> dict[str, float]:
         """The parts that were seen, each with its length (s). They add up."""
         self._ends[PARTS[-1]] = until
@@ -64,6 +70,7 @@ class LatencyWatch(Observer):
     frame_types = (
         BotStartedSpeakingFrame,
         BotStoppedSpeakingFrame,
+        InterruptionFrame,
         MetricsFrame,
         TranscriptionFrame,
         UserStartedSpeakingFrame,
@@ -89,6 +96,8 @@ class LatencyWatch(Observer):
                     self._parts.begin()
                     self._parts.end("pause", self._clock())
                 self._user_started, self._user_stopped, self._silenced = None, at, None
+            case InterruptionFrame():
+                self._parts.forget_reply()
             case TranscriptionFrame() if direction is FrameDirection.DOWNSTREAM:
                 self._parts.end("ears", self._clock())
             case MetricsFrame(metric="ttfb", processor=source.name) if isinstance(source, LLMService):

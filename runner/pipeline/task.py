@@ -336,7 +336,10 @@ class PipelineTask:
         output = next((p for p in self._processors if getattr(p, "carries_messages", False)), None)
         if output is None:
             return None
-        return RTVI(output.send_message, self.queue_frame, params=params)  # type: ignore[attr-defined]
+        send = output.send_message  # type: ignore[attr-defined]
+        rtvi = RTVI(send, self.queue_frame, params=params, replies=self._replies)
+        self._replies.on_release(lambda: self.create_task(rtvi.tell_due(), "RTVI.tell_due"))
+        return rtvi
 
     async def _clean_up(self) -> None:
         leaving = self._source.push_frame(CancelFrame(self.end_reason))

@@ -18,6 +18,7 @@ class Replies:
         self._dead = 0
         self._held_after: int | None = None
         self._released: list[Callable[[], object]] = []
+        self._settled: list[Callable[[bool], object]] = []
 
     def new(self) -> int:
         """The id of a new reply."""
@@ -32,7 +33,7 @@ class Replies:
     def interrupt(self) -> None:
         """Every reply up to now is over."""
         self._dead = self._last
-        self.release()
+        self._settle(wanted=False)
 
     def is_live(self, reply_id: int | None) -> bool:
         """Whether sound of this reply may still be heard; sound of no reply always may."""
@@ -52,8 +53,13 @@ class Replies:
 
     def release(self) -> None:
         """What was held may be heard, as far as it is live."""
+        self._settle(wanted=True)
+
+    def _settle(self, *, wanted: bool) -> None:
         if self._held_after is not None:
             self._held_after = None
+            for settled in tuple(self._settled):
+                settled(wanted)
             for tell in tuple(self._released):
                 tell()
 
@@ -65,6 +71,10 @@ class Replies:
     def on_release(self, tell: Callable[[], object]) -> None:
         """Call this when what was held may be heard, or is over."""
         self._released.append(tell)
+
+    def on_settled(self, settled: Callable[[bool], object]) -> None:
+        """Tell whether what was held is wanted, or thrown away; before anybody hears of its release."""
+        self._settled.append(settled)
 
     async def until_certain(self, reply_id: int | None) -> None:
         """Wait until a reply is no longer held: before doing what cannot be undone."""

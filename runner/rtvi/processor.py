@@ -13,12 +13,14 @@ from runner.rtvi import messages
 from runner.rtvi.answers import Answers, Inject
 from runner.rtvi.frames import RTVIClientMessageFrame
 from runner.rtvi.functions import CLIENT_FUNCTION_S, ClientFunctions, RTVIObserverParams
+from runner.rtvi.holding import Holding
 from runner.rtvi.outbox import Outbox, Send
 from runner.rtvi.telling import Telling
 from runner.transports.events import Events, HandlerT
 
 if TYPE_CHECKING:
     from runner.processors.base import FrameProcessor
+    from runner.processors.replies import Replies
 
 
 class RTVI:
@@ -33,6 +35,7 @@ class RTVI:
         audio_in: whether the bot hears; told to the client.
         audio_out: whether the bot speaks; told to the client.
         params: what the client is told.
+        replies: the call's: of one that is not certain yet nothing is told until it is.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class RTVI:
         audio_in: bool = True,
         audio_out: bool = True,
         params: RTVIObserverParams | None = None,
+        replies: Replies | None = None,
     ) -> None:
         self.events = Events(self, "on_client_ready", "on_client_message", "on_ui_message")
         self._outbox = Outbox(send)
@@ -51,6 +55,7 @@ class RTVI:
             self._outbox, inject, self.events, self._functions, audio_in=audio_in, audio_out=audio_out
         )
         self._telling = Telling(self._outbox, params or RTVIObserverParams())
+        self._holding = Holding(replies)
 
     # -------------------------------------------------------------- for the bot
 
@@ -105,9 +110,18 @@ class RTVI:
 
     async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
         """Tell the client what `frame` means, if it has not been told; serve what the client sent."""
-        if not self._telling.is_news(frame):
+        if self._holding.due:
+            await self.tell_due()
+        if self._holding.keeps(frame) or not self._telling.is_news(frame):
             return
         if isinstance(frame, InputTransportMessageFrame):
             await self.on_message(frame.message)
         else:
             await self._telling.tell(frame)
+
+    async def tell_due(self) -> None:
+        """A held reply is certain: tell the client what was kept of it."""
+        while self._holding.due:
+            frame = self._holding.due.popleft()
+            if self._telling.is_news(frame):
+                await self._telling.tell(frame)

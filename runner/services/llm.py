@@ -202,7 +202,7 @@ class LLMService(FrameProcessor):
         calls: list[FunctionCall] = []
         said: list[str] = []
         try:
-            async with contextlib.aclosing(self._timed(work, context)) as pieces:
+            async with contextlib.aclosing(self._timed(work, context, reply_id)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, FunctionCall):
                         calls.append(piece)
@@ -221,7 +221,7 @@ class LLMService(FrameProcessor):
         return calls, "".join(said)
 
     async def _timed(
-        self, work: ReplyWork, context: LLMContext
+        self, work: ReplyWork, context: LLMContext, reply_id: int | None
     ) -> AsyncGenerator[str | Frame | FunctionCall, None]:
         """`run_llm`, and how long its first piece took."""
         asked_at = self.lent.clock()
@@ -230,7 +230,8 @@ class LLMService(FrameProcessor):
             async for piece in pieces:
                 if first:
                     first = False
-                    await work.push(MetricsFrame("ttfb", self.name, (self.lent.clock() - asked_at) * 1000))
+                    waited_ms = (self.lent.clock() - asked_at) * 1000
+                    await work.push(MetricsFrame("ttfb", self.name, waited_ms, reply_id=reply_id))
                 yield piece
 
     async def _release(self) -> None:

@@ -141,7 +141,7 @@ class TTSService(FrameProcessor):
                     if first and isinstance(frame, OutputAudioRawFrame):
                         first = False
                         waited_ms = (self.lent.clock() - asked_at) * 1000
-                        await work.push(MetricsFrame("ttfb", self.name, waited_ms))
+                        await work.push(MetricsFrame("ttfb", self.name, waited_ms, reply_id=item.reply_id))
                     if isinstance(frame, OutputAudioRawFrame | TTSTextFrame):
                         frame = replace(frame, reply_id=item.reply_id)
                     await work.push(frame)

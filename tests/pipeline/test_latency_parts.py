@@ -28,6 +28,15 @@ def test_a_part_that_ended_before_the_turn_takes_nothing() -> None:
     assert parts.cut(10.0, 10.2) == pytest.approx({"ears": 0.0, "line": 0.2})
 
 
+def test_what_was_made_of_a_reply_that_is_thrown_away_is_not_part_of_the_turn() -> None:
+    parts = TurnParts()
+    for part, at in (("ears", 10.1), ("model", 10.2), ("voice", 10.3)):
+        parts.end(part, at)
+    parts.forget_reply()
+    parts.end("model", 10.6)
+    assert parts.cut(10.0, 11.0) == pytest.approx({"ears": 0.1, "model": 0.5, "line": 0.4})
+
+
 def test_a_turns_parts_are_those_of_its_services() -> None:
     figures = CallFigures()
 
