@@ -30,6 +30,7 @@ BotFunction = Callable[[RunnerArguments], Awaitable[None]]
 DEFAULT_FUNCTION = "bot"
 HOW_TO_WRITE = "write `async def bot(runner_args)`"
 MODULES_CHECKED_FOR_SHADOWS = 200
+LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,18 @@ def parse_target(text: str) -> BotTarget:
     Raises:
         BotLoadError: there is no such file, or it cannot be a bot.
     """
-    path, function_name = _split(text)
+    try:
+        return _target(*_split(text))
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+        raise BotLoadError(f"{shown} cannot be read: {error.strerror}") from None
+
+
+def _target(path: Path, function_name: str | None) -> BotTarget:
     if path.is_dir():
         raise BotLoadError(f"{path} is a folder; name the bot's file{_files_in(path)}")
+    if path.is_symlink() and not path.exists():
+        raise BotLoadError(f"{path} is a link to {path.readlink()}, which is not there")
     if not path.exists():
         raise BotLoadError(f"there is no file {path}{_files_near(path)}")
     if path.suffix != ".py" or not path.is_file():
@@ -157,8 +167,40 @@ def module_name(path: Path) -> str:
     return "botrun_bot_" + re.sub(r"\W", "_", stem)
 
 
+def package_of(path: Path) -> tuple[Path, str] | None:
+    """The folder in which a bot's package lies, and the package's name; None if it is in none of its own."""
+    folder, names = path.parent, list[str]()
+    while (folder / "__init__.py").is_file() and folder.name.isidentifier():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    if not names or not path.stem.isidentifier():
+        return None
+    if names[0] in sys.stdlib_module_names:
+        return None
+    there = PathFinder.find_spec(names[0])  # the package itself, where the folder above it is on the path
+    is_free = there is None or there.origin == str(folder / names[0] / "__init__.py")
+    return (folder, ".".join(names)) if is_free else None
+
+
+def _enter_package(path: Path) -> str:
+    """The bot's module name within its package, which is imported first, so that `from .x import y` works."""
+    found = package_of(path)
+    if found is None:
+        return module_name(path)
+    folder, package = found
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    try:
+        importlib.import_module(package)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the package's own code, as below
+        raise explain(error, path) from error
+    return f"{package}.{path.stem}"
+
+
 def _import(path: Path) -> ModuleType:
-    name = module_name(path)
+    name = _enter_package(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise BotLoadError(f"{path} is not a Python file (.py)")

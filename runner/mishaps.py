@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import sys
 import traceback
 from pathlib import Path
 
-from runner.errors import BotLoadError, MissingPackageError
+from runner.errors import BotLoadError, BotrunError, MissingPackageError
+from runner.values import did_you_mean
 
 
 class BotCrashError(BotLoadError):
@@ -20,7 +23,7 @@ def explain(error: BaseException, path: Path) -> BotLoadError | MissingPackageEr
         return _missing_module(error.name, where, line)
     if isinstance(error, MissingPackageError):
         return error
-    return BotCrashError(in_words(error), where, line)
+    return BotCrashError(str(error) if isinstance(error, BotrunError) else in_words(error), where, line)
 
 
 def in_words(error: BaseException) -> str:
@@ -28,11 +31,24 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     if isinstance(error, SystemExit):
-        return f"the bot ended the program while it was imported (sys.exit({error.code!r}))"
+        return f"the bot ended the program (sys.exit({error.code!r}))"
     text = " ".join(str(error).split())
+    if isinstance(error, ImportError):
+        text += _import_hint(text)
     if isinstance(error, (AttributeError, TypeError)) and "coroutine" in text:
         text += ": an await is missing"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _import_hint(text: str) -> str:
+    if text.startswith("attempted relative import"):
+        return (
+            ": without a package around the bot write `import helper`, or put an empty __init__.py beside it"
+        )
+    found = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text)
+    if found is None or "circular" in text:
+        return ""
+    return did_you_mean(found[1], dir(sys.modules.get(found[2])))
 
 
 def place_of(error: BaseException, path: Path) -> tuple[Path, int | None]:

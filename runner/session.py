@@ -27,6 +27,8 @@ from runner.mishaps import in_words, place_of
 
 logger = logging.getLogger(__name__)
 
+NO_CALL_S = 1.0
+"""A bot that is done by itself sooner has said nothing."""
 CANCEL_TIMEOUT_S = 1.5
 """What a bot may take to end when it is cancelled; then it is left behind, and said so."""
 
@@ -192,10 +194,22 @@ class Session:
         extra = {"session": self.id}
         logger.error("session %s: the bot failed at %s", self.id, self.error, exc_info=error, extra=extra)
 
+    def _wonder(self) -> None:
+        """A bot that is done before anything could be said has most likely forgotten its last line."""
+        if not self.figures.has_pipeline and self.duration_s < NO_CALL_S:
+            logger.warning(
+                "session %s: %s returned at once and ran no pipeline: the caller hears nothing. "
+                "It ends in `await PipelineRunner().run(PipelineTask(pipeline))`",
+                self.id,
+                self._bot.path.name,
+                extra={"session": self.id},
+            )
+
     async def _finish(self) -> None:
         self.ended_at = time.monotonic()
         if self.end_reason is None:
             self.end_reason = EndReason.BOT_FINISHED
+            self._wonder()
         if self._on_end is not None:
             try:
                 await self._on_end(self)

@@ -35,13 +35,23 @@ class Shutdown:
         self._terminal = _terminal_state()
 
     @contextlib.contextmanager
-    def capture(self, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)) -> Iterator[None]:
-        """Own these signals. Once a signal has come, the watchdog stays, to see the process out."""
+    def capture(
+        self,
+        signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
+        at_once: signal.Signals | None = None,
+    ) -> Iterator[None]:
+        """Own these signals. Once a signal has come, the watchdog stays, to see the process out.
+
+        `at_once` ends it without waiting; then a second of the others is none: one may come from the group's
+        sender, one from our parent.
+        """
         reader, self._writer = os.pipe()
         self._loop = asyncio.get_running_loop()
         watchdog = threading.Thread(target=self._watch, args=(reader,), name="shutdown watchdog", daemon=True)
         watchdog.start()
-        before = {number: signal.signal(number, self._handle) for number in signals}
+        self._at_once = at_once
+        owned = [*signals, *([at_once] if at_once else [])]
+        before = {number: signal.signal(number, self._handle) for number in owned}
         try:
             yield
         finally:
@@ -55,8 +65,10 @@ class Shutdown:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
-        if self._signals > 1:
+        if self._signals > 1 if self._at_once is None else number == self._at_once:
             self._end_now(SECOND_SIGNAL_STATUS)
+        if self._signals > 1:
+            return
         os.write(self._writer, _STOP)
         with contextlib.suppress(RuntimeError):  # the loop is closed: the end is under way
             self._loop.call_soon_threadsafe(self.requested.set)

@@ -141,5 +141,5 @@ class Scenario:
         return any(getattr(step, "text", "") for step in self.steps)
 
     def place(self, step: Step) -> str:
-        """File and line of a step, for people."""
-        return f"{self.path.name if self.path else self.name}:{step.line}"
+        """File and line of a step, for people; what was typed has no lines."""
+        return f"{self.path.name}:{step.line}" if self.path else self.name

@@ -7,6 +7,8 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
+from runner.errors import UsageError
+from runner.pipeline.pipeline import Pipeline
 from runner.pipeline.task import PipelineTask
 
 
@@ -25,6 +27,9 @@ class PipelineRunner:
 
     async def run(self, task: PipelineTask) -> None:
         """Returns when the call is over; cancelling it ends the call."""
+        if not isinstance(task, PipelineTask):
+            hint = ": write run(PipelineTask(pipeline))" if isinstance(task, Pipeline) else ""
+            raise UsageError(f"PipelineRunner.run takes a PipelineTask, not {task!r}{hint}")
         with self._handled(task):
             await task.run()
 

@@ -35,6 +35,7 @@ from runner.pipeline.pipeline import Pipeline, chain, everything, need_frame
 from runner.pipeline.prompting import Prompting
 from runner.pipeline.silence import SilenceWatch
 from runner.pipeline.slow import SlowWatch
+from runner.places import Seldom, told
 from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup, Watcher
 from runner.processors.floor import Floor
 from runner.processors.replies import Replies
@@ -136,6 +137,7 @@ class PipelineTask:
         self._session_id = current_call().session_id
         self._conversation = conversation.current.get()
         self._begun = False
+        self._failures = Seldom()
         self._source = _Source(self)
         self._processors = chain([self._source, *pipeline.flat(), _Sink(self)])
         self.rtvi = self._make_rtvi(rtvi_observer_params) if enable_rtvi else None
@@ -221,9 +223,7 @@ class PipelineTask:
         """A frame came up past the first processor."""
         match frame:
             case ErrorFrame():
-                logger.log(
-                    logging.ERROR if frame.fatal else logging.WARNING, frame.error, exc_info=frame.exception
-                )
+                self._tell(frame)
                 if frame.fatal:
                     self.finish(frame.error)
             case EndTaskFrame():
@@ -232,6 +232,12 @@ class PipelineTask:
                 self.finish(frame.reason or "cancelled by the bot")
             case InterruptionTaskFrame():
                 self.interrupt()
+
+    def _tell(self, failure: ErrorFrame) -> None:
+        now = asyncio.get_running_loop().time()
+        if (sentence := self._failures.pass_on(failure.error, failure.exception, now)) is not None:
+            level = logging.ERROR if failure.fatal else logging.WARNING
+            logger.log(level, "%s", sentence, exc_info=failure.exception)
 
     def create_task(
         self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
@@ -251,8 +257,7 @@ class PipelineTask:
         try:
             await work
         except Exception as error:  # the boundary to processors' tasks
-            message = f"{name} failed: {type(error).__name__}: {error}"
-            failure = ErrorFrame(error=message, processor=name, exception=error)
+            failure = ErrorFrame(error=f"{name} failed: {told(error)}", processor=name, exception=error)
             # Nobody stands before the source, but observers see what it pushes.
             await self._source.push_frame(failure, UPSTREAM)
             await self.on_upstream(failure)

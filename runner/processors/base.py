@@ -11,12 +11,14 @@ task. Two rules keep that sound:
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runner.errors import UsageError
 from runner.frames import (
     DataFrame,
     ErrorFrame,
@@ -25,6 +27,7 @@ from runner.frames import (
     InputFrame,
     SystemFrame,
 )
+from runner.places import told
 from runner.processors.replies import Replies
 
 if TYPE_CHECKING:
@@ -86,6 +89,17 @@ class FrameProcessor:
 
     is_end = False
     """Whether the pipeline ends here, so that nobody listens to what is pushed on."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        method = vars(cls).get("process_frame")
+        # What a decorator made may well return a coroutine.
+        plain = inspect.isfunction(method) and not hasattr(method, "__wrapped__")
+        if plain and not inspect.iscoroutinefunction(method):
+            raise UsageError(
+                f"{cls.__name__}.process_frame is not async: write "
+                "`async def process_frame(self, frame, direction)`"
+            )
 
     def __init__(self, *, name: str | None = None) -> None:
         self.name = name or type(self).__name__
@@ -203,9 +217,7 @@ class FrameProcessor:
             logger.exception("%s failed while it was being interrupted", self.name)
 
     async def _report(self, error: Exception, frame: Frame) -> None:
-        await self.push_error(
-            f"{self.name} failed on {frame.name}: {type(error).__name__}: {error}", exception=error
-        )
+        await self.push_error(f"{self.name} failed on {frame.name}: {told(error)}", exception=error)
 
 
 def survives_interruption(frame: Frame) -> bool:

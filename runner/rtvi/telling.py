@@ -6,11 +6,10 @@ of its own behind `transport.output()`, with `heard_at`, so words are marked whe
 
 from __future__ import annotations
 
-import traceback
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.frames import (
@@ -40,6 +39,7 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
+from runner.places import Seldom, users_place
 from runner.rtvi import messages
 from runner.rtvi.frames import (
     LLMSearchResponseFrame,
@@ -68,6 +68,7 @@ class Telling:
         self._reports = FunctionReports(outbox, params)
         self._seen: OrderedDict[int, Frame] = OrderedDict()
         self._speech = Speech()
+        self._failures = Seldom()
         self._doing: dict[str, bool] = {}
         self._tellers = self._make_tellers()
 
@@ -212,10 +213,13 @@ class Telling:
         await self._outbox.post(messages.server_message(told))
 
     async def _on_error(self, frame: ErrorFrame) -> None:
-        file, line = _place_in_bot(frame.exception)
+        now = asyncio.get_running_loop().time()
+        if (sentence := self._failures.pass_on(frame.error, frame.exception, now)) is None:
+            return
+        file, line = users_place(frame.exception) or (None, None)
         await self._outbox.post(
             messages.error(
-                frame.error, fatal=frame.fatal, processor=frame.processor or None, file=file, line=line
+                sentence, fatal=frame.fatal, processor=frame.processor or None, file=file, line=line
             )
         )
 
@@ -230,13 +234,3 @@ def _last_user_text(context: object) -> str:
         texts = (part.get("text") for part in content if isinstance(part, dict))
         return " ".join(text for text in texts if isinstance(text, str))
     return content if isinstance(content, str) else ""
-
-
-def _place_in_bot(exception: BaseException | None) -> tuple[str | None, int | None]:
-    """File name and line of the deepest step in the user's own code, neither ours nor a package's."""
-    ours = Path(__file__).resolve().parent.parent
-    for step in reversed(traceback.extract_tb(exception.__traceback__) if exception else []):
-        path = Path(step.filename)
-        if path.is_file() and not path.is_relative_to(ours) and "site-packages" not in path.parts:
-            return path.name, step.lineno
-    return None, None

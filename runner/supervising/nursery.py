@@ -43,9 +43,10 @@ def main(args: Sequence[str]) -> int:
     control_fd, life_fd, listener_fd = map(int, args)
     control, listener = socket.socket(fileno=control_fd), socket.socket(fileno=listener_fd)
     end_with_parent(signal.SIGKILL)
-    # Ctrl-C at the terminal reaches all its processes; only the supervisor acts on it. Not SIG_IGN, which
-    # programs that the bot starts would inherit.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    # Ctrl-C at the terminal reaches all its processes, a service manager's SIGTERM all of its group; only the
+    # supervisor acts on it. Not SIG_IGN, which programs that the bot starts would inherit.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     wake, waker = os.pipe()
     for fd in (wake, waker):
         os.set_blocking(fd, False)
@@ -55,7 +56,8 @@ def main(args: Sequence[str]) -> int:
     if born is None:
         return 0
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     for fd in (wake, waker):
         os.close(fd)
     control.close()

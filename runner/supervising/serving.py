@@ -49,6 +49,7 @@ from runner.settings import Settings, enter_dotenv, find_dotenv, is_set, read_do
 from runner.shutdown import Shutdown
 from runner.supervising.failure import failure_of
 from runner.supervising.loading import FIXED
+from runner.supervising.workers import END_AT_ONCE
 from runner.worker import CLOSE_CONNECTIONS_S, first, prepare, run_loop, stop_helpers, time_to_end
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class SupervisedWorker:
         """Returns when told to stop, or when the last call after `retire` is over."""
         self._shutdown = Shutdown()
         self._channel = await Channel.over(self._birth.channel)
-        with self._shutdown.capture(signals=(signal.SIGTERM,)):
+        with self._shutdown.capture(signals=(signal.SIGTERM,), at_once=END_AT_ONCE):
             preparing = asyncio.create_task(prepare(self._bot, self._settings), name="preparing")
             listening: asyncio.Task[None] | None = None
             try:

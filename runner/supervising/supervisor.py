@@ -28,7 +28,7 @@ from runner.supervising.past import Past
 from runner.supervising.project import Project
 from runner.supervising.view import RunView
 from runner.supervising.watch import Watch
-from runner.supervising.workers import Nursery, Worker
+from runner.supervising.workers import END_AT_ONCE, Nursery, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -265,7 +265,7 @@ class Supervisor:
         self._signals += 1
         if self._signals > 1:
             for worker in self._nursery.living:
-                worker.signal(signal.SIGTERM)  # its second: it ends at once, with what the bot started
+                worker.signal(END_AT_ONCE)  # with what the bot started
             self._outcome = FORCED_STATUS
         self._end(0 if self._accepted_once else FORCED_STATUS)
 

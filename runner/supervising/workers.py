@@ -16,6 +16,8 @@ from typing import Any
 from runner.channel import Channel, encode
 
 END_NURSERY_S = 0.5
+END_AT_ONCE = signal.SIGUSR2
+"""Ends a worker that is ending already. Not a second SIGTERM: the first may have gone to all processes."""
 
 
 class Worker:

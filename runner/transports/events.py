@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from runner import conversation
 from runner.errors import UsageError
+from runner.places import told
 
 logger = logging.getLogger(__name__)
 
 GREETS = "on_client_connected"
 """What a bot says in its handlers is a greeting (`conversation.py`)."""
 
-Handler = Callable[..., Awaitable[None]]
+Handler = Callable[..., Awaitable[None] | None]
+"""A plain function will do, too, as it does for Pipecat."""
+
 HandlerT = TypeVar("HandlerT", bound=Handler)
 
 
@@ -52,9 +56,11 @@ class Events:
     async def _run(self, name: str, handler: Handler, args: tuple[Any, ...]) -> None:
         try:
             with conversation.greeting() if name == GREETS else contextlib.nullcontext():
-                await handler(self._owner, *args)
-        except Exception:  # the boundary to the bot's own code
-            logger.exception("the bot's handler of %s failed", name)
+                outcome = handler(self._owner, *args)
+                if inspect.isawaitable(outcome):
+                    await outcome
+        except Exception as error:  # the boundary to the bot's own code
+            logger.exception("the bot's handler of %s failed: %s", name, told(error, handler))
 
     async def aclose(self, timeout_s: float = 1.0) -> None:
         """Let the handlers that still run finish, within a bound."""

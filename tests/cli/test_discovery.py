@@ -64,16 +64,34 @@ FAULTS: list[tuple[str, type[UsageError], str]] = [
         BotLoadError,
         r"missing_part\.py:1: there is no module runner\.transport_that_is_not",
     ),
+    ("wrong_name.py", BotCrashError, r"wrong_name\.py:1: .*did you mean TTSSpeakFrame\?"),
+    ("relative.py", BotCrashError, r"relative\.py:1: .*write `import helper`, or put an empty __init__\.py"),
+    ("plain_processor.py", BotCrashError, r"plain_processor\.py:4: Echo\.process_frame is not async: write"),
+    ("x" * 5000, BotLoadError, r"x{9}… cannot be read: File name too long"),
 ]
 
 
-@pytest.mark.parametrize(("text", "kind", "sentence"), FAULTS, ids=[fault[0] or "folder" for fault in FAULTS])
+@pytest.mark.parametrize(
+    ("text", "kind", "sentence"), FAULTS, ids=[fault[0][-40:] or "folder" for fault in FAULTS]
+)
 def test_what_cannot_be_a_bot_is_told_in_one_line(text: str, kind: type[UsageError], sentence: str) -> None:
     with pytest.raises(UsageError) as caught:
         load(text)
     assert type(caught.value) is kind
     assert re.search(sentence, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
+    (tmp_path / "linked.py").symlink_to("gone.py")
+    with pytest.raises(BotLoadError, match=r"linked\.py is a link to gone\.py, which is not there"):
+        parse_target(str(tmp_path / "linked.py"))
+
+
+def test_a_bot_may_be_part_of_a_package() -> None:
+    bot = load("a_package/inner/packaged.py")
+    assert bot.module.__name__ == "a_package.inner.packaged"
+    assert asyncio.run(bot.function(None)) == ("from above", "from beside")  # type: ignore[arg-type, func-returns-value]
 
 
 def test_a_bot_is_called_bot_unless_it_is_named() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from saving import Saved, saving
+from saving import BOT, Saved, saving
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -91,6 +91,23 @@ async def test_nothing_is_left_whatever_ends_it(tmp_path: Path, number: signal.S
         _, alive = await asyncio.to_thread(psutil.wait_procs, family, 5)
         assert alive == []
         assert not await refuses_nothing(saved.port)
+
+
+async def test_a_signal_to_all_processes_at_once_is_no_crash_and_no_second_signal(tmp_path: Path) -> None:
+    """As a service manager, `timeout` or a shell's `kill -- -GROUP` does it."""
+    bot = tmp_path / "source.txt"
+    bot.write_text(f"{BOT.read_text()}\nimport atexit\natexit.register(print, 'farewell', flush=True)\n")
+    async with saving(tmp_path, "-t", "twilio", bot=bot) as saved:
+        [nursery] = psutil.Process(saved.process.pid).children()
+        [worker] = nursery.children()
+        nursery.terminate()
+        await asyncio.sleep(0.05)
+        worker.terminate()
+        saved.process.terminate()
+        async with asyncio.timeout(5):
+            status = await saved.process.wait()
+    assert (status, "started again" in saved.told) == (0, False), saved.told
+    assert "farewell" in saved.told
 
 
 async def refuses_nothing(port: int) -> bool:

@@ -56,6 +56,14 @@ def test_a_bot_that_returns_ends_its_session_and_clean_up_is_called_once() -> No
     assert ended == [session]
 
 
+async def test_a_bot_that_returns_without_a_pipeline_is_wondered_at(caplog: pytest.LogCaptureFixture) -> None:
+    async def bot(args: RunnerArguments) -> None: ...
+
+    session = start(Sessions(loaded(bot)))
+    await session.ended.wait()
+    assert "test_sessions.py returned at once and ran no pipeline" in caplog.text
+
+
 @pytest.mark.parametrize("error", [ValueError("no good"), SystemExit(3), asyncio.CancelledError()])
 def test_whatever_a_bot_raises_ends_its_own_call_only(
     error: BaseException, caplog: pytest.LogCaptureFixture

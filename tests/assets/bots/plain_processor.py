@@ -1,0 +1,6 @@
+from runner.processors import FrameProcessor
+
+
+class Echo(FrameProcessor):
+    def process_frame(self, frame, direction):
+        pass

@@ -1,0 +1,1 @@
+from .a_neighbour import SAME_MODULE  # noqa: F401

@@ -1,0 +1,1 @@
+from runner.frames import TTSSpekFrame  # noqa: F401
