@@ -142,12 +142,17 @@ class FrameProcessor:
             raise RuntimeError(f"{self.name} is not part of a running pipeline yet")
         return self._lent
 
-    async def push_frame(self, frame: Frame, direction: FrameDirection = DOWNSTREAM) -> None:
+    def push_frame(self, frame: Frame, direction: FrameDirection = DOWNSTREAM) -> Coroutine[Any, Any, None]:
         """Hand a frame to the neighbour; returns when the neighbour has handled it or taken it in."""
-        watchers = self._watchers.get(type(frame))
-        if watchers is not None:
-            for watcher in watchers:
-                await watcher(self, frame, direction)
+        neighbour = self._next if direction is DOWNSTREAM else self._previous
+        # No coroutine of its own: a frame that nobody watches would wait in one more for each processor.
+        if neighbour is not None and type(frame) not in self._watchers:
+            return neighbour.receive(frame, direction)
+        return self._push_watched(frame, direction)
+
+    async def _push_watched(self, frame: Frame, direction: FrameDirection) -> None:
+        for watcher in self._watchers.get(type(frame), ()):
+            await watcher(self, frame, direction)
         neighbour = self._next if direction is DOWNSTREAM else self._previous
         if neighbour is not None:
             await neighbour.receive(frame, direction)

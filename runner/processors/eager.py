@@ -28,10 +28,17 @@ class EagerWork:
     Args:
         make_round: one round ends when nothing is left to do, and does not wait between its last look for
             more and its end: a kick while it is under way does nothing.
+        at_once: does in the kick what needs no task, and never waits; a round follows unless it says that
+            nothing is left to be done.
     """
 
-    def __init__(self, make_round: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self,
+        make_round: Callable[[], Coroutine[Any, Any, None]],
+        at_once: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._make_round = make_round
+        self._at_once = at_once
         self._task: asyncio.Task[None] | None = None
         self._round: Coroutine[Any, Any, None] | None = None
         self._rest: _Rest | None = None
@@ -47,7 +54,13 @@ class EagerWork:
     def kick(self) -> None:
         """There is something to do: do it now, or let the round that is under way find it. Never waits."""
         task = self._task
-        if self._round is not None or task is None or task.done():
+        if self._round is not None or task is None or self._failure is not None or task.done():
+            return
+        try:
+            if self._at_once():
+                return
+        except Exception as failure:  # as in a round: it is the task's
+            self._fail(failure)
             return
         caller = asyncio.current_task(self._loop)
         if caller is not None:
@@ -68,9 +81,16 @@ class EagerWork:
             self._round = None
             return
         except BaseException as failure:  # the task fails with it, not who kicked
-            self._failure = failure
-        else:
-            self._rest = _Rest(begun, awaits)
+            self._fail(failure)
+            return
+        self._rest = _Rest(begun, awaits)
+        self._wake_task()
+
+    def _fail(self, failure: BaseException) -> None:
+        self._failure = failure
+        self._wake_task()
+
+    def _wake_task(self) -> None:
         if not self._kicked.done():
             self._kicked.set_result(None)
 

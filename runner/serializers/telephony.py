@@ -100,6 +100,7 @@ class TelephonySerializer(FrameSerializer):
         )
         self._decode: Coder | None = None
         self._encode: Coder | None = None
+        self._last_tail = ""
         self._media_before, self._media_after = self._media_template()
         self._collector = self._make_collector()
 
@@ -150,18 +151,25 @@ class TelephonySerializer(FrameSerializer):
         """
         if not isinstance(message, str) or len(message) > LARGEST_MESSAGE:
             return None
-        at = message.find(_PAYLOAD)
-        head = self._usual_head.fullmatch(message, 0, at) if at > 0 else None
-        if head is None:
+        head = self._usual_head.match(message)
+        if head is None or not message.startswith(_PAYLOAD, head.end()):
             return None
-        begin = at + len(_PAYLOAD)
+        begin = head.end() + len(_PAYLOAD)
         end = message.find('"', begin)
-        if end < 0 or self._usual_tail.fullmatch(message, end) is None:
+        if end < 0 or (message[end:] != self._last_tail and not self._is_usual_tail(message[end:])):
             return None
         payload = message[begin:end]
         if "\\" in payload:
             return None
-        return int(head["number"]), int(head["time"]), payload
+        number, time = head.group("number", "time")
+        return int(number), int(time), payload
+
+    def _is_usual_tail(self, tail: str) -> bool:
+        """Whether a message may end so; most end as the one before."""
+        if self._usual_tail.fullmatch(tail) is None:
+            return False
+        self._last_tail = tail
+        return True
 
     def _on_media(self, data: Mapping[str, Any]) -> list[Frame]:
         media = object_in(data, "media")
@@ -182,7 +190,8 @@ class TelephonySerializer(FrameSerializer):
         return self._frames(self._timeline.place(pcm, number, timestamp_ms))
 
     def _frames(self, pieces: list[bytes]) -> list[Frame]:
-        return [InputAudioRawFrame(pcm, self.sample_rate) for pcm in pieces if pcm]
+        rate = self.sample_rate
+        return [InputAudioRawFrame(pcm, rate) for pcm in pieces if pcm]
 
     def _load_decoder(self) -> Coder:
         self._decode = decoder_for(self.media_format.encoding)

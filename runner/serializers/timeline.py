@@ -66,6 +66,20 @@ class MediaTimeline:
 
     def place(self, pcm: bytes, number: int | None, timestamp_ms: int | None) -> list[bytes]:
         """The pieces of sound that are now due, silence for gaps among them."""
+        if number is not None and number == self._next and not self._held and self._joins(timestamp_ms):
+            self._next = number + 1
+            self._last_ms = len(pcm) * 500 / self._sample_rate
+            self._next_ms = None if timestamp_ms is None else timestamp_ms + self._last_ms
+            return [pcm]
+        return self._place(pcm, number, timestamp_ms)
+
+    def _joins(self, timestamp_ms: int | None) -> bool:
+        """Whether no time is missing before this timestamp, if the number before it was the last."""
+        if timestamp_ms is None or self._next_ms is None or not self._media_time:
+            return True
+        return timestamp_ms - self._next_ms <= _JUMP_MS
+
+    def _place(self, pcm: bytes, number: int | None, timestamp_ms: int | None) -> list[bytes]:
         if number is None:
             return self._deliver(pcm, None, timestamp_ms)
         if self._next is None:

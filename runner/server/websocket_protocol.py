@@ -245,6 +245,10 @@ class WebSocketProtocol(asyncio.Protocol):
         else:
             raise RuntimeError(f"{kind!r} may not be sent now")
 
+    def is_free(self) -> bool:
+        """Whether `post` would send now."""
+        return self._open and self._writable.is_set()
+
     def post(self, message: Message) -> bool:
         """Send at once; False if the far end must take in more before, or is gone."""
         if not self._open or not self._writable.is_set():

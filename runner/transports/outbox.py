@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from runner.audio.chunker import Chunker
 from runner.audio.level import downmix
@@ -16,8 +16,7 @@ KEPT_CHUNKS = 64
 """Chunks that left are looked through for heard ones when there are so many."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Sound for one `write_audio`. `told` says that it went on to those behind the output already."""
 
     pcm: bytes
@@ -88,7 +87,8 @@ class Outbox:
 
     def _put_chunks(self, chunks: list[bytes], frame: OutputAudioRawFrame) -> None:
         speech = isinstance(frame, TTSAudioRawFrame)
-        self.items.extend(Chunk(pcm, frame.reply_id, speech) for pcm in chunks)
+        for pcm in chunks:
+            self.items.append(Chunk(pcm, frame.reply_id, speech))
 
     # ------------------------------------------------------------ interruption and pause
 
@@ -126,7 +126,7 @@ class Outbox:
         if begin <= heard:
             first = chunks[0][1]
             played = 2 * (heard - begin)
-            chunks[0] = (begin, replace(first, pcm=bytes(played) + first.pcm[played:], told=True))
+            chunks[0] = (begin, first._replace(pcm=bytes(played) + first.pcm[played:], told=True))
         self.items.extendleft(chunk for _, chunk in reversed(chunks))
         return begin
 

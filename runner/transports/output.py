@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,10 +36,12 @@ from runner.frames import (
 from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor, ProcessorSetup
 from runner.processors.eager import EagerWork
 from runner.processors.line import stands_in_line
+from runner.transports.alarm import Alarm
 from runner.transports.background import Control, Surroundings
 from runner.transports.base import TransportParams
 from runner.transports.heard import Heard
 from runner.transports.outbox import Chunk, Outbox
+from runner.transports.pause import Pause
 from runner.transports.pictures import PictureError
 
 logger = logging.getLogger(__name__)
@@ -74,14 +74,12 @@ class BaseOutputTransport(FrameProcessor):
         self.sample_rate = 0
         self.playout = Playout(AUDIO_OUT_HZ)
         self._pacer = Pacer(lead_s) if lead_s is not None else None
-        self._sender = EagerWork(self._send_due)
+        self._sender = EagerWork(self._send_due, at_once=self._send_at_once)
         self._outbox = Outbox(self._sender.kick)
+        self._pause = Pause(self.playout, self._outbox)
         self._tail_due = 0.0
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = 0.0
+        self._alarm = Alarm(self._sender.kick)
         self._utterance_at = 0
-        self._paused = self._told_pause = False
-        self._taken_from: int | None = None
         self._around: Surroundings | None = None
         self._open = False
 
@@ -101,6 +99,14 @@ class BaseOutputTransport(FrameProcessor):
 
     async def write_audio(self, pcm: bytes) -> None:
         """Send one chunk of pcm at `sample_rate`; return when there is room for the next."""
+        raise NotImplementedError
+
+    def is_free(self) -> bool:
+        """Whether `write_at_once` may be called now, in place of `write_audio`."""
+        return False
+
+    def write_at_once(self, pcm: bytes) -> None:
+        """As `write_audio`, without waiting: no task is needed for it."""
         raise NotImplementedError
 
     def clear_audio(self) -> None:
@@ -167,7 +173,12 @@ class BaseOutputTransport(FrameProcessor):
                 await self._show(frame)
             else:
                 await self.push_frame(frame, direction)
-            return
+        elif isinstance(frame, OutputAudioRawFrame) and self.lent.replies.is_live(frame.reply_id):
+            self._take_sound(frame)  # which comes most often
+        else:
+            await self._take(frame)
+
+    async def _take(self, frame: Frame) -> None:
         match frame:
             case StartFrame():
                 await self._start(frame)
@@ -178,8 +189,6 @@ class BaseOutputTransport(FrameProcessor):
                 await self.push_frame(frame)
             case DataFrame() if not self.lent.replies.is_live(frame.reply_id):
                 self._refuse(frame)
-            case OutputAudioRawFrame():
-                self._take_sound(frame)
             case OutputImageRawFrame():
                 await self._show(frame)
                 await self.push_frame(frame)
@@ -196,8 +205,7 @@ class BaseOutputTransport(FrameProcessor):
     def interrupted(self) -> None:
         """Leave nothing behind: not here, not in the resampler, not at the far end."""
         kept = self._outbox.clear()
-        self._paused = self._told_pause = False
-        self._taken_from = None
+        self._pause.forget()
         if not self._open:
             self._outbox.put_back(kept)
             return
@@ -220,32 +228,25 @@ class BaseOutputTransport(FrameProcessor):
     def pause(self) -> None:
         """Be silent now, keeping what was not heard; never waits. What is already on its way to a far end
         that cannot drop it (`takes_back`) is still heard."""
-        if self._paused or not self._open:
+        if self._pause.on or not self._open:
             return
-        self._paused = True
+        self._pause.begin(self._heard, take_back=self.takes_back)
         if self.takes_back:
-            heard = self._heard.hold_back()
-            self._taken_from = self._outbox.take_back(heard)
             self._silence()
         self._heard.pause()
         if self._heard.speaking:
-            self._told_pause = True
+            self._pause.told = True
             self.create_task(self._tell(BotPausedSpeakingFrame(at=self.lent.clock())), "paused")
 
     def resume(self) -> None:
         """Go on where the pause began: each sample that was not heard then is heard now, once."""
-        if not self._paused:
+        if not self._pause.on:
             return
-        self._paused = False
-        if self.takes_back:
-            begin = self.playout.written if self._taken_from is None else self._taken_from
-            shift, self._taken_from = self.playout.written - begin, None
-            self._utterance_at += shift
-            self._heard.let_go_on(shift)
+        self._utterance_at += self._pause.end(self._heard)
         gap_ms = self._heard.resume() * 1000
         self._sender.kick()
-        if self._told_pause:
-            self._told_pause = False
+        if self._pause.told:
+            self._pause.told = False
             self.create_task(self._tell_gap(gap_ms), "resumed")
 
     async def _tell_gap(self, gap_ms: float) -> None:
@@ -289,17 +290,32 @@ class BaseOutputTransport(FrameProcessor):
 
     # ------------------------------------------------------------ out
 
+    def _send_at_once(self) -> bool:
+        """Write what is due, as far as nothing has to be waited for; whether nothing else is to be done."""
+        items, lent = self._outbox.items, self.lent
+        while items:
+            chunk, now = items[0], lent.clock()
+            if isinstance(chunk, Frame) or self._pause.on or lent.replies.holding or not self.is_free():
+                return False
+            if self._pacer is not None and (wait_s := self._pacer.wait_s(now)) > 0:
+                self._alarm.ring_in(wait_s)
+                return True
+            items.popleft()
+            self.write_at_once(self._leaving(chunk, now))
+        return self._outbox.tail is None and self._around is not None and not self._around.playing
+
     async def _send_due(self) -> None:
         """Write what is due; an alarm tells when the next is."""
         items, replies = self._outbox.items, self.lent.replies
         while True:
-            free = items and not self._paused and not (replies.holding and replies.is_held(items[0]))
+            free = items and not self._pause.on and not (replies.holding and replies.is_held(items[0]))
             item = items[0] if free else None
             if isinstance(item, Frame):
                 items.popleft()
                 await self._place(item)
             elif (wait_s := self._patience_s() if item is None else self._wait_s()) > 0:
-                self._look_again_in(wait_s)
+                if wait_s < math.inf:
+                    self._alarm.ring_in(wait_s)
                 return
             elif item is not None:
                 items.popleft()
@@ -316,31 +332,19 @@ class BaseOutputTransport(FrameProcessor):
             return self._around.wait_s(now)
         return math.inf if self._outbox.tail is None else self._tail_due - now
 
-    def _look_again_in(self, wait_s: float) -> None:
-        if wait_s == math.inf:
-            return
-        loop = asyncio.get_running_loop()
-        due = loop.time() + wait_s
-        if self._alarm is not None and self._alarm_at > due:
-            self._alarm.cancel()
-            self._alarm = None
-        # One that rings too early looks, and waits on: cheaper than to set a new one for each chunk.
-        if self._alarm is None:
-            self._alarm, self._alarm_at = loop.call_at(due, self._look_again), due
-
-    def _look_again(self) -> None:
-        self._alarm = None
-        self._sender.kick()
-
     def _wait_s(self) -> float:
         return self._pacer.wait_s(self.lent.clock()) if self._pacer is not None else 0.0
 
     async def _write(self, chunk: Chunk) -> None:
-        now = self.lent.clock()
-        if self.takes_back and not self._paused:
+        await self.write_audio(self._leaving(chunk, self.lent.clock()))
+
+    def _leaving(self, chunk: Chunk, now: float) -> bytes:
+        """The pcm of a chunk that is written now: it is followed from here on."""
+        if self.takes_back and not self._pause.on:
             self._outbox.left(chunk, self.playout.written, self._heard.position)
         if self._around is not None and not self._around.untouched:
-            chunk = replace(chunk, pcm=self._around.around(chunk.pcm, speech=chunk.speech, now=now))
+            pcm = self._around.around(chunk.pcm, speech=chunk.speech, now=now)
+            chunk = chunk._replace(pcm=pcm)
         begin = self.playout.written
         samples = len(chunk.pcm) // 2
         self.playout.wrote(samples, now)
@@ -351,7 +355,7 @@ class BaseOutputTransport(FrameProcessor):
         if self._next is not None and not self._next.is_end and not chunk.told:
             kind = TTSAudioRawFrame if chunk.speech else OutputAudioRawFrame
             self._heard.place(kind(chunk.pcm, self.sample_rate, reply_id=chunk.reply_id), begin)
-        await self.write_audio(chunk.pcm)
+        return chunk.pcm
 
     async def _place(self, frame: Frame) -> None:
         position = self.playout.written

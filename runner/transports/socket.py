@@ -45,6 +45,9 @@ class DirectSocket(Protocol):
     def post(self, message: str | bytes) -> bool:
         """Send at once; False if the far end must take in more before, or is gone."""
 
+    def is_free(self) -> bool:
+        """Whether `post` would send now."""
+
 
 class AppChannel:
     """Messages between the bot and somebody's application beside the wire: a provider's wire carries none."""
@@ -158,6 +161,10 @@ class CallWebSocket(WebSocket):
         self.caller_left()
         self.client_state = WebSocketState.DISCONNECTED
         return False
+
+    def is_free(self) -> bool:
+        """Whether `post` would send now."""
+        return self._direct is not None and not self.left.is_set() and self._direct.is_free()
 
     def post(self, message: str | bytes) -> bool:
         """Send at once, if that can be done; else `send` waits until it can."""

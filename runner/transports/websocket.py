@@ -116,7 +116,12 @@ class WebsocketInput(BaseInputTransport):
             return self._bad(error)
         if self._serializer.holding:
             frames += self._serializer.release(self._heard_at)
-        return all(self._handle(frame) for frame in frames)
+        for frame in frames:
+            if isinstance(frame, InputAudioRawFrame):
+                self.receive_audio(self._at_pipeline_rate(frame))
+            elif not self._handle(frame):
+                return False
+        return True
 
     def _handle(self, frame: Frame) -> bool:
         match frame:
@@ -194,14 +199,30 @@ class WebsocketOutput(BaseOutputTransport):
         self.carries_messages = beside or transport.serializer.provider == "websocket"
 
     async def write_audio(self, pcm: bytes) -> None:
+        await self._post(self._message(pcm))
+        if self._mark_is_due():
+            await self._mark()
+
+    def is_free(self) -> bool:
+        socket = self._transport.websocket
+        return isinstance(socket, CallWebSocket) and socket.is_free() and not self._mark_is_due()
+
+    def write_at_once(self, pcm: bytes) -> None:
+        message, socket = self._message(pcm), self._transport.websocket
+        if message is not None:
+            assert isinstance(socket, CallWebSocket)
+            socket.post(message)
+
+    def _message(self, pcm: bytes) -> str | bytes | None:
         if self._transport.params.add_wav_header:
             pcm = wav_header(len(pcm), self.sample_rate) + pcm
         # Before it is sent: an interruption may come while it is on its way.
         self._unclear = True
-        await self._post(self._serializer.serialize(OutputAudioRawFrame(pcm, self.sample_rate)))
-        due = self.playout.written - self._marked_at >= MARK_EVERY_S * self.sample_rate
-        if due and self.speech_until > self._marked_at:
-            await self._mark()
+        return self._serializer.serialize(OutputAudioRawFrame(pcm, self.sample_rate))
+
+    def _mark_is_due(self) -> bool:
+        unmarked = self.playout.written - self._marked_at
+        return unmarked >= MARK_EVERY_S * self.sample_rate and self.speech_until > self._marked_at
 
     async def utterance_written(self) -> None:
         while (message := self._serializer.flush()) is not None:

@@ -184,3 +184,49 @@ async def test_work_that_kicks_itself_does_not_begin_twice() -> None:
     worker.do(outer)
     assert done == ["outer", "inner"]
     await stop(task)
+
+
+async def test_what_needs_no_task_is_done_in_the_kick_and_a_round_does_the_rest() -> None:
+    left, done = [3], []
+
+    def at_once() -> bool:
+        done.append("at once")
+        left[0] -= 1
+        return left[0] > 0
+
+    async def make_round() -> None:
+        done.append("round")
+
+    work = EagerWork(make_round, at_once)
+    task = await _started(work)
+    for _ in range(3):
+        work.kick()
+    assert done == ["round", "at once", "at once", "at once", "round"]
+    await stop(task)
+
+
+async def test_a_failure_of_what_needs_no_task_is_the_tasks_and_not_who_kicked() -> None:
+    def at_once() -> bool:
+        raise ValueError("in the kick")
+
+    async def make_round() -> None:
+        return
+
+    work = EagerWork(make_round, at_once)
+    task = await _started(work)
+    work.kick()
+    work.kick()
+    with pytest.raises(ValueError, match="in the kick"):
+        await task
+
+
+async def _started(eager: EagerWork) -> asyncio.Task[None]:
+    tasks: list[asyncio.Task[None]] = []
+
+    def start(work: Coroutine[Any, Any, None], *, context: Any) -> asyncio.Task[None]:
+        tasks.append(asyncio.get_running_loop().create_task(work, context=context))
+        return tasks[0]
+
+    eager.start(start)
+    await asyncio.sleep(0)
+    return tasks[0]
