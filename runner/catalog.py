@@ -79,6 +79,9 @@ def _exists(module: str) -> bool:
 def parse_transport(text: str) -> str:
     name = text.strip().lower()
     if name not in TRANSPORTS:
+        if "," in name and all(word.strip() in TRANSPORTS for word in name.split(",")):
+            one_by_one = " ".join(f"-t {word.strip()}" for word in name.split(","))
+            raise UsageError(f"several are given one by one: {one_by_one}")
         known = ", ".join(TRANSPORTS)
         raise UsageError(f"{text!r} is not a transport ({known}){did_you_mean(name, list(TRANSPORTS))}")
     return name

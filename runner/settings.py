@@ -232,7 +232,7 @@ class Settings:
         (),
         "BOTRUN_WATCH",
         "A further file or folder whose saving counts. Several are allowed.",
-        values.parse_text,
+        values.parse_path,
         "--watch",
         metavar="PATH",
         many=True,

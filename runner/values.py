@@ -41,8 +41,21 @@ def did_you_mean(wrong: str, known: Sequence[str]) -> str:
     return f"; did you mean {near}?" if near else ""
 
 
+def check_bounds(name: str, value: float | None, least: float, most: float) -> None:
+    """Raises `UsageError` unless a flag's number, if it was given, lies within its bounds."""
+    if value is not None and not least <= value <= most:
+        raise UsageError(f"{name}: it is a number from {least:g} to {most:g}, not {value:g}")
+
+
 def parse_text(text: str) -> str:
     return text.strip()
+
+
+def parse_path(text: str) -> str:
+    """A file or folder that is there."""
+    if not Path(text.strip()).expanduser().exists():
+        raise UsageError(f"there is no file or folder {text.strip()!r}")
+    return str(Path(text.strip()).expanduser())
 
 
 def parse_bool(text: str) -> bool:

@@ -141,10 +141,10 @@ def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None,
 def _line(numbers: Mapping[str, float | None], *, bad_mic: bool, lose_marks: bool) -> Line | None:
     """None if nothing was asked for: then the scenario decides."""
     bounds = {"noise": (-20, 80), "loss": (0, 100), "jitter": (0, 2000), "seed": (0, 2**31)}
+    from runner.values import check_bounds
+
     for name, value in numbers.items():
-        low, high = bounds[name]
-        if value is not None and not low <= value <= high:
-            raise UsageError(f"--{name}: it is a number from {low} to {high}, not {value:g}")
+        check_bounds(f"--{name}", value, *bounds[name])
     if not (bad_mic or lose_marks or any(value is not None for value in numbers.values())):
         return None
     from runner.callers.line import Line

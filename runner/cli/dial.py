@@ -12,6 +12,8 @@ from runner.errors import BotrunError, UsageError
 PROVIDERS = ("twilio", "telnyx", "plivo", "exotel")
 LOOK_EVERY_S = 1.0
 ANSWER_S = 10.0
+LONGEST_CALL_S = 24 * 3600
+LONGEST_RING_S = 600
 FAILED = 1
 
 _To = Annotated[str, typer.Argument(metavar="NUMBER", help="Whom to call: +14155550100.")]
@@ -45,7 +47,7 @@ def dial(
     no_wait: _NoWait = False,
 ) -> int:
     """Let the bot that runs here with a public address call somebody, and see the call to its end."""
-    from runner.values import did_you_mean, parse_phone_number
+    from runner.values import check_bounds, did_you_mean, parse_phone_number
 
     if provider == "daily":
         raise UsageError(
@@ -55,6 +57,12 @@ def dial(
     if provider not in PROVIDERS:
         hint = did_you_mean(provider, PROVIDERS)
         raise UsageError(f"--transport: {provider!r} is no phone provider ({', '.join(PROVIDERS)}){hint}")
+    for name, number, least, most in (
+        ("--limit", limit_s, 1, LONGEST_CALL_S),
+        ("--ring", ring_s, 1, LONGEST_RING_S),
+        ("--port", port, 1, 65535),
+    ):
+        check_bounds(name, number, least, most)
     order = {
         "provider": provider,
         "to": parse_phone_number(to),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from runner.errors import UsageError
+from runner.values import check_bounds
 
 TRANSPORTS = ("twilio", "telnyx", "plivo", "exotel", "websocket", "webrtc")
 CALLS, DURATION_S, RAMP_S = 50, 30.0, 5.0
@@ -74,10 +75,10 @@ def load(
 
     The exit status is 1 if the server did not hold. Ctrl-C shows what was measured so far.
     """
-    _check("-n", calls, 1, 10_000)
-    _check("--duration", duration, 1, 86_400)
-    _check("--ramp", ramp, 0, 3600)
-    _check("--procs", procs, 1, 64)
+    check_bounds("-n", calls, 1, 10_000)
+    check_bounds("--duration", duration, 1, 86_400)
+    check_bounds("--ramp", ramp, 0, 3600)
+    check_bounds("--procs", procs, 1, 64)
     if plot is not None:
         _check_plot(plot)
     _check_scenario(scenario, transport)
@@ -104,11 +105,6 @@ def load(
 
 
 # ------------------------------------------------------------------ what was typed
-
-
-def _check(name: str, value: float | None, least: float, most: float) -> None:
-    if value is not None and not least <= value <= most:
-        raise UsageError(f"{name}: it is a number from {least:g} to {most:g}, not {value:g}")
 
 
 def _check_scenario(scenario: str, transport: str) -> None:

@@ -5,6 +5,7 @@ Exit status: 0 as asked; 1 the bot or the machine failed; 2 what was typed canno
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Collection, Sequence
@@ -101,7 +102,17 @@ def _report(error: BotrunError) -> int:
     return 2 if isinstance(error, UsageError) and not isinstance(error, BotCrashError) else 1
 
 
+def _plain(message: str) -> str:
+    """Typer tells of a number in a validator's words."""
+    found = re.match(
+        r"Invalid value for '(?:-\w' / ')?(-[\w-]+)'.*Input should be a valid (number|integer)", message
+    )
+    if found is None:
+        return message
+    return f"{found[1]}: it is a {'whole ' if found[2] == 'integer' else ''}number"
+
+
 def _report_typer(error: Any) -> int:
-    message = str(error.format_message())
+    message = _plain(str(error.format_message()))
     print(f"botrun: {message} (botrun --help tells more)" if message else "", file=sys.stderr)
     return int(error.exit_code)

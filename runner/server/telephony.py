@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from starlette.routing import Router, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runner.arguments import WebSocketRunnerArguments
 from runner.audio.resampler import Resampler
@@ -256,5 +256,5 @@ def _key(told: HandshakeResult) -> str:
 async def close(websocket: WebSocket, code: int, reason: str) -> None:
     try:
         await websocket.close(code, reason[:120])
-    except RuntimeError:
+    except (RuntimeError, WebSocketDisconnect):
         logger.debug("the socket was closed already")

@@ -59,7 +59,7 @@ def test_run_may_be_left_out(args: list[str], expected: list[str]) -> None:
 
 FAULTS: list[tuple[list[str], int, str]] = [
     (["absent.py"], 2, "there is no file absent.py"),
-    (["run", "absent.py"], 2, "there is no file absent.py"),
+    (["run", "absent.py", "--port", "0"], 2, "there is no file absent.py"),
     ([str(BOTS / "plian.py")], 2, f"did you mean {PLAIN}?"),
     ([str(BOTS)], 2, "is a folder"),
     ([f"{PLAIN}:other"], 2, "there is no function other"),
@@ -78,6 +78,12 @@ FAULTS: list[tuple[list[str], int, str]] = [
     ([PLAIN, "another.py"], 2, "another.py"),
     (["run"], 2, "FILE"),
     (["cal", PLAIN], 2, "there is no command 'cal'; did you mean call?"),
+    (["dial", "+14155550100", "--limit", "0"], 2, "--limit: it is a number from 1 to 86400, not 0"),
+    (["dial", "+14155550100", "--ring", "x"], 2, "--ring: it is a whole number"),
+    (["call", PLAIN, "--noise", "loud"], 2, "--noise: it is a number"),
+    (["load", PLAIN, "-n", "x"], 2, "--calls: it is a whole number"),
+    ([PLAIN, "--watch", "/nowhere"], 2, "--watch: there is no file or folder '/nowhere'"),
+    ([PLAIN, "-t", "webrtc,twilio"], 2, "one by one: -t webrtc -t twilio"),
     (["dial", "+14155550100", "-t", "daily"], 2, "transport.start_dialout"),
     (["somebody"], 2, "there is no file somebody"),
 ]
@@ -88,7 +94,7 @@ def test_what_is_wrong_is_told_in_one_line(
     args: list[str], status: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Port 0, for those that come as far as opening one.
-    port = [] if "--port" in args or args == ["run"] else ["--port", "0"]
+    port = [] if "--port" in args or args[0] in {"run", "call", "load"} else ["--port", "0"]
     assert run_program([*args, *port]) == status
     out, told = capsys.readouterr()
     assert sentence in told
