@@ -41,7 +41,7 @@ class Transport:
 
 _PHONE = "phone calls come with runner/server/telephony.py, which this version does not have yet"
 _DAILY = "Daily rooms come with runner/server/daily.py, which this version does not have yet"
-_ANY = ("fastapi",)
+_ANY = ("starlette",)
 _REINSTALL = "pip install --force-reinstall botrun"
 
 TRANSPORTS = {

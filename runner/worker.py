@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner import garbage
 from runner.discovery import BotTarget, LoadedBot, load_bot
 from runner.errors import BotrunError
 from runner.guard import LoopGuard, telling_what_was_not_awaited
@@ -58,6 +59,7 @@ def run_worker(
     Raises:
         BotLoadError: there is no bot to serve.
     """
+    garbage.pause()
     enter_dotenv(dotenv)
     bot = load_bot(target)
     run_loop(_serve(listener, bot, settings, announce))
@@ -145,6 +147,7 @@ async def _serve_until(
     async with server.serving(listener, CLOSE_CONNECTIONS_S):
         try:
             if await first(opening, shutdown.requested.wait()):
+                garbage.resume()
                 announce(host)
                 with guard.watching(), telling_what_was_not_awaited(host.bot.path):
                     await shutdown.requested.wait()

@@ -73,10 +73,13 @@ class _Filter:
 
 def _kernel(t: npt.NDArray[np.float64], scale: float, design: _Design) -> npt.NDArray[np.float64]:
     """The low-pass at `t` input samples from its centre; `scale` = lower rate / input rate."""
-    low = t * scale
-    inside = np.maximum(1 - (low / design.half_width) ** 2, 0)
-    window = np.i0(design.beta * np.sqrt(inside)) * (np.abs(low) <= design.half_width)
-    return np.asarray(np.sinc(2 * design.cutoff * low) * window, np.float64)
+    kernel = t * scale
+    near = np.abs(kernel) <= design.half_width
+    low = kernel[near]
+    window = np.i0(design.beta * np.sqrt(1 - (low / design.half_width) ** 2))
+    kernel[near] = np.sinc(2 * design.cutoff * low) * window
+    kernel[~near] = 0
+    return kernel
 
 
 def _whole(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

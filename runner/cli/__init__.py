@@ -13,8 +13,12 @@ STOPPED_BY_CTRL_C = 130
 def main() -> None:
     """The program `botrun`."""
     try:
+        from runner import garbage
+
+        garbage.pause()
         from runner.cli.program import run_program
 
+        garbage.resume()
         status = run_program(sys.argv[1:])
     except KeyboardInterrupt:
         status = STOPPED_BY_CTRL_C

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from importlib.metadata import PackageNotFoundError, version
 
 from runner.errors import ProtocolError
 from runner.frames import (
@@ -142,6 +141,8 @@ class Answers:
 
 
 def _own_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # which takes 6 ms, and is seldom asked for
+
     try:
         return version("botrun")
     except PackageNotFoundError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import gc
 import importlib
 import json
 import os
@@ -23,6 +22,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from runner import garbage
 
 LINE_BYTES = 1 << 16
 _PR_SET_PDEATHSIG = 1
@@ -52,6 +53,7 @@ def main(args: Sequence[str]) -> int:
         os.set_blocking(fd, False)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    garbage.pause()  # until a worker is ready
     born = _tend(control, wake)
     if born is None:
         return 0
@@ -111,9 +113,6 @@ def _import(names: Sequence[str]) -> None:
     for name in names:
         with contextlib.suppress(ImportError):  # the worker will say so, with where it is needed
             importlib.import_module(name)
-    # What is there now stays: the collector need not touch it, so that workers go on sharing it.
-    gc.collect()
-    gc.freeze()
 
 
 def _reap(tell: Callable[[dict[str, Any]], None]) -> None:

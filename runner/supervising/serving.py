@@ -37,7 +37,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner import logs
+from runner import garbage, logs
 from runner.channel import Channel, encode
 from runner.discovery import LoadedBot, load_bot, parse_target
 from runner.errors import BotrunError
@@ -232,6 +232,7 @@ class SupervisedWorker:
                 await self._leave_figures(host)
 
     def _announce(self, host: Host) -> None:
+        garbage.resume()
         # Told first: who sees the address and stops the run at once has had a run.
         self._channel.send({"is": "accepting"})
         if self._birth.job["announce"]:

@@ -19,13 +19,31 @@
     aiortc_private.py         the only file that uses what aiortc does not document, but for
     aiortc_pictures.py        what it takes for pictures
 
-aiortc itself is loaded with the first offer, not with this package.
+aiortc itself is loaded with the first offer, not with this package; and all but `stats.py`, which every RTVI
+processor knows, when it is asked for: phones need none of it.
 """
 
 from __future__ import annotations
 
-from runner.transports.webrtc.connection import CloseReason, SmallWebRTCConnection
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from runner.transports.webrtc.stats import SessionStats
-from runner.transports.webrtc.transport import SmallWebRTCTransport
+
+if TYPE_CHECKING:
+    from runner.transports.webrtc.connection import CloseReason, SmallWebRTCConnection
+    from runner.transports.webrtc.transport import SmallWebRTCTransport
 
 __all__ = ["CloseReason", "SessionStats", "SmallWebRTCConnection", "SmallWebRTCTransport"]
+
+_LATER = {
+    "CloseReason": "runner.transports.webrtc.connection",
+    "SmallWebRTCConnection": "runner.transports.webrtc.connection",
+    "SmallWebRTCTransport": "runner.transports.webrtc.transport",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
