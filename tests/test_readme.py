@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from runner.catalog import TRANSPORTS
 from runner.cli.program import app
@@ -179,7 +178,7 @@ def options_of(command: Any) -> dict[str, Any]:
 
 def of_command(words: list[str]) -> tuple[Any, list[str]]:
     """The command that these words call (`botrun FILE` runs it), and what is given to it."""
-    command: Any = get_command(app)
+    command: Any = app
     if words[0] not in command.commands and words[0] != "--help":
         return command.commands["run"], words
     while words and words[0] in getattr(command, "commands", {}):
@@ -204,7 +203,7 @@ def test_a_command_can_be_typed(where: str, line: str) -> None:
 
 
 def every_flag() -> set[str]:
-    group: Any = get_command(app)
+    group: Any = app
     leaves = [
         leaf
         for command in group.commands.values()

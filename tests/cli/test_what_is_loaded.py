@@ -36,6 +36,14 @@ _build(load_bot(parse_target({bot!r})), Settings(transports={transports!r}))
 sys.modules.update(dict.fromkeys("warmed by " + name for name in warmup._entries))
 """
 
+SUPERVISE = """
+from runner.supervising.supervisor import Supervisor
+async def run(self): return 0
+Supervisor.run = run
+from runner.cli.program import run_program
+assert run_program([{bot!r}, "-t", "twilio", "--port", "0"]) == 0
+"""
+
 
 @pytest.fixture(autouse=True)
 def nothing_to_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +66,13 @@ def loaded_for(*transports: str, **env: str) -> set[str]:
 def test_the_help_loads_neither_server_nor_sound_nor_model() -> None:
     run = "from runner.cli.program import app\ntry: app(['--help'])\nexcept SystemExit: pass"
     names = loaded_by(run)
+    assert not names & (WEBRTC | VAD | SERVER | FRAMEWORK | {"numpy"})
+
+
+def test_the_supervisor_loads_nothing_of_what_its_workers_need() -> None:
+    """It lives as long as the run does, beside them."""
+    names = loaded_by(SUPERVISE.format(bot=str(BOTS / "echo_bot.py")), HOME="/")
+    assert "watchfiles" in names
     assert not names & (WEBRTC | VAD | SERVER | FRAMEWORK | {"numpy"})
 
 
