@@ -130,8 +130,9 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
         settings = replace(settings, transports=transports, port=address_of(listener)[1])
         if settings.https:
             stack.enter_context(key_file(settings))
-        if settings.reload and not is_open:
-            return _supervise(file, target.path, settings, flags, listener)
+        if settings.reload:
+            public = stack.enter_context(_public_listener(settings)) if is_open else None
+            return _supervise(file, target.path, settings, flags, listener, public)
         from runner.cli.banner import Banner
         from runner.worker import run_worker
 
@@ -139,7 +140,12 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
 
 
 def _supervise(
-    file: str, bot: Path, settings: Settings, flags: Mapping[str, Any], listener: socket.socket
+    file: str,
+    bot: Path,
+    settings: Settings,
+    flags: Mapping[str, Any],
+    listener: socket.socket,
+    public: socket.socket | None,
 ) -> int:
     import asyncio
 
@@ -156,19 +162,26 @@ def _supervise(
         announce="runner.cli.banner:announce",
         watch=[Path(path) for path in settings.watch],
         load_secs=settings.reload_secs,
+        is_public=public is not None,
     )
 
     async def run() -> int:
         if not is_terminal():
-            return await Supervisor(plan, listener).run()
+            return await Supervisor(plan, listener, public=public).run()
         from runner.cli.terminal import Terminal
 
         terminal = Terminal(settings)
-        supervisor = Supervisor(plan, listener, terminal.output)
+        supervisor = Supervisor(plan, listener, terminal.output, public)
         async with terminal.showing(supervisor.view):
             return await supervisor.run()
 
     return asyncio.run(run())
+
+
+def _public_listener(settings: Settings) -> socket.socket:
+    from runner.server.public.listener import open_public_listener
+
+    return open_public_listener(settings)
 
 
 def _configure_logs(settings: Settings) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -32,6 +33,7 @@ from runner.settings import Settings
 if TYPE_CHECKING:
     from runner.server.daily_rooms import DailyRooms
     from runner.server.public.exchange import Exchange
+    from runner.transports.socket import CallWebSocket
 
 Starter = Callable[[Request], Awaitable[Response]]
 
@@ -45,8 +47,8 @@ class Host:
     """What every door needs: whom to serve, and how. `transports` are those asked for, the default first;
     `exchange` is the public side, while it is open; `moves` the calls that change their code; `starters`
     answer `/start`, by transport; `rooms` are Daily's, where it is served; `siblings` the other workers, and
-    `knows` what tells the doors' ids of calls; `run_figures` counts the calls
-    of all of them."""
+    `knows` what tells the doors' ids of calls; `calls` are those that a socket brings, by provider and id;
+    `passing` carries the sockets of calls that others have; `run_figures` counts the calls of all of them."""
 
     settings: Settings
     bot: LoadedBot
@@ -58,6 +60,8 @@ class Host:
     rooms: DailyRooms | None = None
     siblings: Siblings | None = None
     knows: list[Knows] = field(default_factory=list)
+    calls: dict[str, CallWebSocket] = field(default_factory=dict)
+    passing: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.run_figures = RunFigures(self)

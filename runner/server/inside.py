@@ -1,6 +1,6 @@
 """What a worker answers on its Unix socket, which only this run's other workers reach (plain ASGI).
 
-Whether it has a call, how its calls fare, and whatever is asked for one of them.
+Whether it has a call, how its calls fare, a further socket of one, and whatever is asked for one of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from runner.server.doors import answer, values_of
-from runner.server.siblings import FIGURES_PATH, KNOWS_PATH, PASSED
+from runner.server.siblings import AGAIN_PATH, FIGURES_PATH, KNOWS_PATH, PASSED
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -39,6 +39,13 @@ class Inside:
             return
         if scope["path"] == FIGURES_PATH:
             await _answer_json(send, self._host.run_figures.own())
+            return
+        if scope["path"] == AGAIN_PATH and scope["type"] == "websocket":
+            from starlette.websockets import WebSocket
+
+            from runner.server.telephony import go_on_here
+
+            await go_on_here(self._host, WebSocket(scope, receive, send))
             return
         await self._app(_restored(scope), receive, send)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from runner.server.inside import CLIENT
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
+    from starlette.websockets import WebSocket
 
 PASS_S = 10.0
 LIMIT_BYTES = 1 << 20
@@ -48,17 +50,11 @@ async def pass_socket(owner: Path, scope: Scope, receive: Receive, send: Send) -
     host = values_of(scope["headers"], "host")[0]
     headers = [pair for pair in _headers(scope) if pair[0] != "host" and not pair[0].startswith("sec-")]
     try:
-        there = await unix_connect(
-            str(owner),
+        there = await _connect(
+            owner,
             f"ws://{host}{_target(scope)}",
             additional_headers=headers,
             subprotocols=scope["subprotocols"] or None,
-            user_agent_header=None,
-            compression=None,
-            ping_interval=None,
-            max_size=LIMIT_BYTES,
-            open_timeout=PASS_S,
-            close_timeout=1.0,
         )
     except (OSError, TimeoutError, InvalidHandshake):
         await send({"type": "websocket.close", "code": 1008, "reason": GONE})
@@ -66,6 +62,33 @@ async def pass_socket(owner: Path, scope: Scope, receive: Receive, send: Send) -
     async with there:
         await send({"type": "websocket.accept", "subprotocol": there.subprotocol})
         await _carry(there, receive, send)
+
+
+async def pass_accepted(owner: Path, path: str, websocket: WebSocket, heard: Sequence[str | bytes]) -> None:
+    """The same for a socket that was accepted, and of which these messages have been read."""
+    try:
+        there = await _connect(owner, f"ws://localhost{path}")
+    except (OSError, TimeoutError, InvalidHandshake):
+        await websocket.close(1008, GONE)
+        return
+    async with there:
+        for message in heard:
+            await there.send(message)
+        await _carry(there, websocket.receive, websocket.send)
+
+
+async def _connect(owner: Path, url: str, **more: Any) -> ClientConnection:
+    return await unix_connect(
+        str(owner),
+        url,
+        user_agent_header=None,
+        compression=None,
+        ping_interval=None,
+        max_size=LIMIT_BYTES,
+        open_timeout=PASS_S,
+        close_timeout=1.0,
+        **more,
+    )
 
 
 async def _carry(there: ClientConnection, receive: Receive, send: Send) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ASK_S = 1.0
 """How long (s) a worker may take to answer; one that hangs has no call."""
 
-KNOWS_PATH, FIGURES_PATH = "/inside/knows", "/inside/figures"
+KNOWS_PATH, FIGURES_PATH, AGAIN_PATH = "/inside/knows", "/inside/figures", "/inside/again"
 PASSED = "botrun.passed"
 """In the scope of what a sibling has passed on: it is answered here, and never passed on again."""
 

@@ -8,6 +8,7 @@ messages, RTVI in text messages.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from dataclasses import dataclass, field, replace
@@ -27,11 +28,14 @@ from runner.server.events import events_route
 from runner.server.phone_end import PhoneEnd, can_move, wait_for_mended_code
 from runner.server.plain_client import client_serializer, rates_of
 from runner.server.public.farewell import Farewell, LocalFarewell
+from runner.server.siblings import AGAIN_PATH
 from runner.session import EndReason, Session, TooManySessionsError, new_session_id
 from runner.transports.handshake import read_handshake
 from runner.transports.socket import CallWebSocket
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runner.server.app import Host
 
 logger = logging.getLogger(__name__)
@@ -44,6 +48,9 @@ RESUME_S = {"websocket": 10.0, "exotel": 2.0}
 (PROTOCOLS.md §4); a plain client comes back with its token."""
 
 VOICE_RATES, PHONE_HZ = (16000, 22050, 24000, 44100, 48000), 8000
+
+HEARD = "botrun.heard"
+"""In a socket's scope: the messages of its start, as they came."""
 
 POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
 
@@ -88,8 +95,8 @@ class CallDoor:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._calls: dict[str, CallWebSocket] = {}
-        host.knows.append(lambda name: f"client:{name}" in self._calls)
+        self._calls = host.calls
+        host.knows.append(lambda name: name in self._calls or f"client:{name}" in self._calls)
         design_filters()
 
     # ------------------------------------------------------------ phone providers
@@ -98,13 +105,19 @@ class CallDoor:
         """A provider's media socket, of this machine's phone."""
         await websocket.accept()
         result = await self.handshake(websocket)
-        if result is not None:
+        if result is None:
+            return
+        if (owner := await self.elsewhere(result)) is not None:
+            await self.pass_on(owner, websocket)
+        else:
             await self.take(websocket, result, Carried())
 
     async def handshake(self, websocket: WebSocket) -> HandshakeResult | None:
         """What the start message tells; None if there was none to be read: then the socket is closed."""
+        heard: list[str | bytes] = []
+        websocket.scope[HEARD] = heard
         try:
-            return await read_handshake(websocket)
+            return await read_handshake(websocket, heard=heard)
         except ProtocolError as error:
             logger.warning("a media socket was closed: %s", error)
             await close(websocket, POLICY_VIOLATION, str(error))
@@ -119,6 +132,25 @@ class CallDoor:
     def is_under_way(self, told: HandshakeResult) -> bool:
         """Whether this call has a socket already."""
         return _key(told) in self._calls
+
+    async def elsewhere(self, told: HandshakeResult) -> Path | None:
+        """The worker that has this call, where this is a further socket of a call of another."""
+        siblings = self._host.siblings
+        if siblings is None or told.provider not in RESUME_S or self.is_under_way(told):
+            return None
+        return await siblings.owner([_key(told)])
+
+    async def pass_on(self, owner: Path, websocket: WebSocket) -> None:
+        """Carry an accepted socket, of which the start was read, to the worker of its call."""
+        from runner.server.passing import pass_accepted
+
+        task = asyncio.current_task()
+        assert task is not None
+        self._host.passing.add(task)
+        try:
+            await pass_accepted(owner, AGAIN_PATH, websocket, websocket.scope[HEARD])
+        finally:
+            self._host.passing.discard(task)
 
     async def take(self, websocket: WebSocket, told: HandshakeResult, carried: Carried) -> None:
         """Start the bot for this call, or go on with it on a second socket; returns when it is over."""
@@ -247,6 +279,19 @@ class CallDoor:
     async def _go_on(self, known: CallWebSocket, websocket: WebSocket) -> None:
         known.rejoin(websocket)
         await known.until_done(websocket)
+
+
+async def go_on_here(host: Host, websocket: WebSocket) -> None:
+    """A further socket of a call that this worker has, passed on by a newer one, who let it in."""
+    await websocket.accept()
+    with contextlib.suppress(ProtocolError):
+        told = await read_handshake(websocket)
+        if (known := host.calls.get(_key(told))) is not None:
+            logger.info("%s opened a second socket for its call: it goes on there", told.provider)
+            known.rejoin(websocket)
+            await known.until_done(websocket)
+            return
+    await close(websocket, POLICY_VIOLATION, "the call is over")
 
 
 def _key(told: HandshakeResult) -> str:

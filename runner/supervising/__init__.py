@@ -2,6 +2,7 @@
 
     botrun ── supervisor      holds port, keyboard, file watch; imports next to nothing, never `.env`
                 └─ nursery    has imported what is heavy, but no bot; forks a worker in milliseconds
+                     ├─ keeper     with a public address: tunnel, number, count of calls
                      ├─ worker 1   the code from before: finishes the calls that cannot move
                      └─ worker 2   the new code: accepts once it has been imported cleanly
 

@@ -17,6 +17,9 @@ TRACE_S = 0.2
 FIXED = (
     *("host", "port", "transports", "open_page", "verbose", "log", "reload", "watch"),
     *("https", "certificate", "login_key"),
+    *("proxy", "tunnel", "tunnel_via", "public_port", "number", "accept_unsigned_webhooks"),
+    *("max_public_calls", "max_calls_per_caller", "max_starts_per_min", "max_public_call_secs"),
+    *("provider_api", "state_dir"),
 )
 """Settings of the run, which a `.env` that was edited does not change."""
 
@@ -34,6 +37,7 @@ class RunPlan:
         watch: further paths to watch.
         announce: module:function that is given the `Host` when calls are first taken.
         load_secs: how long the import of an edited bot may take (s).
+        is_public: whether it has a public address; then that is announced when it leads here.
     """
 
     typed: str
@@ -44,6 +48,17 @@ class RunPlan:
     announce: str
     watch: Sequence[Path] = ()
     load_secs: float = 10.0
+    is_public: bool = False
+
+    def job(self, folder: Path) -> dict[str, Any]:
+        """What each process of the run is told at its birth. `folder` is the run's own."""
+        return {
+            "typed": self.typed,
+            "file": str(self.bot),
+            "flags": self.flags,
+            "fixed": self.fixed,
+            "folder": str(folder),
+        }
 
 
 @dataclass(frozen=True)
@@ -86,15 +101,8 @@ class Loader:
         self.drop()
         self._count += 1
         trace = self._folder / f"trace-{self._count}"
-        job = {
-            "typed": self._plan.typed,
-            "file": str(self._plan.bot),
-            "flags": self._plan.flags,
-            "fixed": self._plan.fixed,
-            "trace": str(trace),
-            "folder": str(self._folder),
-            "announce": self._plan.announce if first else "",
-        }
+        announce = self._plan.announce if first and not self._plan.is_public else ""
+        job = {**self._plan.job(self._folder), "trace": str(trace), "announce": announce}
         worker = await self._nursery.fork(job)
         self.drop()  # another may have begun meanwhile
         self.load = load = Load(worker, trace, why)

@@ -1,6 +1,6 @@
 """The process that workers are forked from: all that is heavy has been imported, but no bot.
 
-    python -m runner.supervising.nursery CONTROL LIFE LISTENER…     (numbers of open files)
+    python -m runner.supervising.nursery CONTROL LIFE LISTENER [PUBLIC]     (numbers of open files)
 
 Its parent writes one line of names of modules to import, then one line for each worker, along with the
 worker's end of its channel. It tells {"forked": worker, "pid": …} and {"ended": pid, "status": …}.
@@ -32,17 +32,19 @@ _GRACE_S = 14.0
 
 @dataclass(frozen=True)
 class Birth:
-    """What a worker is born with."""
+    """What a worker is born with. `public` is the port where a tunnel ends, if there is one."""
 
     job: dict[str, Any]
     channel: socket.socket
     listener: socket.socket
+    public: socket.socket | None = None
 
 
 def main(args: Sequence[str]) -> int:
     """Returns in each worker as well, when that one is done."""
-    control_fd, life_fd, listener_fd = map(int, args)
-    control, listener = socket.socket(fileno=control_fd), socket.socket(fileno=listener_fd)
+    control_fd, life_fd, *listener_fds = map(int, args)
+    control = socket.socket(fileno=control_fd)
+    listeners = [socket.socket(fileno=fd) for fd in listener_fds]
     end_with_parent(signal.SIGKILL)
     # Ctrl-C at the terminal reaches all its processes, a service manager's SIGTERM all of its group; only the
     # supervisor acts on it. Not SIG_IGN, which programs that the bot starts would inherit.
@@ -65,15 +67,24 @@ def main(args: Sequence[str]) -> int:
     control.close()
     end_with_parent(signal.SIGTERM)
     threading.Thread(target=_end_with_supervisor, args=(life_fd,), name="life", daemon=True).start()
-    from runner.supervising.serving import run_supervised
-
-    status = run_supervised(Birth(born[0], born[1], listener))
+    status = _live(Birth(*born, *listeners))
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     # Libraries that started threads in the nursery would, at an ordinary end, wait for them here, where they
     # never were (onnxruntime: std::system_error).
     os._exit(status)
+
+
+def _live(birth: Birth) -> int:
+    """Returns the exit status."""
+    if birth.job.get("keeps"):
+        from runner.supervising.keeping import run_keeper
+
+        return run_keeper(birth)
+    from runner.supervising.serving import run_supervised
+
+    return run_supervised(birth)
 
 
 def _tend(control: socket.socket, wake: int) -> tuple[dict[str, Any], socket.socket] | None:

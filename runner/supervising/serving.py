@@ -1,7 +1,7 @@
 """A worker under a supervisor: load the bot, say how that went, accept when told to, leave when replaced.
 
 From the supervisor:
-    {"do": "accept"}                    take calls now
+    {"do": "accept", "public": {…}|null}    take calls now, at this public address, too
     {"do": "retire"}                    take no more: what can move moves, the rest is finished
     {"do": "take", "call": {…}}         a conversation from older code; answered by "taken"
     {"do": "taken", "key": …}           the newer worker has it
@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner import garbage, logs
 from runner.channel import Channel, encode
-from runner.discovery import LoadedBot, load_bot, parse_target
+from runner.discovery import BotTarget, LoadedBot, load_bot, parse_target
 from runner.errors import BotrunError
 from runner.guard import LoopGuard, telling_what_was_not_awaited
 from runner.identity import become
@@ -54,6 +54,7 @@ from runner.worker import CLOSE_CONNECTIONS_S, first, prepare, run_loop, stop_he
 
 if TYPE_CHECKING:
     from runner.server.app import Host
+    from runner.server.public.opening import PublicSide
     from runner.server.serving import Server
     from runner.supervising.nursery import Birth
 
@@ -87,6 +88,13 @@ def run_supervised(birth: Birth) -> int:
 
 
 def _load(job: dict[str, Any]) -> tuple[Settings, LoadedBot]:
+    settings, target = settings_of(job)
+    sys.addaudithook(_note_writing)
+    return settings, load_bot(target)
+
+
+def settings_of(job: dict[str, Any]) -> tuple[Settings, BotTarget]:
+    """As they are now, save those that the run began with. What `.env` says is set for this process."""
     target = parse_target(job["typed"])
     dotenv_path = find_dotenv(target.path)
     dotenv = read_dotenv(dotenv_path)
@@ -97,8 +105,7 @@ def _load(job: dict[str, Any]) -> tuple[Settings, LoadedBot]:
     settings = replace(settings, **fixed)
     logs.configure(style=settings.log, verbose=settings.verbose, colour=not is_set("NO_COLOR"))
     enter_dotenv(dotenv)
-    sys.addaudithook(_note_writing)
-    return settings, load_bot(target)
+    return settings, target
 
 
 def _note_writing(event: str, args: tuple[Any, ...]) -> None:
@@ -134,6 +141,7 @@ class SupervisedWorker:
         self._bot = bot
         self._accept = asyncio.Event()
         self._retire = asyncio.Event()
+        self._address: dict[str, Any] | None = None
         self._telling: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -175,6 +183,7 @@ class SupervisedWorker:
         async for order in self._channel.messages():
             match order["do"]:
                 case "accept":
+                    self._address = order["public"]
                     self._accept.set()
                 case "retire":
                     self._retire.set()
@@ -203,26 +212,28 @@ class SupervisedWorker:
 
     async def _serve(self, host: Host, server: Server) -> None:
         from runner.server.inside import Inside
-        from runner.server.public.opening import PublicSide
 
-        end_sessions_s, public = time_to_end(host, self._shutdown), PublicSide(host)
-        opening = asyncio.create_task(public.open(), name="putting back numbers that a run left")
+        end_sessions_s, public = time_to_end(host, self._shutdown), self._public_side(host)
+        opening = asyncio.create_task(public.open(), name="public door, or numbers that a run left")
         reporting = asyncio.create_task(self._report(host), name="reports")
         guard = LoopGuard(host.bot.path, host.sessions)
         assert host.siblings is not None
         inside = server.serving_inside(host.siblings.own, lambda app: Inside(app, host))
         async with server.serving(self._birth.listener, CLOSE_CONNECTIONS_S), inside:
             try:
+                if self._address is not None:
+                    await first(opening, self._shutdown.requested.wait())
                 self._announce(host)
                 with guard.watching(), telling_what_was_not_awaited(host.bot.path):
                     if await first(
                         asyncio.ensure_future(self._retire.wait()), self._shutdown.requested.wait()
                     ):
-                        await self._see_off(host, server)
+                        await self._see_off(host, server, public)
                 if self._shutdown.requested.is_set():
                     logger.info("stopping" if not self._retire.is_set() else "its last calls are ended")
                     host.moves.release()
                     server.refuse_more()
+                    public.refuse_more()
                     await host.sessions.end_all(EndReason.SHUTDOWN, end_sessions_s)
             finally:
                 for task in (opening, reporting):
@@ -231,6 +242,16 @@ class SupervisedWorker:
                 await public.aclose()
                 await self._leave_figures(host)
 
+    def _public_side(self, host: Host) -> PublicSide:
+        from runner.server.public.address import PublicAddress
+        from runner.server.public.desk_line import NAME
+        from runner.server.public.opening import Kept, PublicSide
+
+        if self._address is None or self._birth.public is None:
+            return PublicSide(host)
+        desk = Path(self._birth.job["folder"]) / NAME
+        return PublicSide(host, kept=Kept(self._birth.public, PublicAddress(**self._address), desk))
+
     def _announce(self, host: Host) -> None:
         garbage.resume()
         # Told first: who sees the address and stops the run at once has had a run.
@@ -238,11 +259,12 @@ class SupervisedWorker:
         if self._birth.job["announce"]:
             _call(self._birth.job["announce"], host)
 
-    async def _see_off(self, host: Host, server: Server) -> None:
+    async def _see_off(self, host: Host, server: Server, public: PublicSide) -> None:
         """Take no more calls, hand over those that can move, and wait for the others' end."""
         server.refuse_more()
         server.close_idle()
-        moving = asyncio.create_task(host.moves.see_off(host.sessions), name="moving")
+        public.refuse_more()
+        moving = asyncio.create_task(_moved(host), name="moving")
         try:
             await first(moving, self._shutdown.requested.wait())
         finally:
@@ -267,6 +289,13 @@ class SupervisedWorker:
                 self._channel.send(
                     {"is": "modules", "modules": modules_of(self._bot.path), "written": written}
                 )
+
+
+async def _moved(host: Host) -> None:
+    """Until nothing is left here, nor passes through here."""
+    await host.moves.see_off(host.sessions)
+    while host.passing:
+        await asyncio.wait(set(host.passing))
 
 
 def _call(function: str, host: Host) -> None:

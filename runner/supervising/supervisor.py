@@ -26,6 +26,7 @@ from runner.supervising.imports import modules_for
 from runner.supervising.loading import Load, Loader, RunPlan
 from runner.supervising.past import Past
 from runner.supervising.project import Project
+from runner.supervising.public_line import LineOwner, PublicLine
 from runner.supervising.view import RunView
 from runner.supervising.watch import Watch
 from runner.supervising.workers import END_AT_ONCE, Nursery, Worker
@@ -34,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 STOP_S = 5.7
 """A worker ends within 1.5 s of its signal, within 5 s if Daily's rooms are to be deleted (`worker.py`)."""
+
+PUBLIC_STOP_S = 12.2
+"""With a public address the provider is told that calls are over, and what the number shall do again."""
 
 LAST_WORDS_S = 0.2
 FORCED_STATUS = 130
@@ -47,6 +51,7 @@ class Supervisor:
     Args:
         plan: what is run.
         listener: the port.
+        public: the port where a tunnel ends, if the run has a public address.
         output: where the workers write (a file number); None: where this process does.
 
     Attributes:
@@ -55,11 +60,18 @@ class Supervisor:
         view: for a terminal.
     """
 
-    def __init__(self, plan: RunPlan, listener: socket.socket, output: int | None = None) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        listener: socket.socket,
+        output: int | None = None,
+        public: socket.socket | None = None,
+    ) -> None:
         self._plan = plan
         self._output = output
         self.view = RunView(self)
-        self._listener = listener
+        self._listeners = [listener] if public is None else [listener, public]
+        self._line: PublicLine | None = None
         self._project = Project(plan.bot, plan.watch)
         self.current: Worker | None = None
         self.failure: Failure | None = None
@@ -83,11 +95,14 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._signalled)
         self._folder = Path(tempfile.mkdtemp(prefix="botrun-"))  # mode 0700
-        self._nursery = Nursery(self._listener, self._ended, self._output)
+        self._nursery = Nursery(self._listeners, self._ended, self._output)
         self._loader = Loader(self._plan, self._nursery, self._folder, self._broken)
         self._watch = Watch(self._project, self._saved)
         try:
             self._nursery.prepare(modules_for(self._plan.bot, self._plan.transports))
+            if self._plan.is_public:
+                self._line = PublicLine(self._nursery, self._plan.job(self._folder), self._line_owner())
+                await self._line.start()
             # What is there now is known before it is read: what is saved from here on counts.
             self._learn([])
             await self._begin("")
@@ -98,6 +113,12 @@ class Supervisor:
         if isinstance(self._outcome, BotrunError):
             raise self._outcome
         return self._outcome
+
+    def _line_owner(self) -> LineOwner:
+        def announce() -> None:
+            self.view.order(self._plan.announce)
+
+        return LineOwner(spawn=self._spawn, announce=announce, renew=self._take_up, end=self._end)
 
     def restart(self) -> None:
         """Load the bot again, saved or not."""
@@ -165,7 +186,7 @@ class Supervisor:
             case "loaded" if loading:
                 self._learn(told["modules"])
                 worker.tell(self._past.whole())
-                worker.tell({"do": "accept"})
+                self._spawn(self._let_accept(worker))
             case "accepting" if loading:
                 self._swap(worker)
             case "failed" if loading:
@@ -189,6 +210,10 @@ class Supervisor:
             case "left out":
                 logger.warning("session %s: %s", told["session"], "; ".join(told["what"]))
 
+    async def _let_accept(self, worker: Worker) -> None:
+        public = await self._line.where() if self._line is not None else None
+        worker.tell({"do": "accept", "public": public})
+
     def _tell_others(self, worker: Worker, order: dict[str, Any] | None) -> None:
         for other in self._nursery.living:
             if other is not worker and order is not None:
@@ -209,6 +234,8 @@ class Supervisor:
         for call in self._waiting_calls:
             worker.tell({"do": "take", "call": call})
         self._waiting_calls.clear()
+        if self._line is not None:
+            self._line.open()
 
     def _tell_news(self) -> None:
         what, begun = self._news
@@ -232,6 +259,12 @@ class Supervisor:
         """A worker's process is gone."""
         if self._over.is_set():
             return
+        if self._nursery.failed.is_set():
+            self._end(BotrunError("the process that the bot is started from is gone: botrun ends"))
+            return
+        if self._line is not None and self._line.is_kept_by(worker):
+            self._line.lost(_how(worker.status), often=self._dies_often())
+            return
         self._tell_others(worker, self._past.last(worker))
         self._past.close(worker)
         how = _how(worker.status)
@@ -248,13 +281,16 @@ class Supervisor:
             self._broken(failure_at(f"the bot's process {how} while it was loaded", str(self._plan.bot), 0))
 
     def _restart(self, how: str) -> None:
-        now = time.monotonic()
-        self._quick_deaths = [at for at in self._quick_deaths if now - at < QUICK_S * MOST_QUICK] + [now]
-        if len(self._quick_deaths) >= MOST_QUICK:
+        if self._dies_often():
             logger.error("the bot's process %s, again: it is started when something is saved", how)
             return
         logger.error("the bot's process %s: it is started again", how)
         self._spawn(self._begin(""))
+
+    def _dies_often(self) -> bool:
+        now = time.monotonic()
+        self._quick_deaths = [at for at in self._quick_deaths if now - at < QUICK_S * MOST_QUICK] + [now]
+        return len(self._quick_deaths) >= MOST_QUICK
 
     def _end(self, outcome: BotrunError | int) -> None:
         if not self._over.is_set():
@@ -271,13 +307,19 @@ class Supervisor:
 
     async def _stop_workers(self) -> None:
         self._loader.drop()
-        for worker in self._nursery.living:
+        line, until = self._line, time.monotonic() + (PUBLIC_STOP_S if self._line is not None else STOP_S)
+        if line is not None:
+            line.give_back()
+        workers = [one for one in self._nursery.living if line is None or not line.is_kept_by(one)]
+        for worker in workers:
             worker.signal(signal.SIGTERM)
-        ends = [asyncio.ensure_future(worker.ended.wait()) for worker in self._nursery.living]
+        ends = [asyncio.ensure_future(worker.ended.wait()) for worker in workers]
         if ends:
-            _, late = await asyncio.wait(ends, timeout=STOP_S)
+            _, late = await asyncio.wait(ends, timeout=until - time.monotonic())
             for end in late:
                 end.cancel()
+        if line is not None:
+            await line.close(until - time.monotonic())
 
     async def _close(self) -> None:
         self._watch.close()

@@ -63,13 +63,13 @@ class Nursery:
     """Starts the nursery's process, and has it fork.
 
     Args:
-        listener: the port that all workers accept on.
+        listeners: the port that all workers accept on, and that of a public address, if there is one.
         on_end: called with a worker that has ended.
         output: where the processes write (a terminal's file number); None: where this one does.
     """
 
     def __init__(
-        self, listener: socket.socket, on_end: Callable[[Worker], None], output: int | None = None
+        self, listeners: Sequence[socket.socket], on_end: Callable[[Worker], None], output: int | None = None
     ) -> None:
         self._on_end = on_end
         self._workers: dict[str, Worker] = {}
@@ -78,7 +78,7 @@ class Nursery:
         self.failed = asyncio.Event()
         self._control, theirs = socket.socketpair()
         life, self._life = os.pipe()
-        fds = (theirs.fileno(), life, listener.fileno())
+        fds = (theirs.fileno(), life, *(listener.fileno() for listener in listeners))
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "runner.supervising.nursery", *map(str, fds)],

@@ -70,8 +70,10 @@ class CallData:
         return (f.name for f in fields(self))
 
 
-async def read_handshake(websocket: WebSocket, deadline_s: float = DEADLINE_S) -> HandshakeResult:
-    """Read up to and with the start message.
+async def read_handshake(
+    websocket: WebSocket, deadline_s: float = DEADLINE_S, heard: list[str | bytes] | None = None
+) -> HandshakeResult:
+    """Read up to and with the start message; the messages are added to `heard`.
 
     Raises:
         ProtocolError: it did not come in time, or is none of a known provider.
@@ -83,7 +85,10 @@ async def read_handshake(websocket: WebSocket, deadline_s: float = DEADLINE_S) -
                 message = await websocket.receive()
                 if message["type"] == "websocket.disconnect":
                     raise ProtocolError("the socket was closed before its start message")
-                result = handshake.feed(message.get("text") or message.get("bytes") or "")
+                content = message.get("text") or message.get("bytes") or ""
+                if heard is not None:
+                    heard.append(content)
+                result = handshake.feed(content)
                 if result is not None:
                     return result
     except TimeoutError:

@@ -1,4 +1,7 @@
-"""A bot for stories in a process of its own: says half a second; then hands over, hangs up or stays."""
+"""A bot for stories in a process of its own: says half a second; then hands over, hangs up or stays.
+
+It tells which of its versions does what.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from runner import RunnerArguments, WebSocketRunnerArguments
 from runner.frames import EndFrame, OutputAudioRawFrame, TransferCallFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
+
+VERSION = "version 0"
 
 
 async def bot(runner_args: RunnerArguments) -> None:
@@ -19,6 +24,7 @@ async def bot(runner_args: RunnerArguments) -> None:
 
     @transport.event_handler("on_client_connected")
     async def begin(transport: Any, client: Any) -> None:
+        print(f"{VERSION} answers {runner_args.call_id}", flush=True)
         await task.queue_frame(OutputAudioRawFrame(b"\1\1" * 4000, 8000))
         if wants == "hand over":
             await task.queue_frame(TransferCallFrame(to="+14150000009"))
@@ -27,6 +33,7 @@ async def bot(runner_args: RunnerArguments) -> None:
 
     @transport.event_handler("on_client_disconnected")
     async def leave(transport: Any, client: Any) -> None:
+        print(f"{VERSION} was left by {runner_args.call_id}", flush=True)
         await task.cancel()
 
     await PipelineRunner().run(task)

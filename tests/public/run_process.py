@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from provider_server import API, ProviderServer
 from public_world import CALLED, KEYS
 
@@ -37,6 +38,7 @@ class Run:
     folder: Path
     told: str = ""
     readers: list[asyncio.Task[None]] = field(default_factory=list)
+    bot: Path = BOT
 
     @property
     def origin(self) -> str:
@@ -50,26 +52,58 @@ class Run:
             await asyncio.gather(*self.readers)
         return status
 
+    async def crash(self) -> None:
+        """All its processes at once, as when the power fails."""
+        family = self.family()
+        for process in (*family, psutil.Process(self.process.pid)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        await self.end(signal.SIGKILL)
+        psutil.wait_procs(family, 5)
+
+    def family(self) -> list[psutil.Process]:
+        """The processes that it started."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def save(self, old: str, new: str) -> None:
+        """Edit the bot, as an editor does it: a new file takes the old one's name."""
+        text = self.bot.read_text()
+        assert old in text
+        fresh = self.bot.with_name(f".{self.bot.name}.swp")
+        fresh.write_text(text.replace(old, new))
+        fresh.rename(self.bot)
+
+    async def reloaded(self, times: int) -> None:
+        await self.ready("the new code answers", times)
+
     async def read(self, stream: asyncio.StreamReader | None) -> None:
         while stream is not None and (line := await stream.readline()):
             self.told += line.decode(errors="replace")
 
-    async def ready(self, word: str) -> None:
-        async with asyncio.timeout(READY_S):
-            while word not in self.told and self.process.returncode is None:
-                await asyncio.sleep(0.02)
-        assert word in self.told, self.told
+    async def ready(self, word: str, times: int = 1) -> None:
+        """Wait until this has been told so often."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_S):
+                while self.told.count(word) < times and self.process.returncode is None:
+                    await asyncio.sleep(0.02)
+        assert self.told.count(word) >= times, f"never told: {word}\n{self.told}"
 
 
 @contextlib.asynccontextmanager
 async def running(
-    provider: str, server: ProviderServer, folder: Path, *more: str, then: str = "hang up", **env: str
+    provider: str,
+    server: ProviderServer,
+    folder: Path,
+    *more: str,
+    then: str = "hang up",
+    bot: Path = BOT,
+    **env: str,
 ) -> AsyncIterator[Run]:
     """`botrun` for that provider; its number is set where the provider lets it be."""
     port, public_port = free_port(), free_port()
     number = () if provider == "exotel" else ("--number", CALLED)
     arguments = [
-        sys.executable, "-m", "runner.cli", str(BOT), "-t", provider, "--port", str(port), *number,
+        sys.executable, "-m", "runner.cli", str(bot), "-t", provider, "--port", str(port), *number,
         "--proxy", f"http://127.0.0.1:{public_port}", "--public-port", str(public_port),
         "--body", json.dumps({"then": then}), *more,
     ]  # fmt: skip
@@ -78,22 +112,21 @@ async def running(
         **KEYS,
         "BOTRUN_PROVIDER_API": server.url + API[provider],
         "BOTRUN_STATE_DIR": str(folder / "state"),
-        "BOTRUN_RELOAD": "0",
+        "BOTRUN_RELOAD": "1",
         **env,
     }
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         *arguments, stdout=pipe, stderr=pipe, env=environment, cwd=folder
     )
-    run = Run(process, port, public_port, folder)
+    run = Run(process, port, public_port, folder, bot=bot)
     run.readers = [asyncio.create_task(run.read(s)) for s in (process.stdout, process.stderr)]
     try:
         await run.ready("ring  " if number else "webhook")
         yield run
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            if process.returncode is None:
-                process.kill()
+        if process.returncode is None:
+            await run.crash()
         await process.wait()
         await asyncio.gather(*run.readers)
 

@@ -116,7 +116,7 @@ async def test_after_a_crash_the_next_start_puts_the_number_back(name: str, tmp_
     async with provider_server() as server:
         before = (dict(server.number), dict(server.application), dict(server.plivo_application))
         async with running(name, server, tmp_path) as run:
-            await run.end(signal.SIGKILL)
+            await run.crash()
         assert server.address(name) == f"{run.origin}/{name}/answer"
         async with running(name, server, tmp_path) as again:
             assert server.address(name) == f"{again.origin}/{name}/answer" != f"{run.origin}/{name}/answer"
@@ -127,8 +127,8 @@ async def test_after_a_crash_the_next_start_puts_the_number_back(name: str, tmp_
 @pytest.mark.timeout(120)
 async def test_after_a_crash_a_start_without_a_public_address_puts_it_back_too(tmp_path: Path) -> None:
     async with provider_server() as server:
-        async with running("twilio", server, tmp_path) as run:
-            await run.end(signal.SIGKILL)
+        async with running("twilio", server, tmp_path, "--no-reload") as run:
+            await run.crash()
         assert server.address("twilio") != BEFORE
         import os
         import sys
@@ -152,7 +152,7 @@ async def test_after_a_crash_a_start_without_a_public_address_puts_it_back_too(t
 
 @pytest.mark.timeout(120)
 async def test_a_number_that_somebody_changed_meanwhile_is_left_as_it_is(tmp_path: Path) -> None:
-    async with provider_server() as server, running("twilio", server, tmp_path) as run:
+    async with provider_server() as server, running("twilio", server, tmp_path, "--no-reload") as run:
         server.number["voice_url"] = "https://somebody.example/else"
         await run.end()
         assert server.number["voice_url"] == "https://somebody.example/else"

@@ -188,8 +188,9 @@ class PublicDoor:
         if told is None:
             await self._give_up(provider, call)
             return
+        owner = await self._calls.elsewhere(told)
         try:
-            await self._check_start(ticket, told)
+            await self._check_start(ticket, told, is_under_way=owner is not None)
         except (ProtocolError, AwayError) as error:
             self._quiet.warning("a media socket was refused: %s", error)
             await close(websocket, POLICY_VIOLATION, "refused")
@@ -205,20 +206,23 @@ class PublicDoor:
         )
         self._exchange.begins(call_id, call.from_number or told.from_number or "")
         try:
-            await self._calls.take(websocket, told, carried)
+            if owner is not None:
+                await self._calls.pass_on(owner, websocket)
+            else:
+                await self._calls.take(websocket, told, carried)
         finally:
             # A second socket may have taken the call over from this one.
             if not self._calls.is_under_way(told):
                 self._exchange.ends(call_id)
 
-    async def _check_start(self, ticket: Ticket, told: HandshakeResult) -> None:
+    async def _check_start(self, ticket: Ticket, told: HandshakeResult, *, is_under_way: bool) -> None:
         """See that the start message is that of the call which was answered."""
         provider, call = self._exchange.providers[ticket.provider], ticket.call
         if told.provider != ticket.provider:
             raise ProtocolError(f"its token is for {provider.title}, but it speaks {told.provider}")
         if provider.same_call_id and call.call_id and told.call_id != call.call_id:
             raise ProtocolError("its token is for another call")
-        if ticket.again and not self._calls.is_under_way(told):
+        if ticket.again and not (is_under_way or self._calls.is_under_way(told)):
             raise ProtocolError("its token is used up: the call is over")
         if not call.call_id and (busy := await self._exchange.admit_socket(told)):
             raise ProtocolError(busy)

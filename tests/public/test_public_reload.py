@@ -1,0 +1,215 @@
+"""A run with a number of one's own whose bot is edited: the number is set once, and given back once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+from provider_server import BEFORE, ProviderServer, provider_server
+from public_world import call_fields, media_url, signed, socket_headers, until, wire
+from run_process import BOT, Run, running
+from test_number_stories import call_in, post
+from websockets.asyncio.client import ClientConnection, connect
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@contextlib.asynccontextmanager
+async def edited(
+    provider: str, server: ProviderServer, folder: Path, then: str = "stay", **env: str
+) -> AsyncIterator[Run]:
+    """A run whose bot is a copy of its own; nothing of it may be left."""
+    copy = folder / "bot" / "bot.py"
+    copy.parent.mkdir()
+    shutil.copy(BOT, copy)
+    family: list[psutil.Process] = []
+    async with running(provider, server, folder, bot=copy, then=then, **env) as run:
+        yield run
+        if run.process.returncode is None:
+            family += run.family()
+            await run.end()
+    for port in (run.port, run.public_port):
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+    assert not [process for process in family if process.is_running()]
+
+
+@contextlib.asynccontextmanager
+async def calling(url: str, name: str, call_id: str) -> AsyncIterator[ClientConnection]:
+    """A call that its caller holds; `then` the caller hangs up."""
+    async with connect(
+        url, additional_headers=socket_headers(name, url), proxy=None, compression=None, max_queue=None
+    ) as media:
+        for message in wire(name, call_id).opening():
+            await media.send(message)
+        yield media
+
+
+async def asked(run: Run, name: str, call_id: str, **more: str) -> str:
+    """The answer document of a call that comes in."""
+    path = f"/{name}/answer"
+    answer = await post(run.origin, signed(name, path, call_fields(name, call_id, **more), origin=run.origin))
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def times_set(server: ProviderServer) -> int:
+    return sum(1 for a in server.asked if a.method == "POST" and "IncomingPhoneNumbers" in a.path)
+
+
+def keeper_of(run: Run) -> psutil.Process:
+    """The process that remembers the number."""
+    (taken,) = json.loads((run.folder / "state" / "numbers.json").read_text())
+    return psutil.Process(taken["pid"])
+
+
+async def test_three_saves_during_a_call_and_the_next_call_has_the_new_code(tmp_path: Path) -> None:
+    async with (
+        provider_server() as server,
+        edited("twilio", server, tmp_path, BOTRUN_MAX_CALLS_PER_CALLER="2") as run,
+    ):
+        key = next((tmp_path / "state").glob("dial-*.key")).read_text()
+        async with calling(media_url("twilio", await asked(run, "twilio", "C1")), "twilio", "C1") as first:
+            await run.ready("version 0 answers C1")
+            for number in range(3):
+                before = media_url("twilio", await asked(run, "twilio", "C2")) if number == 2 else ""
+                run.save(f"version {number}", f"version {number + 1}")
+                await run.reloaded(number + 1)
+            # The webhook was answered by the code from before: its token is good for the new one, once.
+            async with calling(before, "twilio", "C2"):
+                await run.ready("version 3 answers C2")
+                with pytest.raises(Exception, match="403"):
+                    await connect(before, additional_headers=socket_headers("twilio", before), proxy=None)
+                assert "<Reject" in await asked(run, "twilio", "C3"), "two calls, in two workers, are two"
+            await run.ready("version 3 was left by C2")
+            await first.ping()
+        await run.ready("version 0 was left by C1")
+        forged = signed(
+            "twilio", "/twilio/answer", call_fields("twilio", "C4"), origin="https://evil.example"
+        )
+        assert (await post(run.origin, forged)).status_code == 403
+        status = signed("twilio", "/twilio/status", {}, origin="")
+        status.method, status.path, status.headers = "GET", "/status", {"x-botrun-key": key}
+        assert (await post(f"http://127.0.0.1:{run.port}", status)).status_code == 200
+        assert times_set(server) == 1
+        assert await run.end() == 0
+        assert (times_set(server), server.address("twilio")) == (2, BEFORE)
+    assert run.told.count("ring  ") == 1
+    assert "Traceback" not in run.told
+    assert not list((tmp_path / "state").glob("*.key"))
+
+
+async def test_what_became_of_a_dialled_call_is_known_after_a_save(tmp_path: Path) -> None:
+    async with provider_server() as server, edited("twilio", server, tmp_path) as run:
+        key = next((tmp_path / "state").glob("dial-*.key")).read_text()
+        main = f"http://127.0.0.1:{run.port}"
+        order = signed("twilio", "/dial", {})
+        order.body = json.dumps({"provider": "twilio", "to": "+14150000077"}).encode()
+        order.headers = {"content-type": "application/json", "x-botrun-key": key}
+        told = await post(main, order)
+        assert told.status_code == 200, told.text
+        run.save("version 0", "version 1")
+        await run.reloaded(1)
+        fields = call_fields("twilio", "CA-out", CallStatus="busy")
+        await post(run.origin, signed("twilio", "/twilio/status", fields, origin=run.origin))
+        order.method, order.path, order.body = "GET", "/dial/CA-out", b""
+        assert (await post(main, order)).json() == {"state": "over: busy", "over": True}
+
+
+async def test_a_broken_edit_leaves_the_good_code_at_the_public_door(tmp_path: Path) -> None:
+    async with provider_server() as server, edited("twilio", server, tmp_path, "hang up") as run:
+        run.save("async def bot(", "async def bot((")
+        await run.ready("the code from before goes on")
+        assert await call_in(run, server, "twilio", "C1") >= 0.5
+        run.save("async def bot((", "async def bot(")
+        run.save("version 0", "version 1")
+        await run.reloaded(1)
+        assert await call_in(run, server, "twilio", "C2") >= 0.5
+        assert ("version 0 answers C1" in run.told, "version 1 answers C2" in run.told) == (True, True)
+        assert times_set(server) == 1
+
+
+async def test_ctrl_c_in_the_middle_of_a_reload_gives_the_number_back(tmp_path: Path) -> None:
+    async with provider_server() as server, edited("twilio", server, tmp_path) as run:
+        async with calling(media_url("twilio", await asked(run, "twilio", "C1")), "twilio", "C1"):
+            server.calls["C1"] = "talking"
+            await run.ready("version 0 answers C1")
+            workers = len(run.family())
+            run.save("VERSION =", "__import__('time').sleep(60)\nVERSION =")
+            await until(lambda: len(run.family()) > workers, 20)
+            family = run.family()
+            assert await run.end() == 0
+        assert (server.calls["C1"], server.address("twilio")) == ("completed", BEFORE)
+        assert not [process for process in family if process.is_running()]
+
+
+async def test_when_the_supervisor_is_killed_its_keeper_gives_the_number_back(tmp_path: Path) -> None:
+    async with provider_server() as server, edited("twilio", server, tmp_path) as run:
+        family = run.family()
+        run.process.kill()
+        await until(lambda: server.address("twilio") == BEFORE, 20)
+        await until(lambda: not any(process.is_running() for process in family), 20)
+        assert not (tmp_path / "state" / "numbers.json").exists()
+
+
+async def test_a_worker_that_is_killed_is_replaced_and_its_calls_count_no_more(tmp_path: Path) -> None:
+    async with (
+        provider_server() as server,
+        edited("twilio", server, tmp_path, BOTRUN_MAX_PUBLIC_CALLS="1") as run,
+    ):
+        async with calling(media_url("twilio", await asked(run, "twilio", "C1")), "twilio", "C1") as media:
+            await run.ready("version 0 answers C1")
+            assert "<Reject" in await asked(run, "twilio", "C2")
+            keeper = keeper_of(run)
+            (worker,) = (p for p in run.family() if p.ppid() == keeper.ppid() and p.pid != keeper.pid)
+            worker.kill()
+            await media.wait_closed()
+        await run.ready("it is started again")
+        async with calling(media_url("twilio", await asked(run, "twilio", "C3")), "twilio", "C3"):
+            await run.ready("version 0 answers C3")
+        assert times_set(server) == 1
+
+
+async def test_when_the_keeper_is_killed_the_number_is_taken_anew_and_calls_go_on(tmp_path: Path) -> None:
+    async with (
+        provider_server() as server,
+        edited("twilio", server, tmp_path, BOTRUN_MAX_PUBLIC_CALLS="2") as run,
+    ):
+        async with calling(media_url("twilio", await asked(run, "twilio", "C1")), "twilio", "C1") as media:
+            await run.ready("version 0 answers C1")
+            keeper_of(run).kill()
+            await run.ready("the process that keeps the public address was ended by SIGKILL")
+            await run.ready("the public address leads here again")
+            assert server.address("twilio") == f"{run.origin}/twilio/answer"
+            async with calling(media_url("twilio", await asked(run, "twilio", "C2")), "twilio", "C2"):
+                await run.ready("version 0 answers C2")
+                await media.ping()
+                assert "<Reject" in await asked(run, "twilio", "C3"), "the call from before counts"
+        assert await run.end() == 0
+        assert server.address("twilio") == BEFORE
+
+
+async def test_a_second_socket_of_exotel_s_finds_its_call_in_the_old_code(tmp_path: Path) -> None:
+    async with provider_server() as server, edited("exotel", server, tmp_path) as run:
+        url = media_url("exotel", await asked(run, "exotel", "C1"))
+        async with calling(url, "exotel", "C1") as first:
+            await run.ready("version 0 answers C1")
+            run.save("version 0", "version 1")
+            await run.reloaded(1)
+            first.transport.abort()
+        async with calling(url, "exotel", "C1") as second:
+            await run.ready("opened a second socket for its call")
+            run.save("version 1", "version 2")
+            await run.reloaded(2)
+            await asyncio.sleep(2.5)  # longer than a broken socket is waited for
+            await second.ping()
+            assert "was left" not in run.told
+        await run.ready("version 0 was left by C1")
+        assert "version 1 answers" not in run.told
