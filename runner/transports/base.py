@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from runner.errors import UsageError
 from runner.transports.events import Events, HandlerT
@@ -35,6 +35,7 @@ class TransportParams:
         video_out_height: pixels.
         video_out_bitrate: bits per second.
         video_out_framerate: pictures per second.
+        video_out_is_live: Pipecat's bots say it; here the newest picture is shown and stays in any case.
         vad_analyzer: hears when speech begins and ends; without one there are no turns.
         turn_analyzer: decides whether a pause is the end of a turn; None goes by rules about words.
         audio_in_filter: cleans the caller's sound before anybody hears it.
@@ -51,6 +52,7 @@ class TransportParams:
     video_out_height: int = 768
     video_out_bitrate: int = 800_000
     video_out_framerate: int = 30
+    video_out_is_live: bool = True
     camera_out_width: int | None = None
     camera_out_height: int | None = None
     camera_out_bitrate: int | None = None
@@ -92,6 +94,11 @@ class BaseTransport:
     def output(self) -> BaseOutputTransport:
         """The processor through which the bot's sound goes."""
         raise NotImplementedError
+
+    def get_client_id(self, client: Any) -> str:
+        """The id of a client that an event tells of, as its frames' `user_id` has it; "" if it has none."""
+        found = client.get("id") if isinstance(client, Mapping) else getattr(client, "pc_id", None)
+        return str(found or "")
 
     def event_handler(self, name: str) -> Callable[[HandlerT], HandlerT]:
         """Decorate `async def handler(transport, …)` to run it on an event."""

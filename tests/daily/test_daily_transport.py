@@ -15,6 +15,7 @@ import pytest
 from daily_server import KEY, daily_server
 from fake_daily import NO_NETWORK, FakeDaily
 
+from runner.errors import UsageError
 from runner.frames import (
     Frame,
     InputDTMFFrame,
@@ -327,6 +328,32 @@ async def test_pictures_go_both_ways(daily: FakeDaily) -> None:
         )
         assert asked[0][0] == {"ann": {"media": {"camera": "subscribed"}}}
     assert len(daily.cameras[0].shown) == 1
+
+
+async def test_who_is_asked_for_by_the_bot_is_seen_as_often_as_it_says(daily: FakeDaily) -> None:
+    async with talk(daily, video_in_enabled=True) as here:
+        await here.transport.joined.wait()
+        daily.visit(URL, "ann")
+        await until(lambda: "ann" in daily.clients[0].eyes)
+        bob = daily.visit(URL, "bob")
+        [client] = await until(
+            lambda: [p for p in here.transport.participants().values() if p["id"] == "bob"]
+        )
+        who = here.transport.get_client_id(client)
+        await here.transport.capture_participant_video(who, framerate=1)
+        await until(lambda: "bob" in daily.clients[0].eyes)
+        for _ in range(5):
+            bob.show(bytes(12), 2, 2)
+        await until(lambda: here.of(UserImageRawFrame))
+        await asyncio.sleep(0.05)
+        assert [seen.user_id for seen in here.of(UserImageRawFrame)] == ["bob"]
+        assert here.transport.participant_id
+
+
+async def test_without_pictures_enabled_nobody_can_be_seen_and_it_is_said(daily: FakeDaily) -> None:
+    async with talk(daily) as here:
+        with pytest.raises(UsageError, match="video_in_enabled=True"):
+            await here.transport.capture_participant_video("ann")
 
 
 # ------------------------------------------------------------------ phones, recording, transcription

@@ -53,6 +53,8 @@ class PictureBot:
         @transport.event_handler("on_client_connected")
         async def connected(_: SmallWebRTCTransport, connection: Any) -> None:
             self.camera = transport.camera
+            if self._params["video_in_enabled"]:  # as bots for Pipecat do
+                await transport.capture_participant_video(transport.get_client_id(connection))
 
         await PipelineRunner().run(task)
 

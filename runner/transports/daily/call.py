@@ -11,6 +11,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -108,16 +109,26 @@ class DailyCall:
 
         self._jobs.put(lambda client: client.hear(participant, sample_rate, heard, source))
 
-    def see(self, participant: str, on_picture: Callable[[bytes, int, int], None], source: str) -> None:
-        """Bring a participant's pictures to the loop; while one waits for it, others are left out."""
+    def see(
+        self,
+        participant: str,
+        on_picture: Callable[[bytes, int, int], None],
+        source: str,
+        every_s: float = 0.0,
+    ) -> None:
+        """Bring a participant's pictures to the loop, one in `every_s` seconds and one at a time at most."""
         waiting = threading.Event()
+        due = 0.0
 
         def arrived(rgb: bytes, width: int, height: int) -> None:
             waiting.clear()
             on_picture(rgb, width, height)
 
         def seen(rgb: bytes, width: int, height: int) -> None:
-            if not waiting.is_set():
+            nonlocal due
+            now = time.monotonic()
+            if now >= due and not waiting.is_set():
+                due = max(due + every_s, now + every_s / 2)
                 waiting.set()
                 self.hand_over(arrived, rgb, width, height)
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from runner.errors import BotrunError, TransportError
+from runner.errors import BotrunError, TransportError, UsageError
 from runner.frames import InputDTMFFrame, InputTransportMessageFrame
 from runner.processors.base import FrameProcessor
 from runner.transports.base import BaseTransport
@@ -76,6 +76,7 @@ class DailyTransport(DailyRequests, BaseTransport):
         self._early: deque[tuple[Any, str | None]] = deque(maxlen=MOST_MESSAGES_EARLY)
         self._call: DailyCall | None = None
         self._left = False
+        self._own_id = ""
         self._input: DailyInput | None = None
         self._output: DailyOutput | None = None
         self._on: Mapping[str, Callable[..., None]] = {
@@ -115,6 +116,11 @@ class DailyTransport(DailyRequests, BaseTransport):
         """The others in the room, by id."""
         return self._people.all()
 
+    @property
+    def participant_id(self) -> str:
+        """The bot's own, once it is in the room."""
+        return self._own_id
+
     # ------------------------------------------------------------ in and out of the room
 
     async def join(self, processor: FrameProcessor) -> None:
@@ -133,7 +139,9 @@ class DailyTransport(DailyRequests, BaseTransport):
         self.events.emit("on_connected", data)
         # Who was there before may be told as an event, or here alone.
         there = data.get("participants")
-        for participant in there.values() if isinstance(there, Mapping) else ():
+        there = there if isinstance(there, Mapping) else {}
+        self._own_id = id_of(there.get("local") or {})
+        for participant in there.values():
             self._came(participant)
         await self._settle_in(call)
 
@@ -218,9 +226,9 @@ class DailyTransport(DailyRequests, BaseTransport):
         self._visit.came()
         who = id_of(participant)
         if self._params.audio_in_enabled:
-            self.capture_participant_audio(who)
+            self._hear(who)
         if self._params.video_in_enabled and first:
-            self.capture_participant_video(who)
+            self._see(who)
         if first:
             self.events.emit("on_first_participant_joined", participant)
         self.events.emit("on_participant_joined", participant)
@@ -239,16 +247,28 @@ class DailyTransport(DailyRequests, BaseTransport):
         if not len(self._people):
             self._visit.left()
 
-    def capture_participant_audio(self, participant_id: str, audio_source: str = "microphone") -> None:
+    async def capture_participant_audio(self, participant_id: str, audio_source: str = "microphone") -> None:
         """Hear somebody; who joins is heard anyway, by the microphone."""
+        self._hear(participant_id, audio_source)
+
+    async def capture_participant_video(
+        self, participant_id: str, framerate: int | None = 30, video_source: str = "camera"
+    ) -> None:
+        """See somebody, at most `framerate` pictures a second (0 or None: all that come). The first who joins
+        is seen anyway, if `video_in_enabled`."""
+        if not self._params.video_in_enabled:
+            raise UsageError(f"{participant_id} cannot be seen: give DailyParams video_in_enabled=True")
+        self._see(participant_id, framerate, video_source)
+
+    def _hear(self, participant_id: str, audio_source: str = "microphone") -> None:
         if self._call is not None and self._input is not None:
             hear = partial(self._input.hear, participant_id)
             self._call.hear(participant_id, self._input.sample_rate, hear, audio_source)
 
-    def capture_participant_video(self, participant_id: str, video_source: str = "camera") -> None:
-        """See somebody; the first who joins is seen anyway, if `video_in_enabled`."""
+    def _see(self, participant_id: str, framerate: int | None = None, video_source: str = "camera") -> None:
         if self._call is not None and self._input is not None:
-            self._call.see(participant_id, partial(self._input.see, participant_id), video_source)
+            see = partial(self._input.see, participant_id)
+            self._call.see(participant_id, see, video_source, 1 / framerate if framerate else 0.0)
             wanted = {participant_id: {"media": {video_source: "subscribed"}}}
             self._input.create_task(self._subscribe(wanted), "subscribe")
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import ProtocolError
+from runner.errors import ProtocolError, UsageError
 from runner.frames import (
     InputAudioRawFrame,
     InputTransportMessageFrame,
@@ -147,6 +147,18 @@ class SmallWebRTCTransport(BaseTransport):
         if self._output is None:
             self._output = SmallWebRTCOutput(self, self._params)
         return self._output
+
+    async def capture_participant_video(
+        self, participant_id: str = "", framerate: int | None = None, video_source: str = "camera"
+    ) -> None:
+        """As in a Daily room; here the one camera's pictures come by themselves, if `video_in_enabled`."""
+        if not self._params.video_in_enabled:
+            raise UsageError("the caller cannot be seen: give its TransportParams video_in_enabled=True")
+        if "camera" not in (video_source, participant_id):
+            logger.warning("the page shares its camera and no %s", video_source)
+
+    async def capture_participant_audio(self, participant_id: str = "", audio_source: str = "") -> None:
+        """As in a Daily room; here the caller is heard by itself, if `audio_in_enabled`."""
 
     def exchange_pictures(self) -> None:
         """Asks for the pictures that `params` say."""
