@@ -91,6 +91,13 @@ class VADStateMachine:
         """The smoothed volume, 0 to 1."""
         return self._volume
 
+    def may_be_voice(self, volume: float) -> bool:
+        """Whether the next window, of this volume, can be voice, whatever the model says."""
+        return self._smoothed(volume) >= self.params.min_volume
+
+    def _smoothed(self, volume: float) -> float:
+        return self._volume + (_ATTACK if volume > self._volume else _RELEASE) * (volume - self._volume)
+
     def reset(self) -> None:
         """Forget everything: a new call begins."""
         self._state = VADState.QUIET
@@ -101,7 +108,7 @@ class VADStateMachine:
 
     def update(self, confidence: float, volume: float, now: float) -> VADEvent | None:
         """Judge one more window, which ended at `now`."""
-        self._volume += (_ATTACK if volume > self._volume else _RELEASE) * (volume - self._volume)
+        self._volume = self._smoothed(volume)
         voice = confidence >= self.params.confidence and self._volume >= self.params.min_volume
         return self._voice(now) if voice else self._no_voice(now)
 

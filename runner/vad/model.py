@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
+from math import sqrt
 from pathlib import Path
 from typing import ClassVar
 
@@ -98,6 +99,7 @@ class SileroStream:
         self._context = window_samples(rate) // _CONTEXT_PARTS
         self.confidence = 0.0
         self.state: Floats = np.zeros(_STATE_SHAPE, np.float32)
+        self._kept = self.state
         self.frame: Floats = np.zeros((1, _frame_samples(rate)), np.float32)
 
     def reset(self) -> None:
@@ -105,6 +107,20 @@ class SileroStream:
         self.state[:] = 0
         self.frame[:] = 0
         self.confidence = 0.0
+
+    def remember(self) -> None:
+        """Keep the state for `go_back`."""
+        self._kept = self.state.copy()
+
+    def go_back(self) -> None:
+        """The state is what it was at `remember`."""
+        self.state[:] = self._kept
+
+    @property
+    def amplitude(self) -> float:
+        """Root mean square of the window in `frame`, 0 to 32768."""
+        window = self.frame[0, self._context :]
+        return 32768 * sqrt(float(window @ window) / len(window))
 
     def load(self, window: bytes) -> None:
         """Put the next window of mono pcm into `frame`, behind the end of the last one."""

@@ -5,10 +5,11 @@ in long silence: after a minute of zeros at 8 kHz it found 85 windows of a sente
 100 at the start of the call, some of them up to 64 ms late (at 16 kHz it lost one window of 98).
 
 * While nobody speaks, the state begins anew every 5 s, as it does at the start of a call.
-* Digital silence is not shown to the network for longer than half a second: then the state begins
-  anew, and until the first sound the confidence is 0. Such a window is not voice whatever the network
-  says, for its volume is 0; and the first sound meets the state that every call begins with. Tested:
-  the same starts and stops as with every window shown, at the same times within two windows.
+* In sound that is too faint to be voice, whatever the network says, the state stays what it was after half a
+  second of it: every further half second it goes back to that.
+
+So a faint window need not be shown at once. It waits, and is shown when it gets louder in that half second;
+else nothing depends on it. Tested: the same decisions to the sample as with every window shown at once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from runner.audio.resampler import Resampler
 
 _WINDOW_SECS = 0.032
-_SILENT_WINDOWS = 16  # half a second
+_FAINT_WINDOWS = 16  # half a second
 _QUIET_WINDOWS = 156  # five seconds
 
 
@@ -46,11 +47,14 @@ class SileroVADAnalyzer(VADAnalyzer):
     `sample_rate`, in Hz, is that of the sound to come; a transport sets it, so that it may be left out.
     """
 
+    defers = True
+    """Whether faint windows wait; it changes no decision, and what it saves is half of a usual call's."""
+
     def __init__(self, *, sample_rate: int | None = None, params: VADParams | None = None) -> None:
         from runner.vad.model import SileroModel
 
         super().__init__(params=params, window_secs=_WINDOW_SECS)
-        self.pending: deque[tuple[bytes, float]] = deque()
+        self.pending: deque[tuple[bytes, float | None]] = deque()
         self._on_event: Callable[[VADEvent], None] = _nobody
         self.model = SileroModel.shared()
         if sample_rate is not None:
@@ -62,7 +66,7 @@ class SileroVADAnalyzer(VADAnalyzer):
             self._begin(self._sample_rate)
 
     def _begin(self, rate: int) -> None:
-        from runner.audio.level import rms, to_volume
+        from runner.audio.level import to_volume
         from runner.audio.resampler import Resampler
         from runner.vad.model import RATES, SileroStream, window_samples
 
@@ -72,8 +76,10 @@ class SileroVADAnalyzer(VADAnalyzer):
             self._resampler = Resampler(rate, self.model_rate)
         self.stream = SileroStream(self.model, self.model_rate)
         self._windows = Chunker(2 * window_samples(self.model_rate))
-        self._rms, self._to_volume = rms, to_volume
-        self._silent_windows = 0
+        self._to_volume = to_volume
+        self._faint_windows = 0
+        self._window = bytes(2 * window_samples(self.model_rate))
+        self._unheard: list[bytes] = []
         self._quiet_windows = 0
         self.pending.clear()
 
@@ -110,23 +116,56 @@ class SileroVADAnalyzer(VADAnalyzer):
 
     def show_next(self) -> bool:
         """Whether the network is to see the next window, which then stands in `stream`."""
-        window, _ = self.pending[0]
-        self._amplitude = self._rms(window)
-        self._silent_windows = 0 if self._amplitude else self._silent_windows + 1
+        window, ended = self.pending[0]
+        self.stream.load(window)
+        if ended is None:
+            return True  # it has waited
+        self._volume = self._to_volume(self.stream.amplitude)
         quiet = self.state is VADState.QUIET
+        faint = quiet and not self._machine.may_be_voice(self._volume)
+        self._faint_windows = self._faint_windows + 1 if faint else 0
         self._quiet_windows = self._quiet_windows + 1 if quiet else 0
-        unheard = quiet and self._silent_windows > _SILENT_WINDOWS
-        if unheard or self._quiet_windows >= _QUIET_WINDOWS:
-            self.stream.reset()
+        if self._faint_windows > _FAINT_WINDOWS:
+            return self._show_faint(window)
+        if self._unheard:
+            self._show_unheard()
+        elif self._quiet_windows >= _QUIET_WINDOWS:
             self._quiet_windows = 0
-        if not unheard:
+            self.stream.reset()
             self.stream.load(window)
-        return not unheard
+        self._window = window
+        return True
+
+    def _show_faint(self, window: bytes) -> bool:
+        """One more window of steady faint sound: it waits."""
+        self._quiet_windows = 0
+        since = self._faint_windows - _FAINT_WINDOWS - 1
+        if since == 0:
+            self.stream.remember()
+        elif since % _FAINT_WINDOWS == 0:
+            self.stream.go_back()
+        if since % _FAINT_WINDOWS == 0:
+            self._unheard = [self._window]  # whose end the network hears before the next
+        self._unheard.append(window)
+        self._window = window
+        return not self.defers
+
+    def _show_unheard(self) -> None:
+        """It gets louder: what has waited comes first."""
+        before, *waiting = self._unheard
+        self._unheard = []
+        if self.defers:
+            self._quiet_windows = 0
+            self.pending.extendleft((window, None) for window in reversed(waiting))
+            self.stream.load(before)
+            self.stream.load(waiting[0])
 
     def judge_next(self) -> None:
         """Judge the next window by what the network found; 0 if it did not see it."""
         _, ended = self.pending.popleft()
-        event = self._machine.update(self.stream.confidence, self._to_volume(self._amplitude), ended)
+        if ended is None:
+            return  # it was judged before
+        event = self._machine.update(self.stream.confidence, self._volume, ended)
         if event is not None:
             self._on_event(event)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 
 from runner.audio.resampler import Resampler
 from runner.vad import SileroVADAnalyzer, VADEvent, VADKind, VADParams, VADState, preload
-from runner.vad.model import RATES, SileroModel, SileroStream, window_samples
+from runner.vad.model import RATES, Floats, SileroModel, SileroStream, window_samples
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SENTENCES = ("speech_book_a_table_16k.wav", "speech_can_you_hear_me_16k.wav")
@@ -115,39 +116,89 @@ def test_noise_is_not_speech_however_often_the_state_begins_anew(noise: int) -> 
     assert listen(SileroVADAnalyzer(sample_rate=8000), samples.tobytes(), 8000) == []
 
 
-def asked_of_the_model(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    asked: list[bytes] = []
-    load = SileroStream.load
+def asked_of_the_model(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many windows the network was shown, each time."""
+    asked: list[int] = []
+    infer = SileroModel.infer
 
-    def listening(self: SileroStream, window: bytes) -> None:
-        asked.append(window)
-        load(self, window)
+    def counting(self: SileroModel, frames: Sequence[Floats], states: Sequence[Floats]) -> Floats:
+        asked.append(len(frames))
+        return infer(self, frames, states)
 
-    monkeypatch.setattr(SileroStream, "load", listening)
+    monkeypatch.setattr(SileroModel, "infer", counting)
     return asked
 
 
-def test_digital_silence_is_shown_to_the_model_for_half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = asked_of_the_model(monkeypatch)
-    listen(SileroVADAnalyzer(sample_rate=8000), seconds(10, 8000), 8000)
-    assert len(asked) == 16
-
-
-@pytest.mark.parametrize("name", SENTENCES)
-@pytest.mark.parametrize("rate", RATES)
-@pytest.mark.parametrize("silence_s", [0.64, 3.2, 16.0])
-def test_skipping_digital_silence_changes_no_decision(
-    name: str, rate: int, silence_s: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("amplitude", [0, 1, 30])
+def test_faint_sound_is_shown_to_the_model_for_half_a_second(
+    amplitude: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoken = speech(name, rate)
-    spoken = spoken[: len(spoken) - len(spoken) % (2 * window_samples(rate))]
-    pcm = (seconds(silence_s, rate) + spoken) * 2 + seconds(1.0, rate)
-    skipping = shown(listen(SileroVADAnalyzer(sample_rate=rate), pcm, rate))
-    monkeypatch.setattr("runner.vad.silero._SILENT_WINDOWS", 10**9)
-    asking = shown(listen(SileroVADAnalyzer(sample_rate=rate), pcm, rate))
-    assert [kind for kind, _ in skipping] == [kind for kind, _ in asking]
-    for (_, skipped_at), (_, asked_at) in zip(skipping, asking, strict=True):
-        assert abs(skipped_at - asked_at) <= 0.065
+    asked = asked_of_the_model(monkeypatch)
+    hum = np.random.default_rng(1).normal(0, amplitude, 10 * 8000).astype("<i2").tobytes()
+    listen(SileroVADAnalyzer(sample_rate=8000), hum, 8000)
+    assert sum(asked) == 16
+
+
+def many_voices(rate: int, gain: float, noise_dbfs: float) -> bytes:
+    """Seventeen utterances of espeak's, flite's and festival's voices, with pauses of 0.4 to 7 s."""
+    pauses_s = (0.4, 0.7, 1.1, 2.3, 0.9, 7.1)
+    parts = []
+    for index, path in enumerate(sorted((ASSETS / "speech").glob("*.wav"))):
+        parts += [np.zeros(round(pauses_s[index % 6] * rate)), gain * samples_of(path, rate)]
+    sound = np.concatenate([*parts, np.zeros(rate)])
+    sound += np.random.default_rng(3).normal(0, 32768 * 10 ** (noise_dbfs / 20), len(sound))
+    return sound.clip(-32768, 32767).astype("<i2").tobytes()
+
+
+def samples_of(path: Path, rate: int) -> npt.NDArray[np.float64]:
+    with wave.open(str(path)) as file:
+        pcm, its_rate = file.readframes(file.getnframes()), file.getframerate()
+    if its_rate != rate:
+        resampler = Resampler(its_rate, rate)
+        pcm = resampler.process(pcm) + resampler.flush()
+    return np.frombuffer(pcm, "<i2").astype(np.float64)
+
+
+LOUD, QUIET, AT_THE_THRESHOLD = 1.0, 0.1, 0.03
+NO_NOISE, LINE_NOISE, ROOM, LOUD_ROOM, STREET = -200.0, -75.0, -60.0, -52.0, -32.0
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize(
+    ("gain", "noise_dbfs"),
+    [
+        *((LOUD, noise) for noise in (NO_NOISE, LINE_NOISE, ROOM, LOUD_ROOM, STREET)),
+        *((QUIET, noise) for noise in (NO_NOISE, ROOM, LOUD_ROOM)),
+        (AT_THE_THRESHOLD, LOUD_ROOM),
+    ],
+)
+def test_faint_windows_that_wait_change_no_decision(
+    rate: int, gain: float, noise_dbfs: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pcm = many_voices(rate, gain, noise_dbfs)
+    asked = asked_of_the_model(monkeypatch)
+    waiting = listen(SileroVADAnalyzer(sample_rate=rate), pcm, rate)
+    shown_by_waiting = sum(asked)
+    asked.clear()
+    monkeypatch.setattr(SileroVADAnalyzer, "defers", False)
+    assert listen(SileroVADAnalyzer(sample_rate=rate), pcm, rate) == waiting
+    assert len(waiting) >= 20
+    assert shown_by_waiting < sum(asked) or noise_dbfs > ROOM
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("noise_dbfs", [NO_NOISE, LOUD_ROOM])
+def test_a_state_that_stays_finds_no_less_than_one_that_hears_all(
+    rate: int, noise_dbfs: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pcm = many_voices(rate, LOUD, noise_dbfs)
+    staying = listen(SileroVADAnalyzer(sample_rate=rate), pcm, rate)
+    monkeypatch.setattr("runner.vad.silero._FAINT_WINDOWS", 10**9)
+    hearing_all = listen(SileroVADAnalyzer(sample_rate=rate), pcm, rate)
+    assert [event.kind for event in staying] == [event.kind for event in hearing_all]
+    moved = [abs(one.at - other.at) for one, other in zip(staying, hearing_all, strict=True)]
+    assert max(moved) <= 0.26
+    assert sum(moved) / len(moved) <= 0.032
 
 
 @pytest.mark.parametrize("rate", RATES)
