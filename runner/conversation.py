@@ -38,8 +38,11 @@ class Conversation:
         goes_on: whether the call began under older code.
         secs: how long it lasted there (s).
         turn_s: its turn latencies there (s).
-        silent: whether neither side speaks nor is about to; set by the pipeline.
+        busy: what goes on in it that a move would break off, in words; "" in a silence. Set by the pipeline.
         interrupt: silences the bot; None while there is no pipeline.
+        answer: has the model answer what was said last; set by the pipeline.
+        leaves: whether newer code waits for it, and answers the user's next turn.
+        owes_answer: whether a turn of the user's was left to the newer code.
     """
 
     def __init__(self, arrived: Mapping[str, Any] | None = None) -> None:
@@ -52,8 +55,11 @@ class Conversation:
         self.state: dict[str, Any] = dict(arrived.get("state", {}))
         self.spoken = bool(arrived.get("spoken"))
         self.resumed = self.spoken or any(map(_has_history, self._arrived))
-        self.silent: Callable[[], bool] = lambda: True
+        self.busy: Callable[[], str] = lambda: ""
         self.interrupt: Callable[[], object] | None = None
+        self.answer: Callable[[], None] = lambda: None
+        self.leaves = False
+        self.owes_answer = bool(arrived.get("owes_answer"))
 
     def join(self, memory: Memory) -> None:
         """The bot remembers by this one; the history of the one in its place before follows its prompt."""
@@ -61,6 +67,22 @@ class Conversation:
         self._memories.append(memory)
         if index < len(self._arrived):
             memory.restore(self._arrived[index])
+
+    def leave_answer(self) -> bool:
+        """The user's turn is over: whether its answer is left to newer code."""
+        self.owes_answer = self.owes_answer or self.leaves
+        return self.leaves
+
+    def stay(self) -> None:
+        """Nobody took it: this code goes on with it."""
+        self.leaves = False
+        self.give_owed_answer()
+
+    def give_owed_answer(self) -> None:
+        """Answer the turn that was left to newer code, if one was."""
+        if self.owes_answer:
+            self.owes_answer = False
+            self.answer()
 
     def forget_greeting(self) -> None:
         """A greeting was not said again; what it told the model to say is taken back."""
@@ -82,7 +104,8 @@ class Conversation:
                 state[name] = value
             else:
                 lost.append(f"session_state[{name!r}] ({type(value).__name__}) is not JSON")
-        return {"memories": memories, "state": state, "spoken": self.spoken}, lost
+        facts = {"spoken": self.spoken, "owes_answer": self.owes_answer}
+        return {"memories": memories, "state": state, **facts}, lost
 
 
 def _not_json(messages: list[dict[str, Any]]) -> list[str]:

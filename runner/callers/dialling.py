@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidHandshake, InvalidURI
 
 from runner.errors import TransportError
 from runner.server.doors import is_loopback
-from runner.server.https import trust_own
+from runner.server.https import trust_for
 from runner.server.login import key_headers
 from runner.server.phone_end import HEADER, MOVES, WAITS
 
@@ -45,7 +45,7 @@ async def dial_network(url: str, *, waits: bool = False) -> ClientConnection:
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
             max_size=1 << 22,
-            ssl=trust_own(url),
+            ssl=trust_for(url),
             proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
         )
     except InvalidURI:

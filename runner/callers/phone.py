@@ -227,7 +227,7 @@ class Phone:
         """The bot's new code waits for this call."""
         wire = self.wire.again()
         try:
-            socket: Socket = await self._connect(self.url)
+            socket: Socket = await self._connect(wire.address_again(self.url))
             for message in wire.opening():
                 await socket.send(message)
         except (TransportError, ConnectionClosed):

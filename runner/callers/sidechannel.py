@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from runner.rtvi.messages import LABEL, VERSION
 from runner.server.doors import is_loopback
 from runner.server.events import NO_SUCH_CALL
-from runner.server.https import trust_own
+from runner.server.https import trust_for
 from runner.server.login import key_headers
 from runner.transports.socket import MOVED
 
@@ -61,7 +61,7 @@ class SideChannel:
         async with connect(
             self._url,
             additional_headers=headers,
-            ssl=trust_own(self._url),
+            ssl=trust_for(self._url),
             compression=None,
             ping_interval=None,
             proxy=None,

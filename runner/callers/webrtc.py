@@ -1,4 +1,7 @@
-"""`WebRTCCaller`: a caller without a browser: speaks pcm into a botrun server, records what comes back."""
+"""`WebRTCCaller`: a caller without a browser: speaks pcm into a botrun server, records what comes back.
+
+When the bot's code changes it comes again, as the page does, and the call goes on.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,16 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx2
-from aiortc import (
-    RTCBundlePolicy,
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCPeerConnection,
-    RTCSessionDescription,
-)
 
 from runner.audio.resampler import Resampler
+from runner.callers.peer_line import MICROPHONE_HZ, PeerLine
 from runner.errors import TransportError
-from runner.transports.webrtc.aiortc_private import LOOPBACK, gathering_loopback
-from runner.transports.webrtc.tracks import InboundAudio, OutboundAudioTrack
+from runner.server.doors import is_loopback
+from runner.server.https import trust_for
+from runner.server.login import key_headers
 
-MICROPHONE_HZ = 48000
-PING_SECS = 1.0
 HTTP_TIMEOUT_SECS = 10.0
+CONNECT_SECS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +56,15 @@ class WebRTCCaller:
         body: what the bot finds in `runner_args.body`; passed by `/start`.
         sample_rate: of what is heard (Hz).
         http: another client than one of our own, as for a server inside this process.
+        moves: whether it comes again when the bot's code changes, as the page does.
+        insecure: whether any certificate will do; that of a botrun of this machine's is known anyhow.
 
     Attributes:
         heard: the sound that came back, with the time of its arrival.
         messages: the application's messages, signaling left out.
         signaling: the server's signaling messages (`peerLeft` …).
         timings: seconds from the offer's sending: "answered", "connected", "channel", "first_audio".
+        moved: how often it has come again for new code.
         ended: set when the connection is closed, by whichever side.
     """
 
@@ -76,6 +76,8 @@ class WebRTCCaller:
         sample_rate: int = 16000,
         pings: bool = True,
         http: httpx2.AsyncClient | None = None,
+        insecure: bool = False,
+        moves: bool = True,
     ) -> None:
         self.url = url.rstrip("/")
         self.sample_rate = sample_rate
@@ -85,20 +87,21 @@ class WebRTCCaller:
         self.timings: dict[str, float] = {}
         self.pc_id: str | None = None
         self.session_id: str | None = None
+        self.moved = 0
         self.ended = asyncio.Event()
         self._body = body
         self._pings = pings
-        self._http = http or httpx2.AsyncClient(timeout=HTTP_TIMEOUT_SECS, trust_env=False)
+        self._moves = moves
+        self._http = http or httpx2.AsyncClient(
+            timeout=HTTP_TIMEOUT_SECS, trust_env=False, verify=trust_for(url, insecure=insecure) or True
+        )
         self._owns_http = http is None
-        self._connected = asyncio.Event()
-        self._channel_open = asyncio.Event()
         self._arrived = asyncio.Condition()
         self._offered_at = 0.0
-        self._audio: InboundAudio | None = None
-        self._pinging: asyncio.Task[None] | None = None
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
-        self._microphone = OutboundAudioTrack(MICROPHONE_HZ)
-        self._listen()
+        self._line = PeerLine(self, sample_rate, pings=pings)
+        self._moving: asyncio.Task[None] | None = None
+        self._holding = False
+        self._held: list[str] = []
 
     async def __aenter__(self) -> Self:
         try:
@@ -115,24 +118,12 @@ class WebRTCCaller:
 
     # ------------------------------------------------------------ the call
 
-    async def connect(self, timeout_s: float = 10.0) -> None:
+    async def connect(self, timeout_s: float = CONNECT_SECS) -> None:
         """Offers, and returns when sound and messages can flow. Raises `TransportError`."""
-        route = "/api/offer"
         if self._body is not None:
-            self.session_id = (await self._post("/start", {"transport": "webrtc", "body": self._body}))[
-                "sessionId"
-            ]
-            route = f"/sessions/{self.session_id}/api/offer"
-        local = urlsplit(self.url).hostname in (LOOPBACK, "localhost", "::1")
-        with gathering_loopback(local):
-            await self._pc.setLocalDescription(await self._pc.createOffer())
-        await self._offer(route)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._connected.wait()
-                await self._channel_open.wait()
-        except TimeoutError:
-            raise TransportError(f"not connected to {self.url} within {timeout_s} s") from None
+            asked = {"transport": "webrtc", "body": self._body}
+            self.session_id = (await self._post("/start", asked))["sessionId"]
+        await self._connect(self._line, timeout_s)
 
     async def say(self, pcm: bytes, sample_rate: int) -> None:
         """Speaks mono pcm into the microphone in real time; returns when the last of it has left."""
@@ -141,12 +132,17 @@ class WebRTCCaller:
             pcm = resampler.process(pcm) + resampler.flush()
         chunk_bytes = MICROPHONE_HZ * 20 // 1000 * 2
         for start in range(0, len(pcm), chunk_bytes):
-            await self._microphone.write(pcm[start : start + chunk_bytes])
-        await asyncio.sleep(self._microphone.buffered_secs)
+            await self._line.microphone.write(pcm[start : start + chunk_bytes])
+        await asyncio.sleep(self._line.microphone.buffered_secs)
 
     def send_message(self, message: Any) -> None:
-        """Sends a JSON value to the bot's application."""
-        self._channel.send(json.dumps(message))
+        """Sends a JSON value to the bot's application; while the call moves, it waits for the new code."""
+        text = json.dumps(message)
+        if self._holding:
+            self._held.append(text)
+            self._signal(self._line, {"type": "held", "waiting": True})
+        else:
+            self._line.send(text)
 
     async def wait_for(self, wanted: Callable[[Any], bool], timeout_s: float = 10.0) -> ReceivedMessage:
         """The first message, past or to come, that `wanted` says yes to. Raises `TransportError`."""
@@ -166,40 +162,52 @@ class WebRTCCaller:
 
     async def hang_up(self) -> None:
         """Ends the call. May be called more than once."""
-        if self._pinging is not None:
-            self._pinging.cancel()
-        if self._audio is not None:
-            await self._audio.aclose()
-        await self._pc.close()
-        self._microphone.stop()
+        if self._moving is not None:
+            self._moving.cancel()
+            await asyncio.wait({self._moving})
+        await self._line.aclose()
         self.ended.set()
         if self._owns_http:
             await self._http.aclose()
 
-    # ------------------------------------------------------------ inside
+    # ------------------------------------------------------------ connecting
 
-    def _listen(self) -> None:
-        self._pc.addTransceiver(self._microphone, direction="sendrecv")
-        self._channel: RTCDataChannel = self._pc.createDataChannel("chat", ordered=True)
-        self._channel.on("open", self._on_open)
-        self._channel.on("message", self._on_message)
-        self._pc.on("connectionstatechange", self._on_state)
+    async def _connect(self, line: PeerLine, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._negotiate(line)
+                await line.ready()
+        except TimeoutError:
+            raise TransportError(f"not connected to {self.url} within {timeout_s} s") from None
 
-    async def _offer(self, route: str) -> None:
-        offer = self._pc.localDescription
+    async def _negotiate(self, line: PeerLine) -> None:
+        offer = await line.offer(local=is_loopback(urlsplit(self.url).hostname or ""))
         self._offered_at = asyncio.get_running_loop().time()
-        asked = {"sdp": offer.sdp, "type": offer.type, "pc_id": self.pc_id}
+        asked = {"sdp": offer.sdp, "type": offer.type, "pc_id": None, "moves": self._moves}
+        route = f"/sessions/{self.session_id}/api/offer" if self.session_id else "/api/offer"
         answer = await self._post(route, asked)
         self._note("answered")
-        self.pc_id = answer["pc_id"]
-        await self._pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
-        receiver = self._pc.getTransceivers()[0].receiver
-        self._audio = InboundAudio(receiver.track)
-        self._audio.attach(self.sample_rate, self._on_pcm)
+        self.pc_id, self.session_id = answer["pc_id"], answer.get("session_id") or self.session_id
+        await line.take_answer(answer["sdp"], answer["type"])
+
+    async def _move(self) -> None:
+        """The new code waits for this call: what is said meanwhile waits as well."""
+        old, self._line = self._line, PeerLine(self, self.sample_rate, pings=self._pings)
+        try:
+            await self._connect(self._line, CONNECT_SECS)
+            self.moved += 1
+            self._holding = False
+            for text in self._held:
+                self._line.send(text)
+            self._held.clear()
+        except TransportError:
+            self.ended.set()
+        finally:
+            await old.aclose()
 
     async def _post(self, path: str, value: Any) -> dict[str, Any]:
         try:
-            response = await self._http.post(self.url + path, json=value)
+            response = await self._http.post(self.url + path, json=value, headers=key_headers(self.url))
         except httpx2.HTTPError as error:
             raise TransportError(f"{self.url} cannot be reached: {error}") from error
         if response.status_code != 200:
@@ -207,36 +215,42 @@ class WebRTCCaller:
         found: dict[str, Any] = response.json()
         return found
 
-    def _note(self, what: str) -> None:
-        self.timings.setdefault(what, asyncio.get_running_loop().time() - self._offered_at)
+    # ------------------------------------------------------------ what its line tells (`LineOwner`)
 
-    def _on_state(self) -> None:
-        if self._pc.connectionState == "connected":
-            self._note("connected")
-            self._connected.set()
-        elif self._pc.connectionState in ("failed", "closed"):
+    def line_connected(self, line: PeerLine) -> None:
+        self._note("connected")
+
+    def line_opened(self, line: PeerLine) -> None:
+        self._note("channel")
+
+    def line_ended(self, line: PeerLine) -> None:
+        if line is self._line:
             self.ended.set()
 
-    def _on_open(self) -> None:
-        self._note("channel")
-        self._channel_open.set()
-        if self._pings:
-            self._pinging = asyncio.create_task(self._ping(), name="webrtc-caller-ping")
-
-    async def _ping(self) -> None:
-        while self._channel.readyState == "open":
-            self._channel.send(f"ping: {round(asyncio.get_running_loop().time() * 1000)}")
-            await asyncio.sleep(PING_SECS)
-
-    def _on_pcm(self, pcm: bytes) -> None:
+    def line_heard(self, pcm: bytes) -> None:
         self._note("first_audio")
         self.heard.append(HeardAudio(asyncio.get_running_loop().time(), pcm))
 
-    async def _on_message(self, text: str) -> None:
+    async def line_message(self, line: PeerLine, text: str) -> None:
         value = json.loads(text)
         if isinstance(value, dict) and value.get("type") == "signalling":
-            self.signaling.append(value.get("message"))
+            self._signalled(line, value.get("message"))
             return
         async with self._arrived:
             self.messages.append(ReceivedMessage(asyncio.get_running_loop().time(), value))
             self._arrived.notify_all()
+
+    def _signalled(self, line: PeerLine, message: Any) -> None:
+        self.signaling.append(message)
+        match message:
+            case {"type": "hold"}:
+                self._holding = True
+                self._signal(line, {"type": "held"})
+            case {"type": "moved"} if line is self._line:
+                self._moving = asyncio.create_task(self._move(), name="webrtc-caller-moves")
+
+    def _signal(self, line: PeerLine, message: Any) -> None:
+        line.send(json.dumps({"type": "signalling", "message": message}))
+
+    def _note(self, what: str) -> None:
+        self.timings.setdefault(what, asyncio.get_running_loop().time() - self._offered_at)

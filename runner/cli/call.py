@@ -50,6 +50,7 @@ _Json = Annotated[bool, Option("--json", help="Print the report as JSON, and not
 _Save = Annotated[
     str | None, Option(metavar="DIR", help="Keep stereo sound (caller left, bot right) and messages.")
 ]
+_Insecure = Annotated[bool, Option("--insecure", help="With --url wss://…: trust any certificate.")]
 _Verbose = Annotated[bool, Option("--verbose", "-v", help="Show the bot's whole log, not its warnings only.")]
 
 
@@ -71,6 +72,7 @@ def call(
     body: _Body = None,
     as_json: _Json = False,
     save: _Save = None,
+    insecure: _Insecure = False,
     verbose: _Verbose = False,
 ) -> int:
     """Ring the bot from this machine: the provider's exact messages, no account, no tunnel.
@@ -83,6 +85,10 @@ def call(
     bad = {"noise": noise, "loss": loss, "jitter": jitter, "seed": seed}
     line = _line(bad, bad_mic=bad_mic, lose_marks=lose_marks)
     whom = _whom(file, url, provider)
+    if insecure:
+        from runner.server.https import trust_anybody
+
+        trust_anybody()
     from runner.callers.call import CallRequest
 
     request = CallRequest(

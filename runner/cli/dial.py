@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
 from runner.cli.options import Argument, Option
 from runner.errors import BotrunError, UsageError
+
+if TYPE_CHECKING:
+    import httpx2
 
 PROVIDERS = ("twilio", "telnyx", "plivo", "exotel")
 LOOK_EVERY_S = 1.0
@@ -111,17 +114,27 @@ class _Run:
         import httpx2
 
         try:
-            answer = httpx2.request(
-                method,
-                self._base + path,
-                json=body,
-                headers={"x-botrun-key": self._key},
-                timeout=ANSWER_S,
-                trust_env=False,
-            )
+            answer = self._request(method, path, body)
         except httpx2.HTTPError as error:
             raise BotrunError(f"the bot at {self._base} does not answer ({type(error).__name__})") from None
         told: dict[str, Any] = answer.json()
         if answer.status_code != 200:
             raise BotrunError(str(told.get("detail", "it was refused")))
         return told
+
+    def _request(self, method: str, path: str, body: object) -> httpx2.Response:
+        import httpx2
+
+        from runner.server.https import trust_for
+
+        asked: dict[str, Any] = {"json": body, "headers": {"x-botrun-key": self._key}, "timeout": ANSWER_S}
+        try:
+            return httpx2.request(
+                method, self._base + path, **asked, trust_env=False, verify=trust_for(self._base) or True
+            )
+        except (httpx2.RemoteProtocolError, httpx2.ReadError):
+            if not self._base.startswith("http:"):
+                raise
+            # A run with --https reads no plain request.
+            self._base = self._base.replace("http:", "https:", 1)
+            return self._request(method, path, body)

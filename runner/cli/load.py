@@ -48,6 +48,7 @@ _Breaks = Annotated[
     Option("--until-it-breaks", help="Find how many calls the server carries; -n is the first try."),
 ]
 _Plot = Annotated[str | None, Option(metavar="FILE", help="Draw latency over calls: .svg, or .png (Pillow).")]
+_Insecure = Annotated[bool, Option("--insecure", help="Trust any certificate of the server.")]
 _Body = Annotated[str | None, Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
 _Json = Annotated[bool, Option("--json", help="Print the figures as JSON, and nothing else.")]
 
@@ -64,6 +65,7 @@ def load(
     until_it_breaks: _Breaks = False,
     plot: _Plot = None,
     body: _Body = None,
+    insecure: _Insecure = False,
     as_json: _Json = False,
 ) -> int:
     """Let many simulated callers ring at once, and measure.
@@ -80,6 +82,10 @@ def load(
     from runner.callers.load.plan import LoadPlan
     from runner.cli.load_run import procs_for, run_once, search
 
+    if insecure:
+        from runner.server.https import trust_anybody
+
+        trust_anybody()
     calls = calls or (FIRST_TRY if until_it_breaks else CALLS)
     plan = LoadPlan(
         transport=transport,
@@ -89,6 +95,7 @@ def load(
         scenario=scenario,
         procs=procs or procs_for(calls),
         body=body,
+        insecure=insecure,
         **_whom(target, transport, pid),  # type: ignore[arg-type]  # file, url and pid
     )
     from runner.cli.load_view import LoadView

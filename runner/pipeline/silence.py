@@ -30,6 +30,15 @@ MESSAGE_S, TRANSCRIPT_S, MODEL_S, VOICE_S, PAUSE_S = 0.3, 1.5, 5.0, 2.0, 0.15
 answer, and between two sentences of the bot's."""
 
 
+_WORDS = {
+    "user": "the caller speaks",
+    "bot": "the bot speaks",
+    "tool": "a tool runs",
+    "model": "the model answers",
+}
+EXPECTED = "an answer is expected"
+
+
 class SilenceWatch(Observer):
     """Tells a conversation whether it is silent, and remembers that the bot was heard."""
 
@@ -56,9 +65,14 @@ class SilenceWatch(Observer):
         self._busy: set[str] = set()
         self._expect_until = 0.0
 
-    def is_silent(self) -> bool:
-        """Whether neither side speaks, nor is about to."""
-        return not self._busy and self._clock() >= self._expect_until
+    def busy(self) -> str:
+        """What goes on, or is about to; "" in a silence."""
+        if self._conversation.owes_answer and "user" not in self._busy:
+            return ""
+        found = next(
+            (words for kind, words in _WORDS.items() if any(b.startswith(kind) for b in self._busy)), ""
+        )
+        return found or (EXPECTED if self._clock() < self._expect_until else "")
 
     async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
         match frame:

@@ -276,6 +276,8 @@ class PipelineTask:
         )
         self._begun = True
         await self._source.push_frame(start)
+        if self._conversation is not None:
+            self._conversation.give_owed_answer()
         while True:
             frame = await self._queue.get()
             if isinstance(frame, InterruptionTaskFrame):
@@ -316,7 +318,8 @@ class PipelineTask:
         if (call := self._conversation) is not None:
             silence = SilenceWatch(call, loop.time)
             self._observers.append(silence)
-            call.silent, call.interrupt = silence.is_silent, self.interrupt
+            call.busy, call.interrupt = silence.busy, self.interrupt
+            call.answer = lambda: self._queue.put_nowait(LLMRunFrame())
         if self._idle_timeout_s:
             watch = IdleWatch(self._idle_timeout_s, loop.time, self.finish)
             self._observers.append(watch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from runner import conversation
 from runner.frames import (
     Frame,
     FrameDirection,
@@ -39,6 +40,7 @@ class LLMUserAggregator(FrameProcessor):
         super().__init__()
         self.context = context
         self._speculative = speculative
+        self._call = conversation.current.get()
         self._speaking = False
         self._stopped_at: float | None = None
         self._words: list[str] = []
@@ -164,7 +166,11 @@ class LLMUserAggregator(FrameProcessor):
             return
         await self.lent.floor.cut_in()
         self._write(text)
-        await self._push_context()
+        await self._ask_model()
+
+    async def _ask_model(self) -> None:
+        if self._call is None or not self._call.leave_answer():
+            await self._push_context()
 
     def _write(self, text: str) -> None:
         """A user who goes on before anything was answered goes on with the same turn."""
@@ -177,6 +183,8 @@ class LLMUserAggregator(FrameProcessor):
 
     async def _prepare(self, text: str) -> None:
         """Have the reply made before it is sure that the turn is over."""
+        if self._call is not None and self._call.leaves:
+            return
         if self._prepared is not None and words_of(self._prepared[0]) == words_of(text):
             return
         if self._prepared is not None:
@@ -216,4 +224,4 @@ class LLMUserAggregator(FrameProcessor):
     async def _keyed(self) -> None:
         keys, self._keys = self._keys, ""
         self.context.add("user", f"(keys pressed: {keys})")
-        await self._push_context()
+        await self._ask_model()

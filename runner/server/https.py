@@ -7,6 +7,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -69,14 +70,28 @@ def key_file(settings: Settings) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def trust_own(url: str) -> ssl.SSLContext | None:
-    """For a TLS address of this machine: who trusts our own certificate, too; else None."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"wss", "https"} or not is_loopback(parts.hostname or ""):
+_anybody: ContextVar[bool] = ContextVar("botrun trusts anybody", default=False)
+
+
+def trust_anybody() -> None:
+    """`--insecure`: from here on, in this context, a certificate of any kind will do."""
+    _anybody.set(True)
+
+
+def trust_for(url: str, *, insecure: bool = False) -> ssl.SSLContext | None:
+    """Whom a command of ours trusts at this address, if it is TLS': the run's own certificate, too.
+
+    Its key lies on this disk, so that it may be trusted at any of this machine's addresses.
+    `insecure`: whoever answers is trusted.
+    """
+    if urlsplit(url).scheme not in {"wss", "https"}:
         return None
     context = ssl.create_default_context()
     with contextlib.suppress(OSError):
         context.load_verify_locations(_chain())
+    if insecure or _anybody.get():
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
 
 

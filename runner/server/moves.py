@@ -25,6 +25,7 @@ LOOK_S = 0.05
 LONGEST_WAIT_S = 20.0
 """A bot that speaks on and on is interrupted then, and its call moves."""
 
+TELL_WAIT_S = 1.0
 INTERRUPTION_S = 0.2
 TAKEN_S = 3.0
 KEPT_S = 60.0
@@ -48,6 +49,9 @@ class FarEnd(Protocol):
 
     async def hold(self) -> None:
         """Have it send nothing more for the bot; what is typed waits there."""
+
+    def tell_waiting(self, busy: str) -> None:
+        """Tell that the new code waits for a pause, and what goes on meanwhile, in words."""
 
     async def move(self, left_out: list[str]) -> None:
         """Have it come again; it finds the new code."""
@@ -180,9 +184,14 @@ class Moves:
 
     async def _move(self, call: _Movable) -> None:
         session = call.session
-        if await self._silence(call) and await self._hand_over(call):
+        session.conversation.leaves = True
+        if not await self._silence(call):
+            return
+        if await self._hand_over(call):
             await session.end(EndReason.MOVED)
             self._movable.pop(session.id, None)
+        else:
+            session.conversation.stay()
 
     async def _move_on(self, call: _Movable) -> None:
         """The bot is gone, and its caller waits."""
@@ -192,14 +201,19 @@ class Moves:
 
     async def _silence(self, call: _Movable) -> bool:
         """Wait until nobody speaks; False if the call has ended by itself."""
-        session, until = call.session, time.monotonic() + LONGEST_WAIT_S
+        session, begun, told = call.session, time.monotonic(), False
         conversation = session.conversation
-        while not conversation.silent() and not session.is_over:
-            if time.monotonic() > until or call.far_end.in_a_hurry:
+        while (busy := conversation.busy()) and not session.is_over:
+            waited = time.monotonic() - begun
+            if waited > LONGEST_WAIT_S or call.far_end.in_a_hurry:
                 if conversation.interrupt is not None:
                     conversation.interrupt()
                 await asyncio.sleep(INTERRUPTION_S)
                 break
+            if waited > TELL_WAIT_S and not told:
+                told = True
+                logger.info("session %s: the new code waits for a pause (%s)", session.id, busy)
+                call.far_end.tell_waiting(busy)
             await asyncio.sleep(LOOK_S)
         return not session.is_over
 

@@ -40,6 +40,9 @@ class PageEnd:
             async with asyncio.timeout(HELD_S):
                 await self._held.wait()
 
+    def tell_waiting(self, busy: str) -> None:
+        self._connection.signal("waits", busy=busy)
+
     async def move(self, left_out: list[str]) -> None:
         self._connection.moved = True
         self._connection.signal("moved", left_out=left_out)

@@ -20,8 +20,8 @@ shall not end its call: somebody types there. A scenario's call has failed with 
 
 
 def can_move(websocket: WebSocket) -> bool:
-    """Whether this far end comes again."""
-    return HEADER in websocket.headers
+    """Whether this far end comes again. A page's script cannot send headers: it says so in its address."""
+    return HEADER in websocket.headers or websocket.query_params.get("moves") == "1"
 
 
 class PhoneEnd:
@@ -35,6 +35,9 @@ class PhoneEnd:
 
     async def hold(self) -> None:
         """Sound cannot be held back."""
+
+    def tell_waiting(self, busy: str) -> None:
+        """The terminal tells it."""
 
     async def move(self, left_out: list[str]) -> None:
         self._call.moved = True

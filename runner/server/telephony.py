@@ -12,7 +12,7 @@ import contextlib
 import logging
 import secrets
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Router, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -36,6 +36,7 @@ from runner.transports.socket import CallWebSocket
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runner.serializers.base import FrameSerializer
     from runner.server.app import Host
 
 logger = logging.getLogger(__name__)
@@ -96,8 +97,13 @@ class CallDoor:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._calls = host.calls
-        host.knows.append(lambda name: name in self._calls or f"client:{name}" in self._calls)
+        host.knows.append(self._knows)
         design_filters()
+
+    def _knows(self, name: str) -> bool:
+        """Whether a call under way, or on its way here, has this key or this token."""
+        token = _client_key(name)
+        return name in self._calls or token in self._calls or self._host.moves.has(token)
 
     # ------------------------------------------------------------ phone providers
 
@@ -201,30 +207,39 @@ class CallDoor:
     async def client(self, websocket: WebSocket) -> None:
         """A client of your own; with the token of a broken socket it goes on where it was."""
         await websocket.accept()
-        if token := websocket.path_params.get("token", ""):
-            known = self._calls.get(f"client:{token}")
-            if known is None:
-                await close(websocket, POLICY_VIOLATION, "there is no call with this token, or no longer")
-            else:
-                await self._go_on(known, websocket)
+        token = websocket.path_params.get("token", "")
+        known = self._calls.get(_client_key(token)) if token else None
+        if known is not None:
+            await self._go_on(known, websocket)
+            return
+        moved = self._host.moves.claim(_client_key(token)) if token else None
+        if token and moved is None:
+            await close(websocket, POLICY_VIOLATION, "there is no call with this token, or no longer")
             return
         try:
             serializer = client_serializer(websocket.query_params)
         except ProtocolError as error:
             await close(websocket, POLICY_VIOLATION, str(error))
             return
-        token = secrets.token_urlsafe(16)
+        await self._take_client(websocket, serializer, token or secrets.token_urlsafe(16), moved)
+
+    async def _take_client(
+        self, websocket: WebSocket, serializer: FrameSerializer, token: str, moved: dict[str, Any] | None
+    ) -> None:
         await websocket.send_json({"label": LABEL, "type": "session", "token": token, **rates_of(serializer)})
         call = CallWebSocket(websocket, handshake=None, serializer=serializer, resume_s=RESUME_S["websocket"])
+        conversation, body = Conversation(moved), self._host.settings.body
         arguments = WebSocketRunnerArguments(
             websocket=call,
             provider="websocket",
             serializer=serializer,
-            body={} if self._host.settings.body is None else self._host.settings.body,
-            session_id=new_session_id(),
+            body=moved["body"] if moved else {} if body is None else body,
+            session_id=moved["session"] if moved else new_session_id(),
             pipeline_idle_timeout_secs=self._host.settings.idle_secs,
+            session_state=conversation.state,
+            resumed=conversation.resumed,
         )
-        await self._serve(f"client:{token}", websocket, call, arguments, Carried())
+        await self._serve(_client_key(token), websocket, call, arguments, Carried(), conversation)
 
     # ------------------------------------------------------------ both
 
@@ -292,6 +307,10 @@ async def go_on_here(host: Host, websocket: WebSocket) -> None:
             await known.until_done(websocket)
             return
     await close(websocket, POLICY_VIOLATION, "the call is over")
+
+
+def _client_key(token: str) -> str:
+    return f"client:{token}"
 
 
 def _key(told: HandshakeResult) -> str:

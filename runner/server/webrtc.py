@@ -143,11 +143,13 @@ class WebRTCDoor:
         )
         await connection.initialize(asked.get("sdp", ""), asked.get("type", ""))
         try:
-            self._start_session(connection, asked, announced, moved)
+            session = self._start_session(connection, asked, announced, moved)
         except TooManySessionsError as error:
             await connection.disconnect(str(error))
             raise
-        return connection.get_answer()
+        # Who comes again under it was never told it by `/start`.
+        told = {"session_id": session.id} if asked.get("moves") is True and announced is None else {}
+        return {**connection.get_answer(), **told}
 
     def _start_session(
         self,
@@ -155,7 +157,7 @@ class WebRTCDoor:
         asked: dict[str, Any],
         announced: str | None,
         moved: dict[str, Any] | None,
-    ) -> None:
+    ) -> Session:
         conversation = Conversation(moved)
         args = SmallWebRTCRunnerArguments(
             webrtc_connection=connection,
@@ -176,6 +178,8 @@ class WebRTCDoor:
         @connection.event_handler("closed")
         async def closed(connection: SmallWebRTCConnection) -> None:
             await self._closed(connection, session.id)
+
+        return session
 
     def _body(self, asked: dict[str, Any], announced: str | None) -> Any:
         """The offer's own data, else what `/start` was given, else `--body`."""

@@ -53,7 +53,7 @@ def phone() -> FastAPIWebsocketParams:
 
 async def bot(runner_args: RunnerArguments) -> None:
     # here a test makes it fail
-    transport = await create_transport(runner_args, {"webrtc": browser, "twilio": phone})
+    transport = await create_transport(runner_args, {"webrtc": browser, "twilio": phone, "websocket": phone})
     memory = LLMContextAggregatorPair(LLMContext([{"role": "system", "content": VERSION}]))
     steps = [transport.input(), memory.user(), Script(), Hum(), transport.output(), memory.assistant()]
     task = PipelineTask(Pipeline(steps))

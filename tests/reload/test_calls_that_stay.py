@@ -35,7 +35,7 @@ async def test_a_call_that_stays_with_the_old_code_gets_its_candidates_and_a_fur
     async with (
         saving(tmp_path, "-t", "webrtc") as saved,
         httpx2.AsyncClient(base_url=saved.address, trust_env=False) as http,
-        WebRTCCaller(saved.address, body={"a": 1}) as caller,
+        WebRTCCaller(saved.address, body={"a": 1}, moves=False) as caller,
     ):
         saved.edit("version 0", "version 1")
         await saved.reloaded(1)

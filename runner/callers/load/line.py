@@ -25,6 +25,7 @@ from runner.callers.load.probe import Heard, ProbeSound, probe_sound
 from runner.callers.wires import BotSound
 from runner.callers.wires.plain import PlainWire
 from runner.errors import TransportError
+from runner.server.https import trust_for
 from runner.server.login import key_headers
 
 
@@ -138,7 +139,7 @@ class LightSocket(asyncio.Protocol):
                     lambda: self,
                     parts.hostname or "",
                     parts.port or (443 if parts.scheme == "wss" else 80),
-                    ssl=True if parts.scheme == "wss" else None,
+                    ssl=trust_for(self._url),
                 )
                 await self._answered
         except (InvalidURI, ValueError):

@@ -34,6 +34,7 @@ class LoadPlan:
         url: of a running server: `ws://…` of its media socket; for WebRTC `http://…`.
         pid: the server's process, if it is known.
         body: what the bot that is started finds in its `body`.
+        insecure: whether any certificate will do.
     """
 
     transport: str
@@ -46,6 +47,7 @@ class LoadPlan:
     url: str | None = None
     pid: int | None = None
     body: str | None = None
+    insecure: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,7 @@ class WorkerPlan:
     calls: int
     duration_s: float
     ramp_s: float
+    insecure: bool = False
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

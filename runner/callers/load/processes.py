@@ -44,6 +44,7 @@ class Gang:
                 calls=plan.calls,
                 duration_s=plan.duration_s,
                 ramp_s=plan.ramp_s,
+                insecure=plan.insecure,
             )
             for numbers in shares(plan.calls, plan.procs)
         ]

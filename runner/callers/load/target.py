@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 from runner.catalog import TRANSPORTS
 from runner.errors import TransportError, UsageError
 from runner.server.doors import is_loopback
+from runner.server.https import trust_for
 from runner.server.login import key_headers
 
 STATUS_TIMEOUT_S = 3.0
@@ -62,7 +63,13 @@ def pid_of(url: str) -> int | None:
         return None
     status = urlunsplit((_HTTP.get(parts.scheme, parts.scheme), parts.netloc, "/status", "", ""))
     try:
-        answer = httpx2.get(status, headers=key_headers(url), timeout=STATUS_TIMEOUT_S, trust_env=False)
+        answer = httpx2.get(
+            status,
+            headers=key_headers(url),
+            timeout=STATUS_TIMEOUT_S,
+            trust_env=False,
+            verify=trust_for(url) or True,
+        )
         found = answer.json().get("pid") if answer.status_code == 200 else None
     except (httpx2.HTTPError, ValueError, AttributeError):
         return None

@@ -22,6 +22,7 @@ from runner.callers.load.line import EchoLine, PhoneLine
 from runner.callers.load.plan import ECHO, LATE_STEP_MS, Schedule, WorkerPlan
 from runner.callers.load.talk_calls import TalkCaller
 from runner.errors import BotrunError
+from runner.server.https import trust_anybody, trust_for
 
 TELL_EVERY_S = 0.5
 
@@ -54,7 +55,8 @@ class EchoCrew:
 
         from runner.callers.load.rtp_line import RtpLine
 
-        http = await self._closing.enter_async_context(httpx2.AsyncClient())
+        client = httpx2.AsyncClient(verify=trust_for(url) or True)
+        http = await self._closing.enter_async_context(client)
         return lambda seed: RtpLine(url, seed, http)
 
     async def run(self, schedule: Schedule, stopping: asyncio.Event) -> None:
@@ -163,6 +165,8 @@ async def work() -> None:
     """From the plan to the result."""
     lines = await _standard_input()
     plan = WorkerPlan.from_json((await lines.readline()).decode())
+    if plan.insecure:
+        trust_anybody()
     async with AsyncExitStack() as closing:
         crew = (EchoCrew if plan.scenario == ECHO else TalkCrew)(plan, closing)
         await crew.prepare()

@@ -156,6 +156,10 @@ class Wire(ABC):
             sample_rate=self.sample_rate,
         )
 
+    def address_again(self, url: str) -> str:
+        """Where the same call comes in on a new socket, if it first came in at `url`."""
+        return url
+
     def _next_sequence(self) -> int:
         self._sequence += 1
         return self._sequence

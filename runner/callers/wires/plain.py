@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
 
 from runner.callers.wires.base import BadMessage, BotClear, BotMark, BotSound, Wire, WireEvent
 from runner.serializers.websocket import LABEL
+
+PATH = "/ws-client"
 
 
 class PlainWire(Wire):
@@ -16,11 +19,23 @@ class PlainWire(Wire):
     provider = "websocket"
     default_encoding = "l16"
     _default_ids = ("", "", "")
+    _token = ""
 
     @property
     def query(self) -> str:
         """What asks for this wire's rates, and for marks."""
         return f"sample_rate={self.sample_rate}&output_sample_rate={self.sample_rate}&marks=1"
+
+    def address_again(self, url: str) -> str:
+        """With the token that the first socket was told."""
+        parts = urlsplit(url)
+        base = parts.path.partition(f"{PATH}/")[0].removesuffix(PATH)
+        return urlunsplit(parts._replace(path=f"{base}{PATH}/{self._token}")) if self._token else url
+
+    def again(self) -> Self:
+        wire = super().again()
+        wire._token = self._token
+        return wire
 
     def opening(self) -> list[str | bytes]:
         return []
@@ -38,7 +53,10 @@ class PlainWire(Wire):
         return [BotSound(message)] if isinstance(message, bytes) else super().receive(message)
 
     def _receive(self, data: Mapping[str, Any]) -> list[WireEvent]:
-        if data.get("label") != LABEL or data.get("type") == "session":
+        if data.get("label") == LABEL and data.get("type") == "session":
+            self._token = str(data.get("token") or self._token)
+            return []
+        if data.get("label") != LABEL:
             return []
         if data.get("type") == "clear":
             return [BotClear()]

@@ -146,7 +146,9 @@ call.addEventListener("pictures", ({ detail: botSees }) => pictures.agreed(botSe
 pictures.addEventListener("change", () => call.useCamera(pictures.track));
 pictures.addEventListener("failed", ({ detail: word }) => notices.show("camera", { ...WORDS[word], actions: [["Try again", () => pictures.open()]] }));
 call.addEventListener("gone", () => notices.show("connection", { ...WORDS.gone }));
+call.addEventListener("waits", ({ detail: { busy } }) => notices.show("waits", { ...WORDS.newCode, text: WORDS.newCode.text.replace("{busy}", busy) }));
 call.addEventListener("moved", ({ detail: { leftOut } }) => {
+  notices.clear("waits");
   turns.fallSilent();
   conversation.goesOn();
   if (leftOut.length) notices.show("left-out", { ...WORDS.leftOut, text: leftOut.join("; ") });
@@ -168,6 +170,7 @@ call.addEventListener("ended", ({ detail }) => {
   showLevels(performance.now());
   conversation.divide(detail.text && !detail.word ? `The call has ended: ${detail.text}` : "The call has ended");
   notices.clear("connection");
+  notices.clear("waits");
   if (detail.word) explainEnd(detail);
 });
 

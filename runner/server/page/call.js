@@ -3,7 +3,7 @@
 // Events: "state" (detail: state), "stream" (the bot's sound), "picture" (what it shows), "pictures" (detail: whether
 // it wants to see), "channel" (open, also after a loss),
 // "message" (what the data channel brought), "hold" and "moved" (the bot's code changes under the call),
-// "code" (detail: {failure, waits}: how that code stands), "renewed" (a new session stands in for a lost one),
+// "waits" (detail: {busy}: new code waits for a pause), "code" (detail: {failure, waits}: how that code stands), "renewed" (a new session stands in for a lost one),
 // "ended" (detail: {word, text, place}; word is of `WORDS`, or "" when all is well).
 // States: idle, connecting, connected, reconnecting, ended.
 
@@ -196,6 +196,7 @@ export class Call extends EventTarget {
     if (message.type === "peerLeft") this.#finish(leaving(message));
     if (message.type === "hold") this.#hold();
     if (message.type === "moved") this.#move(message);
+    if (message.type === "waits") this.#emit("waits", message);
     if (message.type === "code") this.#emit("code", message);
   }
 

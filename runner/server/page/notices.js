@@ -99,6 +99,7 @@ export const WORDS = {
   },
   broken: { title: "The new code does not load", text: "The code from before goes on.", tone: "info" },
   waits: { title: "The bot failed", text: "The call is kept: it goes on when that is mended and saved." },
+  newCode: { title: "New code waits for a pause", text: "Meanwhile {busy}; what you type is answered at once, by the new code.", tone: "info" },
   leftOut: { title: "Not all of the conversation could go along", tone: "info" },
   noSound: { title: "The browser holds the sound back", text: "It wants one more click first.", tone: "info" },
   noMedia: {

@@ -5,6 +5,7 @@ ping…                                            the page lives; about once a 
     renegotiate, peerLeft                            from us
     peerLeft                                         from the page: it hangs up
     hold, held                                       from us, and the page's answer: send no more for the bot
+    waits, busy                                      from us: the new code waits for a pause; what goes on
     moved, left_out                                  from us: come again, the new code is there
     code, failure, waits                             from us: how the bot's code on disk stands
     trackStatus, receiver_index, enabled             from the page: a microphone was muted or opened
