@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -201,10 +200,10 @@ class Moves:
 
     async def _silence(self, call: _Movable) -> bool:
         """Wait until nobody speaks; False if the call has ended by itself."""
-        session, begun, told = call.session, time.monotonic(), False
-        conversation = session.conversation
+        session, clock, told = call.session, asyncio.get_running_loop().time, False
+        conversation, begun = session.conversation, clock()
         while (busy := conversation.busy()) and not session.is_over:
-            waited = time.monotonic() - begun
+            waited = clock() - begun
             if waited > LONGEST_WAIT_S or call.far_end.in_a_hurry:
                 if conversation.interrupt is not None:
                     conversation.interrupt()

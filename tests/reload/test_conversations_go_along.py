@@ -43,7 +43,12 @@ def test_what_is_not_json_is_named_and_the_rest_goes_along() -> None:
 
 
 def test_code_that_failed_before_it_remembered_hands_on_what_it_was_given() -> None:
-    packed = {"memories": [{"version": 1, "messages": [USER]}], "state": {"n": 1}, "spoken": True}
+    packed = {
+        "memories": [{"version": 1, "messages": [USER]}],
+        "state": {"n": 1},
+        "spoken": True,
+        "owes_answer": False,
+    }
     assert Conversation(packed).pack() == (packed, [])
 
 

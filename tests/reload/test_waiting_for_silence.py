@@ -1,0 +1,109 @@
+"""When a call may change its code, and who answers what is said meanwhile: in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from runner import conversation
+from runner.conversation import Conversation
+from runner.server.moves import LONGEST_WAIT_S, Moves, _Movable
+from runner.testing import Conversation as Talk
+from runner.testing import run_virtual
+
+LONG = "one two three four five six seven eight nine ten."
+
+
+def talk(call: Conversation, replies: list[str], script: Callable[[Talk], Awaitable[None]]) -> Talk:
+    """A talk of this call's."""
+
+    def run() -> Talk:
+        conversation.current.set(call)
+        it = Talk(*replies)
+        return it.run(lambda: script(it))
+
+    return copy_context().run(run)
+
+
+async def silence(call: Conversation) -> None:
+    while call.busy():
+        await asyncio.sleep(0.01)
+
+
+def test_what_is_said_while_newer_code_waits_is_answered_there() -> None:
+    old, seen = Conversation(), list[str]()
+
+    async def before(it: Talk) -> None:
+        await it.caller.say("talk to me")
+        await it.bot_says("two")
+        old.leaves = True
+        seen.append(old.busy())
+        await it.caller.say("what time is it")
+        seen.append(old.busy())
+        await silence(old)
+
+    it = talk(old, [LONG, "Never said."], before)
+    assert seen == ["the bot speaks", "the caller speaks"]
+    assert len(it.llm.asked) == 1
+    packed = json.loads(json.dumps(old.pack()[0]))
+    assert packed["memories"][0]["messages"][-1] == {"role": "user", "content": "what time is it"}
+
+    async def after(it: Talk) -> None:
+        await it.bot_says("noon.")
+
+    new = talk(Conversation(packed), ["It is noon."], after)
+    assert new.remembered()[-2:] == [("user", "what time is it"), ("assistant", "It is noon.")]
+    assert len(new.llm.asked) == 1
+
+
+def test_a_turn_that_nobody_took_is_answered_by_the_old_code() -> None:
+    call = Conversation()
+
+    async def script(it: Talk) -> None:
+        call.leaves = True
+        await it.caller.say("talk to me")
+        await asyncio.sleep(3)
+        assert it.words() == []
+        call.stay()
+        await it.bot_says("you.")
+        await it.caller.say("and now")
+        await it.bot_says("again.")
+
+    talk(call, ["Hello to you.", "Hello again."], script)
+
+
+class FarEnd:
+    in_a_hurry = False
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def tell_waiting(self, busy: str) -> None:
+        self.told.append(busy)
+
+
+@pytest.mark.parametrize(("speaks_s", "waits_s", "cut"), [(0.5, 0.5, 0), (15, 15, 0), (1000, 20, 1)])
+def test_a_bot_that_speaks_long_is_waited_for_which_is_told_and_not_for_ever(
+    speaks_s: float, waits_s: float, cut: int
+) -> None:
+    far_end, call, cuts = FarEnd(), Conversation(), list[float]()
+
+    async def wait() -> float:
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        call.busy = lambda: "the bot speaks" if clock() < begun + speaks_s else ""
+        call.interrupt = lambda: cuts.append(clock() - begun)
+        session: Any = SimpleNamespace(id="w1-1", conversation=call, is_over=False)
+        assert await Moves()._silence(_Movable(session, "key", far_end))  # type: ignore[arg-type]
+        return clock() - begun
+
+    assert run_virtual(wait(), 60) == pytest.approx(waits_s, abs=0.3)
+    assert far_end.told == (["the bot speaks"] if speaks_s > 1 else [])
+    assert len(cuts) == cut
+    assert all(at >= LONGEST_WAIT_S for at in cuts)
