@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import shutil
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -18,16 +19,16 @@ from typing import Any, Protocol
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "page"))
 
 TURN = "what time is it"
-SPEAKS = "bot-started-speaking"
-LOOK_S, LONGEST_S, QUIET_S = 0.01, 20.0, 1.0
+SPEAKS, STOPS, READY = "bot-started-speaking", "bot-stopped-speaking", "bot-ready"
+LOOK_S, LONGEST_S, QUIET_S = 0.01, 30.0, 0.6
 
 
 class Caller(Protocol):
     async def quiet(self) -> None:
         """Returns when the bot has said what it had to say."""
 
-    async def turn(self) -> None:
-        """Types, where the call has moved to; returns when the bot speaks."""
+    async def turn(self) -> tuple[float, float]:
+        """Types, where the call has moved to. When it had moved, and when the bot spoke (`perf_counter`)."""
 
 
 @contextlib.asynccontextmanager
@@ -42,34 +43,43 @@ async def page_caller(address: str) -> AsyncIterator[Caller]:
         await visit.page.goto(address)
         await visit.until("window.botrun !== undefined")
         caller = Page(visit)
-        await caller.turn()
-        yield caller
-        await browser.close()
+        await visit.page.fill("#text", TURN)  # which calls the bot
+        await visit.page.keyboard.press("Enter")
+        try:
+            yield caller
+        finally:
+            await browser.close()
 
 
 class Page:
+    """What came when is asked on the page's own clock: it keeps the last thousand messages only."""
+
     def __init__(self, visit: Any) -> None:
         self._visit = visit
+        self._since = 0.0
 
-    async def _count(self, kind: str) -> int:
-        words = f"botrun.messages.filter((message) => message.type === '{kind}').length"
-        return int(await self._visit.page.evaluate(words))
+    async def _came(self, kind: str, since: float = 0.0) -> float:
+        """When the last of these came (ms on the page's clock); 0 if none did since then."""
+        words = f"botrun.messages.findLast((m) => m.type === '{kind}' && m.at >= {since})?.at ?? 0"
+        return float(await self._visit.page.evaluate(words))
 
     async def quiet(self) -> None:
         await until_true(self._silent)
-        await asyncio.sleep(QUIET_S)
+        self._since = float(await self._visit.page.evaluate("performance.now()"))
 
     async def _silent(self) -> bool:
-        return await self._count(SPEAKS) == await self._count("bot-stopped-speaking")
+        spoke, stopped = await self._came(SPEAKS), await self._came(STOPS)
+        now = float(await self._visit.page.evaluate("performance.now()"))
+        return stopped > spoke and now - stopped > 1000 * QUIET_S
 
-    async def turn(self) -> None:
-        before = await self._count(SPEAKS)
+    async def turn(self) -> tuple[float, float]:
+        since = self._since
         await self._visit.page.fill("#text", TURN)
         await self._visit.page.keyboard.press("Enter")
-        await until_true(lambda: self._spoke(before))
-
-    async def _spoke(self, before: int) -> bool:
-        return await self._count(SPEAKS) > before
+        await until_true(lambda: self._came(SPEAKS, since))
+        offset = time.perf_counter() - float(await self._visit.page.evaluate("performance.now()")) / 1000
+        moved, spoke = await self._came(READY, since), await self._came(SPEAKS, since)
+        return offset + moved / 1000, offset + spoke / 1000
 
 
 @contextlib.asynccontextmanager
@@ -85,10 +95,12 @@ async def phone_caller(address: str) -> AsyncIterator[Caller]:
         side = SideChannel(url, wire.facts.call_id, lambda kind, data: told.update([kind]))
         following = asyncio.create_task(side.run())
         caller = LocalPhone(phone, side, told)
-        await caller.until(lambda: phone.bot_has_spoken() and side.live)
-        yield caller
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        try:
+            await caller.until(lambda: phone.bot_has_spoken() and side.live)
+            yield caller
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
 
 class LocalPhone:
@@ -108,12 +120,14 @@ class LocalPhone:
         await self.until(lambda: self._phone.bot_quiet_s() > QUIET_S)
         self._wire = self._phone.wire
 
-    async def turn(self) -> None:
+    async def turn(self) -> tuple[float, float]:
         before = self._told[SPEAKS]
         await self.until(lambda: self._phone.wire is not self._wire and self._side.live)
+        moved = time.perf_counter()
         options = {"run_immediately": True, "audio_response": True}
         await self._side.send("send-text", {"content": TURN, "options": options})
         await self.until(lambda: self._told[SPEAKS] > before)
+        return moved, time.perf_counter()
 
 
 async def until_true(met: Callable[[], Any]) -> None:

@@ -41,6 +41,8 @@ class Conversation:
         busy: what goes on in it that a move would break off, in words; "" in a silence. Set by the pipeline.
         interrupt: silences the bot; None while there is no pipeline.
         answer: has the model answer what was said last; set by the pipeline.
+        client_major: the major of RTVI that the client told, if it has; set by the pipeline.
+        kept_major: what a client told older code that will not tell it again.
         leaves: whether newer code waits for it, and answers the user's next turn.
         owes_answer: whether a turn of the user's was left to the newer code.
     """
@@ -58,6 +60,8 @@ class Conversation:
         self.busy: Callable[[], str] = lambda: ""
         self.interrupt: Callable[[], object] | None = None
         self.answer: Callable[[], None] = lambda: None
+        self.client_major: Callable[[], int | None] = lambda: None
+        self.kept_major: int | None = arrived.get("client_major") if arrived.get("client_kept") else None
         self.leaves = False
         self.owes_answer = bool(arrived.get("owes_answer"))
 
@@ -104,7 +108,11 @@ class Conversation:
                 state[name] = value
             else:
                 lost.append(f"session_state[{name!r}] ({type(value).__name__}) is not JSON")
-        facts = {"spoken": self.spoken, "owes_answer": self.owes_answer}
+        facts = {
+            "spoken": self.spoken,
+            "owes_answer": self.owes_answer,
+            "client_major": self.client_major(),
+        }
         return {"memories": memories, "state": state, **facts}, lost
 
 

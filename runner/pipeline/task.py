@@ -141,6 +141,8 @@ class PipelineTask:
         self._source = _Source(self)
         self._processors = chain([self._source, *pipeline.flat(), _Sink(self)])
         self.rtvi = self._make_rtvi(rtvi_observer_params) if enable_rtvi else None
+        if self.rtvi is not None and (call := self._conversation) is not None:
+            self.rtvi.join(call)
 
     # ------------------------------------------------------------ what a bot uses
 

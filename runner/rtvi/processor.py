@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.conversation import Conversation
 from runner.frames import Frame, FrameDirection, InputTransportMessageFrame
 from runner.rtvi import messages
 from runner.rtvi.answers import Answers, Inject
@@ -63,6 +64,11 @@ class RTVI:
     def ready(self) -> bool:
         """Whether a client has said `client-ready`; until then messages wait."""
         return self._outbox.major is not None
+
+    def join(self, call: Conversation) -> None:
+        """What the client has told goes along with the call when its code changes."""
+        call.client_major = lambda: self._outbox.major
+        self._outbox.major = call.kept_major
 
     def event_handler(self, name: str) -> Callable[[HandlerT], HandlerT]:
         """Decorate `async def handler(rtvi, …)` to run it on an event."""

@@ -46,8 +46,15 @@ class FarEnd(Protocol):
     def waits(self) -> bool:
         """Whether it stays on the line when the bot has failed, for mended code."""
 
+    @property
+    def keeps_client(self) -> bool:
+        """Whether its RTVI client goes on without a new `client-ready`."""
+
     async def hold(self) -> None:
         """Have it send nothing more for the bot; what is typed waits there."""
+
+    async def ready(self) -> bool:
+        """Wait until it can come again; False if it cannot."""
 
     def tell_waiting(self, busy: str) -> None:
         """Tell that the new code waits for a pause, and what goes on meanwhile, in words."""
@@ -183,6 +190,8 @@ class Moves:
 
     async def _move(self, call: _Movable) -> None:
         session = call.session
+        if not await call.far_end.ready():
+            return
         session.conversation.leaves = True
         if not await self._silence(call):
             return
@@ -219,7 +228,8 @@ class Moves:
     async def _hand_over(self, call: _Movable) -> bool:
         packed, lost = session_packed(call.session)
         taken = self._taken[call.key] = asyncio.Event()
-        self._tell({"is": "moving", "call": {**packed, "key": call.key}})
+        packed |= {"key": call.key, "client_kept": call.far_end.keeps_client}
+        self._tell({"is": "moving", "call": packed})
         try:
             async with asyncio.timeout(TAKEN_S):
                 await taken.wait()

@@ -18,6 +18,7 @@ class PageEnd:
     """A page whose offer said that it can move (`server/moves.py`)."""
 
     waits = True
+    keeps_client = False
 
     def __init__(self, connection: SmallWebRTCConnection) -> None:
         self._connection = connection
@@ -39,6 +40,9 @@ class PageEnd:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HELD_S):
                 await self._held.wait()
+
+    async def ready(self) -> bool:
+        return True
 
     def tell_waiting(self, busy: str) -> None:
         self._connection.signal("waits", busy=busy)

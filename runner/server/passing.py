@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from runner.server.doors import answer, values_of
 from runner.server.inside import CLIENT
+from runner.server.siblings import MOVED_STATUS
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -26,8 +27,11 @@ GONE = "the call's worker has just ended, and the call with it"
 _HOP = ("connection", "content-length", "transfer-encoding", "upgrade", "keep-alive", CLIENT)
 
 
-async def pass_request(owner: Path, scope: Scope, body: bytes, send: Send) -> None:
-    """Ask there what was asked here, and answer what is answered there; 410 if it has ended."""
+async def pass_request(owner: Path, scope: Scope, body: bytes, send: Send) -> bool:
+    """Ask there what was asked here, and answer what is answered there; 410 if it has ended.
+
+    False, and nothing is answered, if the call has just come here.
+    """
     transport = httpx2.AsyncHTTPTransport(uds=str(owner))
     url = f"http://localhost{_target(scope)}"
     try:
@@ -35,13 +39,16 @@ async def pass_request(owner: Path, scope: Scope, body: bytes, send: Send) -> No
             told = await client.request(scope["method"], url, content=body, headers=_headers(scope))
     except httpx2.HTTPError:
         await answer(send, 410, GONE)
-        return
+        return True
+    if told.status_code == MOVED_STATUS:
+        return False
     headers = [
         (b"content-type", told.headers.get("content-type", "application/json").encode()),
         (b"content-length", str(len(told.content)).encode()),
     ]
     await send({"type": "http.response.start", "status": told.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": told.content})
+    return True
 
 
 async def pass_socket(owner: Path, scope: Scope, receive: Receive, send: Send) -> None:

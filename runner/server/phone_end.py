@@ -28,6 +28,7 @@ class PhoneEnd:
     """A phone whose socket said that it can move (`server/moves.py`)."""
 
     in_a_hurry = False
+    keeps_client = False
 
     def __init__(self, call: CallWebSocket) -> None:
         self._call = call
@@ -35,6 +36,9 @@ class PhoneEnd:
 
     async def hold(self) -> None:
         """Sound cannot be held back."""
+
+    async def ready(self) -> bool:
+        return True
 
     def tell_waiting(self, busy: str) -> None:
         """The terminal tells it."""

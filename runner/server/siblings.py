@@ -34,6 +34,9 @@ ASK_S = 1.0
 """How long (s) a worker may take to answer; one that hangs has no call."""
 
 KNOWS_PATH, FIGURES_PATH, AGAIN_PATH = "/inside/knows", "/inside/figures", "/inside/again"
+MOVED_STATUS = 421
+"""A sibling's answer to an offer whose call it has just handed over: it is for us (RFC 9110 15.5.20)."""
+
 PASSED = "botrun.passed"
 """In the scope of what a sibling has passed on: it is answered here, and never passed on again."""
 
@@ -134,7 +137,8 @@ class ToOwner:
             from runner.server.passing import pass_request, pass_socket
 
             if scope["type"] == "http":
-                await pass_request(owner, scope, body, send)
+                if not await pass_request(owner, scope, body, send):
+                    await self._app(scope, _again(body, receive), send)
             else:
                 await pass_socket(owner, scope, receive, send)
 

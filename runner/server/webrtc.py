@@ -25,7 +25,9 @@ from runner.conversation import Conversation
 from runner.errors import BotrunError, ProtocolError
 from runner.rtvi import messages
 from runner.server.doors import is_loopback
+from runner.server.guest_end import GuestEnd, is_guest
 from runner.server.page_end import PageEnd
+from runner.server.siblings import MOVED_STATUS
 from runner.server.start import read_object
 from runner.services import warmup
 from runner.session import EndReason, Session, TooManySessionsError, new_session_id
@@ -51,6 +53,14 @@ _END_REASONS = {
 
 class UnknownError(BotrunError):
     """A session or connection that does not exist (any more): 404."""
+
+
+class ComeAgainError(BotrunError):
+    """Not now, but soon: 503."""
+
+
+class MovedError(BotrunError):
+    """The call is the newer worker's: 421, which is for that worker only."""
 
 
 def webrtc_router(host: Host) -> Router:
@@ -81,6 +91,7 @@ class WebRTCDoor:
         self._starts: dict[str, _Start] = {}
         self._connections: dict[str, SmallWebRTCConnection] = {}
         self._of_session: dict[str, SmallWebRTCConnection] = {}
+        self._guests: dict[str, GuestEnd] = {}
         host.knows.append(lambda name: name in self._connections or name in self._starts)
         host.moves.announced.append(self._give_starts)
 
@@ -104,6 +115,8 @@ class WebRTCDoor:
         if known is None:
             return await self._begin(request, asked, session_id)
         # An offer for a running session that does not know its pc_id comes from a new page: a new peer.
+        if (guest := self._guests.get(known.pc_id)) is not None and guest.is_asked:
+            await self._let_go(guest, bool(asked.get("restart_pc")))
         restart = bool(asked.get("restart_pc")) or asked.get("pc_id") != known.pc_id
         await known.renegotiate(asked.get("sdp", ""), asked.get("type", ""), restart)
         return known.get_answer()
@@ -124,6 +137,13 @@ class WebRTCDoor:
             await known.add_ice_candidate(candidate.get("candidate"), mid, line)
         return {"status": "success"}
 
+    async def _let_go(self, guest: GuestEnd, again: bool) -> None:
+        """A further offer of a guest whose call is to move (`guest_end.py`)."""
+        if not again:
+            raise ComeAgainError("the bot's code was saved: come again with a new peer")
+        if await guest.has_moved():
+            raise MovedError("the call goes on with the new code")
+
     # ------------------------------------------------------------ inside
 
     def _known(self, pc_id: Any, session_id: str | None) -> SmallWebRTCConnection | None:
@@ -132,7 +152,8 @@ class WebRTCDoor:
 
     async def _begin(self, request: Request, asked: dict[str, Any], announced: str | None) -> dict[str, Any]:
         self._forget_old_starts()
-        moved = self._host.moves.claim(announced) if announced else None
+        key = announced or asked.get("pc_id")
+        moved = self._host.moves.claim(key) if isinstance(key, str) else None
         if announced is not None and moved is not None and "announced" in moved:
             self._starts[announced], moved = _Start(moved["announced"], time.monotonic()), None
         if announced is not None and announced not in self._starts and moved is None:
@@ -143,7 +164,9 @@ class WebRTCDoor:
         )
         await connection.initialize(asked.get("sdp", ""), asked.get("type", ""))
         try:
-            session = self._start_session(connection, asked, announced, moved)
+            session = self._start_session(
+                connection, asked, announced, moved, request.headers.get("user-agent", "")
+            )
         except TooManySessionsError as error:
             await connection.disconnect(str(error))
             raise
@@ -157,12 +180,13 @@ class WebRTCDoor:
         asked: dict[str, Any],
         announced: str | None,
         moved: dict[str, Any] | None,
+        agent: str,
     ) -> Session:
         conversation = Conversation(moved)
         args = SmallWebRTCRunnerArguments(
             webrtc_connection=connection,
             body=moved["body"] if moved else self._body(asked, announced),
-            session_id=announced or new_session_id(),
+            session_id=moved["session"] if moved else announced or new_session_id(),
             pipeline_idle_timeout_secs=self._host.settings.idle_secs,
             session_state=conversation.state,
             resumed=conversation.resumed,
@@ -174,6 +198,9 @@ class WebRTCDoor:
 
         if asked.get("moves") is True:
             self._host.moves.register(session, session.id, PageEnd(connection))
+        elif is_guest(asked, agent):
+            guest = self._guests[connection.pc_id] = GuestEnd(connection)
+            self._host.moves.register(session, announced or connection.pc_id, guest)
 
         @connection.event_handler("closed")
         async def closed(connection: SmallWebRTCConnection) -> None:
@@ -189,6 +216,7 @@ class WebRTCDoor:
 
     async def _closed(self, connection: SmallWebRTCConnection, session_id: str) -> None:
         self._connections.pop(connection.pc_id, None)
+        self._guests.pop(connection.pc_id, None)
         self._of_session.pop(session_id, None)
         self._host.moves.forget(session_id)
         reason = _END_REASONS.get(connection.close_reason or CloseReason.CLOSED)
@@ -253,13 +281,20 @@ def _answering(
     async def answer(request: Request) -> JSONResponse:
         try:
             return JSONResponse(await handle(request))
-        except (ProtocolError, UnknownError, TooManySessionsError) as error:
+        except tuple(_STATUS) as error:
             return JSONResponse({"error": str(error)}, _status(error))
 
     return answer
 
 
+_STATUS: dict[type[BotrunError], int] = {
+    UnknownError: 404,
+    MovedError: MOVED_STATUS,
+    ComeAgainError: 503,
+    TooManySessionsError: 503,
+    ProtocolError: 400,
+}
+
+
 def _status(error: BotrunError) -> int:
-    if isinstance(error, TooManySessionsError):
-        return 503
-    return 404 if isinstance(error, UnknownError) else 400
+    return next(status for kind, status in _STATUS.items() if isinstance(error, kind))

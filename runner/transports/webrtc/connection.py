@@ -300,7 +300,7 @@ class SmallWebRTCConnection:
             self.events.emit("disconnected")
         self._media.stop()
         if self._peer is not None:
-            left = self.close_reason is CloseReason.LEFT
-            await self._peer.aclose(None if left else self._farewell)
+            silently = self.moved or self.close_reason is CloseReason.LEFT
+            await self._peer.aclose(None if silently else self._farewell)
         self._vigil.end()
         self.events.emit("closed")
