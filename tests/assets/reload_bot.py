@@ -21,7 +21,7 @@ from runner.transports.websocket import FastAPIWebsocketParams
 
 VERSION = "version 0"
 NOTES = Path(__file__).with_name("notes.txt")
-RATE, WORD_MS = 16000, 30
+RATE, WORD_MS = 16000, 10
 
 
 class Script(LLMService):

@@ -43,13 +43,10 @@ def test_what_is_not_json_is_named_and_the_rest_goes_along() -> None:
 
 
 def test_code_that_failed_before_it_remembered_hands_on_what_it_was_given() -> None:
-    packed = {
-        "memories": [{"version": 1, "messages": [USER]}],
-        "state": {"n": 1},
-        "spoken": True,
-        "owes_answer": False,
-    }
-    assert Conversation(packed).pack() == (packed, [])
+    packed = {"memories": [{"version": 1, "messages": [USER]}], "state": {"n": 1}, "spoken": True}
+    again, lost = Conversation(packed).pack()
+    assert {name: again[name] for name in packed} == packed
+    assert lost == []
 
 
 def test_a_conversation_in_which_nobody_spoke_begins_again() -> None:
