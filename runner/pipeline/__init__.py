@@ -2,9 +2,10 @@
 
 from runner.pipeline.observer import Observer
 from runner.pipeline.parallel import ParallelPipeline
+from runner.pipeline.params import PipelineParams
 from runner.pipeline.pipeline import Pipeline
 from runner.pipeline.runner import PipelineRunner
-from runner.pipeline.task import PipelineParams, PipelineTask
+from runner.pipeline.task import PipelineTask
 
 __all__ = [
     "Observer",

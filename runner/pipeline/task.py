@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
 from typing import Any
 
 from runner import conversation
@@ -31,50 +30,29 @@ from runner.pipeline.activity import IdleWatch
 from runner.pipeline.advice import missing_parts
 from runner.pipeline.latency import LatencyWatch
 from runner.pipeline.observer import Observer
+from runner.pipeline.params import PipelineParams
 from runner.pipeline.pipeline import Pipeline, chain, everything, need_frame
 from runner.pipeline.prompting import Prompting
 from runner.pipeline.silence import SilenceWatch
 from runner.pipeline.slow import SlowWatch
-from runner.places import Seldom, told
-from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup, Watcher
+from runner.pipeline.tasks import Tasks, finish_all
+from runner.pipeline.watching import watch_with
+from runner.places import Seldom
+from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup
 from runner.processors.floor import Floor
 from runner.processors.replies import Replies
 from runner.rtvi import RTVI, RTVIObserverParams
-from runner.turns.idle import IdlePrompt
-from runner.turns.interruption import InterruptionStrategy, strategy_of
-from runner.turns.muting import Mute
+from runner.turns.interruption import strategy_of
 
 logger = logging.getLogger(__name__)
 
 _SPEAKING = (TTSSpeakFrame, LLMRunFrame, LLMContextFrame, LLMMessagesAppendFrame)
 
 SETUP_TIMEOUT_S = 20.0
-CLEANUP_TIMEOUT_S = 1.0
-"""What a processor may take to connect, and what it and its tasks may take to end."""
+"""What a processor may take to connect."""
 
 INTERRUPTION_TIMEOUT_S = 0.5
 """How long a typed turn waits for the interruption before it to have been everywhere."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PipelineParams:
-    """How a pipeline runs. Sample rates in Hz; None leaves them to the transport: 8000 for a phone,
-    16000 in and 24000 out otherwise.
-
-    Attributes:
-        interruption_strategy: whether speech over the bot ends its reply: `Speech()`, `MinWords(3)`,
-            `Confirm()`, `NoInterruptions()` or their names "speech", "min_words", "confirm", "none".
-        allow_interruptions: False is an older spelling of "none".
-        mute: when the user is not listened to: `MuteDuringTools()`, `MuteUntilBotSpoke()`, your own.
-        idle_prompt: what to do about a user who says nothing.
-    """
-
-    audio_in_sample_rate: int | None = None
-    audio_out_sample_rate: int | None = None
-    allow_interruptions: bool = True
-    interruption_strategy: InterruptionStrategy | str = "speech"
-    mute: Sequence[Mute] = ()
-    idle_prompt: IdlePrompt | None = None
 
 
 class _Source(FrameProcessor):
@@ -131,7 +109,7 @@ class PipelineTask:
         self._observers = list(observers)
         self._idle_timeout_s = idle_timeout_secs
         self._replies = Replies()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(current_call().session_id, self._task_failed)
         self._queue: asyncio.Queue[Frame] = asyncio.Queue()
         self._over = asyncio.Event()
         self._session_id = current_call().session_id
@@ -245,24 +223,12 @@ class PipelineTask:
         self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
     ) -> asyncio.Task[None]:
         """Start a task that ends with the run; a failure in it is reported like any processor's."""
-        # Whose it is stands in its name: a guard in another thread reads it (guard.py).
-        named = f"{name} {self._session_id}".rstrip()
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self._guarded(work, name), name=named, context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        # A task that is cancelled before it begins would leave its coroutine behind, with a warning.
-        task.add_done_callback(lambda _: work.close())
-        return task
+        return self._tasks.create(work, name, context)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        try:
-            await work
-        except Exception as error:  # the boundary to processors' tasks
-            failure = ErrorFrame(error=f"{name} failed: {told(error)}", processor=name, exception=error)
-            # Nobody stands before the source, but observers see what it pushes.
-            await self._source.push_frame(failure, UPSTREAM)
-            await self.on_upstream(failure)
+    async def _task_failed(self, failure: ErrorFrame) -> None:
+        # Nobody stands before the source, but observers see what it pushes.
+        await self._source.push_frame(failure, UPSTREAM)
+        await self.on_upstream(failure)
 
     def _advise(self, row: Sequence[FrameProcessor]) -> None:
         """A pipeline without a call is a test's, which knows what it leaves out."""
@@ -352,43 +318,8 @@ class PipelineTask:
         return rtvi
 
     async def _clean_up(self) -> None:
-        leaving = self._source.push_frame(CancelFrame(self.end_reason))
-        await self._finish_all([asyncio.ensure_future(leaving)])
-        for task in tuple(self._tasks):
-            task.cancel()
-        await self._finish_all(self._tasks)
-        await self._finish_all([asyncio.ensure_future(p.cleanup()) for p in everything(self._processors)])
+        await finish_all([asyncio.ensure_future(self._source.push_frame(CancelFrame(self.end_reason)))])
+        await self._tasks.end()
+        await finish_all([asyncio.ensure_future(p.cleanup()) for p in everything(self._processors)])
         if self.rtvi is not None:
             await self.rtvi.aclose()
-
-    async def _finish_all(self, tasks: Iterable[asyncio.Future[None]]) -> None:
-        tasks = list(tasks)
-        if not tasks:
-            return
-        done, pending = await asyncio.wait(tasks, timeout=CLEANUP_TIMEOUT_S)
-        for task in pending:
-            task.cancel()
-            logger.warning("%r did not end within %.0f s and was left behind", task, CLEANUP_TIMEOUT_S)
-        for task in done:
-            if not task.cancelled() and task.exception() is not None:
-                logger.warning("a processor failed while ending", exc_info=task.exception())
-
-
-def watch_with(observer: Observer, watchers: dict[type[Frame], tuple[Watcher, ...]]) -> None:
-    """Show `observer` the frames of its types, kinds of these included."""
-
-    async def watch(source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
-        try:
-            await observer.on_push_frame(source, frame, direction)
-        except Exception:  # the boundary to the observer's own code
-            logger.exception("the observer %s failed on %s", type(observer).__name__, frame.name)
-
-    kinds = {kind for wanted in observer.frame_types for kind in _kinds(wanted)}
-    for kind in kinds:
-        watchers[kind] = (*watchers.get(kind, ()), watch)
-
-
-def _kinds(frame_type: type[Frame]) -> Iterable[type[Frame]]:
-    yield frame_type
-    for kind in frame_type.__subclasses__():
-        yield from _kinds(kind)

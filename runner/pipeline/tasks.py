@@ -1,0 +1,72 @@
+"""The tasks of one run: what they are called, what becomes of their failures, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextvars import Context
+from typing import Any
+
+from runner.frames import ErrorFrame
+from runner.places import told
+
+logger = logging.getLogger(__name__)
+
+CLEANUP_TIMEOUT_S = 1.0
+"""What a processor and its tasks may take to end."""
+
+
+class Tasks:
+    """Tasks that end with a run.
+
+    Args:
+        session_id: whose they are; it stands in their names.
+        failed: is told of each failure, as of a processor's.
+    """
+
+    def __init__(self, session_id: str, failed: Callable[[ErrorFrame], Awaitable[None]]) -> None:
+        self._session_id = session_id
+        self._failed = failed
+        self._running: set[asyncio.Task[None]] = set()
+
+    def create(
+        self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
+    ) -> asyncio.Task[None]:
+        """Start one; in this context, or in a copy of the current one."""
+        # Whose it is stands in its name: a guard in another thread reads it (guard.py).
+        named = f"{name} {self._session_id}".rstrip()
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._guarded(work, name), name=named, context=context)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        # A task that is cancelled before it begins would leave its coroutine behind, with a warning.
+        task.add_done_callback(lambda _: work.close())
+        return task
+
+    async def end(self) -> None:
+        """Cancel all, and wait for them, within a bound."""
+        for task in tuple(self._running):
+            task.cancel()
+        await finish_all(self._running)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        try:
+            await work
+        except Exception as error:  # the boundary to processors' tasks
+            message = f"{name} failed: {told(error)}"
+            await self._failed(ErrorFrame(error=message, processor=name, exception=error))
+
+
+async def finish_all(tasks: Iterable[asyncio.Future[None]]) -> None:
+    """Wait for them within `CLEANUP_TIMEOUT_S`; who takes longer is named and left behind."""
+    tasks = list(tasks)
+    if not tasks:
+        return
+    done, pending = await asyncio.wait(tasks, timeout=CLEANUP_TIMEOUT_S)
+    for task in pending:
+        task.cancel()
+        logger.warning("%r did not end within %.0f s and was left behind", task, CLEANUP_TIMEOUT_S)
+    for task in done:
+        if not task.cancelled() and task.exception() is not None:
+            logger.warning("a processor failed while ending", exc_info=task.exception())
