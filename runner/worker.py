@@ -112,6 +112,10 @@ def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
         from runner.vad import preload
 
         warmup.register("vad", lambda: asyncio.to_thread(preload))
+    if "runner.vad.smart_turn" in sys.modules:
+        from runner.vad import smart_turn
+
+        warmup.register("smart turn", lambda: asyncio.to_thread(smart_turn.preload))
     return host, server
 
 

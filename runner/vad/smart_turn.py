@@ -27,6 +27,17 @@ PACKAGED = ("audio", "turn", "smart_turn", "data")
 """Where pipecat-ai (1.14.0) carries the model; nothing of its code is imported."""
 
 
+def preload(model_path: str | Path | None = None) -> None:
+    """Load the model now, not at the first call: this one, or that of pipecat-ai, if it is there.
+
+    A bot with a model of its own calls it at the top of its file."""
+    try:
+        SmartTurnAnalyzer(model_path).pause_s("hello")
+    except MissingPackageError:  # then the bot names a model of its own
+        if model_path is not None:
+            raise
+
+
 class SmartTurnAnalyzer(TurnAnalyzer):
     """Ends a turn at once where the model is sure that it is over, and waits where it is not.
 

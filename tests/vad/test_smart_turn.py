@@ -140,3 +140,21 @@ def test_without_a_path_or_the_package_that_carries_one_the_command_is_named(
     monkeypatch.setattr(smart_turn, "find_spec", lambda name: None)
     with pytest.raises(MissingPackageError, match="pip install --no-deps pipecat-ai"):
         SmartTurnAnalyzer()
+
+
+def test_loading_before_the_first_call_leaves_a_bot_alone_whose_model_is_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(smart_turn, "find_spec", lambda name: None)
+    smart_turn.preload()
+
+
+@pytest.mark.models
+def test_what_was_loaded_before_the_first_call_is_what_the_call_uses(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smart_turn, "_packaged_model", lambda: model)
+    smart_turn.preload()
+    hits = smart_turn._session.cache_info().hits
+    SmartTurnAnalyzer()
+    assert smart_turn._session.cache_info().hits == hits + 1
