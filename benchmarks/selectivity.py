@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""How well `Confirm` tells an interruption from a murmur, a cough or a door, by real sound.
+"""How well `"confirm"` tells an interruption from a murmur, a cough or a door: by calls, with real sound.
 
-    .venv/bin/python benchmarks/selectivity.py [--tuning] [--most 0] [--show]
+    .venv/bin/python benchmarks/selectivity.py [--tuning | --other-voices] [--most 0] [--at-once 2] [--show]
 
-Each sound (tests/tools/overlap_sounds.py) goes through Silero's VAD and the local recogniser, whose words
-come `RECOGNISER_S` after the VAD's stop; then `Confirm` decides, at the times at which it would in a call.
-Held out are sounds whose name has an odd hash; `--tuning` takes the others. By default 20 of each kind, the
-first by hash.
+Each sound (tests/tools/overlap_sounds.py) is a call of its own, in real time: the local phone rings a bot on
+Twilio's wire over a real socket (8 kHz, µ-law), and says it while the bot speaks. The bot is an ordinary one:
+`transport.input()` with Silero's VAD, `LocalSTTService` with its helper process, the memory, a scripted
+model, a voice of counted words, `transport.output()`, and `interruption_strategy="confirm"` as it comes.
+Silenced for good is a bot whose caller did not hear its sentence to the end.
+
+Held out are sounds whose name has an odd hash; `--tuning` takes the others, and `--other-voices` voices and
+sentences of neither. By default 20 of each kind, the first by hash: some two minutes.
 """
 
 from __future__ import annotations
@@ -14,132 +18,162 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tools")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "phone")]
 
-from overlap_sounds import RATE_HZ, Overlapping, overlapping  # noqa: E402
+from overlap_sounds import RATE_HZ, Overlapping, other_voices, overlapping  # noqa: E402
+from phone_bots import WORD_S, CountedVoice, over_sockets  # noqa: E402
 
-from runner.services.local.ears import Ears, shared_ears  # noqa: E402
-from runner.turns import Confirm, Decision, Overlap, VADParams  # noqa: E402
-from runner.vad import SileroVADAnalyzer, VADEvent  # noqa: E402
+from runner import RunnerArguments, create_transport  # noqa: E402
+from runner.callers.mouth import Manner  # noqa: E402
+from runner.callers.phone import Phone  # noqa: E402
+from runner.frames import (  # noqa: E402
+    BotPausedSpeakingFrame,
+    BotResumedSpeakingFrame,
+    InterruptionFrame,
+    TranscriptionFrame,
+    TTSSpeakFrame,
+    TTSTextFrame,
+)
+from runner.pipeline import Pipeline, PipelineParams, PipelineRunner, PipelineTask  # noqa: E402
+from runner.processors import LLMContext, LLMContextAggregatorPair  # noqa: E402
+from runner.services.local import LocalSTTService  # noqa: E402
+from runner.services.local.ears import shared_ears  # noqa: E402
+from runner.testing import Recorder, ScriptedLLM  # noqa: E402
+from runner.transports.websocket import FastAPIWebsocketParams  # noqa: E402
+from runner.vad import SileroVADAnalyzer  # noqa: E402
 
-RECOGNISER_S = 0.3
-STRATEGY = Confirm(least_confidence=2.6)
-CHUNK = RATE_HZ // 50 * 2
-LEAD_S = 0.3
+WORDS = 16
+SPOKEN_OVER_S = 0.7
+"""When the caller's sound begins, after the bot's."""
+ROOM_DBFS = -75.0
 
 
 @dataclass
 class Outcome:
-    """What became of one sound: the bot `stopped` for good after `after_s`, or paused for as long."""
+    """What became of one sound: whether the bot was `silenced` for good; `after_s` from the pause on it was
+    decided (0: the VAD heard nothing)."""
 
-    stopped: bool
+    silenced: bool
     after_s: float
     text: str
-    spoken_s: float
+    gap_ms: float = 0.0
 
 
-def heard_by_vad(pcm: bytes) -> list[tuple[float, VADEvent]]:
-    """Each event, with the time (s) at which it is noticed."""
-    vad = SileroVADAnalyzer(sample_rate=RATE_HZ, params=VADParams())
-    events = []
-    for begin in range(0, len(pcm), CHUNK):
-        now = (begin + CHUNK) / 2 / RATE_HZ
-        events += [(now, event) for event in vad.analyze(pcm[begin : begin + CHUNK], now)]
-    return events
+@dataclass
+class Bot:
+    """Says `WORDS` words when it is rung, and answers once."""
 
+    heard: Recorder = field(default_factory=Recorder)
 
-async def understood(ears: Ears, pcm: bytes, begin_s: float, end_s: float) -> tuple[str, float]:
-    stream = ears.open()
-    stream.feed(pcm[2 * int(max(begin_s - LEAD_S, 0) * RATE_HZ) : 2 * int(end_s * RATE_HZ)])
-    found = await stream.finish()
-    return found.text, found.score
-
-
-async def judge(ears: Ears, pcm: bytes, strategy: Confirm) -> Outcome:
-    """As the floor does it in a call."""
-    events = heard_by_vad(pcm)
-    if not events:
-        return Outcome(False, 0.0, "(not noticed)", 0.0)
-    overlap: Overlap | None = None
-    score = 0.0
-    noticed = events[0][0]
-    pending: list[tuple[float, str, object]] = [(at, "vad", event) for at, event in events]
-    while pending or overlap is not None:
-        again = strategy.look_again_at(overlap, noticed) if overlap is not None else None
-        if not pending and again is None:
-            break
-        if pending and (again is None or pending[0][0] <= again):
-            now, kind, what = pending.pop(0)
-            if kind == "words" and overlap is not None:
-                text, score = what  # type: ignore[misc]
-                overlap.hear(text, final=True, confidence=score)
-            elif isinstance(what, VADEvent) and what.started:
-                if overlap is None:
-                    overlap, noticed = Overlap(what.at), now
-                else:
-                    overlap.go_on(what.at)
-            elif isinstance(what, VADEvent) and overlap is not None:
-                overlap.stopped_at = what.at
-                words = await understood(ears, pcm, overlap.began_at, now)
-                pending.append((now + RECOGNISER_S, "words", words))
-                pending.sort(key=lambda item: item[0])
-        else:
-            now = max(again or 0.0, 0.0) + 1e-6
-        if overlap is None:
-            continue
-        decision = strategy.decide(overlap, now)
-        outcome = Outcome(
-            decision is Decision.INTERRUPT,
-            now - noticed,
-            f"{overlap.text} {score:.1f}",
-            overlap.spoken_s(now),
+    async def __call__(self, args: RunnerArguments) -> None:
+        transport = await create_transport(
+            args,
+            {
+                "twilio": lambda: FastAPIWebsocketParams(
+                    audio_in_enabled=True, audio_out_enabled=True, vad_analyzer=SileroVADAnalyzer()
+                )
+            },
         )
-        if decision is Decision.INTERRUPT:
-            return outcome
-        if decision is Decision.DISMISS:
-            overlap = None
-            last = outcome
-            if not pending:
-                return last
-    return Outcome(False, 0.0, "", 0.0)
+        memory = LLMContextAggregatorPair(LLMContext())
+        chain = [
+            transport.input(), LocalSTTService(), memory.user(), ScriptedLLM(["yes."]), CountedVoice(8000),
+            transport.output(), self.heard, memory.assistant(),
+        ]  # fmt: skip
+        task = PipelineTask(Pipeline(chain), params=PipelineParams(interruption_strategy="confirm"))
+
+        @transport.event_handler("on_client_connected")
+        async def greet(transport: Any, client: Any) -> None:
+            await task.queue_frame(TTSSpeakFrame(" ".join(f"word{n}" for n in range(WORDS))))
+
+        @transport.event_handler("on_client_disconnected")
+        async def leave(transport: Any, client: Any) -> None:
+            await task.cancel()
+
+        await PipelineRunner().run(task)
+
+    def words(self) -> list[str]:
+        return [s.frame.text for s in self.heard.of(TTSTextFrame) if s.frame.text.startswith("word")]  # type: ignore[attr-defined]
+
+    def outcome(self) -> Outcome:
+        silenced = len(self.words()) < WORDS
+        paused = self.heard.of(BotPausedSpeakingFrame)
+        decided = self.heard.of(InterruptionFrame if silenced else BotResumedSpeakingFrame)
+        text = " | ".join(repr(s.frame.text) for s in self.heard.of(TranscriptionFrame))  # type: ignore[attr-defined]
+        gaps = [s.frame.gap_ms for s in self.heard.of(BotResumedSpeakingFrame)]  # type: ignore[attr-defined]
+        after_s = decided[-1].at - paused[0].at if decided and paused else 0.0
+        return Outcome(silenced, after_s, text, sum(gaps))
 
 
-async def main(tuning: bool, most: int, show: bool) -> None:
-    chosen = sorted((o for o in overlapping() if o.held_out is not tuning), key=lambda o: o.hashed)
+async def ring(sound: Overlapping) -> Outcome:
+    """One call."""
+    bot = Bot()
+    async with over_sockets(bot) as served, served.phone("twilio") as phone:
+        await phone.until(phone.bot_has_spoken, 10)
+        await asyncio.sleep(SPOKEN_OVER_S)
+        phone.say(sound.pcm(0.02, 0.1), RATE_HZ, sound.name, Manner.INTERRUPTION)
+        await phone.until(lambda: is_over(bot, phone), WORDS * WORD_S + 6)
+    return bot.outcome()
+
+
+def is_over(bot: Bot, phone: Phone) -> bool:
+    """The bot has said everything, or was silenced and has answered or been silent since."""
+    return len(bot.words()) == WORDS or (bool(bot.heard.of(InterruptionFrame)) and phone.bot_quiet_s() > 0.6)
+
+
+async def main(sounds: Iterable[Overlapping], most: int, at_once: int, show: bool) -> None:
+    chosen = sorted(sounds, key=lambda sound: sound.hashed)
     await shared_ears.start()
-    ears = await shared_ears.get()
     try:
         for wanted in (False, True):
-            sounds = [sound for sound in chosen if sound.wanted is wanted]
-            await report(ears, sounds[: most or None], wanted, show)
+            kind = [sound for sound in chosen if sound.wanted is wanted][: most or None]
+            report(kind, await ring_all(kind, at_once), wanted, show)
     finally:
         await shared_ears.stop()
 
 
-async def report(ears: Ears, sounds: list[Overlapping], wanted: bool, show: bool) -> None:
-    stopped, waits = 0, []
-    for sound in sounds:
-        outcome = await judge(ears, sound.pcm(), STRATEGY)
-        stopped += outcome.stopped
-        waits.append(outcome.after_s)
-        if show or outcome.stopped is not wanted:
+async def ring_all(sounds: Sequence[Overlapping], at_once: int) -> list[Outcome]:
+    places = asyncio.Semaphore(at_once)
+
+    async def one(sound: Overlapping) -> Outcome:
+        async with places:
+            return await ring(sound)
+
+    return list(await asyncio.gather(*map(one, sounds)))
+
+
+def report(sounds: Sequence[Overlapping], outcomes: Sequence[Outcome], wanted: bool, show: bool) -> None:
+    for sound, outcome in zip(sounds, outcomes, strict=True):
+        if show or outcome.silenced is not wanted:
             print(f"    {sound.name}: {outcome}")
+    silenced = sum(outcome.silenced for outcome in outcomes)
+    waits = sorted(outcome.after_s for outcome in outcomes if outcome.after_s)
     what = "interruptions" if wanted else "murmurs and noises"
-    median = sorted(waits)[len(waits) // 2]
-    print(f"{what}: {stopped} of {len(sounds)} stopped the bot for good; decided after {median:.2f} s "
-          f"in the median, {max(waits):.2f} s at most")  # fmt: skip
+    times = (
+        f"decided after {waits[len(waits) // 2]:.2f} s in the median, {waits[-1]:.2f} s at most"
+        if waits
+        else ""
+    )
+    print(
+        f"{what}: {silenced} of {len(sounds)} silenced the bot for good; {len(waits)} made it pause, {times}"
+    )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "--tuning", action="store_true", help="the other half, by which thresholds were chosen"
-    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--tuning", action="store_true", help="the other half, by which weights were chosen")
+    which.add_argument("--other-voices", action="store_true", help="voices and sentences of neither half")
     parser.add_argument("--most", type=int, default=20, help="so many of each kind; 0: all")
+    parser.add_argument("--at-once", type=int, default=2, help="calls at the same time")
     parser.add_argument("--show", action="store_true", help="every outcome, not just the wrong ones")
     args = parser.parse_args()
-    asyncio.run(main(args.tuning, args.most, args.show))
+    found = (
+        other_voices() if args.other_voices else (o for o in overlapping() if o.held_out is not args.tuning)
+    )
+    asyncio.run(main(found, args.most, args.at_once, args.show))

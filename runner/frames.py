@@ -293,13 +293,15 @@ class HeardWord:
 @dataclass(frozen=True, slots=True)
 class TranscriptionFrame(InputFrame):
     """What the user said. `text` is empty when there was speech that could not be understood; `words` is
-    empty when the recogniser does not tell when each was said."""
+    empty when the recogniser does not tell when each was said. `murmur` tells of short speech over the bot
+    whether it only showed that one listens ("mm-hmm"), or was a noise; None where the recogniser cannot."""
 
     text: str
     user_id: str = ""
     timestamp: str = ""
     confidence: float | None = None
     words: tuple[HeardWord, ...] = field(default=(), kw_only=True)
+    murmur: bool | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,12 @@ class Floor:
         if self.muted or (now < self._muted_until + LATE_WORDS_S and not self._user_speaking):
             self._swallowed = frame
         elif (overlap := self._overlap) is not None:
-            overlap.hear(text, final=final, confidence=getattr(frame, "confidence", None))
+            overlap.hear(
+                text,
+                final=final,
+                confidence=getattr(frame, "confidence", None),
+                murmur=getattr(frame, "murmur", None),
+            )
             self._judge()
             if self._dismissed is overlap:
                 self._swallowed = frame

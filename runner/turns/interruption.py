@@ -41,6 +41,7 @@ class Overlap:
         final: whether it has said its last word about it.
         sure: the part of `text` that will not change.
         confidence: of the last words, on the recogniser's own scale; None where it tells none.
+        murmur: whether the recogniser took all of it for murmurs or noises; None where it does not tell.
     """
 
     began_at: float
@@ -50,12 +51,17 @@ class Overlap:
     final: bool = False
     sure: str = ""
     confidence: float | None = None
+    murmur: bool | None = None
 
-    def hear(self, text: str, *, final: bool, confidence: float | None = None) -> None:
+    def hear(
+        self, text: str, *, final: bool, confidence: float | None = None, murmur: bool | None = None
+    ) -> None:
         """The recogniser has understood this, behind what is sure."""
         self.confidence = confidence
         self.text = f"{self.sure} {text}".strip()
         if final:
+            if murmur is not None:
+                self.murmur = murmur and self.murmur is not False
             self.sure = self.text
             self.final = self.stopped_at is not None
 
@@ -136,7 +142,10 @@ class Confirm(InterruptionStrategy):
         unclear_s: speech that could not be understood is one from this length (s) on.
         wait_s: how long (s) after the end of speech the recogniser is waited for.
         least_confidence: speech shorter than `unclear_s` needs so much, on the recogniser's own scale, to
-            count as understood; None: any. For the local ears, which bend "uh-huh" into "hello": 2.6.
+            count as understood; None: any.
+
+    A recogniser that tells murmurs from what asks the bot to stop (`TranscriptionFrame.murmur`), as the local
+    ears do, is believed: its words do not count then.
 
     What counts of speech that goes on includes the silence in which the VAD has not yet noticed its end.
     """
@@ -149,17 +158,25 @@ class Confirm(InterruptionStrategy):
     words: Words = ENGLISH
 
     def decide(self, overlap: Overlap, now: float) -> Decision:
-        backchannel = self.words.is_backchannel(overlap.text)
+        murmur = self._is_murmur(overlap)
         spoken_s = overlap.spoken_s(now)
-        if words_of(overlap.text) and not backchannel and not self._is_doubtful(overlap, spoken_s):
+        if overlap.murmur is False:
             return Decision.INTERRUPT
-        if spoken_s >= (self.long_backchannel_s if backchannel else self.long_s):
+        if words_of(overlap.text) and not murmur and not self._is_doubtful(overlap, spoken_s):
+            return Decision.INTERRUPT
+        if spoken_s >= self._limit_s(overlap):
             return Decision.INTERRUPT
         if overlap.stopped_at is None or not (overlap.final or now >= overlap.stopped_at + self.wait_s):
             return Decision.PAUSE
-        if backchannel or spoken_s < self.unclear_s:
+        if murmur or spoken_s < self.unclear_s:
             return Decision.DISMISS
         return Decision.INTERRUPT
+
+    def _is_murmur(self, overlap: Overlap) -> bool:
+        return bool(overlap.murmur) or self.words.is_backchannel(overlap.text)
+
+    def _limit_s(self, overlap: Overlap) -> float:
+        return self.long_backchannel_s if self._is_murmur(overlap) else self.long_s
 
     def _is_doubtful(self, overlap: Overlap, spoken_s: float) -> bool:
         if self.least_confidence is None or overlap.confidence is None:
@@ -169,8 +186,7 @@ class Confirm(InterruptionStrategy):
     def look_again_at(self, overlap: Overlap, now: float) -> float | None:
         if overlap.stopped_at is not None:
             return overlap.stopped_at + self.wait_s
-        limit_s = self.long_backchannel_s if self.words.is_backchannel(overlap.text) else self.long_s
-        return overlap.began_at + limit_s - overlap.spoken_before_s
+        return overlap.began_at + self._limit_s(overlap) - overlap.spoken_before_s
 
 
 def strategy_of(named: InterruptionStrategy | str) -> InterruptionStrategy:

@@ -20,7 +20,10 @@ from speech_corpus import LEVEL_DBFS, RATE_HZ, VOICES, Voice, speak
 
 Sound = npt.NDArray[np.float64]
 
-MURMURS = ("uh-huh", "yeah", "okay", "right", "I see", "oh", "sure", "yes")
+MURMURS = (
+    "uh-huh", "yeah", "okay", "right", "I see", "oh", "sure", "yes", "really", "wow", "good", "great",
+    "all right", "yep", "of course", "exactly", "yeah yeah", "okay great", "aha", "oh really", "nice",
+)  # fmt: skip
 """What the engines can say. "mm-hmm" they spell out letter by letter: it is hummed below instead."""
 
 INTERRUPTIONS = (
@@ -28,6 +31,13 @@ INTERRUPTIONS = (
     "hold on a moment", "can I ask you something", "that is not what I meant", "excuse me please",
     "wait a minute", "I have a question", "let me stop you there", "could you repeat that",
     "no that is wrong", "what did you say", "sorry I did not understand", "how much does it cost",
+    "wait", "no", "hold on", "hang on", "quiet", "enough", "hey", "excuse me", "sorry", "pause", "listen",
+    "help", "be quiet please", "no no no", "stop it", "just a second", "actually I want to go back",
+    "stop stop",
+)  # fmt: skip
+OTHER_VOICES = (
+    "en-us+m3", "en-gb+f4", "en-029", "en-gb-x-gbclan", "en-us+f5", "en-us+klatt2", "en-gb-x-gbcwmd+m7",
+    "en-us+Andy", "en-us+Alicia", "en-us+Michael",
 )  # fmt: skip
 NOISE_SEEDS = 12
 
@@ -152,3 +162,13 @@ def overlapping() -> Iterator[Overlapping]:
 
 def _said(voice: Voice, text: str, wanted: bool) -> Overlapping:
     return Overlapping(f"{voice.label}__{text.replace(' ', '_')}", wanted, lambda: speak(voice, text))
+
+
+def other_voices() -> Iterator[Overlapping]:
+    """Voices that no threshold has ever heard: for a check of what was tuned."""
+    for name in OTHER_VOICES:
+        voice = Voice("espeak", name)
+        for text in MURMURS:
+            yield _said(voice, text, False)
+        for text in INTERRUPTIONS:
+            yield _said(voice, text, True)

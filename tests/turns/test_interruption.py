@@ -93,3 +93,32 @@ def test_a_doubtful_word_in_short_speech_is_taken_for_a_murmur() -> None:
         overlap = Overlap(1.0, stopped_at=1.4)
         overlap.hear("hello", final=True, confidence=confidence)
         assert strategy.decide(overlap, 2.0) is expected
+
+
+@pytest.mark.parametrize(
+    ("murmur", "text", "expected"),
+    [(True, "hello", DISMISS), (True, "", DISMISS), (False, "", INTERRUPT), (False, "okay", INTERRUPT)],
+)
+def test_a_recogniser_that_tells_murmurs_from_words_is_believed(
+    murmur: bool, text: str, expected: Decision
+) -> None:
+    overlap = Overlap(1.0, stopped_at=1.4)
+    overlap.hear(text, final=True, murmur=murmur)
+    assert Confirm().decide(overlap, 2.0) is expected
+
+
+def test_a_murmur_after_what_was_none_is_still_none() -> None:
+    overlap = Overlap(1.0, stopped_at=1.4)
+    overlap.hear("", final=True, murmur=False)
+    overlap.hear("", final=True, murmur=True)
+    assert overlap.murmur is False
+
+
+def test_a_murmur_may_go_on_for_longer_than_other_speech() -> None:
+    overlap = Overlap(1.0, stopped_at=1.6)
+    overlap.hear("hello", final=True, murmur=True)
+    overlap.go_on(1.8)
+    assert Confirm().decide(overlap, 2.6) is PAUSE
+    again = Confirm().look_again_at(overlap, 2.6)
+    assert again is not None
+    assert Confirm().decide(overlap, again) is INTERRUPT

@@ -39,12 +39,14 @@ class Recognition:
         rejected: whether there was speech, but no command.
         score: how far above the threshold, in log odds; below 0 is refused.
         best: the most likely command, even if it was refused.
+        murmur: whether it was a listener's murmur, as far as it was said over the bot and is short.
     """
 
     text: str
     rejected: bool
     score: float = 0.0
     best: str = ""
+    murmur: bool | None = None
 
 
 T = TypeVar("T")
@@ -72,9 +74,9 @@ class _Decoder:
 class EarStream:
     """One utterance. `feed` and `close` never wait."""
 
-    def __init__(self, ears: Ears, number: int, grammar: str) -> None:
+    def __init__(self, ears: Ears, number: int, grammar: str, over_bot: bool) -> None:
         self.number = number
-        self._grammar = grammar
+        self._opening = {"begin": number, "grammar": grammar, "over_bot": over_bot}
         self._ears = ears
         self._decoder: _Decoder | None = None
         self._early: list[bytes] = []
@@ -119,7 +121,7 @@ class EarStream:
         """A decoder is there: it gets all that was said so far."""
         self._decoder = decoder
         decoder.stream = self
-        decoder.helper.send({"begin": self.number, "grammar": self._grammar})
+        decoder.helper.send(self._opening)
         decoder.helper.send({"feed": self.number}, b"".join(self._early))
         self._early.clear()
         self._ready.set_result(None)
@@ -138,7 +140,9 @@ class EarStream:
         if not self._result.done():
             rejected, best = bool(header["rejected"]), str(header["text"])
             text = "" if rejected else best
-            self._result.set_result(Recognition(text, rejected, float(header["score"]), best))
+            asks = header.get("asks")
+            murmur = None if asks is None else asks < 0
+            self._result.set_result(Recognition(text, rejected, float(header["score"]), best, murmur))
 
     def fail(self, error: ServiceError) -> None:
         """There is no decoder, or there is none any more."""
@@ -189,9 +193,9 @@ class Ears:
         self._fail_waiting(ServiceError("the ears were stopped"))
         await asyncio.gather(*(decoder.helper.stop() for decoder in decoders))
 
-    def open(self, grammar: str = "commands") -> EarStream:
-        """Begin an utterance; it has a decoder now, or as soon as one is free."""
-        stream = EarStream(self, next(self._numbers), grammar)
+    def open(self, grammar: str = "commands", *, over_bot: bool = False) -> EarStream:
+        """Begin an utterance; it has a decoder now, or as soon as one is free. One `over_bot` is weighed."""
+        stream = EarStream(self, next(self._numbers), grammar, over_bot)
         if self._idle:
             stream.begin(self._idle.pop())
         else:

@@ -1,11 +1,11 @@
 """A helper process of the ears: `python -m runner.services.local.ears_helper`. It hears one talker at a time.
 
-in    {"begin": 7, "grammar": "commands"}   an utterance
+in    {"begin": 7, "grammar": "commands", "over_bot": true}   an utterance
       {"feed": 7} + pcm        its sound at 16 kHz, decoded as it comes
       {"finish": 7}            it is over: answer
       {"abort": 7}             nobody wants to know
 out   {"ready": true}
-      {"heard": 7, "text": "what time is it", "score": 0.41, "rejected": false}
+      {"heard": 7, "text": "what time is it", "score": 0.41, "rejected": false, "asks": 3.2}
 """
 
 from __future__ import annotations
@@ -18,16 +18,21 @@ from runner.services.local.serving import Pipe
 def answer(recogniser: Recogniser, message: Message) -> dict[str, object] | None:
     """Do what a message says."""
     match message.header:
-        case {"begin": _, "grammar": str(grammar)}:
-            recogniser.begin(grammar)
+        case {"begin": _, "grammar": str(grammar), "over_bot": bool(over_bot)}:
+            recogniser.begin(grammar, over_bot=over_bot)
         case {"begin": _} | {"abort": _}:
             recogniser.begin()
         case {"feed": _}:
             recogniser.feed(message.payload)
         case {"finish": number}:
             heard = recogniser.finish()
-            rejected = heard.score < 0
-            return {"heard": number, "text": heard.text, "score": round(heard.score, 3), "rejected": rejected}
+            return {
+                "heard": number,
+                "text": heard.text,
+                "score": round(heard.score, 3),
+                "rejected": heard.score < 0,
+                "asks": None if heard.asks is None else round(heard.asks, 3),
+            }
     return None
 
 

@@ -70,8 +70,34 @@ public <utterance> = [<before>] <request> [please] | <when> [please] | <short>;
 """For a receptionist (`bots/receptionist.py`). Twelve synthetic voices with twenty of its sentences in a
 quiet room: 216 of 240 right, 9 misunderstood, 15 refused; of 144 other sentences 128 were refused."""
 
+MURMURS = """#JSGF V1.0;
+grammar murmurs;
+public <utterance> = uh | uh huh | mm hmm | mhm | mm | hmm | hm | huh | um | ah | aha | oh
+        | yeah | yep | yup | yes | okay | right | alright | all right
+        | sure | really | wow | good | great | nice | cool | fine | true
+        | exactly | indeed | i see | of course | got it
+        | oh really | oh okay | oh i see | ah okay | yeah yeah | yeah right;
+"""
+"""What listeners say to show that they listen."""
+
+ASKS = """#JSGF V1.0;
+grammar asks;
+public <utterance> = stop | stop it | stop stop | stop please | stop talking | wait | no | no no no
+        | no wait | no stop | nope | not now | not that | that's wrong | hold on | hang on | hey | hello | hi
+        | help | what | sorry | excuse me | pardon
+        | quiet | be quiet | silence | enough | that's enough | pause | listen | look
+        | please | thank you | thanks | goodbye | bye | actually | one moment | one second | one minute
+        | just a second | just a moment | a moment | never mind | shut up | skip | next | cancel | go back
+        | again | repeat | slow down | question | why | when | where | operator;
+"""
+"""What people say, in a word or two, who want the bot to stop."""
+
 GRAMMARS = {"commands": COMMANDS, "appointments": APPOINTMENTS}
 """By the name that `LocalSTTService` is told."""
+
+OVERLAP_GRAMMARS = {"murmurs": MURMURS, "asks": ASKS}
+"""Speech over the bot is heard as each of these, too: which of them it fits tells whether it asks the bot to
+stop. Nobody is told the words."""
 
 BACKGROUND = f"""#JSGF V1.0;
 grammar background;

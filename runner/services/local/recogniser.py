@@ -16,13 +16,15 @@ from dataclasses import dataclass
 
 import pocketsphinx
 
-from runner.services.local.grammar import BACKGROUND, GRAMMARS, PHONE_WORD, vocabulary
-from runner.services.local.judging import REFUSED, Segment, judge
+from runner.services.local.grammar import BACKGROUND, GRAMMARS, OVERLAP_GRAMMARS, PHONE_WORD, vocabulary
+from runner.services.local.judging import REFUSED, Segment, asks, judge
 
 RATE_HZ = 16000
 MEASURED_BYTES = 2 * RATE_HZ
 """The first second."""
 SHORTEST_BYTES = RATE_HZ // 5
+LONGEST_WEIGHED_BYTES = 2 * int(1.9 * RATE_HZ)
+"""No murmur is longer, with the silence around it: what is need not be weighed."""
 
 # pocketsphinx counts what it is told of a mean as so many frames (`CMN_WIN` in cmn.h).
 _PRIOR_FRAMES = 500
@@ -33,33 +35,46 @@ _SCORE_UNIT = 1 << 10
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The most likely command, and how far above the threshold: below 0 is refused."""
+    """The most likely command, and how far above the threshold: below 0 is refused.
+
+    `asks` tells, in log odds, whether it asked the bot to stop, and was no murmur: None if nobody asked.
+    """
 
     text: str
     score: float
+    asks: float | None = None
 
 
 class Recogniser:
     """Hears one utterance after the other: `begin`, `feed` …, `finish`."""
 
     def __init__(self) -> None:
-        self._pronunciations = _read_pronunciations(set().union(*map(vocabulary, GRAMMARS.values())))
-        self._commands = self._decoder(GRAMMARS, wip=0.01, beam=1e-90, pbeam=1e-90, wbeam=1e-70)
+        grammars = GRAMMARS | OVERLAP_GRAMMARS
+        self._pronunciations = _read_pronunciations(set().union(*map(vocabulary, grammars.values())))
+        self._commands = self._decoder(grammars, wip=0.01, beam=1e-90, pbeam=1e-90, wbeam=1e-70)
         self._background = self._decoder({"background": BACKGROUND}, wip=0.1)
         self._decoders = (self._commands, self._background)
         self._early = bytearray()
+        self._weighed: bytearray | None = None
+        self._mean = ""
         self._decoding = False
 
-    def begin(self, grammar: str = "commands") -> None:
-        """A new utterance in one of the `GRAMMARS`; one that is under way is forgotten."""
+    def begin(self, grammar: str = "commands", *, over_bot: bool = False) -> None:
+        """A new utterance in one of the `GRAMMARS`; one that is under way is forgotten. Of one `over_bot` it
+        is told whether it asked the bot to stop."""
         if self._decoding:
             self._end()
         self._early.clear()
+        self._weighed = bytearray() if over_bot else None
         self._commands.activate_search(grammar)
 
     def feed(self, pcm: bytes) -> None:
         """Sound at 16 kHz, in whole samples."""
         pcm = pcm[: len(pcm) & ~1]
+        if self._weighed is not None:
+            self._weighed += pcm
+            if len(self._weighed) > LONGEST_WEIGHED_BYTES:
+                self._weighed = None
         if self._decoding:
             self._decode(pcm)
             return
@@ -76,14 +91,31 @@ class Recogniser:
         self._end()
         commands = _segments(self._commands)
         text = " ".join(s.word.partition("(")[0] for s in commands if s.is_speech)
-        return Heard(text, judge(commands, _segments(self._background)))
+        background = _segments(self._background)
+        return Heard(text, judge(commands, background), self._weigh(background))
+
+    def _weigh(self, background: list[Segment]) -> float | None:
+        """Whether it asked the bot to stop."""
+        if self._weighed is None:
+            return None
+        pcm, self._weighed = bytes(self._weighed), None
+        paths = []
+        for name in OVERLAP_GRAMMARS:
+            self._commands.activate_search(name)
+            self._commands.set_cmn(self._mean)
+            _begin(self._commands)
+            self._commands.process_raw(pcm, False, False)
+            self._commands.end_utt()
+            paths.append(_segments(self._commands))
+        murmurs, asking = paths
+        return asks(murmurs, asking, background)
 
     def _start(self) -> None:
         early = bytes(self._early)
         self._early.clear()
-        mean = self._measure(early[:MEASURED_BYTES])
+        self._mean = self._measure(early[:MEASURED_BYTES])
         for decoder in self._decoders:
-            decoder.set_cmn(mean)
+            decoder.set_cmn(self._mean)
             _begin(decoder)
         self._decoding = True
         self._decode(early)

@@ -84,7 +84,7 @@ class LocalSTTService(STTService):
         self._kept.clear()
         self._kept_bytes = 0
         noticed_after_s = min(max(self.lent.clock() - frame.at, 0.0), KEPT_S - LEAD_S)
-        self._stream = self._ears.open(self._grammar)
+        self._stream = self._ears.open(self._grammar, over_bot=self.lent.floor.undecided)
         self._stream.feed(kept[-2 * int((LEAD_S + noticed_after_s) * RATE_HZ) :])
 
     def speech_ended(self, frame: UserStoppedSpeakingFrame) -> None:
@@ -112,7 +112,7 @@ class LocalSTTService(STTService):
             return
         waited_ms = (self.lent.clock() - asked_at) * 1000
         await self.push_frame(MetricsFrame("processing", self.name, waited_ms))
-        await self.push_frame(TranscriptionFrame(heard.text, confidence=heard.score))
+        await self.push_frame(TranscriptionFrame(heard.text, confidence=heard.score, murmur=heard.murmur))
 
 
 def _make_resampler(rate_hz: int) -> Resampler | Widener:

@@ -77,6 +77,14 @@ async def test_silence_and_a_stream_without_sound_are_refused(ears: Ears) -> Non
     assert (await speak(ears.open(), b"\x01").finish()).rejected
 
 
+async def test_only_short_speech_over_the_bot_is_weighed(ears: Ears) -> None:
+    thanks, yes = (next(sound(path) for path in FILES if said(path) == word) for word in ("thanks", "yes"))
+    assert (await speak(ears.open(over_bot=True), thanks).finish()).murmur is False
+    assert (await speak(ears.open(over_bot=True), yes).finish()).murmur is True
+    assert (await speak(ears.open(over_bot=True), thanks * 4).finish()).murmur is None
+    assert (await speak(ears.open(), thanks).finish()).murmur is None
+
+
 async def test_the_same_sound_gives_the_same_result_whatever_came_before(ears: Ears) -> None:
     first, other = sound(FILES[0]), sound(FILES[-1])
     alone = await speak(ears.open(), first).finish()

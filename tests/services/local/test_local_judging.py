@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.services.local.judging import Segment, judge
+from runner.services.local.judging import Segment, asks, judge
 
 BACKGROUND = [Segment("<sil>", 0, 29, -60), Segment("zzT", 30, 49, -40), Segment("zzAY", 50, 99, -100)]
 
@@ -34,3 +34,18 @@ def test_no_words_or_no_background_is_refused() -> None:
 
 def test_paths_of_different_length_can_be_compared() -> None:
     assert judge(command(-60, -60, -80), BACKGROUND[:-1]) < judge(command(-60, -60, -80), BACKGROUND)
+
+
+def said(word: str, score: float) -> list[Segment]:
+    return [Segment("<sil>", 0, 29, -60), Segment(word, 30, 69, score), Segment("<sil>", 70, 99, -60)]
+
+
+def test_what_fits_asking_better_than_murmuring_asks() -> None:
+    assert asks(said("okay", -200), said("stop", -80), BACKGROUND) > 0
+    assert asks(said("okay", -80), said("stop", -200), BACKGROUND) < 0
+
+
+def test_what_fits_neither_is_decided_by_the_other_and_what_is_no_speech_asks_for_nothing() -> None:
+    assert asks([], said("stop", -80), BACKGROUND) > 0
+    assert asks(said("okay", -80), [], BACKGROUND) < 0
+    assert asks(said("okay", -80), said("stop", -80), [Segment("<sil>", 0, 99, -10)]) < 0
