@@ -132,7 +132,9 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
     with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
+        # Not `send_signal`, which looks first whether it has ended, and so may take its status from asyncio,
+        # which then complains of an "Unknown child process pid".
+        os.kill(process.pid, signal.SIGTERM)
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await process.wait()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from runner.audio import g711
 from runner.errors import ProtocolError
 from runner.serializers.messages import integer
 
@@ -124,8 +125,6 @@ def decoder_for(encoding: Encoding) -> Coder:
         return _whole_samples
     if encoding is Encoding.L16_BIG_ENDIAN:
         return _swapped
-    from runner.audio import g711
-
     return g711.ulaw_decode if encoding is Encoding.ULAW else g711.alaw_decode
 
 
@@ -135,8 +134,6 @@ def encoder_for(encoding: Encoding) -> Coder:
         return _whole_samples
     if encoding is Encoding.L16_BIG_ENDIAN:
         return _swapped
-    from runner.audio import g711
-
     return g711.ulaw_encode if encoding is Encoding.ULAW else g711.alaw_encode
 
 

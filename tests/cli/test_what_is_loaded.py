@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
+from websockets.sync.client import connect
 
 from runner.discovery import LoadedBot
 from runner.server.app import PAGE_PATHS, Host, create_app
@@ -93,6 +97,37 @@ def test_what_is_asked_for_is_there_before_the_first_call(
     transports: tuple[str, ...], env: dict[str, str], there: set[str]
 ) -> None:
     assert there <= loaded_for(*transports, **env)
+
+
+@pytest.mark.parametrize("with_vad", ["", "1"])
+def test_the_first_call_loads_nothing(with_vad: str) -> None:
+    """All that it needs was loaded before the bot was ready."""
+    command = [sys.executable, str(Path(__file__).parent / "with_first_call.py"), str(BOTS / "echo_bot.py")]
+    environment = {"PATH": "", "ECHO_VAD": with_vad}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            port, ready = process.stdout.readline(), process.stdout.readline()
+            assert ready == "ready\n"
+            ring(int(port))
+            assert process.stdout.readline() == "loaded:\n"
+        finally:
+            process.terminate()
+
+
+def ring(port: int) -> None:
+    """One call by Twilio's messages, until the bot's first sound."""
+    started = {"streamSid": "MZ1", "callSid": "CA1", "mediaFormat": {"encoding": "audio/x-mulaw"}}
+    sound = base64.b64encode(bytes(range(160))).decode()
+    with connect(f"ws://127.0.0.1:{port}/ws", proxy=None) as call:
+        call.send(json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
+        call.send(json.dumps({"event": "start", "streamSid": "MZ1", "start": started}))
+        heard = False
+        while not heard:
+            call.send(json.dumps({"event": "media", "streamSid": "MZ1", "media": {"payload": sound}}))
+            with contextlib.suppress(TimeoutError):
+                heard = json.loads(call.recv(0.02))["event"] == "media"
+        call.send(json.dumps({"event": "stop", "streamSid": "MZ1"}))
 
 
 def test_a_door_that_was_not_asked_for_is_built_when_somebody_comes_to_it() -> None:
