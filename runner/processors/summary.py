@@ -50,7 +50,7 @@ class Summarize:
         never parted, for what stays begins with a user's turn."""
         begin = next((i for i, message in enumerate(messages) if not is_instruction(message)), len(messages))
         end = max(len(messages) - self.keep, begin)
-        while end > begin and messages[end].get("role") != "user":
+        while begin < end < len(messages) and messages[end].get("role") != "user":
             end -= 1
         return begin, end
 

@@ -17,7 +17,7 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.pipeline import Pipeline, PipelineParams, PipelineTask
-from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
+from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair, Summarize
 from runner.testing.caller import ScriptedSTT, ScriptedVAD
 from runner.testing.fakes import FakeTransport, Line, Recorder, ScriptedLLM, ScriptedTTS
 from runner.testing.virtual_time import run_virtual
@@ -60,6 +60,7 @@ class Conversation:
         tts_s: from a sentence to its first sound.
         word_s: how long the voice takes for a word.
         speculative: as for `LLMContextAggregatorPair`.
+        summarize: as there.
         turn_analyzer: as in `TransportParams`.
         between: processors between the language model and the voice.
         params: those of `PipelineParams`, as `interruption_strategy`.
@@ -77,6 +78,7 @@ class Conversation:
         word_s: float = 0.3,
         interim: bool = True,
         speculative: bool = False,
+        summarize: Summarize | None = None,
         turn_analyzer: TurnAnalyzer | None = None,
         between: Sequence[FrameProcessor] = (),
         **params: Any,
@@ -89,7 +91,7 @@ class Conversation:
         self.tts = ScriptedTTS(first_s=tts_s, word_s=word_s)
         self.context = LLMContext(tools=tools)
         self.heard = Recorder()
-        memory = LLMContextAggregatorPair(self.context, speculative=speculative)
+        memory = LLMContextAggregatorPair(self.context, speculative=speculative, summarize=summarize)
         self._row = [
             self.transport.input(), self.stt, memory.user(), self.llm, *between, self.tts,
             self.transport.output(), self.heard, memory.assistant(),

@@ -11,7 +11,7 @@ import pytest
 
 from runner.processors import LLMContext, OpenAILLMContext, Summarize
 from runner.processors.context import SUMMARY
-from runner.testing import ScriptedLLM, run_virtual
+from runner.testing import Conversation, Fails, ScriptedLLM, run_virtual
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
@@ -110,3 +110,58 @@ def test_pipecats_older_spellings_work() -> None:
     assert memory.user().context is memory.assistant().context is context
     context.add_message({"role": "user", "content": "hi"})
     assert context.get_messages()[-1]["content"] == "hi"
+
+
+# ------------------------------------------------------------------ in a conversation
+
+
+def talk_of_four_turns(summarize: Summarize) -> Conversation:
+    it = Conversation("one.", "two.", "three.", "four.", summarize=summarize)
+
+    async def script() -> None:
+        for question in ("first", "second", "third", "last"):
+            await it.caller.say(question)
+            await it.bot_is_silent(0.5)
+
+    return it.run(script)
+
+
+def test_a_conversation_that_has_become_long_is_summed_up_while_it_goes_on() -> None:
+    writer = ScriptedLLM(["they count"], first_s=0.1)
+    it = talk_of_four_turns(Summarize(llm=writer, after_messages=6, keep=2))
+    assert [text for _, text in it.remembered()] == [
+        SUMMARY + "they count",
+        "third",
+        "three.",
+        "last",
+        "four.",
+    ]
+    assert len(writer.asked) == 1
+    assert it.words() == ["one.", "two.", "three.", "four."]
+
+
+def test_a_conversation_that_is_not_long_is_left_alone() -> None:
+    writer = ScriptedLLM(["they count"])
+    it = talk_of_four_turns(Summarize(llm=writer, after_messages=9))
+    assert len(it.remembered()) == 8
+    assert writer.asked == []
+
+
+def test_while_a_summary_is_made_no_other_is_begun() -> None:
+    writer = ScriptedLLM(["they count", "again"], first_s=30)
+    it = talk_of_four_turns(Summarize(llm=writer, after_messages=4, keep=2))
+    assert len(writer.asked) == 1
+    assert len(it.remembered()) == 8
+
+
+def test_a_summary_that_fails_leaves_the_conversation_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    writer = ScriptedLLM([[Fails("no more credit")], "they count"], first_s=0.1)
+    it = talk_of_four_turns(Summarize(llm=writer, after_messages=6, keep=2))
+    assert "could not be summed up: no more credit" in caplog.text
+    assert it.remembered()[0] == ("system", SUMMARY + "they count")
+
+
+def test_a_summary_may_take_the_place_of_everything() -> None:
+    context = LLMContext(talk(3))
+    assert run_virtual(Summarize(llm=ScriptedLLM(["short"]), keep=0).shorten(context))
+    assert [m["content"] for m in context.messages] == ["Be kind.", SUMMARY + "short"]
