@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 import sys
 import traceback
@@ -35,6 +36,8 @@ def in_words(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, ImportError):
         text += _import_hint(text)
+    if isinstance(error, TypeError):
+        text += _argument_hint(error, text)
     if isinstance(error, (AttributeError, TypeError)) and "coroutine" in text:
         text += ": an await is missing"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -49,6 +52,21 @@ def _import_hint(text: str) -> str:
     if found is None or "circular" in text:
         return ""
     return did_you_mean(found[1], dir(sys.modules.get(found[2])))
+
+
+def _argument_hint(error: TypeError, text: str) -> str:
+    """What a class takes that was given another name than its own for something."""
+    found = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if found is None or last is None:
+        return ""
+    kind = {**last.tb_frame.f_globals, **last.tb_frame.f_locals}.get(found[1])
+    if not isinstance(kind, type):
+        return ""
+    takes = list(inspect.signature(kind).parameters)
+    return did_you_mean(found[2], takes) or f"; it takes {', '.join(takes)}"
 
 
 def place_of(error: BaseException, path: Path) -> tuple[Path, int | None]:

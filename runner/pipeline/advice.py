@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+from runner.errors import UsageError
 from runner.processors.base import FrameProcessor
+from runner.processors.user import LLMUserAggregator
+from runner.services.llm import LLMService
 from runner.services.stt import SegmentedSTTService
 from runner.services.tts import TTSService
 from runner.transports.input import BaseInputTransport
@@ -24,6 +28,26 @@ def missing_parts(processors: Iterable[FrameProcessor]) -> Iterator[str]:
         yield from _deaf(source)
     if sink is not None and not sink.params.audio_out_enabled and any(isinstance(p, TTSService) for p in row):
         yield "nobody hears the bot's voice: give its TransportParams audio_out_enabled=True"
+    yield from _faulty_tools(row)
+
+
+def _faulty_tools(row: Sequence[FrameProcessor]) -> list[str]:
+    """What would else come out at the first question: tools that the model cannot be told of."""
+    model = next((p for p in row if isinstance(p, LLMService)), None)
+    if model is None:
+        return []
+    brought = [p.context.tools for p in row if isinstance(p, LLMUserAggregator)]
+    each = [_fault(model, [tool]) for tools in brought for tool in tools]
+    together = [] if any(each) else [_fault(model, tools) for tools in brought]
+    return [fault for fault in (*each, *together) if fault]
+
+
+def _fault(model: LLMService, tools: Sequence[Any]) -> str:
+    try:
+        model.toolbox.definitions(tools)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _deaf(source: BaseInputTransport) -> Iterator[str]:

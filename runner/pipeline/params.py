@@ -19,6 +19,7 @@ class PipelineParams:
         interruption_strategy: whether speech over the bot ends its reply: `Speech()`, `MinWords(3)`,
             `Confirm()`, `NoInterruptions()` or their names "speech", "min_words", "confirm", "none".
         allow_interruptions: False is an older spelling of "none".
+        enable_metrics: Pipecat's bots say it, and the next; metrics are told in any case.
         mute: when the user is not listened to: `MuteDuringTools()`, `MuteUntilBotSpoke()`, your own.
         idle_prompt: what to do about a user who says nothing.
     """
@@ -26,6 +27,8 @@ class PipelineParams:
     audio_in_sample_rate: int | None = None
     audio_out_sample_rate: int | None = None
     allow_interruptions: bool = True
+    enable_metrics: bool = True
+    enable_usage_metrics: bool = True
     interruption_strategy: InterruptionStrategy | str = "speech"
     mute: Sequence[Mute] = ()
     idle_prompt: IdlePrompt | None = None

@@ -7,6 +7,7 @@ stands behind `transport.output()` and writes down what was heard, not what was 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from runner import conversation
 from runner.frames import Frame, FrameDirection
@@ -41,6 +42,10 @@ class LLMContextAggregatorPair:
             call.join(context)
         self._user = LLMUserAggregator(context, speculative=speculative)
         self._assistant = _Assistant(context, summarize)
+
+    def __iter__(self) -> Iterator[LLMUserAggregator | LLMAssistantAggregator]:
+        """`user, assistant = LLMContextAggregatorPair(context)`, as bots for Pipecat have it."""
+        return iter((self._user, self._assistant))
 
     def user(self) -> LLMUserAggregator:
         """Stands before the language model."""

@@ -65,6 +65,11 @@ FAULTS: list[tuple[str, type[UsageError], str]] = [
         r"missing_part\.py:1: there is no module runner\.transport_that_is_not",
     ),
     ("wrong_name.py", BotCrashError, r"wrong_name\.py:1: .*did you mean TTSSpeakFrame\?"),
+    (
+        "wrong_argument.py",
+        BotCrashError,
+        r"wrong_argument\.py:3: .*'audio_enabled'; did you mean audio_\w+_enabled",
+    ),
     ("relative.py", BotCrashError, r"relative\.py:1: .*write `import helper`, or put an empty __init__\.py"),
     ("plain_processor.py", BotCrashError, r"plain_processor\.py:4: Echo\.process_frame is not async: write"),
     ("x" * 5000, BotLoadError, r"x{9}… cannot be read: File name too long"),

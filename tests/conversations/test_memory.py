@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runner.processors import LLMContext, OpenAILLMContext, Summarize
+from runner.processors import LLMContext, LLMContextAggregatorPair, OpenAILLMContext, Summarize
 from runner.processors.context import SUMMARY
 from runner.testing import Conversation, Fails, ScriptedLLM, run_virtual
 
@@ -37,6 +37,12 @@ def test_a_snapshot_is_json_and_the_new_bots_own_instructions_stay() -> None:
     assert context.messages is messages
     assert [m["content"] for m in messages if m["role"] == "system"] == ["Be kinder."]
     assert messages[1:] == talk(2)[1:]
+
+
+def test_the_two_aggregators_may_be_taken_apart() -> None:
+    memory = LLMContextAggregatorPair(LLMContext())
+    user, assistant = memory
+    assert (user, assistant) == (memory.user(), memory.assistant())
 
 
 def test_a_summary_is_restored_with_the_rest() -> None:

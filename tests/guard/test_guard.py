@@ -19,9 +19,11 @@ from runner.discovery import BotTarget, LoadedBot, load_bot
 from runner.guard import LoopGuard, telling_what_was_not_awaited
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.pipeline.advice import missing_parts
+from runner.processors import LLMContext, LLMContextAggregatorPair
 from runner.services.stt import SegmentedSTTService
+from runner.services.tools import tool
 from runner.session import EndReason, Sessions
-from runner.testing import FakeTransport, ScriptedTTS, run_virtual
+from runner.testing import FakeTransport, ScriptedLLM, ScriptedTTS, run_virtual
 from runner.transports.base import TransportParams
 
 SLEEPY = """
@@ -177,6 +179,30 @@ def test_ears_that_get_no_sound_and_turns_that_never_end_are_told() -> None:
     assert "audio_in_enabled=True" in advice("in", "ears", "out", audio_out_enabled=True)[0]
     assert "vad_analyzer" in advice("in", "ears", "out", audio_in_enabled=True, audio_out_enabled=True)[0]
     assert "audio_out_enabled=True" in advice("in", "voice", "out", audio_in_enabled=True)[0]
+
+
+def test_tools_that_no_model_can_be_told_of_are_told_when_a_call_begins() -> None:
+    def untyped(day) -> str:  # type: ignore[no-untyped-def]
+        return str(day)
+
+    def unspeakable(when: threading.Lock) -> str:
+        return ""
+
+    def fine(day: str) -> str:
+        return day
+
+    def told(*tools: Any) -> list[str]:
+        memory = LLMContextAggregatorPair(LLMContext(tools=tools))
+        found = missing_parts([memory.user(), ScriptedLLM([]), memory.assistant()])
+        return [sentence for sentence in found if "tool" in sentence]
+
+    one, two = told(untyped, fine, unspeakable)
+    assert one == "the tool untyped has a parameter without a type: day: str, for example"
+    assert two.startswith("the tool unspeakable has a parameter that JSON has no word for")
+    assert told(fine) == []
+    assert told(fine, tool(name="fine")(lambda: "")) == [
+        "two tools are called fine: give one another name with @tool(name=…)"
+    ]
 
 
 @pytest.mark.parametrize("in_a_call", [True, False])

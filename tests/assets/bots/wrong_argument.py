@@ -1,0 +1,3 @@
+from runner.transports.base import TransportParams
+
+PARAMS = TransportParams(audio_enabled=True)
