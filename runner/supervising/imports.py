@@ -19,12 +19,14 @@ SERVER = (
 )
 OF_TRANSPORT = {"webrtc": ("aiortc",)}
 PHONES = ("runner.server.telephony", "runner.transports.websocket")
+PUBLIC = ("runner.supervising.keeping", "runner.server.public.door")
 
 
-def modules_for(bot: Path, transports: Sequence[str]) -> list[str]:
+def modules_for(bot: Path, transports: Sequence[str], *, is_public: bool = False) -> list[str]:
     """Modules of botrun's own that this bot needs, and what they load when they are used."""
     named = list(_imported(bot))
     more = [name for transport in transports for name in OF_TRANSPORT.get(transport, PHONES)]
+    more += PUBLIC if is_public else ()
     if "runner.vad" in named:
         more.append("onnxruntime")
     return list(dict.fromkeys([*SERVER, *named, *more]))

@@ -99,9 +99,10 @@ class Supervisor:
         self._loader = Loader(self._plan, self._nursery, self._folder, self._broken)
         self._watch = Watch(self._project, self._saved)
         try:
-            self._nursery.prepare(modules_for(self._plan.bot, self._plan.transports))
-            if self._plan.is_public:
-                self._line = PublicLine(self._nursery, self._plan.job(self._folder), self._line_owner())
+            plan = self._plan
+            self._nursery.prepare(modules_for(plan.bot, plan.transports, is_public=plan.is_public))
+            if plan.is_public:
+                self._line = PublicLine(self._nursery, plan.job(self._folder), self._line_owner())
                 await self._line.start()
             # What is there now is known before it is read: what is saved from here on counts.
             self._learn([])

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,14 +97,16 @@ async def running(
     *more: str,
     then: str = "hang up",
     bot: Path = BOT,
+    way: Sequence[str] = (),
     **env: str,
 ) -> AsyncIterator[Run]:
-    """`botrun` for that provider; its number is set where the provider lets it be."""
+    """`botrun` for that provider; its number is set where the provider lets it be. `way` leads there: else a
+    proxy does, which is the port itself."""
     port, public_port = free_port(), free_port()
     number = () if provider == "exotel" else ("--number", CALLED)
     arguments = [
         sys.executable, "-m", "runner.cli", str(bot), "-t", provider, "--port", str(port), *number,
-        "--proxy", f"http://127.0.0.1:{public_port}", "--public-port", str(public_port),
+        *(way or ("--proxy", f"http://127.0.0.1:{public_port}")), "--public-port", str(public_port),
         "--body", json.dumps({"then": then}), *more,
     ]  # fmt: skip
     environment = {

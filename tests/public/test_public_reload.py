@@ -7,7 +7,7 @@ import contextlib
 import json
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -23,14 +23,19 @@ pytestmark = pytest.mark.timeout(120)
 
 @contextlib.asynccontextmanager
 async def edited(
-    provider: str, server: ProviderServer, folder: Path, then: str = "stay", **env: str
+    provider: str,
+    server: ProviderServer,
+    folder: Path,
+    then: str = "stay",
+    way: Sequence[str] = (),
+    **env: str,
 ) -> AsyncIterator[Run]:
     """A run whose bot is a copy of its own; nothing of it may be left."""
     copy = folder / "bot" / "bot.py"
     copy.parent.mkdir()
     shutil.copy(BOT, copy)
     family: list[psutil.Process] = []
-    async with running(provider, server, folder, bot=copy, then=then, **env) as run:
+    async with running(provider, server, folder, bot=copy, then=then, way=way, **env) as run:
         yield run
         if run.process.returncode is None:
             family += run.family()
@@ -194,6 +199,63 @@ async def test_when_the_keeper_is_killed_the_number_is_taken_anew_and_calls_go_o
                 assert "<Reject" in await asked(run, "twilio", "C3"), "the call from before counts"
         assert await run.end() == 0
         assert server.address("twilio") == BEFORE
+
+
+NGROK = """
+import os, pathlib
+
+class Session:
+    def authtoken(self, token): return self
+    def http_endpoint(self): return self
+    async def connect(self): return self
+
+    async def listen_and_forward(self, to):
+        note("opened")
+        self.name = "127.0.0.1" if NOTES.read_text().count("opened") == 1 else "localhost"
+        self.port = to.rpartition(":")[2]
+        return self
+
+    def url(self): return f"http://{self.name}:{self.port}"
+    async def close(self): note("closed")
+
+SessionBuilder = Session
+NOTES = pathlib.Path(os.environ["NGROK_NOTES"])
+
+def note(word):
+    with NOTES.open("a") as file:
+        file.write(word + " ")
+"""
+"""ngrok's SDK, whose second tunnel has another address than the first, as without an account's domain."""
+
+
+async def test_a_tunnel_is_opened_once_and_another_address_after_its_keeper_died_is_taken_up(
+    tmp_path: Path,
+) -> None:
+    notes, package = tmp_path / "notes", tmp_path / "packages"
+    package.mkdir()
+    (package / "ngrok.py").write_text(NGROK)
+    env = {"NGROK_NOTES": str(notes), "NGROK_AUTHTOKEN": "t", "PYTHONPATH": str(package)}
+    async with (
+        provider_server() as server,
+        edited("twilio", server, tmp_path, "hang up", ("--tunnel",), **env) as run,
+    ):
+        for number in range(2):
+            run.save(f"version {number}", f"version {number + 1}")
+            await run.reloaded(number + 1)
+        assert notes.read_text() == "opened "
+        assert await call_in(run, server, "twilio", "C1") >= 0.5
+        keeper_of(run).kill()
+        await run.ready("the public address is another one: the new code answers")
+        await run.ready("ring  ", 2)
+        there = run.origin.replace("127.0.0.1", "localhost")
+        assert server.address("twilio") == f"{there}/twilio/answer"
+        fields = call_fields("twilio", "C2")
+        assert (await post(run.origin, signed("twilio", "/twilio/answer", fields, origin=there))).is_success
+        forged = signed("twilio", "/twilio/answer", fields, origin=run.origin)
+        assert (await post(run.origin, forged)).status_code == 403
+        await run.end()
+        assert server.address("twilio") == BEFORE
+    assert notes.read_text() == "opened opened closed "
 
 
 async def test_a_second_socket_of_exotel_s_finds_its_call_in_the_old_code(tmp_path: Path) -> None:

@@ -150,3 +150,15 @@ async def test_without_reload_there_is_one_process(tmp_path: Path) -> None:
         saved.edit("version 0", "version 1")
         await asyncio.sleep(0.3)
         assert "was saved" not in saved.told
+
+
+async def test_a_run_whose_nursery_is_killed_ends_and_says_so(tmp_path: Path) -> None:
+    async with saving(tmp_path, "-t", "twilio") as saved:
+        (nursery,) = psutil.Process(saved.process.pid).children()
+        family = saved.processes()
+        nursery.kill()
+        async with asyncio.timeout(15):
+            assert await saved.process.wait() == 1
+        assert "the process that the bot is started from is gone" in saved.told
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, 10)
+        assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
