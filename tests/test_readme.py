@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from runner.catalog import TRANSPORTS
 from runner.cli.program import app
@@ -178,7 +179,7 @@ def options_of(command: Any) -> dict[str, Any]:
 
 def of_command(words: list[str]) -> tuple[Any, list[str]]:
     """The command that these words call (`botrun FILE` runs it), and what is given to it."""
-    command: Any = app
+    command: Any = get_command(app)
     if words[0] not in command.commands and words[0] != "--help":
         return command.commands["run"], words
     while words and words[0] in getattr(command, "commands", {}):
@@ -203,7 +204,7 @@ def test_a_command_can_be_typed(where: str, line: str) -> None:
 
 
 def every_flag() -> set[str]:
-    group: Any = app
+    group: Any = get_command(app)
     leaves = [
         leaf
         for command in group.commands.values()

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
+import typer
 
-from runner.cli.options import Argument, Option
 from runner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,38 +19,40 @@ PROVIDERS = ("twilio", "telnyx", "plivo", "exotel")
 DEFAULT_SCENARIO = "ordinary"
 FAILED = 1
 
-_File = Annotated[str | None, Argument("[FILE]", "The bot to start; not with --url.")]
-_Url = Annotated[str | None, Option("--url", metavar="WS", help="Ring a botrun that runs: ws://…/ws.")]
+_File = Annotated[str | None, typer.Argument(metavar="[FILE]", help="The bot to start; not with --url.")]
+_Url = Annotated[str | None, typer.Option("--url", metavar="WS", help="Ring a botrun that runs: ws://…/ws.")]
 _Provider = Annotated[
     str,
-    Option("--transport", "-t", metavar="NAME", help="Whose messages: " + ", ".join(PROVIDERS) + "."),
+    typer.Option("--transport", "-t", metavar="NAME", help="Whose messages: " + ", ".join(PROVIDERS) + "."),
 ]
 _Scenario = Annotated[
     str | None,
-    Option(metavar="NAME|FILE", help=f"What the caller does. [default: {DEFAULT_SCENARIO}]"),
+    typer.Option(metavar="NAME|FILE", help=f"What the caller does. [default: {DEFAULT_SCENARIO}]"),
 ]
-_List = Annotated[bool, Option("--list", help="List the scenarios that come along.")]
-_Wav = Annotated[str | None, Option("--wav", metavar="FILE", help="The caller says this WAV.")]
+_List = Annotated[bool, typer.Option("--list", help="List the scenarios that come along.")]
+_Wav = Annotated[str | None, typer.Option("--wav", metavar="FILE", help="The caller says this WAV.")]
 _Say = Annotated[
     list[str] | None,
-    Option("--say", metavar="TEXT", help="The caller says this; several are said in turn."),
+    typer.Option("--say", metavar="TEXT", help="The caller says this; several are said in turn."),
 ]
-_Type = Annotated[bool, Option("--type", help="The caller says what you type.")]
+_Type = Annotated[bool, typer.Option("--type", help="The caller says what you type.")]
 _Noise = Annotated[
-    float | None, Option("--noise", metavar="DB", help="Street noise, so many dB below the voice.")
+    float | None, typer.Option("--noise", metavar="DB", help="Street noise, so many dB below the voice.")
 ]
-_Loss = Annotated[float | None, Option(metavar="PCT", help="Lose so much of the caller's sound.")]
-_Jitter = Annotated[float | None, Option(metavar="MS", help="Messages come up to so much late.")]
-_BadMic = Annotated[bool, Option("--bad-mic", help="A quiet, crackling microphone.")]
-_LoseMarks = Annotated[bool, Option("--lose-marks", help="Never tell what has been played.")]
-_Seed = Annotated[int | None, Option(metavar="N", help="Of all that is drawn by chance.")]
-_Body = Annotated[str | None, Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
-_Json = Annotated[bool, Option("--json", help="Print the report as JSON, and nothing else.")]
+_Loss = Annotated[float | None, typer.Option(metavar="PCT", help="Lose so much of the caller's sound.")]
+_Jitter = Annotated[float | None, typer.Option(metavar="MS", help="Messages come up to so much late.")]
+_BadMic = Annotated[bool, typer.Option("--bad-mic", help="A quiet, crackling microphone.")]
+_LoseMarks = Annotated[bool, typer.Option("--lose-marks", help="Never tell what has been played.")]
+_Seed = Annotated[int | None, typer.Option(metavar="N", help="Of all that is drawn by chance.")]
+_Body = Annotated[str | None, typer.Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON, and nothing else.")]
 _Save = Annotated[
-    str | None, Option(metavar="DIR", help="Keep stereo sound (caller left, bot right) and messages.")
+    str | None, typer.Option(metavar="DIR", help="Keep stereo sound (caller left, bot right) and messages.")
 ]
-_Insecure = Annotated[bool, Option("--insecure", help="With --url wss://…: trust any certificate.")]
-_Verbose = Annotated[bool, Option("--verbose", "-v", help="Show the bot's whole log, not its warnings only.")]
+_Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show the bot's whole log, not its warnings only.")
+]
+_Insecure = Annotated[bool, typer.Option("--insecure", help="With --url wss://…: trust any certificate.")]
 
 
 def call(
@@ -113,7 +114,7 @@ def _list_scenarios() -> int:
     from runner.callers.scenario import load_scenario, shipped
 
     for name, path in shipped().items():
-        click.echo(f"{name:<18}{load_scenario(path).about}")
+        typer.echo(f"{name:<18}{load_scenario(path).about}")
     return 0
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
+import typer
 
-from runner.cli.options import Argument, Option
 from runner.errors import BotrunError, UsageError
 
 if TYPE_CHECKING:
@@ -20,22 +19,24 @@ LONGEST_CALL_S = 24 * 3600
 LONGEST_RING_S = 600
 FAILED = 1
 
-_To = Annotated[str, Argument("NUMBER", "Whom to call: +14155550100.")]
+_To = Annotated[str, typer.Argument(metavar="NUMBER", help="Whom to call: +14155550100.")]
 _Provider = Annotated[
-    str, Option("--transport", "-t", metavar="NAME", help="Through whom: " + ", ".join(PROVIDERS) + ".")
+    str, typer.Option("--transport", "-t", metavar="NAME", help="Through whom: " + ", ".join(PROVIDERS) + ".")
 ]
 _From = Annotated[
     str | None,
-    Option("--from", metavar="NUMBER", help="The number that calls. [default: the run's --number]"),
+    typer.Option("--from", metavar="NUMBER", help="The number that calls. [default: the run's --number]"),
 ]
-_Limit = Annotated[int, Option("--limit", metavar="S", help="The provider ends the call after so long.")]
-_Ring = Annotated[int, Option("--ring", metavar="S", help="How long it rings.")]
+_Limit = Annotated[
+    int, typer.Option("--limit", metavar="S", help="The provider ends the call after so long.")
+]
+_Ring = Annotated[int, typer.Option("--ring", metavar="S", help="How long it rings.")]
 _Voicemail = Annotated[
     bool,
-    Option("--hang-up-on-voicemail/--talk-to-voicemail", help="What to do when a machine answers."),
+    typer.Option("--hang-up-on-voicemail/--talk-to-voicemail", help="What to do when a machine answers."),
 ]
-_Port = Annotated[int, Option("--port", "-p", metavar="PORT", help="Where the bot runs.")]
-_NoWait = Annotated[bool, Option("--no-wait", help="Do not wait for the end of the call.")]
+_Port = Annotated[int, typer.Option("--port", "-p", metavar="PORT", help="Where the bot runs.")]
+_NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait for the end of the call.")]
 
 
 def dial(
@@ -75,7 +76,7 @@ def dial(
     }
     run = _Run(port)
     call_id = run.ask("POST", "/dial", order)["call_id"]
-    click.echo(f"call {call_id} rings")
+    typer.echo(f"call {call_id} rings")
     return 0 if no_wait else _follow(run, call_id)
 
 
@@ -85,7 +86,7 @@ def _follow(run: _Run, call_id: str) -> int:
         told = run.ask("GET", f"/dial/{call_id}")
         if told["state"] != shown:
             shown = told["state"]
-            click.echo(shown)
+            typer.echo(shown)
         if told["over"]:
             return 0 if shown == "over: completed" else FAILED
         time.sleep(LOOK_EVERY_S)

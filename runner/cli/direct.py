@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import click
+import typer
 
 from runner.discovery import BotTarget, LoadedBot, load_bot
 from runner.settings import Settings, enter_dotenv
@@ -55,7 +55,7 @@ async def _serve(bot: LoadedBot, settings: Settings) -> bool:
             rooms.sweep_soon()
             await warmup.start_all()
             opened = await rooms.open(RoomAsk())
-            click.echo(f"meet the bot at {opened.address}")
+            typer.echo(f"meet the bot at {opened.address}")
             await _see_through(opened, sessions, shutdown)
             return opened.session.error is not None
         finally:

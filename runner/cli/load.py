@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from runner.cli.options import Argument, Option
+import typer
+
 from runner.errors import UsageError
 from runner.values import check_bounds
 
@@ -16,41 +17,45 @@ FIRST_TRY, TRY_S = 8, 10.0
 
 CALLS_PER_PROC = 100
 
-_Target = Annotated[str, Argument("TARGET", "The bot to start, or the address of a running server.")]
+_Target = Annotated[
+    str, typer.Argument(metavar="TARGET", help="The bot to start, or the address of a running server.")
+]
 _Transport = Annotated[
-    str, Option("--transport", "-t", metavar="NAME", help="Whose wire: " + ", ".join(TRANSPORTS) + ".")
+    str, typer.Option("--transport", "-t", metavar="NAME", help="Whose wire: " + ", ".join(TRANSPORTS) + ".")
 ]
 _Calls = Annotated[
-    int | None, Option("-n", "--calls", metavar="N", help=f"Callers at once. [default: {CALLS}]")
+    int | None, typer.Option("-n", "--calls", metavar="N", help=f"Callers at once. [default: {CALLS}]")
 ]
 _Duration = Annotated[
-    float | None, Option(metavar="S", help=f"Measure for so long. [default: {DURATION_S:g}]")
+    float | None, typer.Option(metavar="S", help=f"Measure for so long. [default: {DURATION_S:g}]")
 ]
 _Ramp = Annotated[
-    float | None, Option(metavar="S", help=f"The calls begin over so long. [default: {RAMP_S:g}]")
+    float | None, typer.Option(metavar="S", help=f"The calls begin over so long. [default: {RAMP_S:g}]")
 ]
 _Scenario = Annotated[
     str,
-    Option(
+    typer.Option(
         metavar="NAME|FILE",
         help="What they do: echo (the bot echoes), talk, or another of `botrun call --list`.",
     ),
 ]
 _Procs = Annotated[
     int | None,
-    Option(metavar="N", help=f"Processes of callers. [default: one for each {CALLS_PER_PROC}]"),
+    typer.Option(metavar="N", help=f"Processes of callers. [default: one for each {CALLS_PER_PROC}]"),
 ]
 _Pid = Annotated[
-    int | None, Option(metavar="PID", help="The server's process, where it does not tell it itself.")
+    int | None, typer.Option(metavar="PID", help="The server's process, where it does not tell it itself.")
 ]
 _Breaks = Annotated[
     bool,
-    Option("--until-it-breaks", help="Find how many calls the server carries; -n is the first try."),
+    typer.Option("--until-it-breaks", help="Find how many calls the server carries; -n is the first try."),
 ]
-_Plot = Annotated[str | None, Option(metavar="FILE", help="Draw latency over calls: .svg, or .png (Pillow).")]
-_Insecure = Annotated[bool, Option("--insecure", help="Trust any certificate of the server.")]
-_Body = Annotated[str | None, Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
-_Json = Annotated[bool, Option("--json", help="Print the figures as JSON, and nothing else.")]
+_Insecure = Annotated[bool, typer.Option("--insecure", help="Trust any certificate of the server.")]
+_Plot = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Draw latency over calls: .svg, or .png (Pillow).")
+]
+_Body = Annotated[str | None, typer.Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")]
 
 
 def load(

@@ -5,45 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
-
-from runner.cli.options import Argument, Option
+import typer
 
 if TYPE_CHECKING:
     from runner.services.fetching import Progress
     from runner.services.models import Model
 
-_Kind = Annotated[str, Argument("KIND", "whisper (recognition) or piper (voices).")]
-_Name = Annotated[str, Argument("NAME", "Which one: base.en, en_US-lessac-medium, … (botrun models).")]
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+_Kind = Annotated[str, typer.Argument(metavar="KIND", help="whisper (recognition) or piper (voices).")]
+_Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Which one: base.en, en_US-lessac-medium, … (botrun models).")
+]
 _Hub = Annotated[
-    str | None, Option("--from", metavar="URL", help="A mirror of huggingface.co to fetch it from.")
+    str | None, typer.Option("--from", metavar="URL", help="A mirror of huggingface.co to fetch it from.")
 ]
 
 
-def models() -> None:
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
     """Speech recognition and voices that run on this machine: list them, fetch one."""
-    if click.get_current_context().invoked_subcommand is None:
+    if context.invoked_subcommand is None:
         show()
 
 
+@app.command("list")
 def show() -> None:
     """List what is here, where it lies, and what can be fetched."""
     from runner.services.models import PIPER_EXAMPLES, WHISPER_MODELS, models_folder, models_here
 
     _enter_dotenv()
     here = models_here()
-    click.echo(f"Here, in {models_folder()}:")
+    typer.echo(f"Here, in {models_folder()}:")
     for model in here:
-        click.echo(f"  {model.kind:8} {model.name:24} {model.size_mb:6.0f} MB")
+        typer.echo(f"  {model.kind:8} {model.name:24} {model.size_mb:6.0f} MB")
     if not here:
-        click.echo("  nothing yet")
-    click.echo("\nbotrun models fetch whisper NAME (recognition; sizes are about):")
+        typer.echo("  nothing yet")
+    typer.echo("\nbotrun models fetch whisper NAME (recognition; sizes are about):")
     for name, (_, size_mb) in WHISPER_MODELS.items():
-        click.echo(f"  {name:24} {size_mb:6} MB")
-    click.echo("\nbotrun models fetch piper NAME (voices, about 20 to 120 MB each), for example:")
-    click.echo(f"  {', '.join(PIPER_EXAMPLES)}")
+        typer.echo(f"  {name:24} {size_mb:6} MB")
+    typer.echo("\nbotrun models fetch piper NAME (voices, about 20 to 120 MB each), for example:")
+    typer.echo(f"  {', '.join(PIPER_EXAMPLES)}")
 
 
+@app.command("fetch")
 def fetch(kind: _Kind, name: _Name, hub: _Hub = None) -> None:
     """Fetch a model. What was broken off is gone on with."""
     from runner.services.fetching import HUB
@@ -52,7 +57,7 @@ def fetch(kind: _Kind, name: _Name, hub: _Hub = None) -> None:
     _enter_dotenv()
     model = Model(kind, name)
     _fetch(model, hub or HUB)
-    click.echo(f"{kind} {name} is here: {model.size_mb:.0f} MB in {model.path}")
+    typer.echo(f"{kind} {name} is here: {model.size_mb:.0f} MB in {model.path}")
 
 
 def _fetch(model: Model, hub: str) -> None:

@@ -7,9 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
-import click
+import typer
 
-from runner.cli.options import Argument, Option
 from runner.errors import BotrunError, UsageError
 
 KINDS = {
@@ -21,12 +20,12 @@ KINDS = {
 
 _With = Annotated[
     str,
-    Option("--with", metavar="|".join(KINDS), help="What it begins with.", show_default=False),
+    typer.Option("--with", metavar="|".join(KINDS), help="What it begins with.", show_default=False),
 ]
 
 
 def new(
-    file: Annotated[str, Argument("FILE", "The file to write, such as my_bot.py.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, such as my_bot.py.")],
     kind: _With = "talk",
 ) -> int:
     """Write a bot that runs. Nothing is asked, and no file is overwritten."""
@@ -39,10 +38,10 @@ def new(
     path = _path(file)
     text = (files("runner.cli.new_bots") / f"{kind}.py").read_text()
     _write(path, text.replace("BOT_FILE", shlex.quote(str(path))))
-    click.echo(f"{path} is a bot that {KINDS[kind]}.\n")
-    click.echo(f"  botrun {shlex.quote(str(path))}                   talk to it in the browser")
+    typer.echo(f"{path} is a bot that {KINDS[kind]}.\n")
+    typer.echo(f"  botrun {shlex.quote(str(path))}                   talk to it in the browser")
     if kind != "video":
-        click.echo(f"  botrun call {shlex.quote(str(path))} -t twilio    ring it from this terminal")
+        typer.echo(f"  botrun call {shlex.quote(str(path))} -t twilio    ring it from this terminal")
     return 0
 
 

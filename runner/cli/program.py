@@ -5,16 +5,17 @@ Exit status: 0 as asked; 1 the bot or the machine failed; 2 what was typed canno
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
+import typer
+from typer.core import TyperGroup
 
 from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, load, models, new, run
-from runner.cli.options import Group, command
 from runner.errors import BotrunError, UsageError
 from runner.mishaps import BotCrashError
 from runner.values import did_you_mean
@@ -40,7 +41,7 @@ def _check_command(word: str, commands: Collection[str]) -> None:
         raise UsageError(f"there is no command {word!r}{hint}")
 
 
-class DefaultsToRun(Group):
+class DefaultsToRun(TyperGroup):
     """A group whose first word may be left out; its help shows what `run` takes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -52,46 +53,45 @@ class DefaultsToRun(Group):
     def format_options(self, ctx: Any, formatter: Any) -> None:
         default = self.commands[DEFAULT_COMMAND]
         self.format_commands(ctx, formatter)
-        default.format_options(click.Context(default, parent=ctx, info_name=DEFAULT_COMMAND), formatter)
+        default.format_options(typer.Context(default, parent=ctx, info_name=DEFAULT_COMMAND), formatter)
 
 
-_MODELS = Group(
-    "models",
-    [command(models.show, "list"), command(models.fetch, "fetch")],
-    callback=models.models,
-    help=models.models.__doc__,
-    short_help="List and fetch ears and voices of this machine.",
-    invoke_without_command=True,
-)
-
-app = DefaultsToRun(
-    "botrun",
-    [
-        command(run.run, "run", "Run the bot until Ctrl-C; the word may be left out."),
-        command(new.new, "new"),
-        command(call.call, "call", "Ring the bot from this machine, as its provider would."),
-        command(load.load, "load"),
-        command(dial.dial, "dial", "Let the running bot call somebody."),
-        command(doctor.doctor, "doctor", "Look at this machine, and with -t at a provider's account."),
-        _MODELS,
-    ],
-    help="Run a voice bot, one Python file, on every way that people can reach it.",
+app = typer.Typer(
+    cls=DefaultsToRun,
+    rich_markup_mode=None,
+    add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
+
+
+@app.callback()
+def botrun() -> None:
+    """Run a voice bot, one Python file, on every way that people can reach it."""
+
+
+app.command("run", short_help="Run the bot until Ctrl-C; the word may be left out.")(run.run)
+app.command("new")(new.new)
+app.command("call", short_help="Ring the bot from this machine, as its provider would.")(call.call)
+app.command("load")(load.load)
+app.command("dial", short_help="Let the running bot call somebody.")(dial.dial)
+app.command("doctor")(doctor.doctor)
+app.add_typer(models.app, name="models", short_help="List and fetch ears and voices of this machine.")
 
 
 def run_program(args: Sequence[str]) -> int:
     """What the words ask for. Returns the exit status."""
     try:
         result = app(list(args), prog_name="botrun", standalone_mode=False)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return STOPPED_BY_CTRL_C
     except BotrunError as error:
         return _report(error)
     except BrokenPipeError:
         return 1
-    except click.ClickException as error:
-        return _report_words(error)
+    except Exception as error:  # Typer's own errors have no public class that all its versions share
+        if not hasattr(error, "format_message"):
+            raise
+        return _report_typer(error)
     return result if isinstance(result, int) else 0
 
 
@@ -102,6 +102,15 @@ def _report(error: BotrunError) -> int:
     return 2 if isinstance(error, UsageError) and not isinstance(error, BotCrashError) else 1
 
 
-def _report_words(error: click.ClickException) -> int:
-    print(f"botrun: {error.format_message()} (botrun --help tells more)", file=sys.stderr)
-    return error.exit_code
+def _plain(message: str) -> str:
+    """Of a number Typer tells in a programmer's words."""
+    found = re.match(r"Invalid value for '(?:-\w' / ')?(-[\w-]+)': (.*) is not a valid (int|float)", message)
+    if found is None:
+        return message
+    return f"{found[1]}: it is a {'whole ' if found[3] == 'int' else ''}number, not {found[2]}"
+
+
+def _report_typer(error: Any) -> int:
+    message = _plain(str(error.format_message()))
+    print(f"botrun: {message} (botrun --help tells more)" if message else "", file=sys.stderr)
+    return int(error.exit_code)

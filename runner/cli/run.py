@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
+import typer
 
-from runner.cli.options import Argument, Option
 from runner.settings import DEFAULTS, SETTINGS, Settings
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def option(name: str) -> Any:
     setting = SETTINGS[name]
     default = DEFAULTS[name]
     shown = "" if default in ((), None, False) else f" [default: {default}]"
-    return Option(
+    return typer.Option(
         *setting.flags,
         metavar=setting.metavar,
         help=f"{setting.help} [{setting.env}]{shown}",
@@ -37,17 +36,19 @@ def option(name: str) -> Any:
     )
 
 
-def _print_version() -> None:
-    from importlib.metadata import version
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
 
-    click.echo(f"botrun {version('botrun')}")
+        typer.echo(f"botrun {version('botrun')}")
+        raise typer.Exit
 
 
-_VERSION = Option("--version", on_seen=_print_version, help="Show the version.", show_default=False)
+_VERSION = typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
 
 
 def run(
-    file: Annotated[str, Argument("FILE", "The bot's file, or FILE:function.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The bot's file, or FILE:function.")],
     transports: Annotated[list[str] | None, option("transports")] = None,
     direct: Annotated[bool | None, option("direct")] = None,
     host: Annotated[str | None, option("host")] = None,
