@@ -19,6 +19,9 @@ from runner.frames import (
 from runner.pipeline.observer import Observer
 from runner.processors.base import FrameProcessor
 
+IDLE = "idle"
+"""Why such a run is over."""
+
 
 class IdleWatch(Observer):
     """Calls `finish("idle")` when neither side has spoken or typed for `timeout_s`."""
@@ -54,7 +57,7 @@ class IdleWatch(Observer):
     async def run(self) -> None:
         """Finishes the call after the silence."""
         await self.silence()
-        self._finish("idle")
+        self._finish(IDLE)
 
     async def silence(self) -> None:
         """Sleeps until the silence could be long enough, and looks again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from runner.errors import UsageError
+from runner.places import told
 from runner.processors.base import FrameProcessor
 from runner.processors.user import LLMUserAggregator
 from runner.services.llm import LLMService
@@ -45,8 +45,8 @@ def _faulty_tools(row: Sequence[FrameProcessor]) -> list[str]:
 def _fault(model: LLMService, tools: Sequence[Any]) -> str:
     try:
         model.toolbox.definitions(tools)
-    except UsageError as error:
-        return str(error)
+    except Exception as error:  # the boundary to what is written in the tools' signatures
+        return told(error)
     return ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
 from typing import Any
 
@@ -26,7 +26,7 @@ from runner.frames import (
     StartFrame,
     TTSSpeakFrame,
 )
-from runner.pipeline.activity import IdleWatch
+from runner.pipeline.activity import IDLE, IdleWatch
 from runner.pipeline.advice import missing_parts
 from runner.pipeline.latency import LatencyWatch
 from runner.pipeline.observer import Observer
@@ -42,10 +42,12 @@ from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup
 from runner.processors.floor import Floor
 from runner.processors.replies import Replies
 from runner.rtvi import RTVI, RTVIObserverParams
+from runner.transports.events import Events, HandlerT
 from runner.turns.interruption import strategy_of
 
 logger = logging.getLogger(__name__)
 
+EVENTS = ("on_pipeline_started", "on_pipeline_finished", "on_pipeline_error", "on_idle_timeout")
 _SPEAKING = (TTSSpeakFrame, LLMRunFrame, LLMContextFrame, LLMMessagesAppendFrame)
 
 SETUP_TIMEOUT_S = 20.0
@@ -88,6 +90,10 @@ class _Sink(FrameProcessor):
 class PipelineTask:
     """One run of a pipeline.
 
+    Events, each `handler(task, …)`: `on_pipeline_started(frame)`, `on_pipeline_error(frame)`,
+    `on_idle_timeout()` when nobody has spoken for `idle_timeout_secs`, which ends the call, and
+    `on_pipeline_finished(frame)`, whose frame has the reason.
+
     Attributes:
         end_reason: why the run is over; empty while it is not.
         rtvi: speaks with the far end's application; None where the transport carries no messages.
@@ -116,6 +122,7 @@ class PipelineTask:
         self._conversation = conversation.current.get()
         self._begun = False
         self._failures = Seldom()
+        self.events = Events(self, *EVENTS)
         self._source = _Source(self)
         self._processors = chain([self._source, *pipeline.flat(), _Sink(self)])
         self.rtvi = self._make_rtvi(rtvi_observer_params) if enable_rtvi else None
@@ -145,6 +152,10 @@ class PipelineTask:
             return False
         call.forget_greeting()
         return True
+
+    def event_handler(self, name: str) -> Callable[[HandlerT], HandlerT]:
+        """Decorate `async def handler(task, …)` to run it on an event."""
+        return self.events.handler(name)
 
     async def stop_when_done(self) -> None:
         """End the call when everything said before has been heard."""
@@ -179,6 +190,10 @@ class PipelineTask:
                 await self._over.wait()
         finally:
             self.finish("cancelled")
+            if self.end_reason == IDLE:
+                self.events.emit("on_idle_timeout")
+            if self._begun:
+                self.events.emit("on_pipeline_finished", EndFrame(reason=self.end_reason))
             await self._clean_up()
 
     def finish(self, reason: str) -> None:
@@ -204,6 +219,7 @@ class PipelineTask:
         match frame:
             case ErrorFrame():
                 self._tell(frame)
+                self.events.emit("on_pipeline_error", frame)
                 if frame.fatal:
                     self.finish(frame.error)
             case EndTaskFrame():
@@ -244,6 +260,7 @@ class PipelineTask:
         )
         self._begun = True
         await self._source.push_frame(start)
+        self.events.emit("on_pipeline_started", start)
         if self._conversation is not None:
             self._conversation.give_owed_answer()
         while True:
@@ -323,3 +340,4 @@ class PipelineTask:
         await finish_all([asyncio.ensure_future(p.cleanup()) for p in everything(self._processors)])
         if self.rtvi is not None:
             await self.rtvi.aclose()
+        await self.events.aclose()

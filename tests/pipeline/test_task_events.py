@@ -1,0 +1,59 @@
+"""What a bot is told of its pipeline, under the names that bots for Pipecat use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.errors import UsageError
+from runner.frames import EndFrame, StartFrame, TextFrame
+from runner.pipeline import Pipeline, PipelineTask
+from runner.pipeline.task import EVENTS
+from runner.processors import FrameProcessor
+from runner.testing import run_virtual
+
+
+class Fails(FrameProcessor):
+    async def process_frame(self, frame: Any, direction: Any) -> None:
+        await self.push_frame(frame, direction)
+        if isinstance(frame, TextFrame):
+            raise ValueError(frame.text)
+
+
+def told_of(*frames: Any, **more: Any) -> list[tuple[Any, ...]]:
+    told: list[tuple[Any, ...]] = []
+
+    async def run() -> None:
+        task = PipelineTask(Pipeline([Fails()]), **more)
+        for name in EVENTS:
+
+            async def tell(task: PipelineTask, *what: Any, name: str = name) -> None:
+                told.append((name, *what))
+
+            task.event_handler(name)(tell)
+        await task.queue_frames(frames)
+        await task.run()
+
+    run_virtual(run())
+    return told
+
+
+def test_the_start_a_failure_and_the_end_are_told_in_their_order() -> None:
+    started, failed, finished = told_of(TextFrame("oh"), EndFrame(reason="said goodbye"))
+    assert (started[0], type(started[1])) == ("on_pipeline_started", StartFrame)
+    assert (failed[0], "ValueError: oh" in failed[1].error) == ("on_pipeline_error", True)
+    assert (finished[0], finished[1].reason) == ("on_pipeline_finished", "said goodbye")
+
+
+def test_a_silence_that_ends_the_call_is_told() -> None:
+    assert [name for name, *_ in told_of(idle_timeout_secs=5)] == [
+        "on_pipeline_started",
+        "on_idle_timeout",
+        "on_pipeline_finished",
+    ]
+
+
+def test_an_event_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UsageError, match="did you mean 'on_pipeline_started'"):
+        PipelineTask(Pipeline([])).event_handler("on_pipeline_start")
