@@ -95,8 +95,9 @@ async def prepare(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
     """Helper processes start while a thread imports; then what the doors want to have ready."""
     early = asyncio.create_task(warmup.start_all(), name="helpers")
     host, server = await asyncio.to_thread(_build, bot, settings)
-    await early
+    # What has just joined does not wait for the helpers.
     await warmup.start_all()
+    await early
     return host, server
 
 

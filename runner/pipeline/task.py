@@ -301,7 +301,7 @@ class PipelineTask:
             self.create_task(prompting.run(), "PipelineTask.idle_prompt")
         self._observers.append(LatencyWatch(self._source.push_frame, loop.time))
         if (call := self._conversation) is not None:
-            silence = SilenceWatch(call, loop.time)
+            silence = SilenceWatch(call, loop.time, self._floor.bot)
             self._observers.append(silence)
             call.busy, call.interrupt = silence.busy, self.interrupt
             call.answer = lambda: self._queue.put_nowait(LLMRunFrame())

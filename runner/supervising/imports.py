@@ -17,9 +17,20 @@ SERVER = (
     "runner.cli.banner",
     "uvloop",
 )
-OF_TRANSPORT = {"webrtc": ("aiortc",)}
+OF_TRANSPORT = {"webrtc": ("aiortc", "runner.transports.webrtc.peer", "runner.transports.webrtc.camera")}
 PHONES = ("runner.server.telephony", "runner.transports.websocket")
 PUBLIC = ("runner.supervising.keeping", "runner.server.public.door")
+
+OF_MODULE = {
+    "runner.vad": ("onnxruntime", "runner.vad.model", "runner.vad.batch"),
+    # Not what registers itself to be started: an edited bot may do without.
+    "runner.services.local": tuple(
+        f"runner.services.local.{name}" for name in ("ears", "voice", "understanding", "dialogue")
+    ),
+}
+LATER = {"runner.services.service_http": ("httpx2", "httpcore2", "truststore")}
+"""What a module, if it was imported, loads in the worker before its first call. The nursery does so when the
+first worker stands: saves do not wait for it then, and the start does not, either."""
 
 
 def modules_for(bot: Path, transports: Sequence[str], *, is_public: bool = False) -> list[str]:
@@ -27,9 +38,8 @@ def modules_for(bot: Path, transports: Sequence[str], *, is_public: bool = False
     named = list(_imported(bot))
     more = [name for transport in transports for name in OF_TRANSPORT.get(transport, PHONES)]
     more += PUBLIC if is_public else ()
-    if "runner.vad" in named:
-        more.append("onnxruntime")
-    return list(dict.fromkeys([*SERVER, *named, *more]))
+    more += [loaded for name in named for loaded in OF_MODULE.get(name, ())]
+    return list(dict.fromkeys([*SERVER, "runner.transports.create", *named, *more]))
 
 
 def _imported(bot: Path) -> Iterator[str]:

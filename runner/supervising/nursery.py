@@ -2,8 +2,9 @@
 
     python -m runner.supervising.nursery CONTROL LIFE LISTENER [PUBLIC]     (numbers of open files)
 
-Its parent writes one line of names of modules to import, then one line for each worker, along with the
-worker's end of its channel. It tells {"forked": worker, "pid": …} and {"ended": pid, "status": …}.
+Its parent writes one line of names of modules to import, later one to import more, and one line for each
+worker, along with the worker's end of its channel. It tells {"forked": worker, "pid": …} and
+{"ended": pid, "status": …}.
 """
 
 from __future__ import annotations
@@ -112,6 +113,9 @@ def _tend(control: socket.socket, wake: int) -> tuple[dict[str, Any], socket.soc
             if "modules" in order:
                 _import(order["modules"])
                 continue
+            if "later" in order:
+                _import_later()
+                continue
             channel = socket.socket(fileno=fds.pop(0))
             pid = os.fork()
             if pid == 0:
@@ -124,6 +128,14 @@ def _import(names: Sequence[str]) -> None:
     for name in names:
         with contextlib.suppress(ImportError):  # the worker will say so, with where it is needed
             importlib.import_module(name)
+
+
+def _import_later() -> None:
+    from runner.supervising.imports import LATER
+
+    for module, names in LATER.items():
+        if module in sys.modules:
+            _import(names)
 
 
 def _reap(tell: Callable[[dict[str, Any]], None]) -> None:

@@ -230,6 +230,8 @@ class Supervisor:
             old.tell({"do": "retire"})
         elif self._accepted_once:
             self._tell_news()
+        if not self._accepted_once:
+            self._nursery.prepare_more()
         self._accepted_once = True
         self._tell_code()
         for call in self._waiting_calls:

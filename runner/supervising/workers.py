@@ -101,6 +101,11 @@ class Nursery:
         """Import these before the next fork; those that cannot be are left out."""
         self._control.send(encode({"modules": list(modules)}))
 
+    def prepare_more(self) -> None:
+        """Import what the first worker had to load besides; for the time after its start."""
+        with contextlib.suppress(OSError):
+            self._control.send(encode({"later": True}))
+
     async def fork(self, job: dict[str, Any]) -> Worker:
         """A new worker; its `pid` is known a little later."""
         self._count += 1

@@ -13,6 +13,7 @@ import pytest
 
 from runner import conversation
 from runner.conversation import Conversation
+from runner.frames import BotStoppedSpeakingFrame
 from runner.server.moves import LONGEST_WAIT_S, Moves, _Movable
 from runner.testing import Conversation as Talk
 from runner.testing import run_virtual
@@ -76,6 +77,24 @@ def test_a_turn_that_nobody_took_is_answered_by_the_old_code() -> None:
         await it.bot_says("again.")
 
     talk(call, ["Hello to you.", "Hello again."], script)
+
+
+def test_a_call_may_move_as_soon_as_an_answer_was_heard_and_not_before() -> None:
+    call, spoke = Conversation(), list[float]()
+
+    async def script(it: Talk) -> None:
+        clock = asyncio.get_running_loop().time
+        await it.caller.say("talk to me")
+        await it.bot_says("Hello.")
+        while "again." not in it.words():
+            spoke.append(clock())
+            assert call.busy()
+            await asyncio.sleep(0.01)
+        await silence(call)
+        assert clock() - it.when(BotStoppedSpeakingFrame) < 0.3
+
+    talk(call, ["Hello. And hello. And once more hello again."], script)
+    assert len(spoke) > 100
 
 
 class FarEnd:
