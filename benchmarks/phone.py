@@ -6,16 +6,19 @@
 
 PEER is a Python with pipecat-ai 1.14.0 in it (servers/pipecat_phone.py); without it ours and the floor run.
 Every round starts each server anew, one after the other; the order turns from round to round. A measurement
-during which other programs took over half a core is not counted, whatever came of it, and made again: the
-script says how many. Prints the medians as a Markdown table, and all measurements as JSON to --out.
+during which other programs took over half a core is not counted, whatever came of it, and made again, until
+--minutes are over: the script says how many. Prints the medians and all rounds as Markdown tables, and all
+measurements as JSON to --out. Five rounds of five servers take about six minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -31,8 +34,11 @@ ROOT = HERE.parent
 BOTRUN = (sys.executable, "-P", "-m", "runner.cli")
 MOST_OTHER_CORES = 0.5
 READY_S = 60.0
-TRIES_A_ROUND = 3
-"""After so many rounds for each that was asked for, what there is must do."""
+LAST_WORD_S = 60.0
+"""How long (s) a load may take to tell what it found, once its time is over."""
+
+WITH_VAD = {"ours with VAD": 96, "pipecat with Silero": 16}
+"""Who is loaded until it breaks, if nobody is named, and with how many calls it begins."""
 
 Measured = dict[str, Any]
 
@@ -100,16 +106,21 @@ def servers(peer: str | None) -> list[Server]:
     return [*found, Server("uvicorn echo", [sys.executable, str(HERE / "servers" / "uvicorn_phone.py")])]
 
 
-def load(server: Server, *words: str) -> Measured:
-    """One measurement."""
+def load(server: Server, *words: str, within_s: float) -> Measured:
+    """One measurement; one that takes too long is stopped, and tells what it has found."""
     with server.running() as (port, pid):
-        command = [*BOTRUN, "load", f"ws://127.0.0.1:{port}/ws"]
-        done = subprocess.run(
-            [*command, "--pid", str(pid), "--json", *words], capture_output=True, text=True, cwd=ROOT
+        command = [*BOTRUN, "load", f"ws://127.0.0.1:{port}/ws", "--pid", str(pid), "--json", *words]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
         )
-    if not done.stdout:
-        raise SystemExit(f"{server.name}: {done.stderr.strip()}")
-    found: Measured = json.loads(done.stdout)
+        try:
+            told, problem = process.communicate(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            told, problem = process.communicate(timeout=LAST_WORD_S)
+    if not told:
+        raise SystemExit(f"{server.name}: {problem.strip()}")
+    found: Measured = json.loads(told)
     return found
 
 
@@ -117,15 +128,19 @@ def load(server: Server, *words: str) -> Measured:
 
 
 def measure(compared: list[Server], asked: argparse.Namespace) -> None:
-    """Round after round, until each has as many quiet ones as were asked for."""
-    words = ("-n", str(asked.calls), "--duration", str(asked.seconds), "--ramp", "2")
-    for number in range(asked.rounds * TRIES_A_ROUND):
+    """Round after round, until each has as many quiet ones as were asked for, or the time is over."""
+    words = ("-n", str(asked.calls), "--duration", str(asked.seconds), "--ramp", "1.5")
+    deadline = time.monotonic() + 60 * asked.minutes
+    for number in itertools.count():
         turn = number % len(compared)
         missing = [s for s in compared[turn:] + compared[:turn] if len(s.quiet) < asked.rounds]
         if not missing:
             return
         for server in missing:
-            found = load(server, *words)
+            if time.monotonic() > deadline:
+                print("the time is over", file=sys.stderr)
+                return
+            found = load(server, *words, within_s=asked.seconds + LAST_WORD_S)
             calm = found["other_cores"] <= MOST_OTHER_CORES and not found["callers"]["saturated"]
             (server.quiet if calm else server.noisy).append(found)
             print(line(number, server, found, calm), file=sys.stderr, flush=True)
@@ -168,10 +183,25 @@ def table(compared: list[Server], calls: int) -> Iterator[str]:
         yield f"| {server.name} | {' | '.join(cells)} | {count} |"
     yield ""
     yield from ratios({server.name: median(server.quiet, cpu_of) for server in compared})
+    yield ""
+    yield from all_rounds(compared)
+
+
+def all_rounds(compared: list[Server]) -> Iterator[str]:
+    """Every measurement: CPU, echo p95, and what other programs took."""
+    most = max(len(server.quiet) for server in compared)
+    numbers = " | ".join(str(number + 1) for number in range(most))
+    yield f"| CPU, ms / echo p95, ms / other cores | {numbers} | not counted |"
+    yield "|---" * (most + 2) + "|"
     for server in compared:
-        rounds = ", ".join(f"{cpu_of(one)} ({one['other_cores']})" for one in server.quiet)
-        noisy = ", ".join(f"{cpu_of(one)} ({one['other_cores']})" for one in server.noisy)
-        yield f"- {server.name}, CPU (other cores) of each round: {rounds}; not counted: {noisy or 'none'}"
+        cells = [cell(one) for one in server.quiet] + ["-"] * (most - len(server.quiet))
+        noisy = ", ".join(cell(one) for one in server.noisy) or "-"
+        yield f"| {server.name} | {' | '.join([*cells, noisy])} |"
+
+
+def cell(found: Measured) -> str:
+    other = found["other_cores"]
+    return f"{figure(cpu_of(found))} / {figure(found['echo_ms']['p95'])} / {other:.2f}"
 
 
 def ratios(cpu: dict[str, float | None]) -> Iterator[str]:
@@ -197,28 +227,53 @@ def figure(value: float | None) -> str:
 def carry(compared: list[Server], asked: argparse.Namespace) -> dict[str, Measured]:
     """How many calls each carries."""
     found = {}
-    print("| server | calls that held | calls that did not | limit |\n|---|---|---|---|")
+    print(f"| server | {' | '.join(CARRIED)} |")
+    print("|---" * (len(CARRIED) + 1) + "|")
     for server in compared:
-        words = ("--until-it-breaks", "--duration", str(asked.seconds), "-n", str(asked.first))
-        found[server.name] = carried = load(server, *words)
-        print(
-            f"| {server.name} | {carried['carries']} | {carried['breaks_at']} | {carried['limit']} |",
-            flush=True,
-        )
+        first = asked.first or WITH_VAD.get(server.name, 16)
+        words = ("--until-it-breaks", "--duration", str(asked.seconds), "-n", str(first))
+        found[server.name] = carried = load(server, *words, within_s=60 * asked.minutes / len(compared))
+        cells = [value(carried) for value in CARRIED.values()]
+        print(f"| {server.name} | {' | '.join(cells)} |", flush=True)
     return found
+
+
+def best_step(carried: Measured) -> Measured | None:
+    """The load with the most calls that held."""
+    return next((s for s in carried["steps"] if s["holds"] and s["calls"] == carried["carries"]), None)
+
+
+def of_best(value: Callable[[Measured], float | None]) -> Callable[[Measured], str]:
+    def read(carried: Measured) -> str:
+        step = best_step(carried)
+        return "-" if step is None else figure(value(step))
+
+    return read
+
+
+CARRIED: dict[str, Callable[[Measured], str]] = {
+    "calls that held": lambda carried: str(carried["carries"]),
+    "calls that did not": lambda carried: str(carried["breaks_at"] or "-"),
+    "limit": lambda carried: str(carried["limit"]),
+    **{name: of_best(value) for name, value in COLUMNS.items()},
+    "cores": of_best(lambda found: found["server"]["cpu_cores"]),
+    "tries (calls)": lambda carried: ", ".join(str(step["calls"]) for step in carried["steps"]),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--calls", type=int, default=25)
     parser.add_argument("--rounds", type=int, default=5, help="quiet ones, for each server")
-    parser.add_argument("--seconds", type=float, default=8, help="measured, of each round")
+    parser.add_argument("--seconds", type=float, default=6, help="measured, of each round")
     parser.add_argument("--until-it-breaks", action="store_true", help="instead: how many calls each carries")
-    parser.add_argument("--first", type=int, default=16, help="calls of the first try")
+    parser.add_argument("--first", type=int, help="calls of the first try")
+    parser.add_argument("--minutes", type=float, default=9.5, help="for all; then what there is must do")
     parser.add_argument("--only", action="append", metavar="NAME", help="these servers; several are allowed")
     parser.add_argument("--out", type=Path, help="all measurements, as JSON")
     asked = parser.parse_args()
-    compared = [s for s in servers(os.environ.get("PEER")) if not asked.only or s.name in asked.only]
+    wanted = asked.only or (list(WITH_VAD) if asked.until_it_breaks else None)
+    compared = [s for s in servers(os.environ.get("PEER")) if wanted is None or s.name in wanted]
     if asked.until_it_breaks:
         result: Any = carry(compared, asked)
     else:
