@@ -40,7 +40,8 @@ class Playout:
 
     def wrote(self, samples: int, now: float) -> None:
         """So many samples left for the far end."""
-        late_s = now - self.time_of(self.written) + self.delay_s
+        plays_until = self._run_time + (self.written - self._run_position) / self.sample_rate
+        late_s = now - plays_until + self.delay_s
         if late_s >= 0:
             self.underruns += SHORTEST_HOLE_S < late_s <= LONGEST_HOLE_S
             self._run_position = self.written

@@ -35,7 +35,7 @@ class EagerWork:
     def __init__(
         self,
         make_round: Callable[[], Coroutine[Any, Any, None]],
-        at_once: Callable[[], bool] = lambda: False,
+        at_once: Callable[[], bool] | None = None,
     ) -> None:
         self._make_round = make_round
         self._at_once = at_once
@@ -57,7 +57,7 @@ class EagerWork:
         if self._round is not None or task is None or self._failure is not None or task.done():
             return
         try:
-            if self._at_once():
+            if self._at_once is not None and self._at_once():
                 return
         except Exception as failure:  # as in a round: it is the task's
             self._fail(failure)

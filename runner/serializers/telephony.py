@@ -187,11 +187,15 @@ class TelephonySerializer(FrameSerializer):
         decode = self._decode or self._load_decoder()
         pcm = decode(base64_bytes(payload))
         self.counters["media"] += 1
-        return self._frames(self._timeline.place(pcm, number, timestamp_ms))
+        rate = self.sample_rate
+        return [
+            InputAudioRawFrame(piece, rate)
+            for piece in self._timeline.place(pcm, number, timestamp_ms)
+            if piece
+        ]
 
     def _frames(self, pieces: list[bytes]) -> list[Frame]:
-        rate = self.sample_rate
-        return [InputAudioRawFrame(pcm, rate) for pcm in pieces if pcm]
+        return [InputAudioRawFrame(pcm, self.sample_rate) for pcm in pieces if pcm]
 
     def _load_decoder(self) -> Coder:
         self._decode = decoder_for(self.media_format.encoding)
@@ -225,7 +229,8 @@ class TelephonySerializer(FrameSerializer):
 
     def serialize(self, frame: Frame) -> str | bytes | None:
         if isinstance(frame, OutputAudioRawFrame):
-            return self._sound_out(check_sound(frame, self.output_sample_rate))
+            pcm = check_sound(frame, self.output_sample_rate)
+            return self._media_message(pcm if self._collector is None else self._collector.add(pcm))
         if isinstance(frame, MarkFrame):
             return self._mark_message(frame.name)
         if isinstance(frame, ClearFrame | InterruptionFrame):
@@ -238,9 +243,6 @@ class TelephonySerializer(FrameSerializer):
 
     def flush(self) -> str | bytes | None:
         return None if self._collector is None else self._media_message(self._collector.flush())
-
-    def _sound_out(self, pcm: bytes) -> str | None:
-        return self._media_message(pcm if self._collector is None else self._collector.add(pcm))
 
     def _media_message(self, pcm: bytes) -> str | None:
         if not pcm:

@@ -14,6 +14,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 """Opcodes, 5.2."""
 
 FIN, MASKED = 0x80, 0x80
+_WHOLE_TEXT = FIN | TEXT
 LONGEST_CONTROL = 125
 
 NORMAL, NO_STATUS, ABNORMAL = 1000, 1005, 1006
@@ -73,7 +74,8 @@ class FrameReader:
         at, end, needed = 0, len(data), 2
         while end - at >= 2:
             head, second = data[at], data[at + 1]
-            self._check_head(head, second)
+            if head != _WHOLE_TEXT or not second & MASKED or self._parts_opcode:
+                self._check_head(head, second)
             size = second & 0x7F
             begin = at + (6 if size < 126 else 8 if size == 126 else 14)
             needed = begin - at
@@ -81,12 +83,17 @@ class FrameReader:
                 break
             if size >= 126:
                 size = int.from_bytes(data[at + 2 : begin - 4], "big")
-            self._check_size(head, size)
+            if size > self._most_bytes or self._parts_opcode:
+                self._check_size(head, size)
             stop = begin + size
             needed = stop - at
             if stop > end:
                 break
-            self._complete(head, apply_mask(data[begin:stop], data[begin - 4 : begin]))
+            payload = apply_mask(data[begin:stop], data[begin - 4 : begin])
+            if head == _WHOLE_TEXT:
+                self._take(_message(TEXT, payload))
+            else:
+                self._complete(head, payload)
             at, needed = stop, 2
         if at < end:
             self._rest += data[at:]

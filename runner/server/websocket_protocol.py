@@ -53,7 +53,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._on_closed: Callable[[int], None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
-        self._requested = self._open = self._closing = self._gone = self._paused = False
+        self._requested = self._open = self._closing = self._gone = self._paused = self._full = False
         self._alive = True
         self._timer: asyncio.TimerHandle | None = None
 
@@ -72,9 +72,11 @@ class WebSocketProtocol(asyncio.Protocol):
         self._tell_gone(ws.ABNORMAL)
 
     def pause_writing(self) -> None:
+        self._full = True
         self._writable.clear()
 
     def resume_writing(self) -> None:
+        self._full = False
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
@@ -247,11 +249,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def is_free(self) -> bool:
         """Whether `post` would send now."""
-        return self._open and self._writable.is_set()
+        return self._open and not self._full
 
     def post(self, message: Message) -> bool:
         """Send at once; False if the far end must take in more before, or is gone."""
-        if not self._open or not self._writable.is_set():
+        if not self._open or self._full:
             return False
         if isinstance(message, str):
             self._transport.write(frame(ws.TEXT, message.encode()))

@@ -61,7 +61,6 @@ class BaseInputTransport(FrameProcessor):
         self._picture: InputImageRawFrame | None = None
         self.sample_rate = 0
         self._queue: deque[Frame] = deque()
-        self._queued_ms = 0.0
         self._pump = EagerWork(self._push_received)
         self._open = True
         self._hearing: Hearing | None = None
@@ -78,17 +77,18 @@ class BaseInputTransport(FrameProcessor):
             frame = self._cleaned(frame, self._filter)
             if not frame.audio:
                 return  # held back until more comes
-        self._queued_ms += _duration_ms(frame)
-        first = not self._queue
         self._queue.append(frame)
-        if first:  # else it goes behind what is about to be pushed
+        if len(self._queue) == 1:  # else it goes behind what is about to be pushed
             self._pump.kick()
         if self._turn_sound is not None:
             self._turn_sound.hear(frame.audio, frame.sample_rate)
         if self._hearing is not None:
             self._hearing.hear(frame)
-        if self._queued_ms > QUEUE_MS:
+        if len(self._queue) > 1 and self._queued_ms() > QUEUE_MS:
             self._drop_oldest()
+
+    def _queued_ms(self) -> float:
+        return sum(_duration_ms(frame) for frame in self._queue if isinstance(frame, InputAudioRawFrame))
 
     def _cleaned(self, frame: InputAudioRawFrame, cleaner: AudioFilter) -> InputAudioRawFrame:
         pcm = frame.audio if frame.num_channels == 1 else downmix(frame.audio, frame.num_channels)
@@ -174,10 +174,7 @@ class BaseInputTransport(FrameProcessor):
                 assert picture is not None
                 await self.push_frame(picture)
                 continue
-            frame = self._queue.popleft()
-            if isinstance(frame, InputAudioRawFrame):
-                self._queued_ms -= _duration_ms(frame)
-            await self.push_frame(frame)
+            await self.push_frame(self._queue.popleft())
 
     def _speech_event(self, event: VADEvent) -> None:
         if event.started:
@@ -203,7 +200,6 @@ class BaseInputTransport(FrameProcessor):
         for index, frame in enumerate(self._queue):
             if isinstance(frame, InputAudioRawFrame):
                 del self._queue[index]
-                self._queued_ms -= _duration_ms(frame)
                 self.dropped_ms += _duration_ms(frame)
                 return
 

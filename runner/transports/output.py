@@ -148,13 +148,14 @@ class BaseOutputTransport(FrameProcessor):
 
     def heard_up_to(self, position: int) -> None:
         """The far end says that it has played up to this position."""
-        self.playout.reached(position, self.lent.clock())
+        self.playout.reached(position, self._clock())
         self._heard.marked()
 
     # ------------------------------------------------------------ as a processor
 
     async def setup(self, setup: ProcessorSetup) -> None:
         await super().setup(setup)
+        self._clock, self._replies = setup.clock, setup.replies
         self._heard = Heard(
             self.playout,
             setup.clock,
@@ -173,7 +174,7 @@ class BaseOutputTransport(FrameProcessor):
                 await self._show(frame)
             else:
                 await self.push_frame(frame, direction)
-        elif isinstance(frame, OutputAudioRawFrame) and self.lent.replies.is_live(frame.reply_id):
+        elif isinstance(frame, OutputAudioRawFrame) and self._replies.is_live(frame.reply_id):
             self._take_sound(frame)  # which comes most often
         else:
             await self._take(frame)
@@ -187,7 +188,7 @@ class BaseOutputTransport(FrameProcessor):
             case CancelFrame():
                 self._open = False
                 await self.push_frame(frame)
-            case DataFrame() if not self.lent.replies.is_live(frame.reply_id):
+            case DataFrame() if not self._replies.is_live(frame.reply_id):
                 self._refuse(frame)
             case OutputImageRawFrame():
                 await self._show(frame)
@@ -236,7 +237,7 @@ class BaseOutputTransport(FrameProcessor):
         self._heard.pause()
         if self._heard.speaking:
             self._pause.told = True
-            self.create_task(self._tell(BotPausedSpeakingFrame(at=self.lent.clock())), "paused")
+            self.create_task(self._tell(BotPausedSpeakingFrame(at=self._clock())), "paused")
 
     def resume(self) -> None:
         """Go on where the pause began: each sample that was not heard then is heard now, once."""
@@ -250,7 +251,7 @@ class BaseOutputTransport(FrameProcessor):
             self.create_task(self._tell_gap(gap_ms), "resumed")
 
     async def _tell_gap(self, gap_ms: float) -> None:
-        await self._tell(BotResumedSpeakingFrame(at=self.lent.clock(), gap_ms=gap_ms))
+        await self._tell(BotResumedSpeakingFrame(at=self._clock(), gap_ms=gap_ms))
         await self.push_frame(MetricsFrame("pause", self.name, gap_ms))
 
     # ------------------------------------------------------------ in
@@ -269,7 +270,7 @@ class BaseOutputTransport(FrameProcessor):
 
     def _take_sound(self, frame: OutputAudioRawFrame) -> None:
         if self._open and self.params.audio_out_enabled:
-            self._tail_due = self.lent.clock() + TAIL_CHUNKS * self.chunk_ms / 1000
+            self._tail_due = self._clock() + TAIL_CHUNKS * self.chunk_ms / 1000
             self._outbox.put_sound(frame)
 
     async def _show(self, picture: OutputImageRawFrame) -> None:
@@ -292,10 +293,10 @@ class BaseOutputTransport(FrameProcessor):
 
     def _send_at_once(self) -> bool:
         """Write what is due, as far as nothing has to be waited for; whether nothing else is to be done."""
-        items, lent = self._outbox.items, self.lent
+        items = self._outbox.items
         while items:
-            chunk, now = items[0], lent.clock()
-            if isinstance(chunk, Frame) or self._pause.on or lent.replies.holding or not self.is_free():
+            chunk, now = items[0], self._clock()
+            if isinstance(chunk, Frame) or self._pause.on or self._replies.holding or not self.is_free():
                 return False
             if self._pacer is not None and (wait_s := self._pacer.wait_s(now)) > 0:
                 self._alarm.ring_in(wait_s)
@@ -306,7 +307,7 @@ class BaseOutputTransport(FrameProcessor):
 
     async def _send_due(self) -> None:
         """Write what is due; an alarm tells when the next is."""
-        items, replies = self._outbox.items, self.lent.replies
+        items, replies = self._outbox.items, self._replies
         while True:
             free = items and not self._pause.on and not (replies.holding and replies.is_held(items[0]))
             item = items[0] if free else None
@@ -327,16 +328,16 @@ class BaseOutputTransport(FrameProcessor):
 
     def _patience_s(self) -> float:
         """How long to wait for more of the bot's sound; then what is left of it, or a background, goes on."""
-        now = self.lent.clock()
+        now = self._clock()
         if self._around is not None and self._around.playing and self._open:
             return self._around.wait_s(now)
         return math.inf if self._outbox.tail is None else self._tail_due - now
 
     def _wait_s(self) -> float:
-        return self._pacer.wait_s(self.lent.clock()) if self._pacer is not None else 0.0
+        return self._pacer.wait_s(self._clock()) if self._pacer is not None else 0.0
 
     async def _write(self, chunk: Chunk) -> None:
-        await self.write_audio(self._leaving(chunk, self.lent.clock()))
+        await self.write_audio(self._leaving(chunk, self._clock()))
 
     def _leaving(self, chunk: Chunk, now: float) -> bytes:
         """The pcm of a chunk that is written now: it is followed from here on."""

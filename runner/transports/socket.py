@@ -118,6 +118,7 @@ class CallWebSocket(WebSocket):
         self.handshake = handshake
         self.serializer = serializer
         self.left = asyncio.Event()
+        self._gone = False
         self.beside = AppChannel()
         self.transfer: Callable[[str], Awaitable[None]] | None = None
         self.moved = False
@@ -164,11 +165,11 @@ class CallWebSocket(WebSocket):
 
     def is_free(self) -> bool:
         """Whether `post` would send now."""
-        return self._direct is not None and not self.left.is_set() and self._direct.is_free()
+        return self._direct is not None and not self._gone and self._direct.is_free()
 
     def post(self, message: str | bytes) -> bool:
         """Send at once, if that can be done; else `send` waits until it can."""
-        return self._direct is not None and not self.left.is_set() and self._direct.post(message)
+        return self._direct is not None and not self._gone and self._direct.post(message)
 
     async def send(self, message: Message) -> None:
         """Send; what is sent while the socket is broken is lost, as it would be on the wire."""
@@ -196,6 +197,7 @@ class CallWebSocket(WebSocket):
 
     def caller_left(self) -> None:
         """The far end has ended the call."""
+        self._gone = True
         self.left.set()
         self._replaced.set()
 
@@ -250,8 +252,8 @@ async def _listen_directly(direct: DirectSocket, take: Callable[[str | bytes], b
         if not over.done():
             over.set_result(code)
 
-    context = copy_context()
-    direct.subscribe(lambda message: context.run(on_message, message), on_closed)
+    run = copy_context().run
+    direct.subscribe(lambda message: run(on_message, message), on_closed)
     try:
         return await over
     finally:

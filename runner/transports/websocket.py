@@ -88,6 +88,7 @@ class WebsocketInput(BaseInputTransport):
 
     async def setup(self, setup: ProcessorSetup) -> None:
         await super().setup(setup)
+        self._clock = setup.clock
         self._heard_at = setup.clock()
         socket = self._transport.websocket
         if isinstance(socket, CallWebSocket):
@@ -108,7 +109,7 @@ class WebsocketInput(BaseInputTransport):
 
     def _take(self, data: str | bytes) -> bool:
         """Handle one message; False when the stream is over."""
-        self._heard_at = self.lent.clock()
+        self._heard_at = self._clock()
         try:
             frames = self._serializer.deserialize(data)
             self._bad_in_a_row = 0
@@ -221,8 +222,9 @@ class WebsocketOutput(BaseOutputTransport):
         return self._serializer.serialize(OutputAudioRawFrame(pcm, self.sample_rate))
 
     def _mark_is_due(self) -> bool:
-        unmarked = self.playout.written - self._marked_at
-        return unmarked >= MARK_EVERY_S * self.sample_rate and self.speech_until > self._marked_at
+        if self._heard.speech_until <= self._marked_at:
+            return False
+        return self.playout.written - self._marked_at >= MARK_EVERY_S * self.sample_rate
 
     async def utterance_written(self) -> None:
         while (message := self._serializer.flush()) is not None:
