@@ -103,6 +103,8 @@ class VADStateMachine:
         self._state = VADState.QUIET
         self._volume = 0.0
         self._voice_secs = 0.0
+        self._paused_secs = 0.0
+        self._quiet_secs = 0.0
         self._began = 0.0
         self._last_voice = 0.0
 
@@ -115,16 +117,17 @@ class VADStateMachine:
     def _voice(self, now: float) -> VADEvent | None:
         if self._state is VADState.QUIET:
             self._state = VADState.STARTING
-            self._voice_secs = 0.0
+            self._voice_secs = self._paused_secs = 0.0
             # Packets that come in a burst may put this window before the end of the last speech.
             self._began = max(now - self._window_secs, self._last_voice)
         self._last_voice = now
+        self._quiet_secs = 0.0
         if self._state is not VADState.STARTING:
             self._state = VADState.SPEAKING
             return None
         # Voice is counted in windows, not by the clock: a gap in the stream is not speech.
         self._voice_secs += self._window_secs
-        began_secs_ago = now - self._began
+        began_secs_ago = max(now - self._began, self._voice_secs + self._paused_secs)
         if self._voice_secs + _ROUNDING_S < self.params.start_secs * _VOICED_SHARE:
             return None
         if began_secs_ago + _ROUNDING_S < self.params.start_secs:
@@ -134,12 +137,16 @@ class VADStateMachine:
 
     def _no_voice(self, now: float) -> VADEvent | None:
         if self._state is VADState.STARTING and now - self._last_voice <= _CLOSURE_SECS + _ROUNDING_S:
+            self._paused_secs += self._window_secs
             return None
         if self._state in (VADState.QUIET, VADState.STARTING):
             self._state = VADState.QUIET
             return None
         self._state = VADState.STOPPING
-        if now - self._last_voice + _ROUNDING_S < self.params.stop_secs:
+        # By the windows or by the clock, whichever is more: packets come a little early or late, and a window
+        # that is full a millisecond too soon would cost another one; in a gap of the stream there are none.
+        self._quiet_secs += self._window_secs
+        if max(self._quiet_secs, now - self._last_voice) + _ROUNDING_S < self.params.stop_secs:
             return None
         self._state = VADState.QUIET
         return VADEvent(VADKind.STOPPED, self._last_voice)

@@ -53,6 +53,27 @@ def test_the_states_follow_the_sound() -> None:
     ]
 
 
+@pytest.mark.parametrize("jitter_s", [-0.004, -0.0001, 0.0, 0.0001, 0.004])
+def test_packets_that_come_a_little_early_or_late_do_not_cost_another_window(jitter_s: float) -> None:
+    """20 ms windows: ten are 0.2 s, whatever the clock said when the voice began and ended."""
+    machine = VADStateMachine(VADParams(start_secs=0.2, stop_secs=0.2), window_secs=0.02)
+    noticed = []
+    for count in range(1, 61):
+        voice = 11 <= count <= 30
+        late = jitter_s if count in (11, 30) else 0.0  # the first and the last window of voice
+        if machine.update(*(VOICE if voice else QUIET), count * 0.02 + late):
+            noticed.append(count)
+    assert noticed == [20, 40]
+
+
+def test_silence_where_no_packets_come_counts_by_the_clock() -> None:
+    machine = VADStateMachine(VADParams(stop_secs=0.4))
+    run(machine, [VOICE] * 20)
+    stop = machine.update(*QUIET, 20 * WINDOW + 0.4)
+    assert stop is not None
+    assert stop.at == pytest.approx(20 * WINDOW)
+
+
 def test_a_cough_is_not_speech() -> None:
     machine = VADStateMachine()
     assert run(machine, ([VOICE] * 6 + [QUIET] * 4) * 5) == []
