@@ -11,13 +11,22 @@ SERVER = (
     "runner",
     "runner.server.app",
     "runner.server.serving",
-    "runner.server.webrtc",
     "runner.server.public.opening",
     "runner.supervising.serving",
+    "runner.server.siblings",
+    "runner.server.inside",
     "runner.cli.banner",
     "uvloop",
 )
-OF_TRANSPORT = {"webrtc": ("aiortc", "runner.transports.webrtc.peer", "runner.transports.webrtc.camera")}
+OF_TRANSPORT = {
+    "webrtc": (
+        "aiortc",
+        "runner.server.webrtc",
+        "runner.transports.webrtc.peer",
+        "runner.transports.webrtc.camera",
+    ),
+    "daily": ("runner.server.daily",),
+}
 PHONES = ("runner.server.telephony", "runner.transports.websocket")
 PUBLIC = ("runner.supervising.keeping", "runner.server.public.door")
 

@@ -40,6 +40,17 @@ _build(load_bot(parse_target({bot!r})), Settings(transports={transports!r}))
 sys.modules.update(dict.fromkeys("warmed by " + name for name in warmup._entries))
 """
 
+NURSERY = """
+from importlib import import_module
+from pathlib import Path
+import runner.supervising.nursery
+from runner.supervising.imports import modules_for
+for name in modules_for(Path({bot!r}), {transports!r}):
+    import_module(name)
+"""
+
+WHOLE = "\nprint(*sys.modules, sep=', ')\nsys.exit()"
+
 SUPERVISE = """
 from runner.supervising.supervisor import Supervisor
 async def run(self): return 0
@@ -78,6 +89,16 @@ def test_the_supervisor_loads_nothing_of_what_its_workers_need() -> None:
     names = loaded_by(SUPERVISE.format(bot=str(BOTS / "echo_bot.py")), HOME="/")
     assert "watchfiles" in names
     assert not names & (WEBRTC | VAD | SERVER | FRAMEWORK | {"numpy"})
+
+
+@pytest.mark.parametrize("transport", ["twilio", "webrtc"])
+def test_the_nursery_loads_what_its_workers_need_and_no_more(transport: str) -> None:
+    """Else each of them would load it again, after each save."""
+    bot = str(BOTS / "echo_bot.py")
+    nursery = loaded_by(NURSERY.format(bot=bot, transports=(transport,)) + WHOLE)
+    worker = loaded_by(BUILD.format(bot=bot, transports=(transport,)) + WHOLE)
+    assert not {name for name in worker - nursery if name.startswith("runner.")}
+    assert bool(nursery & WEBRTC) is (transport == "webrtc")
 
 
 def test_a_phone_run_loads_nothing_of_webrtc_and_no_model() -> None:
