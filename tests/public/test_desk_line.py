@@ -13,6 +13,7 @@ import runner.server.public.desk_line as desk_line
 from runner.providers.webhooks import RefusedError
 from runner.server.public.desk import AwayError
 from runner.server.public.desk_line import DeskLine, serving_desk
+from runner.server.public.keeper import make_providers
 from runner.server.public.ledger import Ledger
 from runner.settings import Settings
 
@@ -81,3 +82,15 @@ async def test_without_a_keeper_a_question_is_refused_in_time(
 def test_only_what_a_ledger_knows_can_be_asked() -> None:
     with pytest.raises(LookupError):
         ledger().answer("__init__", (), 0.0)
+
+
+def test_calls_that_old_code_finishes_count_for_the_run_s_sessions_too() -> None:
+    book = ledger(max_public_calls=10, max_sessions=1)
+    assert book.admit(0.0, "C1", "+1") == ""
+    assert "BOTRUN_MAX_SESSIONS" in book.admit(0.0, "C2", "+2")
+
+
+def test_whom_the_run_believes_does_not_change_with_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "edited")
+    kept = make_providers(Settings(), ["twilio"], {"TWILIO_AUTH_TOKEN": "of the start"})
+    assert kept["twilio"].key("TWILIO_AUTH_TOKEN") == "of the start"

@@ -201,6 +201,19 @@ async def test_when_the_keeper_is_killed_the_number_is_taken_anew_and_calls_go_o
         assert server.address("twilio") == BEFORE
 
 
+async def test_an_address_that_cannot_be_opened_again_ends_the_run(tmp_path: Path) -> None:
+    async with provider_server() as server, edited("twilio", server, tmp_path) as run:
+        server.faults.extend(["401"] * 20)
+        keeper_of(run).kill()
+        async with asyncio.timeout(30):
+            assert await run.process.wait() == 1
+        await run.end()
+        assert "it is opened again" in run.told
+        assert run.told.rstrip().splitlines()[-1].startswith("botrun: Twilio: it refused with 401")
+        (left,) = json.loads((tmp_path / "state" / "numbers.json").read_text())
+        assert left["state"]["voice_url"] == BEFORE, "the next start puts it back"
+
+
 NGROK = """
 import os, pathlib
 

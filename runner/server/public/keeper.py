@@ -13,6 +13,7 @@ from pathlib import Path
 
 from runner.errors import BotrunError
 from runner.providers import PROVIDERS, Provider, provider_class, provider_named
+from runner.providers.pinless import SECRET
 from runner.server.private_book import write_private
 from runner.server.public.address import PublicAddress
 from runner.server.public.ledger import Ledger
@@ -52,13 +53,13 @@ class Keeper:
             BotrunError: it cannot be opened.
         """
         if self._tunnel is None and (via := tunnel_of(self._settings)):
-            keys = read_keys(list(KEYS.values()))
-            self._tunnel = make_tunnel(via, keys, self._settings.proxy or "")
+            self._tunnel = make_tunnel(via, read_keys(list(KEYS.values())), self._settings.proxy or "")
         origin = self._settings.proxy or "" if self._tunnel is None else await self._tunnel.open(port)
         if former is not None and former.origin == origin:
             return former
         dial_key = former.dial_key if former is not None else self._settings.login_key
-        return PublicAddress.at(origin, dial_key, keys_of(phones_of(self._settings.transports)))
+        keys = {**keys_of(phones_of(self._settings.transports)), **read_keys([SECRET])}
+        return PublicAddress.at(origin, dial_key, keys)
 
     async def open(self, address: PublicAddress) -> None:
         """See that the address leads to this run, and only then set the number.

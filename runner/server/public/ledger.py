@@ -39,7 +39,7 @@ class Ledger:
         self.tickets = Tickets()
         self.outgoing = Outgoing()
         self.limits = CallLimits(
-            calls=settings.max_public_calls,
+            calls=min((n for n in (settings.max_public_calls, settings.max_sessions) if n), default=0),
             per_caller=settings.max_calls_per_caller,
             starts_per_min=settings.max_starts_per_min,
             connect_s=LIFE_S,

@@ -39,7 +39,7 @@ class CallLimits:
         if call_id in self._open:
             return ""
         if self._calls and len(self._open) >= self._calls:
-            return f"{len(self._open)} calls are under way (BOTRUN_MAX_PUBLIC_CALLS)"
+            return f"{len(self._open)} calls are under way (BOTRUN_MAX_PUBLIC_CALLS, BOTRUN_MAX_SESSIONS)"
         same = sum(1 for call in self._open.values() if caller and call.caller == caller)
         if self._per_caller and same >= self._per_caller:
             return f"this caller has {same} calls under way (BOTRUN_MAX_CALLS_PER_CALLER)"
