@@ -92,7 +92,7 @@ class SileroVADAnalyzer(VADAnalyzer):
         return events
 
     def listen(self, pcm: bytes, now: float, on_event: Callable[[VADEvent], None]) -> None:
-        """As `analyze`; where several calls listen, their windows are judged together, within 10 ms."""
+        """As `analyze`; where several calls listen, their windows are judged together, within 20 ms."""
         self._cut(pcm, now)
         self._on_event = on_event
         if self.pending:

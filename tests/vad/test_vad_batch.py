@@ -73,7 +73,24 @@ def test_four_calls_together_are_heard_as_each_alone(monkeypatch: pytest.MonkeyP
         assert shown([event for event, _ in call.told]) == shown(alone)
 
 
-def test_company_makes_an_event_late_by_ten_milliseconds_at_most() -> None:
+def test_windows_of_many_calls_do_not_wait_for_the_end_of_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.vad.batch.ENOUGH", 4)
+    calls = [Call(sound(0, 8000), 8000, 0.0) for _ in range(6)]
+    sizes = batches(monkeypatch)
+
+    async def together() -> None:
+        await asyncio.gather(*(call.run() for call in calls))
+
+    run_virtual(together())
+    assert max(sizes) == 4
+    assert len({shown_of(call) for call in calls}) == 1
+
+
+def shown_of(call: Call) -> str:
+    return str(shown([event for event, _ in call.told]))
+
+
+def test_company_makes_an_event_late_by_a_tick_at_most() -> None:
     def told(count: int) -> list[float]:
         calls = [Call(sound(0, 8000), 8000, 0.0) for _ in range(count)]
 
