@@ -71,7 +71,7 @@ class CallData:
 
 
 async def read_handshake(
-    websocket: WebSocket, deadline_s: float = DEADLINE_S, heard: list[str | bytes] | None = None
+    websocket: WebSocket, deadline_s: float = DEADLINE_S, *, heard: list[str | bytes] | None = None
 ) -> HandshakeResult:
     """Read up to and with the start message; the messages are added to `heard`.
 
