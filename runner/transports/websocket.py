@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +35,7 @@ from runner.serializers.base import (
 )
 from runner.transports.base import BaseTransport, TransportParams
 from runner.transports.input import BaseInputTransport
+from runner.transports.marks import Marks
 from runner.transports.output import BaseOutputTransport
 from runner.transports.socket import CallWebSocket, listen_to
 
@@ -187,9 +187,7 @@ class WebsocketOutput(BaseOutputTransport):
         super().__init__(transport.params, lead_s=lead_ms / 1000)
         self._transport = transport
         self._serializer = transport.serializer
-        self._marks: deque[tuple[str, int]] = deque()
-        self._marked_at = 0
-        self._mark_count = 0
+        self._marks = Marks()
         self._unclear = False
         self._sending_since: float | None = None
         self.wire_hz = transport.serializer.output_sample_rate
@@ -222,37 +220,32 @@ class WebsocketOutput(BaseOutputTransport):
         return self._serializer.serialize(OutputAudioRawFrame(pcm, self.sample_rate))
 
     def _mark_is_due(self) -> bool:
-        if self._heard.speech_until <= self._marked_at:
+        if self._heard.speech_until <= self._marks.last:
             return False
-        return self.playout.written - self._marked_at >= MARK_EVERY_S * self.sample_rate
+        return self.playout.written - self._marks.last >= MARK_EVERY_S * self.sample_rate
 
     async def utterance_written(self) -> None:
         while (message := self._serializer.flush()) is not None:
             await self._post(message)
-        if self.playout.written > self._marked_at:
+        if self.playout.written > self._marks.last:
             await self._mark()
 
     async def _mark(self) -> None:
-        self._mark_count += 1
-        name = f"botrun-{self._mark_count}"
+        name = self._marks.new(self.playout.written)
         message = self._serializer.serialize(MarkFrame(name))
-        self._marked_at = self.playout.written
         if message is not None:
-            self._marks.append((name, self.playout.mark()))
+            self._marks.sent(name)
+            self.playout.mark()
             await self._post(message)
 
     def mark_reached(self, name: str) -> None:
         """The far end has played up to this mark. Those that a clear returned are forgotten already."""
-        for index, (known, position) in enumerate(self._marks):
-            if known == name:
-                for _ in range(index + 1):
-                    self._marks.popleft()
-                self.heard_up_to(position)
-                return
+        position = self._marks.reached(name)
+        if position is not None:
+            self.heard_up_to(position)
 
     def clear_audio(self) -> None:
-        self._marks.clear()
-        self._marked_at = self.playout.written
+        self._marks.forget(self.playout.written)
         if self._unclear:
             self._unclear = False
             self.create_task(self._post(self._serializer.serialize(ClearFrame())), "clear")
