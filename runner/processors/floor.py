@@ -181,12 +181,7 @@ class Floor:
         if self.muted or (now < self._muted_until + LATE_WORDS_S and not self._user_speaking):
             self._swallowed = frame
         elif (overlap := self._overlap) is not None:
-            overlap.hear(
-                text,
-                final=final,
-                confidence=getattr(frame, "confidence", None),
-                murmur=getattr(frame, "murmur", None),
-            )
+            _hear(overlap, text, frame, final=final)
             self._judge()
             if self._dismissed is overlap:
                 self._swallowed = frame
@@ -195,9 +190,12 @@ class Floor:
 
     def _understood_late(self, late: Overlap, text: str, frame: Frame, *, final: bool) -> None:
         """What was taken for nothing is understood after all."""
-        late.hear(text, final=final)
-        if self.strategy.decide(late, self._clock()) is not Decision.INTERRUPT or not text.strip():
+        _hear(late, text, frame, final=final)
+        interrupts = self.strategy.decide(late, self._clock()) is Decision.INTERRUPT
+        if not interrupts or not text.strip():
             self._swallowed = frame
+            if interrupts and late.murmur is False and self.bot.busy:
+                self._end_reply()
         elif final:
             self._dismissed = None
 
@@ -270,3 +268,8 @@ class Floor:
         self._news.set()
         for settled in self._settled:
             settled(counts)
+
+
+def _hear(overlap: Overlap, text: str, frame: Frame, *, final: bool) -> None:
+    confidence, murmur = getattr(frame, "confidence", None), getattr(frame, "murmur", None)
+    overlap.hear(text, final=final, confidence=confidence, murmur=murmur)

@@ -12,6 +12,7 @@ from runner.frames import (
     EndFrame,
     InterruptionFrame,
     LLMMessagesAppendFrame,
+    TranscriptionFrame,
     TTSSpeakFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
@@ -357,6 +358,32 @@ def test_with_confirm_words_that_are_understood_after_all_still_end_the_reply() 
 
     it.run(script)
     assert it.remembered()[2:] == [("user", "stop that"), ("assistant", "Very well.")]
+
+
+@pytest.mark.parametrize(("murmur", "heard"), [(True, SIX), (False, "one two")])
+@pytest.mark.parametrize("text", ["", "hello"])
+def test_with_confirm_a_recogniser_that_is_late_is_believed_about_murmurs(
+    text: str, murmur: bool, heard: str
+) -> None:
+    it = Conversation(SIX, "Very well.", interruption_strategy="confirm", interim=False)
+
+    async def late(said: str) -> None:
+        await sleep(1.2 if said == "stop" else 0.1)
+        found = TranscriptionFrame(text, murmur=murmur) if said == "stop" else TranscriptionFrame(said)
+        await it.stt.push_frame(found)
+
+    it.stt._tell_final = late  # type: ignore[method-assign]
+
+    async def script() -> None:
+        await it.caller.say("talk to me")
+        await it.bot_says("two")
+        await it.caller.say("stop", 0.3)
+        await sleep(4)
+
+    it.run(script)
+    said = it.remembered()[1][1]
+    assert said == SIX if murmur else (said.startswith(heard) and len(said) < len(SIX))
+    assert ("user", text) in it.remembered() if text and not murmur else ("user", text) not in it.remembered()
 
 
 def test_with_confirm_a_yes_is_an_answer_when_the_bot_is_silent() -> None:
