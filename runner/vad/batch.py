@@ -36,10 +36,10 @@ def batch_of(loop: asyncio.AbstractEventLoop) -> Batch:
 
 
 class Batch:
-    """The calls that have windows waiting."""
+    """The calls of this loop that have windows waiting."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._waiting: dict[SileroVADAnalyzer, None] = {}
         self._last_call = 0
         self._company_until = 0.0
@@ -47,7 +47,7 @@ class Batch:
 
     def add(self, call: SileroVADAnalyzer) -> None:
         """Windows of this call have come; they are judged now or soon."""
-        now = self._loop.time()
+        now = self.loop.time()
         if self._last_call not in (0, id(call)):
             self._company_until = now + COMPANY_S
         self._last_call = id(call)
@@ -57,7 +57,7 @@ class Batch:
         elif self._timer is not None:
             return
         elif now < self._company_until:
-            self._timer = self._loop.call_later(TICK_S, self._judge)
+            self._timer = self.loop.call_later(TICK_S, self._judge)
         else:
             self._judge()
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from runner.audio.chunker import Chunker
 from runner.turns.vad import VADEvent, VADParams, VADState
 from runner.vad.base import VADAnalyzer
-from runner.vad.batch import batch_of, judge_next
+from runner.vad.batch import Batch, batch_of, judge_next
 
 if TYPE_CHECKING:
     from runner.audio.resampler import Resampler
@@ -56,6 +56,7 @@ class SileroVADAnalyzer(VADAnalyzer):
         super().__init__(params=params, window_secs=_WINDOW_SECS)
         self.pending: deque[tuple[bytes, float | None]] = deque()
         self._on_event: Callable[[VADEvent], None] = _nobody
+        self._batch: Batch | None = None
         self.model = SileroModel.shared()
         if sample_rate is not None:
             self.set_sample_rate(sample_rate)
@@ -95,8 +96,12 @@ class SileroVADAnalyzer(VADAnalyzer):
         """As `analyze`; where several calls listen, their windows are judged together, within 20 ms."""
         self._cut(pcm, now)
         self._on_event = on_event
-        if self.pending:
-            batch_of(asyncio.get_running_loop()).add(self)
+        if not self.pending:
+            return
+        loop = asyncio.get_running_loop()
+        if self._batch is None or self._batch.loop is not loop:
+            self._batch = batch_of(loop)
+        self._batch.add(self)
 
     def close(self) -> None:
         self.pending.clear()
@@ -107,6 +112,8 @@ class SileroVADAnalyzer(VADAnalyzer):
         if self._resampler:
             pcm = self._resampler.process(pcm)
         windows = self._windows.push(pcm)
+        if not windows:
+            return
         later_bytes = self._windows.pending + len(windows) * self._windows.chunk_bytes
         for window in windows:
             later_bytes -= len(window)
