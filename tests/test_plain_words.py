@@ -80,7 +80,7 @@ FAULTS: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: asyncio.run(any_task().queue_frames([TTSSpeakFrame])),
-        "queue_frame takes frames, not <class 'runner.frames.TTSSpeakFrame'>: are its parentheses missing?",
+        "queue_frame takes frames, not the class TTSSpeakFrame: are its parentheses missing?",
     ),
     (
         lambda: strategy_of("min_word"),

@@ -56,7 +56,9 @@ def need_frame(given: object) -> None:
     """Raises `UsageError` unless it is a frame."""
     if isinstance(given, Frame):
         return
-    hint = ": are its parentheses missing?" if isinstance(given, type) else ""
-    if isinstance(given, str):
+    shown, hint = repr(given), ""
+    if isinstance(given, type):
+        shown, hint = f"the class {given.__name__}", ": are its parentheses missing?"
+    elif isinstance(given, str):
         hint = f": TTSSpeakFrame({given!r}) is said"
-    raise UsageError(f"queue_frame takes frames, not {given!r}{hint}")
+    raise UsageError(f"queue_frame takes frames, not {shown}{hint}")
