@@ -11,14 +11,14 @@ import asyncio
 from collections.abc import Callable, MutableMapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote
 
-from uvicorn.protocols.utils import ClientDisconnected, get_local_addr, get_remote_addr, is_ssl
+from uvicorn.protocols.utils import ClientDisconnected
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from runner.server import websocket_frames as ws
 from runner.server.websocket_frames import Control, FrameError, FrameReader, Message, frame
+from runner.server.websocket_scope import asgi_scope
 from runner.transports.socket import DIRECT
 
 if TYPE_CHECKING:
@@ -112,34 +112,11 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._transport.close()
                 return
             self._waiting.put_nowait({"type": "websocket.connect"})
-            task = self._loop.create_task(self._run(self._scope(request)))
+            scope = asgi_scope(request, self._transport, self._config)
+            scope |= {"state": self._app_state.copy(), "extensions": {DIRECT: {"socket": self}}}
+            task = self._loop.create_task(self._run(scope))
             self._server.tasks.add(task)
             task.add_done_callback(self._server.tasks.discard)
-
-    def _scope(self, request: Request) -> dict[str, Any]:
-        path, _, query = request.path.partition("?")
-        # `surrogateescape`: websockets before 17 marks so what is not ASCII.
-        headers = [
-            (name.encode().lower(), value.encode("latin-1", "surrogateescape"))
-            for name, value in request.headers.raw_items()
-        ]
-        protocols = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
-        return {
-            "type": "websocket",
-            "asgi": {"version": self._config.asgi_version, "spec_version": "2.4"},
-            "http_version": "1.1",
-            "scheme": "wss" if is_ssl(self._transport) else "ws",
-            "server": get_local_addr(self._transport),
-            "client": get_remote_addr(self._transport),
-            "root_path": self._config.root_path,
-            "path": self._config.root_path + unquote(path),
-            "raw_path": (self._config.root_path + path).encode("ascii"),
-            "query_string": query.encode("ascii"),
-            "headers": headers,
-            "subprotocols": [name.strip() for name in protocols.split(",") if name.strip()],
-            "state": self._app_state.copy(),
-            "extensions": {DIRECT: {"socket": self}},
-        }
 
     async def _run(self, scope: dict[str, Any]) -> None:
         try:
