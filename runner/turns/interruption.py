@@ -15,6 +15,10 @@ from enum import Enum
 from runner.errors import UsageError
 from runner.turns.words import ENGLISH, Words, words_of
 
+_ROUNDING_S = 1e-6
+"""Added to the time at which speech has become long: sums of fractions must not come out just below it, or
+who asks again at that time asks for ever where the clock waits for it."""
+
 
 class Decision(Enum):
     """What becomes of the bot's reply."""
@@ -186,7 +190,7 @@ class Confirm(InterruptionStrategy):
     def look_again_at(self, overlap: Overlap, now: float) -> float | None:
         if overlap.stopped_at is not None:
             return overlap.stopped_at + self.wait_s
-        return overlap.began_at + self._limit_s(overlap) - overlap.spoken_before_s
+        return overlap.began_at + self._limit_s(overlap) - overlap.spoken_before_s + _ROUNDING_S
 
 
 def strategy_of(named: InterruptionStrategy | str) -> InterruptionStrategy:

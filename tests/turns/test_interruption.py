@@ -122,3 +122,11 @@ def test_a_murmur_may_go_on_for_longer_than_other_speech() -> None:
     again = Confirm().look_again_at(overlap, 2.6)
     assert again is not None
     assert Confirm().decide(overlap, again) is INTERRUPT
+
+
+def test_at_the_time_at_which_it_wants_to_be_asked_again_speech_is_long() -> None:
+    for step in range(2000):
+        overlap = Overlap(step * 0.0317, spoken_before_s=step % 7 * 0.11)
+        again = Confirm().look_again_at(overlap, overlap.began_at)
+        assert again is not None
+        assert Confirm().decide(overlap, again) is INTERRUPT, step
