@@ -37,6 +37,7 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, ImportError):
         text += _import_hint(text)
     if isinstance(error, TypeError):
+        text = re.sub(r"\. Did you mean '\w+'\?$", "", text)  # Python 3.13's own; ours comes for all
         text += _argument_hint(error, text)
     if isinstance(error, (AttributeError, TypeError)) and "coroutine" in text:
         text += ": an await is missing"
