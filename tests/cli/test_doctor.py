@@ -104,14 +104,15 @@ async def tried(service: Service) -> AsyncIterator[Check]:
             yield check
 
 
-NOW = datetime.datetime.now(datetime.UTC)
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 @pytest.mark.parametrize(
     ("status", "state"), [(200, "OK"), (401, "FAIL"), (403, "FAIL"), (429, "NOTE"), (404, "FAIL")]
 )
 async def test_a_key_is_tried_with_one_request(status: int, state: str) -> None:
-    service = Service(status, NOW)
+    service = Service(status, now())
     (check,) = [check async for check in tried(service)]
     assert (check.what, check.state.name) == ("OpenAI", state)
     (request,) = service.requests
@@ -120,7 +121,7 @@ async def test_a_key_is_tried_with_one_request(status: int, state: str) -> None:
 
 
 async def test_a_clock_that_differs_from_the_servers_is_told() -> None:
-    service = Service(200, NOW - datetime.timedelta(minutes=10))
+    service = Service(200, now() - datetime.timedelta(minutes=10))
     found = [check async for check in tried(service)]
     assert [(check.what, check.state.name) for check in found] == [("OpenAI", "OK"), ("clock", "FAIL")]
     assert "s ahead of 127.0.0.1's" in found[1].told

@@ -83,14 +83,19 @@ public <utterance> = uh | uh huh | mm hmm | mhm | mm | hmm | hm | huh | um | ah 
 ASKS = """#JSGF V1.0;
 grammar asks;
 public <utterance> = stop | stop it | stop stop | stop please | stop talking | wait | no | no no no
-        | no wait | no stop | nope | not now | not that | that's wrong | hold on | hang on | hey | hello | hi
+        | no wait | no stop | nope | not now | not that | that's wrong | hold on | hang on | hey
         | help | what | sorry | excuse me | pardon
         | quiet | be quiet | silence | enough | that's enough | pause | listen | look
         | please | thank you | thanks | goodbye | bye | actually | one moment | one second | one minute
         | just a second | just a moment | a moment | never mind | shut up | skip | next | cancel | go back
-        | again | repeat | slow down | question | why | when | where | operator;
+        | repeat | slow down | question | operator
+        | what time is it | what did you say | what was that | what is | what's | how much | say that again
+        | wait a minute | wait a second | wait please | hold on please | just a minute | one moment please
+        | excuse me please | no thank you | no no | no that's not right | stop stop stop
+        | i have a question | can i ask | could you | could you repeat that | can you | let me | tell me
+        | i want | i need | i mean | i don't | that is not | that's not | but i;
 """
-"""What people say, in a word or two, who want the bot to stop."""
+"""What people say, in a word or two, who want the bot to stop; and how they begin who have more to say."""
 
 GRAMMARS = {"commands": COMMANDS, "appointments": APPOINTMENTS}
 """By the name that `LocalSTTService` is told."""
