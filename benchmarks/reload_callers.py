@@ -108,6 +108,7 @@ class LocalPhone:
         self._phone = phone
         self._side = side
         self._told = told
+        self._ends = 0
         self._wire = phone.wire
 
     async def until(self, met: Callable[[], bool]) -> None:
@@ -117,7 +118,8 @@ class LocalPhone:
         await until_true(ask)
 
     async def quiet(self) -> None:
-        await self.until(lambda: self._phone.bot_quiet_s() > QUIET_S)
+        # What the bot has begun to say may not have come to the ear yet.
+        await self.until(lambda: self._told[STOPS] >= self._ends and self._phone.bot_quiet_s() > QUIET_S)
         self._wire = self._phone.wire
 
     async def turn(self) -> tuple[float, float]:
@@ -127,6 +129,7 @@ class LocalPhone:
         options = {"run_immediately": True, "audio_response": True}
         await self._side.send("send-text", {"content": TURN, "options": options})
         await self.until(lambda: self._told[SPEAKS] > before)
+        self._ends = self._told[STOPS] + 1
         return moved, time.perf_counter()
 
 
