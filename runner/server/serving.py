@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import functools
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from runner.server.http_protocol import REQUEST_S, HttpProtocol
 from runner.server.websocket_protocol import WebSocketProtocol
 
 logger = logging.getLogger(__name__)
@@ -30,9 +32,12 @@ class Server(uvicorn.Server):
     Args:
         app: what is served.
         certificate: the files of a certificate and its key; with them, over TLS.
+        request_s: how long (s) a request may take to arrive.
     """
 
-    def __init__(self, app: ASGIApp, certificate: Sequence[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, certificate: Sequence[str] = (), *, request_s: float = REQUEST_S
+    ) -> None:
         chain, key = certificate or (None, None)
         config = uvicorn.Config(
             app,
@@ -41,7 +46,7 @@ class Server(uvicorn.Server):
             ws_max_size=MESSAGE_LIMIT_BYTES,
             # A caller that has vanished without a word is noticed within twice that.
             ws_ping_interval=PING_S,
-            http="h11",
+            http=cast(type[asyncio.Protocol], functools.partial(HttpProtocol, request_s=request_s)),
             lifespan="off",
             log_config=None,
             access_log=False,
