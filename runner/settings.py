@@ -21,6 +21,8 @@ from runner.settings_table import Setting as Setting
 from runner.settings_table import Settings as Settings
 
 DOTENV_LIMIT_BYTES = 1 << 20
+PREFIX = "BOTRUN_"
+_OF_OUR_TESTS = frozenset({"BOTRUN_CI", "BOTRUN_FUZZ_FRAMES"})
 
 
 def resolve(
@@ -76,11 +78,12 @@ def read_dotenv(path: Path | None) -> dict[str, str]:
     """What a `.env` sets; nothing enters the environment here.
 
     Raises:
-        UsageError: the file cannot be read.
+        UsageError: the file, or a line of it, cannot be read.
     """
     if path is None:
         return {}
     from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
     try:
         raw = path.read_bytes()[: DOTENV_LIMIT_BYTES + 1]
@@ -91,8 +94,31 @@ def read_dotenv(path: Path | None) -> dict[str, str]:
         raise UsageError(f"{path} cannot be read: it is not UTF-8") from None
     if len(raw) > DOTENV_LIMIT_BYTES or "\0" in text:
         raise UsageError(f"{path} cannot be read: it is no text of settings")
+    for statement in parse_stream(io.StringIO(text)):
+        if statement.error:  # dotenv_values would leave it out, and tell so in words of its own
+            bad = statement.original
+            line = bad.line + bad.string[: -len(bad.string.lstrip())].count("\n")
+            raise UsageError(
+                f"{path}:{line} is no setting: write NAME=value, with both its quotes"
+                " if it has any, or # before what is a note"
+            )
     pairs = dotenv_values(stream=io.StringIO(text))
     return {name: value for name, value in pairs.items() if value is not None}
+
+
+def unknown_variables(dotenv: Mapping[str, str], environ: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each variable that looks like a setting of ours and is none: a slip, most likely."""
+    environ = os.environ if environ is None else environ
+    known = {setting.env for setting in SETTINGS.values()} | {key.env for key in KEYS} | _OF_OUR_TESTS
+    endings = [name.removeprefix(PREFIX) for name in known - _OF_OUR_TESTS if name.startswith(PREFIX)]
+    told = []
+    for name in sorted({*dotenv, *environ}):
+        if name.startswith(PREFIX) and name not in known:
+            place = name if name in environ else f"{name} in .env"
+            near = values.nearest(name.removeprefix(PREFIX), endings)
+            meant = f"did you mean {PREFIX}{near}?" if near else ".env.example lists them"
+            told.append(f"{place} is no setting; {meant}")
+    return told
 
 
 def enter_dotenv(values: Mapping[str, str]) -> None:

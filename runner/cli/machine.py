@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from runner.errors import BotrunError
-from runner.settings import KEYS, Settings, read_keys
+from runner.settings import KEYS, Settings, read_keys, unknown_variables
 
 PYTHONS = ((3, 11), (3, 13))
 """The oldest and the newest that botrun runs on."""
@@ -57,6 +57,8 @@ def machine_checks(
     yield _python()
     yield from _packages()
     yield _dotenv(dotenv_path, dotenv)
+    for slip in unknown_variables(dotenv):
+        yield Check("settings", State.NOTE, slip)
     yield from _keys(dotenv)
     yield _port(settings)
     yield from _udp()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
         check_daily(dotenv)
     transports = choose_transports(settings.transports)
     _configure_logs(settings)
+    _tell_slips(dotenv)
     if settings.direct:
         from runner.cli.direct import run_direct
 
@@ -183,6 +185,13 @@ def _public_listener(settings: Settings) -> socket.socket:
     from runner.server.public.listener import open_public_listener
 
     return open_public_listener(settings)
+
+
+def _tell_slips(dotenv: Mapping[str, str]) -> None:
+    from runner.settings import unknown_variables
+
+    for sentence in unknown_variables(dotenv):
+        logging.getLogger(__name__).warning(sentence)
 
 
 def _configure_logs(settings: Settings) -> None:

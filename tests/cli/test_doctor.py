@@ -52,6 +52,10 @@ def test_keys_are_named_and_their_values_are_not() -> None:
     assert not [check for check in found.values() if "very-secret" in check.told]
 
 
+def test_a_setting_that_is_none_is_told_with_the_one_that_was_meant() -> None:
+    assert "did you mean BOTRUN_PORT?" in checks(BOTRUN_PROT="1")["settings NOTE"].told
+
+
 def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(machine.EXTRAS, "Daily", ("no_such_module", "pip install 'botrun[daily]'"))
     assert checks()["extras NOTE"].told == "Daily not installed: pip install 'botrun[daily]'"

@@ -102,6 +102,25 @@ def test_what_is_wrong_is_told_in_one_line(
     assert (told.count("\n"), out) == (1, "")
 
 
+def test_a_setting_that_is_none_is_told_and_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BOTRUN_PROT", "1")
+    assert run_program([str(BOTS / "syntax_error.py"), "--port", "0", "--no-reload"]) == 1
+    told = capsys.readouterr().err
+    assert "BOTRUN_PROT is no setting; did you mean BOTRUN_PORT?" in told
+    assert "syntax_error.py:4" in told
+
+
+def test_a_dotenv_with_a_line_that_says_nothing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    Path(".env").write_text("A=1\nTWILIO_AUTH_TOKEN 'canary'\n")
+    assert run_program([PLAIN, "--port", "0"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("botrun: .env:2 is no setting: write NAME=value")
+    assert told.count("\n") == 1
+    assert "canary" not in told
+
+
 def test_verbose_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_program([str(BOTS / "fails_on_import.py"), "-v", "--port", "0"]) == 1
     told = capsys.readouterr().err

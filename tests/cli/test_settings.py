@@ -14,6 +14,7 @@ from runner.settings import (
     find_dotenv,
     read_dotenv,
     resolve,
+    unknown_variables,
 )
 
 
@@ -87,6 +88,52 @@ def test_a_dotenv_that_is_none_is_refused_in_one_line(tmp_path: Path, content: b
     path.write_bytes(content)
     with pytest.raises(UsageError, match=r"\.env cannot be read: "):
         read_dotenv(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"A=1\n\nthis is no setting\nB=2\n", 3),
+        (b"A='canary\nB=2\n", 1),
+        (b"A='two\nlines'\nB='canary\n", 3),
+        (b"A=1 # why\r\n=canary\r\n", 2),
+        (b"A='canary' B=2\n", 1),
+    ],
+)
+def test_a_line_of_dotenv_that_says_nothing_is_told_with_its_number_and_not_shown(
+    tmp_path: Path, content: bytes, line: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"\.env:{line} .*write NAME=value") as told:
+        read_dotenv(path)
+    assert "canary" not in str(told.value)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("dotenv", "environ", "sentences"),
+    [
+        ({"BOTRUN_PORT": "1"}, {"BOTRUN_HOST": "x", "BOTRUN_MODELS_DIR": "y", "PATH": "z"}, []),
+        ({}, {"BOTRUN_PROT": "1"}, ["BOTRUN_PROT is no setting; did you mean BOTRUN_PORT?"]),
+        (
+            {"BOTRUN_MAX_CALLS_SECS": "9"},
+            {},
+            ["BOTRUN_MAX_CALLS_SECS in .env is no setting; did you mean BOTRUN_MAX_CALL_SECS?"],
+        ),
+        ({"BOTRUN_XYZZY": "1"}, {}, ["BOTRUN_XYZZY in .env is no setting; .env.example lists them"]),
+        (
+            {"BOTRUN_PROT": "1"},
+            {"BOTRUN_PROT": "2"},
+            ["BOTRUN_PROT is no setting; did you mean BOTRUN_PORT?"],
+        ),
+        ({}, {"BOTRUN_CI": "1"}, []),
+    ],
+)
+def test_a_variable_that_nobody_reads_is_told_with_the_one_that_was_meant(
+    dotenv: dict[str, str], environ: dict[str, str], sentences: list[str]
+) -> None:
+    assert unknown_variables(dotenv, environ) == sentences
 
 
 def test_a_dotenv_that_may_not_be_read_is_told(tmp_path: Path) -> None:
