@@ -62,10 +62,32 @@ KEYS = (
 )
 
 
+SHORTEST = 8
+"""What is shorter is no key, and stands in words."""
+
+_given: set[str] = set()
+"""Keys that the code of a bot gave to its services, for all calls of the process."""
+
+
 def read(env: str) -> str:
     """The value of one of `KEYS`; empty if it is not set."""
     assert any(key.env == env for key in KEYS), env
     return os.environ.get(env, "").strip()
+
+
+def remember(key: str) -> str:
+    """The key that a service will use, which `hide` knows from now on."""
+    if len(key) >= SHORTEST:
+        _given.add(key)
+    return key
+
+
+def hide(text: str) -> str:
+    """A text from outside, without the keys that stand in it: servers repeat what they refuse."""
+    there = {value for key in KEYS if key.secret and len(value := read(key.env)) >= SHORTEST}
+    for secret in sorted(_given | there, key=len, reverse=True):
+        text = text.replace(secret, "…")
+    return text
 
 
 def need(env: str, given: str | None, who: str) -> str:
@@ -73,4 +95,4 @@ def need(env: str, given: str | None, who: str) -> str:
     key = (given or "").strip() or read(env)
     if not key:
         raise UsageError(f"{who} needs a key: set {env} in .env, or pass api_key=")
-    return key
+    return remember(key)

@@ -12,6 +12,8 @@ import sys
 import time
 from typing import TextIO
 
+from runner import keys
+
 # Libraries that tell more than the person at the terminal needs.
 NOISY = (
     "aioice",
@@ -79,6 +81,13 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes what is told, save keys: libraries and bots tell more than they should."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return keys.hide(super().format(record))
+
+
 def configure(
     *, style: str = "auto", verbose: bool = False, colour: bool = True, stream: TextIO | None = None
 ) -> None:
@@ -86,7 +95,7 @@ def configure(
     stream = stream or sys.stderr
     terminal = stream.isatty()
     as_json = style == "json" or (style == "auto" and not terminal)
-    handler = logging.StreamHandler(stream)
+    handler = Lines(stream)
     handler.setFormatter(JsonLines() if as_json else TextLines(colour=terminal and colour, verbose=verbose))
     root = logging.getLogger()
     root.handlers[:] = [handler]

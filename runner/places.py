@@ -6,6 +6,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+from runner import keys
 from runner.errors import BotrunError
 
 MOST_TOLD = 100
@@ -36,7 +37,7 @@ def told(error: BaseException, called: object = None) -> str:
 
     `called` is the user's function, for an error that came before its first line.
     """
-    text = " ".join(str(error).split())
+    text = " ".join(keys.hide(str(error)).split())
     if not isinstance(error, BotrunError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     code = getattr(called, "__code__", None)
@@ -54,12 +55,13 @@ class Seldom:
         self._every_s = every_s
         self._told: dict[object, tuple[float, int]] = {}
 
-    def pass_on(self, sentence: str, error: BaseException | None, now: float) -> str | None:
-        """The sentence as it is to be told at `now` (s), or None. What comes from one line is the same."""
+    def pass_on(self, sentence: str, error: BaseException | None, now: float, who: str = "") -> str | None:
+        """The sentence as it is to be told at `now` (s), or None. What comes from one line is the same, but
+        two who fail there, as two services whose keys are refused, are told both."""
         step = error.__traceback__ if error else None
         while step is not None and step.tb_next is not None:
             step = step.tb_next
-        key = (type(error), step.tb_frame.f_code, step.tb_lineno) if step is not None else sentence
+        key = (who, type(error), step.tb_frame.f_code, step.tb_lineno) if step is not None else sentence
         since, unsaid = self._told.get(key, (float("-inf"), 0))
         if now - since < self._every_s:
             self._told[key] = since, unsaid + 1

@@ -231,9 +231,10 @@ class PipelineTask:
 
     def _tell(self, failure: ErrorFrame) -> None:
         now = asyncio.get_running_loop().time()
-        if (sentence := self._failures.pass_on(failure.error, failure.exception, now)) is not None:
+        told = self._failures.pass_on(failure.error, failure.exception, now, failure.processor)
+        if told is not None:
             level = logging.ERROR if failure.fatal else logging.WARNING
-            logger.log(level, "%s", sentence, exc_info=failure.exception)
+            logger.log(level, "%s", told, exc_info=failure.exception)
 
     def create_task(
         self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None

@@ -214,7 +214,8 @@ class Telling:
 
     async def _on_error(self, frame: ErrorFrame) -> None:
         now = asyncio.get_running_loop().time()
-        if (sentence := self._failures.pass_on(frame.error, frame.exception, now)) is None:
+        sentence = self._failures.pass_on(frame.error, frame.exception, now, frame.processor)
+        if sentence is None:
             return
         file, line = users_place(frame.exception) or (None, None)
         await self._outbox.post(

@@ -73,7 +73,7 @@ class ChatStream:
         except ValueError:
             raise ServiceError(f"{self._service} sent what is not JSON: {data[:80]!r}") from None
         if not isinstance(event, Mapping):
-            raise ServiceError(f"{self._service} sent what is not an object: {data[:80]!r}")
+            raise ServiceError(f"{self._service} sent what is not an object: {own_words(data)[:80]!r}")
         if event.get("error"):
             raise ServiceError(f"{self._service} broke off: {own_words(data)}")
         return event

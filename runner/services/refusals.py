@@ -1,4 +1,4 @@
-"""What a service answers instead of doing its work, as one sentence that says what to do. Pure."""
+"""What a service answers instead of doing its work, as one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from runner import keys
 from runner.errors import ServiceRefusal
 
 LONGEST_TEXT = 200
@@ -40,7 +41,8 @@ def own_words(body: bytes | str) -> str:
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     with contextlib.suppress(ValueError):
         text = _text_in(json.loads(text)) or text
-    return " ".join(text.split())[:LONGEST_TEXT]
+    # Hidden before it is cut: of half a key nobody would know what it is.
+    return " ".join(keys.hide(text).split())[:LONGEST_TEXT]
 
 
 def _text_in(answer: Any) -> str:

@@ -57,7 +57,11 @@ class ServiceHttp:
         self._url = (base_url or OPENAI_URL).rstrip("/")
         self.service = urlsplit(base_url).netloc if base_url else "OpenAI"
         own_server = base_url is not None
-        self._key = api_key or keys.read(KEY) if own_server else keys.need(KEY, api_key, type(owner).__name__)
+        self._key = (
+            keys.remember(api_key or keys.read(KEY))
+            if own_server
+            else keys.need(KEY, api_key, type(owner).__name__)
+        )
         self._client: httpx2.AsyncClient | None = None
 
     def open(self, *, knock: bool = True) -> None:
@@ -181,4 +185,4 @@ warmup.register("HTTP", _get_ready)
 
 
 def _why(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return keys.hide(str(error)) or type(error).__name__

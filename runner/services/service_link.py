@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import ServiceError, ServiceRefusal
-from runner.services.refusals import refusal
+from runner.services.refusals import own_words, refusal
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
@@ -186,7 +186,7 @@ class ServiceLink:
                 self.service, self._env, answer.status_code, bytes(answer.body or b""), headers
             ) from None
         except WebSocketException as error:
-            raise ServiceError(f"{self.service} does not speak WebSocket: {error}") from error
+            raise ServiceError(f"{self.service} does not speak WebSocket: {own_words(str(error))}") from error
 
     async def _serve(self, socket: ClientConnection) -> None:
         """Carry messages until the connection ends, which raises `ServiceError`."""
@@ -236,14 +236,15 @@ class ServiceLink:
         except (ValueError, TypeError, LookupError, AttributeError):
             # Not JSON, or JSON without what a message must have: one may be lost, a row of them may not.
             self._garbage += 1
-            logger.warning("%s sent what cannot be understood: %.80r", self.service, data)
+            logger.warning("%s sent what cannot be understood: %.80r", self.service, own_words(data))
         if self._garbage >= MOST_GARBAGE:
             raise ServiceError(f"{self.service} sends what cannot be understood")
 
     def _closed(self, error: Any) -> ServiceError:
         if error.rcvd is None:
             return ServiceError(f"the connection to {self.service} broke")
-        why = f"{error.rcvd.code}: {error.rcvd.reason}" if error.rcvd.reason else str(error.rcvd.code)
+        reason = own_words(error.rcvd.reason)
+        why = f"{error.rcvd.code}: {reason}" if reason else str(error.rcvd.code)
         sentence = f"{self.service} closed the connection ({why})"
         if error.rcvd.code == POLICY_VIOLATION:
             return ServiceRefusal(sentence, status=400)

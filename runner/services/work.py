@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from runner import keys
 from runner.errors import ServiceError
 from runner.frames import Frame, FrameDirection
 from runner.processors.base import DOWNSTREAM, FrameProcessor
@@ -59,5 +60,7 @@ class ReplyWork:
 
 async def push_failure(service: FrameProcessor, error: Exception) -> None:
     """Report what a service's own code raised; the call goes on."""
-    text = str(error) if isinstance(error, ServiceError) else f"{type(error).__name__}: {error}"
+    text = keys.hide(str(error))
+    if not isinstance(error, ServiceError):
+        text = f"{type(error).__name__}: {text}"
     await service.push_error(f"{service.name} failed: {text}", exception=error)

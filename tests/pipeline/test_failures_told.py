@@ -56,6 +56,21 @@ def test_a_processor_that_fails_on_each_frame_is_told_once(caplog: pytest.LogCap
     assert line.startswith("Fails failed on TextFrame: KeyError: '0' (test_failures_told.py:")
 
 
+def test_two_processors_that_fail_on_one_line_of_a_library_are_both_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run() -> None:
+        task = PipelineTask(Pipeline([Fails(name="ears"), Fails(name="voice")]))
+        await task.queue_frames([TextFrame("hello"), TextFrame("again"), EndFrame()])
+        await PipelineRunner().run(task)
+
+    run_virtual(run())
+    told_of = [
+        record.getMessage().split()[0] for record in caplog.records if "failed on" in record.getMessage()
+    ]
+    assert sorted(told_of) == ["ears", "voice"]
+
+
 def test_what_goes_on_failing_is_told_again_with_a_count() -> None:
     seldom = Seldom(every_s=10)
     told_at = [at for at in range(25) if seldom.pass_on("it broke", None, float(at))]
