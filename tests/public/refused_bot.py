@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -40,9 +41,14 @@ async def bot(runner_args: RunnerArguments) -> None:
         )
     )
 
+    async def speak() -> None:
+        for _ in range(40):  # until somebody listens beside
+            await task.queue_frames([LLMRunFrame(), TTSSpeakFrame("Hello.")])
+            await asyncio.sleep(0.25)
+
     @transport.event_handler("on_client_connected")
     async def begin(transport: Any, client: Any) -> None:
-        await task.queue_frames([LLMRunFrame(), TTSSpeakFrame("Hello.")])
+        task.create_task(speak(), "speak")
         raise ValueError(f"no good: {os.environ['OPENAI_API_KEY']}")
 
     @transport.event_handler("on_client_disconnected")

@@ -18,6 +18,7 @@ from test_number_stories import post
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from runner.rtvi.messages import LABEL, VERSION
 from runner.server.login import HEADER
 
 BOT = Path(__file__).with_name("refused_bot.py")
@@ -117,15 +118,17 @@ async def test_a_call_in_which_every_key_is_refused_and_repeated_tells_none(
             await until(lambda: "session" in run.told, 10)
             events = f"ws://127.0.0.1:{run.port}/sessions/C1/events"
             async with connect(events, additional_headers={HEADER: key}, proxy=None) as beside:
+                ready = {"label": LABEL, "type": "client-ready", "id": "1", "data": {"version": VERSION}}
+                await beside.send(json.dumps(ready))
                 listening = asyncio.create_task(listen(beside, told))
                 for title in ("Deepgram", voice, vendor.address):
                     await run.ready(f"{title} refused the key")
+                await until(lambda: any("refused the key" in text for text in told), 15)
                 told.append(await shown(run, key, "/status", "/metrics", "/"))
                 server.faults.extend(["401"] * 3)
             await listening
         await run.end()
     assert len(vendor.asked) >= 4
-    assert any("refused the key" in text for text in told)
     assert "no good" in run.told
     assert "a Twilio webhook was refused" in run.told
     log = "\n".join(line for line in run.told.splitlines() if f"?key={key}" not in line)
