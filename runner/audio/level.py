@@ -13,6 +13,7 @@ FULL_SCALE = 32768.0
 # These two numbers keep that scale: volume 0 is -110.3 dBFS and 1 is -10.3 dBFS.
 _VOLUME_ZERO_DBFS = -110.3
 _VOLUME_SPAN_DB = 100.0
+_SILENCE = 1e-12  # a mean square whose volume is 0
 
 
 def rms(pcm: bytes) -> float:
@@ -29,6 +30,13 @@ def to_dbfs(amplitude: float) -> float:
 def to_volume(amplitude: float) -> float:
     """Volume, 0 to 1, of an RMS amplitude, 0 to 32768."""
     return min(1.0, max(0.0, (to_dbfs(amplitude) - _VOLUME_ZERO_DBFS) / _VOLUME_SPAN_DB))
+
+
+def to_volumes(mean_squares: npt.NDArray[np.float32]) -> list[float]:
+    """`to_volume` of many at once, by the mean squares of samples of -1 to 1."""
+    dbfs = 10 * np.log10(np.maximum(mean_squares, _SILENCE, dtype=np.float64))
+    volumes: list[float] = ((dbfs - _VOLUME_ZERO_DBFS) / _VOLUME_SPAN_DB).clip(0.0, 1.0).tolist()
+    return volumes
 
 
 def dbfs(pcm: bytes) -> float:

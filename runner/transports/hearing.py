@@ -36,6 +36,7 @@ class Hearing:
     ) -> None:
         self._analyzer = analyzer
         self._lent = lent
+        self._clock = lent.clock
         self._on_event = on_event
         self._on_gap = on_gap
         self._context = copy_context()
@@ -44,7 +45,7 @@ class Hearing:
 
     def hear(self, frame: InputAudioRawFrame) -> None:
         """Take in sound; never waits."""
-        self._heard_at = now = self._lent.clock()
+        self._heard_at = now = self._clock()
         if self._analyzer.sample_rate != frame.sample_rate:
             self._analyzer.set_sample_rate(frame.sample_rate)
         self._analyzer.listen(frame.audio, now, self._heard)
@@ -68,6 +69,6 @@ class Hearing:
         """While the user speaks: silence where no sound comes any more."""
         while True:
             await asyncio.sleep(GAP_S / 3)
-            missing_s = self._lent.clock() - self._heard_at
+            missing_s = self._clock() - self._heard_at
             if missing_s >= GAP_S:
                 self._on_gap(InputAudioRawFrame(bytes(2 * int(missing_s * sample_rate)), sample_rate))

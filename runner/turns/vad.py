@@ -75,16 +75,15 @@ class VADStateMachine:
     `update` is called once per window of `window_secs`, with `now` the time at which the window
     ends. `at` of a start is the beginning of its first window of voice, `at` of a stop the end of its
     last one.
+
+    Attributes:
+        state: where the caller is now.
     """
 
     def __init__(self, params: VADParams | None = None, *, window_secs: float = 0.032) -> None:
         self.params = params or VADParams()
         self._window_secs = window_secs
         self.reset()
-
-    @property
-    def state(self) -> VADState:
-        return self._state
 
     @property
     def volume(self) -> float:
@@ -100,7 +99,7 @@ class VADStateMachine:
 
     def reset(self) -> None:
         """Forget everything: a new call begins."""
-        self._state = VADState.QUIET
+        self.state = VADState.QUIET
         self._volume = 0.0
         self._voice_secs = 0.0
         self._paused_secs = 0.0
@@ -111,19 +110,20 @@ class VADStateMachine:
     def update(self, confidence: float, volume: float, now: float) -> VADEvent | None:
         """Judge one more window, which ended at `now`."""
         self._volume = self._smoothed(volume)
-        voice = confidence >= self.params.confidence and self._volume >= self.params.min_volume
-        return self._voice(now) if voice else self._no_voice(now)
+        if confidence >= self.params.confidence and self._volume >= self.params.min_volume:
+            return self._voice(now)
+        return None if self.state is VADState.QUIET else self._no_voice(now)
 
     def _voice(self, now: float) -> VADEvent | None:
-        if self._state is VADState.QUIET:
-            self._state = VADState.STARTING
+        if self.state is VADState.QUIET:
+            self.state = VADState.STARTING
             self._voice_secs = self._paused_secs = 0.0
             # Packets that come in a burst may put this window before the end of the last speech.
             self._began = max(now - self._window_secs, self._last_voice)
         self._last_voice = now
         self._quiet_secs = 0.0
-        if self._state is not VADState.STARTING:
-            self._state = VADState.SPEAKING
+        if self.state is not VADState.STARTING:
+            self.state = VADState.SPEAKING
             return None
         # Voice is counted in windows, not by the clock: a gap in the stream is not speech.
         self._voice_secs += self._window_secs
@@ -132,21 +132,21 @@ class VADStateMachine:
             return None
         if began_secs_ago + _ROUNDING_S < self.params.start_secs:
             return None
-        self._state = VADState.SPEAKING
+        self.state = VADState.SPEAKING
         return VADEvent(VADKind.STARTED, self._began)
 
     def _no_voice(self, now: float) -> VADEvent | None:
-        if self._state is VADState.STARTING and now - self._last_voice <= _CLOSURE_SECS + _ROUNDING_S:
+        if self.state is VADState.STARTING and now - self._last_voice <= _CLOSURE_SECS + _ROUNDING_S:
             self._paused_secs += self._window_secs
             return None
-        if self._state in (VADState.QUIET, VADState.STARTING):
-            self._state = VADState.QUIET
+        if self.state is VADState.STARTING:
+            self.state = VADState.QUIET
             return None
-        self._state = VADState.STOPPING
+        self.state = VADState.STOPPING
         # By the windows or by the clock, whichever is more: packets come a little early or late, and a window
         # that is full a millisecond too soon would cost another one; in a gap of the stream there are none.
         self._quiet_secs += self._window_secs
         if max(self._quiet_secs, now - self._last_voice) + _ROUNDING_S < self.params.stop_secs:
             return None
-        self._state = VADState.QUIET
+        self.state = VADState.QUIET
         return VADEvent(VADKind.STOPPED, self._last_voice)

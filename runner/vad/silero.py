@@ -19,13 +19,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from runner.audio.chunker import Chunker
 from runner.turns.vad import VADEvent, VADParams, VADState
 from runner.vad.base import VADAnalyzer
 from runner.vad.batch import Batch, batch_of, judge_next
 
 if TYPE_CHECKING:
     from runner.audio.resampler import Resampler
+    from runner.vad.model import Floats
 
 _WINDOW_SECS = 0.032
 _FAINT_WINDOWS = 16  # half a second
@@ -47,17 +47,17 @@ class SileroVADAnalyzer(VADAnalyzer):
     `sample_rate`, in Hz, is that of the sound to come; a transport sets it, so that it may be left out.
     """
 
-    defers = True
-    """Whether faint windows wait; it changes no decision, and what it saves is half of a usual call's."""
-
     def __init__(self, *, sample_rate: int | None = None, params: VADParams | None = None) -> None:
         from runner.vad.model import SileroModel
 
         super().__init__(params=params, window_secs=_WINDOW_SECS)
-        self.pending: deque[tuple[bytes, float | None]] = deque()
+        self.model = SileroModel.shared()
+        self.pending: deque[tuple[bytearray, float]] = deque()
+        self._sound = bytearray()
+        self._frame_bytes = 0
+        self._resampler: Resampler | None = None
         self._on_event: Callable[[VADEvent], None] = _nobody
         self._batch: Batch | None = None
-        self.model = SileroModel.shared()
         if sample_rate is not None:
             self.set_sample_rate(sample_rate)
 
@@ -67,36 +67,34 @@ class SileroVADAnalyzer(VADAnalyzer):
             self._begin(self._sample_rate)
 
     def _begin(self, rate: int) -> None:
-        from runner.audio.level import to_volume
         from runner.audio.resampler import Resampler
-        from runner.vad.model import RATES, SileroStream, window_samples
+        from runner.vad.model import RATES, context_samples, window_samples
 
         self.model_rate = rate if rate in RATES else 16000
-        self._resampler: Resampler | None = None
-        if rate != self.model_rate:
-            self._resampler = Resampler(rate, self.model_rate)
-        self.stream = SileroStream(self.model, self.model_rate)
-        self._windows = Chunker(2 * window_samples(self.model_rate))
-        self._to_volume = to_volume
-        self._faint_windows = 0
-        self._window = bytes(2 * window_samples(self.model_rate))
-        self._unheard: list[bytes] = []
-        self._quiet_windows = 0
+        self._resampler = None if rate == self.model_rate else Resampler(rate, self.model_rate)
+        self._context = context_samples(self.model_rate)
+        self._window_bytes = 2 * window_samples(self.model_rate)
+        self._frame_bytes = 2 * self._context + self._window_bytes
+        self._sound = bytearray(2 * self._context)
         self.pending.clear()
+        self.network_state = self.model.new_state
+        self._volume = 0.0
+        self._unheard: list[bytearray] = []
+        self._faint_windows = 0
+        self._quiet_windows = 0
 
     def analyze(self, pcm: bytes, now: float) -> list[VADEvent]:
         events: list[VADEvent] = []
-        self._cut(pcm, now)
         self._on_event = events.append
+        self._take_in(pcm, now)
         while self.pending:
             judge_next([self])
         return events
 
     def listen(self, pcm: bytes, now: float, on_event: Callable[[VADEvent], None]) -> None:
         """As `analyze`; where several calls listen, their windows are judged together, within 20 ms."""
-        self._cut(pcm, now)
         self._on_event = on_event
-        if not self.pending:
+        if not self._take_in(pcm, now):
             return
         loop = asyncio.get_running_loop()
         if self._batch is None or self._batch.loop is not loop:
@@ -106,75 +104,66 @@ class SileroVADAnalyzer(VADAnalyzer):
     def close(self) -> None:
         self.pending.clear()
 
-    def _cut(self, pcm: bytes, now: float) -> None:
+    def _take_in(self, pcm: bytes, now: float) -> bool:
+        """Whether a window has become whole."""
+        if self._resampler is not None:
+            pcm = self._resampler.process(pcm)
+        sound = self._sound
+        sound += pcm
+        if len(sound) < self._frame_bytes:
+            return False
         if self._sample_rate is None:
             raise ValueError("the VAD does not know its sample rate: call set_sample_rate first")
-        if self._resampler:
-            pcm = self._resampler.process(pcm)
-        windows = self._windows.push(pcm)
-        if not windows:
-            return
-        later_bytes = self._windows.pending + len(windows) * self._windows.chunk_bytes
-        for window in windows:
-            later_bytes -= len(window)
-            self.pending.append((window, now - later_bytes / (2 * self.model_rate)))
+        while (later_bytes := len(sound) - self._frame_bytes) >= 0:
+            ended = now - later_bytes / (2 * self.model_rate)
+            self.pending.append((sound[: self._frame_bytes], ended))
+            del sound[: self._window_bytes]  # its end is the context of the next
+        return True
 
     # ------------------------------------------------------------ for the batch
 
-    def show_next(self) -> bool:
-        """Whether the network is to see the next window, which then stands in `stream`."""
-        window, ended = self.pending[0]
-        self.stream.load(window)
-        if ended is None:
-            return True  # it has waited
-        self._volume = self._to_volume(self.stream.amplitude)
-        quiet = self.state is VADState.QUIET
-        faint = quiet and not self._machine.may_be_voice(self._volume)
-        self._faint_windows = self._faint_windows + 1 if faint else 0
-        self._quiet_windows = self._quiet_windows + 1 if quiet else 0
+    def weigh(self, volume: float, frame: Floats) -> bool:
+        """Whether the network is to see the next window, which ends `frame`; if not, it is done with."""
+        self._volume = volume
+        if self._machine.state is not VADState.QUIET:
+            self._faint_windows = self._quiet_windows = 0
+            return True
+        self._faint_windows = 0 if self._machine.may_be_voice(volume) else self._faint_windows + 1
         if self._faint_windows > _FAINT_WINDOWS:
-            return self._show_faint(window)
+            self._pass_over()
+            return False
+        self._quiet_windows += 1
         if self._unheard:
-            self._show_unheard()
+            self._catch_up()
         elif self._quiet_windows >= _QUIET_WINDOWS:
             self._quiet_windows = 0
-            self.stream.reset()
-            self.stream.load(window)
-        self._window = window
+            self.network_state = self.model.new_state
+            frame[: self._context] = 0
         return True
 
-    def _show_faint(self, window: bytes) -> bool:
+    def _pass_over(self) -> None:
         """One more window of steady faint sound: it waits."""
+        frame, ended = self.pending.popleft()
+        if self._faint_windows % _FAINT_WINDOWS == 1:
+            self._unheard = []
+        self._unheard.append(frame)
         self._quiet_windows = 0
-        since = self._faint_windows - _FAINT_WINDOWS - 1
-        if since == 0:
-            self.stream.remember()
-        elif since % _FAINT_WINDOWS == 0:
-            self.stream.go_back()
-        if since % _FAINT_WINDOWS == 0:
-            self._unheard = [self._window]  # whose end the network hears before the next
-        self._unheard.append(window)
-        self._window = window
-        return not self.defers
+        self._machine.update(0.0, self._volume, ended)
 
-    def _show_unheard(self) -> None:
+    def _catch_up(self) -> None:
         """It gets louder: what has waited comes first."""
-        before, *waiting = self._unheard
-        self._unheard = []
-        if self.defers:
-            self._quiet_windows = 0
-            self.pending.extendleft((window, None) for window in reversed(waiting))
-            self.stream.load(before)
-            self.stream.load(waiting[0])
+        unheard, self._unheard = self._unheard, []
+        for frame in unheard:
+            frames, _ = self.model.read([frame])
+            _, (self.network_state,) = self.model.infer(frames, [self.network_state])
 
-    def judge_next(self) -> None:
-        """Judge the next window by what the network found; 0 if it did not see it."""
-        _, ended = self.pending.popleft()
-        if ended is None:
-            return  # it was judged before
-        event = self._machine.update(self.stream.confidence, self._volume, ended)
-        if event is not None:
-            self._on_event(event)
+    def judge(self, confidence: float) -> None:
+        """Judge the next window by what the network found."""
+        if self.pending:  # another call's event may have ended this one
+            _, ended = self.pending.popleft()
+            event = self._machine.update(confidence, self._volume, ended)
+            if event is not None:
+                self._on_event(event)
 
 
 def _nobody(event: VADEvent) -> None:

@@ -5,7 +5,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from runner.audio.level import dbfs, downmix, rms, volume
+from runner.audio.level import dbfs, downmix, rms, to_volume, to_volumes, volume
 
 
 def square(amplitude: int) -> bytes:
@@ -28,6 +28,12 @@ def test_silence_and_no_sound_have_no_volume() -> None:
 def test_the_usual_threshold_is_about_minus_fifty_dbfs() -> None:
     assert volume(square(104)) == pytest.approx(0.603, abs=0.001)
     assert volume(square(32767)) == 1
+
+
+def test_volumes_of_many_are_those_of_each() -> None:
+    amplitudes = [0, 0.01, 1, 30, 104, 2000, 32768]
+    mean_squares = (np.array(amplitudes, np.float32) / 32768) ** 2
+    assert to_volumes(mean_squares) == pytest.approx([to_volume(each) for each in amplitudes], abs=1e-6)
 
 
 def test_stereo_becomes_the_mean_of_both_sides() -> None:

