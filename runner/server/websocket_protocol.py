@@ -16,6 +16,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from runner.rounds import rounds_of
 from runner.server import websocket_frames as ws
 from runner.server.websocket_frames import Control, FrameError, FrameReader, Message, frame
 from runner.server.websocket_scope import asgi_scope
@@ -46,6 +47,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._server = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
+        self._rounds = rounds_of(self._loop)
         self._handshake: ServerProtocol | None = ServerProtocol()
         self._reader = FrameReader(self._take, config.ws_max_size)
         self._waiting: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
@@ -64,6 +66,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._server.connections.add(cast(Any, self))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._rounds.leave(self._transport)
         self._server.connections.discard(cast(Any, self))
         self._open = False
         self._closing = True
@@ -199,9 +202,12 @@ class WebSocketProtocol(asyncio.Protocol):
                 on_closed(waiting["code"])
         self._on_message, self._on_closed = on_message, on_closed
         self._read_on()
+        if not self._transport.is_closing():
+            self._rounds.join(self._transport, self.data_received)
 
     def unsubscribe(self) -> None:
         """Messages wait for `receive` again."""
+        self._rounds.leave(self._transport)
         self._on_message = self._on_closed = None
 
     # ------------------------------------------------------------ out
