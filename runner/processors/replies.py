@@ -11,12 +11,16 @@ class Replies:
 
     While `holding`, replies that begin are *held*: they are made, but nothing of them is heard until
     `release`; an interruption throws them away like any other.
+
+    Attributes:
+        holding: whether there may be held replies.
     """
 
     def __init__(self) -> None:
         self._last = 0
         self._dead = 0
         self._held_after: int | None = None
+        self.holding = False
         self._released: list[Callable[[], object]] = []
         self._settled: list[Callable[[bool], object]] = []
 
@@ -41,15 +45,11 @@ class Replies:
 
     # ------------------------------------------------------------ replies before their time
 
-    @property
-    def holding(self) -> bool:
-        """Whether there may be held replies."""
-        return self._held_after is not None
-
     def hold(self) -> None:
         """What begins from now on waits for `release`."""
         if self._held_after is None:
             self._held_after = self._last
+            self.holding = True
 
     def release(self) -> None:
         """What was held may be heard, as far as it is live."""
@@ -58,6 +58,7 @@ class Replies:
     def _settle(self, *, wanted: bool) -> None:
         if self._held_after is not None:
             self._held_after = None
+            self.holding = False
             for settled in tuple(self._settled):
                 settled(wanted)
             for tell in tuple(self._released):

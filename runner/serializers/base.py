@@ -63,6 +63,7 @@ class FrameSerializer(ABC):
         if serializer.holding:                            # a message is missing: what came after it waits
             frames += serializer.release(now)             # ... for at most `hold_s`; call again by then
         message = serializer.serialize(frame)             # None: not for the wire, or being collected
+        message = serializer.serialize_sound(pcm)         # the same, for mono pcm at `output_sample_rate`
         message = serializer.flush()                      # at the end of speech: what is still collected
 
     Attributes:
@@ -106,6 +107,10 @@ class FrameSerializer(ABC):
 
         Raises ValueError for sound of another rate or of several channels: that is our own mistake.
         """
+
+    def serialize_sound(self, pcm: bytes) -> str | bytes | None:
+        """As `serialize`, for sound: mono pcm at `output_sample_rate`."""
+        return self.serialize(OutputAudioRawFrame(pcm, self.output_sample_rate))
 
     def flush(self) -> str | bytes | None:
         """The sound that is still being collected, padded with silence to what the provider takes."""

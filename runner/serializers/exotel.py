@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
 from runner.serializers.collector import Collector
 from runner.serializers.media_format import L16_8K, MediaFormat
-from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json
+from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json, usual_media
 
 MULTIPLE = 320
 SMALLEST = 3200
@@ -32,7 +31,7 @@ class ExotelFrameSerializer(TelephonySerializer):
 
     provider: ClassVar[str] = "exotel"
     # No `track`: Exotel's media messages have none.
-    _usual_head = re.compile(
+    _usual_media = usual_media(
         r'\{"event":"media","sequence_number":"[0-9]{1,18}","stream_sid":"[A-Za-z0-9_-]*",'
         r'"media":\{"chunk":"(?P<number>[0-9]{1,18})","timestamp":"(?P<time>[0-9]{1,18})",'
     )

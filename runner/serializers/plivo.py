@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ from runner.frames import Frame
 from runner.serializers.base import MarkReachedFrame, MediaClearedFrame
 from runner.serializers.media_format import ULAW_8K, Encoding, MediaFormat
 from runner.serializers.messages import text_in
-from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json
+from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json, usual_media
 
 _CONTENT_TYPES = {Encoding.ULAW: "audio/x-mulaw", Encoding.L16: "audio/x-l16"}
 
@@ -32,11 +31,11 @@ class PlivoFrameSerializer(TelephonySerializer):
         "start": "_on_opening",
     }
     _timestamps_are_media_time = False
-    _usual_head = re.compile(
+    _usual_media = usual_media(
         r'\{"event":"media","sequenceNumber":(?:0|[1-9][0-9]{0,17}),"streamId":"[A-Za-z0-9_-]*",'
-        r'"media":\{"track":"inbound","timestamp":"(?P<time>[0-9]{1,18})","chunk":(?P<number>0|[1-9][0-9]{0,17}),'
+        r'"media":\{"track":"inbound","timestamp":"(?P<time>[0-9]{1,18})","chunk":(?P<number>0|[1-9][0-9]{0,17}),',
+        r'(?:,"extra_headers":"[ -!#-\[\]-~]*")?',
     )
-    _usual_tail = re.compile(r'"\}(?:,"extra_headers":"[ -!#-\[\]-~]*")?\}')
 
     def __init__(
         self,

@@ -45,7 +45,18 @@ from runner.serializers.messages import (
 )
 from runner.serializers.timeline import MediaTimeline
 
-_PAYLOAD = '"payload":"'
+
+def usual_media(before: str, after: str = "") -> re.Pattern[str]:
+    """A media message in its usual shape, to be read without parsing it. Groups: number, time, payload.
+
+    Exact: what matches is a JSON text whose every character is accounted for, save the payload's, and base64
+    decoding allows none that would need an escape.
+
+    Args:
+        before: the message up to its payload, with the groups `number` and `time`.
+        after: what follows the object that the payload ends.
+    """
+    return re.compile(rf'{before}"payload":"(?P<payload>[^"]*)"\}}{after}\}}')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +79,8 @@ class TelephonySerializer(FrameSerializer):
         "connected": "_on_opening",
         "start": "_on_opening",
     }
-    _usual_head: ClassVar[re.Pattern[str]]
-    """A usual media message up to its payload; groups `number` and `time` are what they say."""
-    _usual_tail: ClassVar[re.Pattern[str]] = re.compile(r'"\}\}')
+    _usual_media: ClassVar[re.Pattern[str]]
+    """A media message in its usual shape (`usual_media`)."""
     _timestamps_are_media_time: ClassVar[bool] = True
     _first_number: ClassVar[int | None] = None
     """Where messages may come out of order: the number that the first one bears."""
@@ -100,7 +110,6 @@ class TelephonySerializer(FrameSerializer):
         )
         self._decode: Coder | None = None
         self._encode: Coder | None = None
-        self._last_tail = ""
         self._media_before, self._media_after = self._media_template()
         self._collector = self._make_collector()
 
@@ -129,9 +138,10 @@ class TelephonySerializer(FrameSerializer):
     # ---------------------------------------------------------------- inbound
 
     def deserialize(self, message: str | bytes) -> list[Frame]:
-        usual = self._usual_media(message)
-        if usual is not None:
-            return self._sound_in(*usual)
+        if isinstance(message, str) and (usual := self._usual_media.fullmatch(message)) is not None:
+            number, time, payload = usual.group("number", "time", "payload")
+            if "\\" not in payload and len(message) <= LARGEST_MESSAGE:
+                return self._sound_in(base64_bytes(payload), int(number), int(time))
         data = parse_object(message)
         event = data.get("event")
         if not isinstance(event, str):
@@ -143,34 +153,6 @@ class TelephonySerializer(FrameSerializer):
         frames: list[Frame] = getattr(self, handler)(data)
         return frames
 
-    def _usual_media(self, message: str | bytes) -> tuple[int, int, str] | None:
-        """Number, timestamp and payload of a media message in its usual shape, found without parsing it.
-
-        Exact: whatever matches is a JSON text whose every character is accounted for, save the payload's,
-        and base64 decoding allows none that would need an escape.
-        """
-        if not isinstance(message, str) or len(message) > LARGEST_MESSAGE:
-            return None
-        head = self._usual_head.match(message)
-        if head is None or not message.startswith(_PAYLOAD, head.end()):
-            return None
-        begin = head.end() + len(_PAYLOAD)
-        end = message.find('"', begin)
-        if end < 0 or (message[end:] != self._last_tail and not self._is_usual_tail(message[end:])):
-            return None
-        payload = message[begin:end]
-        if "\\" in payload:
-            return None
-        number, time = head.group("number", "time")
-        return int(number), int(time), payload
-
-    def _is_usual_tail(self, tail: str) -> bool:
-        """Whether a message may end so; most end as the one before."""
-        if self._usual_tail.fullmatch(tail) is None:
-            return False
-        self._last_tail = tail
-        return True
-
     def _on_media(self, data: Mapping[str, Any]) -> list[Frame]:
         media = object_in(data, "media")
         number, timestamp = integer_in(media, "chunk"), integer_in(media, "timestamp")
@@ -181,18 +163,15 @@ class TelephonySerializer(FrameSerializer):
         if media.get("track") in ("outbound", "outbound_track"):
             self.counters["other_track"] += 1
             return []
-        return self._sound_in(number, timestamp, payload)
+        return self._sound_in(base64_bytes(payload), number, timestamp)
 
-    def _sound_in(self, number: int | None, timestamp_ms: int | None, payload: str) -> list[Frame]:
+    def _sound_in(self, sound: bytes, number: int | None, timestamp_ms: int | None) -> list[Frame]:
         decode = self._decode or self._load_decoder()
-        pcm = decode(base64_bytes(payload))
+        pcm = decode(sound)
         self.counters["media"] += 1
+        pieces = self._timeline.place(pcm, number, timestamp_ms)
         rate = self.sample_rate
-        return [
-            InputAudioRawFrame(piece, rate)
-            for piece in self._timeline.place(pcm, number, timestamp_ms)
-            if piece
-        ]
+        return [InputAudioRawFrame(piece, rate) for piece in pieces if piece]
 
     def _frames(self, pieces: list[bytes]) -> list[Frame]:
         return [InputAudioRawFrame(pcm, self.sample_rate) for pcm in pieces if pcm]
@@ -220,7 +199,7 @@ class TelephonySerializer(FrameSerializer):
 
     @property
     def holding(self) -> bool:
-        return self._timeline.holding
+        return bool(self._timeline.held)
 
     def release(self, now: float) -> list[Frame]:
         return self._frames(self._timeline.release(now))
@@ -229,8 +208,7 @@ class TelephonySerializer(FrameSerializer):
 
     def serialize(self, frame: Frame) -> str | bytes | None:
         if isinstance(frame, OutputAudioRawFrame):
-            pcm = check_sound(frame, self.output_sample_rate)
-            return self._media_message(pcm if self._collector is None else self._collector.add(pcm))
+            return self.serialize_sound(check_sound(frame, self.output_sample_rate))
         if isinstance(frame, MarkFrame):
             return self._mark_message(frame.name)
         if isinstance(frame, ClearFrame | InterruptionFrame):
@@ -243,6 +221,9 @@ class TelephonySerializer(FrameSerializer):
 
     def flush(self) -> str | bytes | None:
         return None if self._collector is None else self._media_message(self._collector.flush())
+
+    def serialize_sound(self, pcm: bytes) -> str | None:
+        return self._media_message(pcm if self._collector is None else self._collector.add(pcm))
 
     def _media_message(self, pcm: bytes) -> str | None:
         if not pcm:

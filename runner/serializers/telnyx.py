@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,7 +9,7 @@ from runner.frames import ErrorFrame, Frame
 from runner.serializers.collector import Collector
 from runner.serializers.media_format import MediaFormat, parse_encoding
 from runner.serializers.messages import check_unicode
-from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json
+from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json, usual_media
 
 _LONGEST_S = 30
 
@@ -32,7 +31,7 @@ class TelnyxFrameSerializer(TelephonySerializer):
     provider: ClassVar[str] = "telnyx"
     _events: ClassVar[Mapping[str, str]] = {**TelephonySerializer._events, "error": "_on_error"}
     _first_number = 1
-    _usual_head = re.compile(
+    _usual_media = usual_media(
         r'\{"event":"media","sequence_number":"[0-9]{1,18}","stream_id":"[A-Za-z0-9_-]*",'
         r'"media":\{"track":"inbound","chunk":"(?P<number>[0-9]{1,18})","timestamp":"(?P<time>[0-9]{1,18})",'
     )

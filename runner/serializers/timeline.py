@@ -33,6 +33,9 @@ class MediaTimeline:
 
     Counts, in `counters`: `disordered` (put right), `doubled` and `late` (dropped), `missing` (messages),
     `silence_ms` (put in for them), `long_gaps` (left as they are), `restarted` (a new count of numbers).
+
+    Attributes:
+        held: what waits for a message that should have come before it, by number.
     """
 
     def __init__(
@@ -56,17 +59,13 @@ class MediaTimeline:
         self._next: int | None = None
         self._next_ms: float | None = None
         self._last_ms = 0.0
-        self._held: dict[int, _Piece] = {}
+        self.held: dict[int, _Piece] = {}
         self._holding_since: float | None = None
         self._lost: deque[int] = deque(maxlen=_MEMORY)
 
-    @property
-    def holding(self) -> bool:
-        return bool(self._held)
-
     def place(self, pcm: bytes, number: int | None, timestamp_ms: int | None) -> list[bytes]:
         """The pieces of sound that are now due, silence for gaps among them."""
-        if number is not None and number == self._next and not self._held and self._joins(timestamp_ms):
+        if number is not None and number == self._next and not self.held and self._joins(timestamp_ms):
             self._next = number + 1
             self._last_ms = len(pcm) * 500 / self._sample_rate
             self._next_ms = None if timestamp_ms is None else timestamp_ms + self._last_ms
@@ -86,7 +85,7 @@ class MediaTimeline:
             self._next = self._first(number)
         if number == self._next:
             due = self._deliver(pcm, number, timestamp_ms)
-            return due + self._after_disorder() if self._held else due
+            return due + self._after_disorder() if self.held else due
         if number < self._next:
             return self._old(_Piece(pcm, number, timestamp_ms))
         return self._hold(_Piece(pcm, number, timestamp_ms))
@@ -98,7 +97,7 @@ class MediaTimeline:
 
     def release(self, now: float) -> list[bytes]:
         """All that is held, once it has waited. The first call after a gap has opened starts the wait."""
-        if not self._held:
+        if not self.held:
             return []
         if self._holding_since is None:
             self._holding_since = now
@@ -109,7 +108,7 @@ class MediaTimeline:
     def release_all(self) -> list[bytes]:
         """All that is held, waited for or not: the stream is over."""
         due: list[bytes] = []
-        while self._held:
+        while self.held:
             due += self._give_up()
         return due
 
@@ -120,23 +119,23 @@ class MediaTimeline:
         return due
 
     def _hold(self, piece: _Piece) -> list[bytes]:
-        if piece.number in self._held:
+        if piece.number in self.held:
             self.counters["doubled"] += 1
             return []
-        self._held[piece.number] = piece
-        return self._give_up() if len(self._held) > self._reorder else []
+        self.held[piece.number] = piece
+        return self._give_up() if len(self.held) > self._reorder else []
 
     def _give_up(self) -> list[bytes]:
         """What was missing will not come: go on with what came after it."""
         self._holding_since = None
-        return self._deliver(*self._held.pop(min(self._held))) + self._contiguous()
+        return self._deliver(*self.held.pop(min(self.held))) + self._contiguous()
 
     def _contiguous(self) -> list[bytes]:
         """What was held and is now due. A gap behind it gets a wait of its own."""
         due: list[bytes] = []
-        while self._next in self._held:
-            due += self._deliver(*self._held.pop(self._next))
-        if due or not self._held:
+        while self._next in self.held:
+            due += self._deliver(*self.held.pop(self._next))
+        if due or not self.held:
             self._holding_since = None
         return due
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
 from runner.serializers.media_format import ULAW_8K, MediaFormat
-from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json
+from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json, usual_media
 
 
 class TwilioFrameSerializer(TelephonySerializer):
@@ -14,11 +13,11 @@ class TwilioFrameSerializer(TelephonySerializer):
 
     provider: ClassVar[str] = "twilio"
     # The stream's id stands before the sound, or, as in Twilio's own documentation, behind it.
-    _usual_head = re.compile(
+    _usual_media = usual_media(
         r'\{"event":"media","sequenceNumber":"[0-9]{1,18}",(?:"streamSid":"[A-Za-z0-9_-]*",)?'
-        r'"media":\{"track":"inbound","chunk":"(?P<number>[0-9]{1,18})","timestamp":"(?P<time>[0-9]{1,18})",'
+        r'"media":\{"track":"inbound","chunk":"(?P<number>[0-9]{1,18})","timestamp":"(?P<time>[0-9]{1,18})",',
+        r'(?:,"streamSid":"[A-Za-z0-9_-]*")?',
     )
-    _usual_tail = re.compile(r'"\}(?:,"streamSid":"[A-Za-z0-9_-]*")?\}')
 
     def __init__(
         self,

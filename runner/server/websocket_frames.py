@@ -47,12 +47,16 @@ class FrameReader:
     """Cuts what a client sends into messages.
 
     Args:
-        take: is given each message and each control frame, in their order.
+        on_message: is given each message, in order; may be replaced at any time.
+        on_control: is given each control frame, in its place among them.
         most_bytes: the longest message; a longer one fails the connection.
     """
 
-    def __init__(self, take: Callable[[Message | Control], None], most_bytes: int) -> None:
-        self._take = take
+    def __init__(
+        self, on_message: Callable[[Message], None], on_control: Callable[[Control], None], most_bytes: int
+    ) -> None:
+        self.on_message = on_message
+        self._on_control = on_control
         self._most_bytes = most_bytes
         self._rest = bytearray()
         self._needed = 0
@@ -91,7 +95,7 @@ class FrameReader:
                 break
             payload = apply_mask(data[begin:stop], data[begin - 4 : begin])
             if head == _WHOLE_TEXT:
-                self._take(_message(TEXT, payload))
+                self.on_message(_message(TEXT, payload))
             else:
                 self._complete(head, payload)
             at, needed = stop, 2
@@ -125,9 +129,9 @@ class FrameReader:
     def _complete(self, head: int, payload: bytes) -> None:
         opcode = head & 0x0F
         if opcode & 0x08:
-            self._take(Control(opcode, payload))
+            self._on_control(Control(opcode, payload))
         elif head & FIN and not self._parts_opcode:
-            self._take(_message(opcode, payload))
+            self.on_message(_message(opcode, payload))
         else:
             self._parts_opcode = self._parts_opcode or opcode
             self._parts.append(payload)
@@ -135,7 +139,7 @@ class FrameReader:
             if head & FIN:
                 opcode, whole = self._parts_opcode, b"".join(self._parts)
                 self._parts, self._parts_opcode, self._parts_bytes = [], 0, 0
-                self._take(_message(opcode, whole))
+                self.on_message(_message(opcode, whole))
 
 
 def _message(opcode: int, payload: bytes) -> Message:

@@ -49,9 +49,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._rounds = rounds_of(self._loop)
         self._handshake: ServerProtocol | None = ServerProtocol()
-        self._reader = FrameReader(self._take, config.ws_max_size)
+        self._reader = FrameReader(self._wait_for_app, self._control, config.ws_max_size)
         self._waiting: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
-        self._on_message: Callable[[Message], None] | None = None
         self._on_closed: Callable[[int], None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -70,6 +69,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._server.connections.discard(cast(Any, self))
         self._open = False
         self._closing = True
+        self._reader.on_message = _nobody
         self._set_timer(None)
         self._writable.set()
         self._tell_gone(ws.ABNORMAL)
@@ -157,23 +157,18 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # ------------------------------------------------------------ in
 
-    def _take(self, item: Message | Control) -> None:
-        if self._closing:
-            if isinstance(item, Control) and item.opcode == ws.CLOSE:
-                self._transport.close()
-        elif isinstance(item, Control):
-            self._control(item)
-        elif self._on_message is not None:
-            self._on_message(item)
-        else:
-            kind = "text" if isinstance(item, str) else "bytes"
-            self._waiting.put_nowait({"type": "websocket.receive", kind: item})
-            if self._waiting.qsize() > MOST_WAITING and not self._paused:
-                self._paused = True
-                self._transport.pause_reading()
+    def _wait_for_app(self, message: Message) -> None:
+        kind = "text" if isinstance(message, str) else "bytes"
+        self._waiting.put_nowait({"type": "websocket.receive", kind: message})
+        if self._waiting.qsize() > MOST_WAITING and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
 
     def _control(self, control: Control) -> None:
-        if control.opcode == ws.PING:
+        if self._closing:
+            if control.opcode == ws.CLOSE:
+                self._transport.close()
+        elif control.opcode == ws.PING:
             self._transport.write(frame(ws.PONG, control.payload))
         elif control.opcode == ws.CLOSE:
             code, reason = ws.read_close(control.payload)
@@ -200,7 +195,9 @@ class WebSocketProtocol(asyncio.Protocol):
                 on_message(waiting["text"] if "text" in waiting else waiting["bytes"])
             elif waiting["type"] == "websocket.disconnect":
                 on_closed(waiting["code"])
-        self._on_message, self._on_closed = on_message, on_closed
+        self._on_closed = on_closed
+        if not self._closing:
+            self._reader.on_message = on_message
         self._read_on()
         if not self._transport.is_closing():
             self._rounds.join(self._transport, self.data_received)
@@ -208,7 +205,9 @@ class WebSocketProtocol(asyncio.Protocol):
     def unsubscribe(self) -> None:
         """Messages wait for `receive` again."""
         self._rounds.leave(self._transport)
-        self._on_message = self._on_closed = None
+        self._on_closed = None
+        if not self._closing:
+            self._reader.on_message = self._wait_for_app
 
     # ------------------------------------------------------------ out
 
@@ -256,6 +255,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _send_close(self, code: int, reason: str) -> None:
         self._open = False
         self._closing = True
+        self._reader.on_message = _nobody
         self._set_timer(None)
         self._transport.write(frame(ws.CLOSE, ws.close_payload(code, reason)))
         if self._paused:
@@ -284,3 +284,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(delay_s, then) if delay_s and then else None
+
+
+def _nobody(message: Message) -> None:
+    """Takes what comes behind the end."""

@@ -78,12 +78,16 @@ class Surroundings:
     """What an output does to its chunks before they leave: the bot's volume, and a background under it.
 
     Without a mixer nothing is sent while the bot is silent, and until a `VolumeFrame` comes nothing is done.
+
+    Attributes:
+        untouched: whether chunks leave as they are, and nothing beside them.
     """
 
     def __init__(self, mixer: AudioMixer | None, sample_rate: int) -> None:
         self._mixer = mixer
         self._rate = sample_rate
         self._volume: Volume | None = None
+        self.untouched = mixer is None
         self._pacer = Pacer(IDLE_LEAD_S)
 
     @classmethod
@@ -92,11 +96,6 @@ class Surroundings:
         if mixer is not None:
             await asyncio.to_thread(mixer.start, sample_rate)
         return cls(mixer, sample_rate)
-
-    @property
-    def untouched(self) -> bool:
-        """Whether chunks leave as they are."""
-        return self._mixer is None and self._volume is None
 
     @property
     def playing(self) -> bool:
@@ -119,6 +118,7 @@ class Surroundings:
             return
         if self._volume is None:
             self._volume = Volume(self._rate)
+            self.untouched = False
         self._volume.set(frame.volume)
 
     def around(self, pcm: bytes, *, speech: bool, now: float) -> bytes:

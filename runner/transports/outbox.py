@@ -59,12 +59,24 @@ class Outbox:
 
     def put_sound(self, frame: OutputAudioRawFrame) -> None:
         """Sound takes its place, as whole chunks at our rate."""
+        if self.tail is None and self._is_chunk(frame):
+            self.items.append(Chunk(frame.audio, frame.reply_id, isinstance(frame, TTSAudioRawFrame)))
+            self._wake()
+            return
         if self.tail is not None and type(self.tail) is not type(frame):
             self.flush()
         pcm = frame.audio if frame.num_channels == 1 else downmix(frame.audio, frame.num_channels)
         self._put_chunks(self._chunker.push(self._at_our_rate(pcm, frame.sample_rate)), frame)
         self.tail = frame if self._chunker.pending or self._resampler is not None else None
         self._wake()
+
+    def _is_chunk(self, frame: OutputAudioRawFrame) -> bool:
+        """Whether nothing is to be done to it."""
+        return (
+            len(frame.audio) == self._chunker.chunk_bytes
+            and frame.sample_rate == self._rate
+            and frame.num_channels == 1
+        )
 
     def flush(self) -> None:
         """The end of an utterance: no sample stays behind."""

@@ -174,7 +174,9 @@ class BaseOutputTransport(FrameProcessor):
                 await self._show(frame)
             else:
                 await self.push_frame(frame, direction)
-        elif isinstance(frame, OutputAudioRawFrame) and self._replies.is_live(frame.reply_id):
+        elif isinstance(frame, OutputAudioRawFrame) and (
+            frame.reply_id is None or self._replies.is_live(frame.reply_id)
+        ):
             self._take_sound(frame)  # which comes most often
         else:
             await self._take(frame)
@@ -303,7 +305,7 @@ class BaseOutputTransport(FrameProcessor):
                 return True
             items.popleft()
             self.write_at_once(self._leaving(chunk, now))
-        return self._outbox.tail is None and self._around is not None and not self._around.playing
+        return self._outbox.tail is None and self._around is not None and self._around.untouched
 
     async def _send_due(self) -> None:
         """Write what is due; an alarm tells when the next is."""

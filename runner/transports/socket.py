@@ -12,6 +12,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -252,8 +253,7 @@ async def _listen_directly(direct: DirectSocket, take: Callable[[str | bytes], b
         if not over.done():
             over.set_result(code)
 
-    run = copy_context().run
-    direct.subscribe(lambda message: run(on_message, message), on_closed)
+    direct.subscribe(partial(copy_context().run, on_message), on_closed)  # type: ignore[call-arg]
     try:
         return await over
     finally:

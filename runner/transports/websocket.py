@@ -19,7 +19,6 @@ from runner.frames import (
     Frame,
     InputAudioRawFrame,
     InputTransportMessageFrame,
-    OutputAudioRawFrame,
     OutputDTMFFrame,
     OutputTransportMessageUrgentFrame,
     StartFrame,
@@ -115,11 +114,11 @@ class WebsocketInput(BaseInputTransport):
             self._bad_in_a_row = 0
         except ProtocolError as error:
             return self._bad(error)
-        if self._serializer.holding:
-            frames += self._serializer.release(self._heard_at)
+        if not frames and self._serializer.holding:
+            frames = self._serializer.release(self._heard_at)
         for frame in frames:
-            if isinstance(frame, InputAudioRawFrame):
-                self.receive_audio(self._at_pipeline_rate(frame))
+            if self._resampler is None and isinstance(frame, InputAudioRawFrame):
+                self.receive_audio(frame)
             elif not self._handle(frame):
                 return False
         return True
@@ -194,8 +193,8 @@ class WebsocketOutput(BaseOutputTransport):
         self.chunk_ms = transport.serializer.chunk_ms
         self.takes_back = transport.serializer.serialize(ClearFrame()) is not None
         # A provider's wire carries no messages, but `server/events.py` may listen beside it.
-        beside = isinstance(transport.websocket, CallWebSocket)
-        self.carries_messages = beside or transport.serializer.provider == "websocket"
+        self._socket = transport.websocket if isinstance(transport.websocket, CallWebSocket) else None
+        self.carries_messages = self._socket is not None or transport.serializer.provider == "websocket"
 
     async def write_audio(self, pcm: bytes) -> None:
         await self._post(self._message(pcm))
@@ -203,21 +202,19 @@ class WebsocketOutput(BaseOutputTransport):
             await self._mark()
 
     def is_free(self) -> bool:
-        socket = self._transport.websocket
-        return isinstance(socket, CallWebSocket) and socket.is_free() and not self._mark_is_due()
+        return self._socket is not None and self._socket.is_free() and not self._mark_is_due()
 
     def write_at_once(self, pcm: bytes) -> None:
-        message, socket = self._message(pcm), self._transport.websocket
-        if message is not None:
-            assert isinstance(socket, CallWebSocket)
-            socket.post(message)
+        message = self._message(pcm)
+        if message is not None and self._socket is not None:
+            self._socket.post(message)
 
     def _message(self, pcm: bytes) -> str | bytes | None:
         if self._transport.params.add_wav_header:
             pcm = wav_header(len(pcm), self.sample_rate) + pcm
         # Before it is sent: an interruption may come while it is on its way.
         self._unclear = True
-        return self._serializer.serialize(OutputAudioRawFrame(pcm, self.sample_rate))
+        return self._serializer.serialize_sound(pcm)
 
     def _mark_is_due(self) -> bool:
         if self._heard.speech_until <= self._marks.last:
@@ -257,8 +254,8 @@ class WebsocketOutput(BaseOutputTransport):
         await self._post(message)
 
     async def transfer_call(self, to: str) -> None:
-        socket = self._transport.websocket
-        if not isinstance(socket, CallWebSocket) or socket.transfer is None:
+        socket = self._socket
+        if socket is None or socket.transfer is None:
             await super().transfer_call(to)
             return
         try:
@@ -270,11 +267,10 @@ class WebsocketOutput(BaseOutputTransport):
 
     async def send_message(self, message: Any) -> None:
         on_wire = self._serializer.serialize(OutputTransportMessageUrgentFrame(message))
-        socket = self._transport.websocket
         if on_wire is not None:
             await self._post(on_wire)
-        elif isinstance(socket, CallWebSocket):
-            await socket.beside.tell(message)
+        elif self._socket is not None:
+            await self._socket.beside.tell(message)
 
     def stuck_s(self, now: float) -> float:
         """How long (s) the message that is being sent has been waiting."""
@@ -283,9 +279,9 @@ class WebsocketOutput(BaseOutputTransport):
     async def _post(self, message: str | bytes | None) -> None:
         if message is None:
             return
-        socket = self._transport.websocket
-        if isinstance(socket, CallWebSocket) and socket.post(message):
+        if self._socket is not None and self._socket.post(message):
             return
+        socket = self._transport.websocket
         self._sending_since = self.lent.clock()
         if isinstance(message, str):
             await socket.send({"type": "websocket.send", "text": message})

@@ -52,7 +52,7 @@ def ours(pieces: list[bytes], most_bytes: int = 1 << 20) -> tuple[list[object], 
             ws.read_close(item.payload)
             raise StopIteration
 
-    reader = FrameReader(take, most_bytes)
+    reader = FrameReader(take, take, most_bytes)
     try:
         for piece in pieces:
             reader.feed(piece)
@@ -144,7 +144,7 @@ def test_a_large_message_in_small_pieces_takes_linear_time() -> None:
     seen: list[object] = []
     payload = os.urandom(1 << 18)
     wire = bytes((0x82, 0xFF)) + len(payload).to_bytes(8, "big") + b"mask" + ws.apply_mask(payload, b"mask")
-    reader = FrameReader(seen.append, 1 << 18)
+    reader = FrameReader(seen.append, seen.append, 1 << 18)
     for at in range(0, len(wire), 7):
         reader.feed(wire[at : at + 7])
     assert seen == [payload]

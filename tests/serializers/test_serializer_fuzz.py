@@ -226,5 +226,5 @@ def test_the_short_cut_for_media_equals_reading_them_as_json(
 @pytest.mark.parametrize("case", ONE_EACH, ids=str)
 def test_a_usual_media_message_takes_the_short_cut(case: Case) -> None:
     wire, serializer = case.call(custom_parameters={"userId": "1"})
-    assert serializer._usual_media(wire.media(bytes(320), now=1.7e9)) is not None
-    assert serializer._usual_media(" " + wire.media(bytes(320), now=1.7e9)) is None
+    assert serializer._usual_media.fullmatch(wire.media(bytes(320), now=1.7e9)) is not None
+    assert serializer._usual_media.fullmatch(" " + wire.media(bytes(320), now=1.7e9)) is None
