@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from runner.rounds import Due, Rounds, rounds_of
+
 
 class Alarm:
     """Rings at the earliest time asked for, or before; whoever is woken looks, and asks again.
+
+    Where many calls are on the loop it rings in their rounds, up to `rounds.EVERY_S` late.
 
     Args:
         ring: is called in the loop.
@@ -15,20 +19,20 @@ class Alarm:
 
     def __init__(self, ring: Callable[[], object]) -> None:
         self._ring = ring
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        self._rounds: Rounds | None = None
+        self._due: Due | None = None
 
     def ring_in(self, wait_s: float) -> None:
         """Ring in so many seconds, or before."""
-        loop = asyncio.get_running_loop()
-        due = loop.time() + wait_s
-        if self._timer is not None and self._due > due:
-            self._timer.cancel()
-            self._timer = None
-        # One that rings too early costs a look: less than to set a new one for each chunk.
-        if self._timer is None:
-            self._timer, self._due = loop.call_at(due, self._now), due
+        if self._rounds is None:
+            self._rounds = rounds_of(asyncio.get_running_loop())
+        at = self._rounds.time() + wait_s
+        if self._due is not None:
+            if self._due.at <= at:
+                return  # one that rings too early costs a look: less than to set a new one for each chunk
+            self._due.cancel()
+        self._due = self._rounds.call_at(at, self._now)
 
     def _now(self) -> None:
-        self._timer = None
+        self._due = None
         self._ring()

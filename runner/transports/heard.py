@@ -24,6 +24,8 @@ from runner.frames import (
     TTSTextFrame,
 )
 from runner.processors.base import survives_interruption
+from runner.processors.eager import EagerWork, StartTask
+from runner.transports.alarm import Alarm
 
 PAUSE_S = 0.3
 """A gap (s) in the bot's speech that is not yet the end of it, while its reply may still go on."""
@@ -71,7 +73,8 @@ class Heard:
         self._more_to_come = more_to_come
         self._entries: list[_Entry] = []
         self._order = 0
-        self._wake = asyncio.Event()
+        self._work = EagerWork(self._let_go)
+        self._alarm = Alarm(self._work.kick)
         self._speech_from: int | None = None
         self.speech_until = 0
         self._speaking = False
@@ -96,16 +99,18 @@ class Heard:
     def place(self, frame: Frame, position: int) -> None:
         """Let the frame go on when this position is heard."""
         self._order += 1
-        heapq.heappush(self._entries, _Entry(position, self._order, frame))
-        self._wake.set()
+        entry = _Entry(position, self._order, frame)
+        heapq.heappush(self._entries, entry)
+        if self._entries[0] is entry:  # else it is waited for something that comes before it
+            self._look_soon()
 
     def speech(self, begin: int, end: int) -> None:
         """Speech was written from one position to another."""
         if not self._speaking and self._speech_from is None:
             self._speech_from = begin
+            self._look_soon()
         self.speech_until = end
         self._reply_complete = False
-        self._wake.set()
 
     def end_words_at(self, position: int) -> None:
         """The utterance ends here: words placed behind its end are heard with it."""
@@ -114,11 +119,11 @@ class Heard:
             entry.position = position
         if late:
             heapq.heapify(self._entries)
-            self._wake.set()
+            self._look_soon()
 
     def marked(self) -> None:
         """The far end told what it has played: look anew."""
-        self._wake.set()
+        self._look_soon()
 
     # ------------------------------------------------------------ pause
 
@@ -142,17 +147,17 @@ class Heard:
         for entry in held:
             entry.position += shift
             heapq.heappush(self._entries, entry)
-        self._wake.set()
+        self._look_soon()
 
     def pause(self) -> None:
         """Nothing more is written for a while."""
         self._paused_at = self._clock()
-        self._wake.set()
+        self._look_soon()
 
     def resume(self) -> float:
         """The bot goes on; returns how long (s) it was paused."""
         paused_at, self._paused_at = self._paused_at, None
-        self._wake.set()
+        self._look_soon()
         return 0.0 if paused_at is None else self._clock() - paused_at
 
     async def cut(self) -> None:
@@ -174,19 +179,15 @@ class Heard:
         if was_speaking:
             await self._tell(BotStoppedSpeakingFrame(at=silent_since, interrupted=True))
 
-    async def run(self) -> None:
-        """Let frames go as they are heard; runs for the whole call."""
-        while True:
-            wait_s = await self._let_go()
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+    def start(self, start_task: StartTask) -> None:
+        """Let frames go as they are heard, in a task that runs for the whole call."""
+        self._work.start(start_task)
 
-    async def _let_go(self) -> float | None:
-        """Deliver all that is heard by now; returns how long to wait for the next (None: for ever)."""
+    def _look_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._work.kick)
+
+    async def _let_go(self) -> None:
+        """Deliver all that is heard by now; an alarm tells when the next is."""
         while True:
             now = self._clock()
             heard = self._playout.heard(now - self._delay_s())
@@ -197,7 +198,9 @@ class Heard:
             elif self._speech_ended(heard, now):
                 await self._stopped()
             else:
-                return self._next_look(now)
+                if (wait_s := self._next_look(now)) is not None:
+                    self._alarm.ring_in(wait_s)
+                return
 
     async def _let_one_go(self, heard: int, now: float) -> None:
         entry = heapq.heappop(self._entries)

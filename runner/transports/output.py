@@ -266,7 +266,7 @@ class BaseOutputTransport(FrameProcessor):
         self._around = await Surroundings.prepare(self.params.audio_out_mixer, self.sample_rate)
         self._open = True
         self._sender.start(partial(self.create_task, name="send"))
-        self.create_task(self._heard.run(), "heard")
+        self._heard.start(partial(self.create_task, name="heard"))
         await self.started(frame)
         await self.push_frame(frame)
 
