@@ -40,6 +40,17 @@ class HttpProtocol(H11Protocol):
         else:
             self._expect_nothing()
 
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP. In the middle of a request uvicorn would answer twice: who is at it learns
+        that nobody listens any more."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def _expect_more(self) -> None:
         if self._deadline is None:
             # Aborted, for under TLS a goodbye would wait for theirs.
