@@ -15,34 +15,28 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from runner.errors import BotrunError
+from runner.supervising.deaths import Deaths, how
+from runner.supervising.ending import end_workers
 from runner.supervising.failure import Failure, failure_at
 from runner.supervising.imports import modules_for
 from runner.supervising.loading import Load, Loader, RunPlan
 from runner.supervising.past import Past
 from runner.supervising.project import Project
 from runner.supervising.public_line import LineOwner, PublicLine
+from runner.supervising.succession import Succession
 from runner.supervising.view import RunView
 from runner.supervising.watch import Watch
 from runner.supervising.workers import END_AT_ONCE, Nursery, Worker
 
 logger = logging.getLogger(__name__)
 
-STOP_S = 5.7
-"""A worker ends within 1.5 s of its signal, within 5 s if Daily's rooms are to be deleted (`worker.py`)."""
-
-PUBLIC_STOP_S = 12.2
-"""With a public address the provider is told that calls are over, and what the number shall do again."""
-
 LAST_WORDS_S = 0.2
 FORCED_STATUS = 130
-QUICK_S, MOST_QUICK = 5.0, 3
-"""A worker that dies so soon, so often, is not started again before something is saved."""
 
 
 class Supervisor:
@@ -55,8 +49,6 @@ class Supervisor:
         output: where the workers write (a file number); None: where this process does.
 
     Attributes:
-        current: the worker that takes calls, if one does.
-        failure: what is wrong with the code on disk.
         view: for a terminal.
     """
 
@@ -69,21 +61,17 @@ class Supervisor:
     ) -> None:
         self._plan = plan
         self._output = output
-        self.view = RunView(self)
+        self._succession = Succession()
+        self.view = RunView(self._succession, restart=self.restart, stop=self.stop)
         self._listeners = [listener] if public is None else [listener, public]
         self._line: PublicLine | None = None
         self._project = Project(plan.bot, plan.watch)
-        self.current: Worker | None = None
-        self.failure: Failure | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
         self._outcome: BotrunError | int = 0
         self._signals = 0
-        self._quick_deaths: list[float] = []
-        self._waiting_calls: list[dict[str, Any]] = []
-        self._accepted_once = False
+        self._deaths = Deaths()
         self._past = Past()
-        self._news = "", 0.0
 
     async def run(self) -> int:
         """Returns the exit status.
@@ -108,7 +96,8 @@ class Supervisor:
             self._learn([])
             await self._begin("")
             await self._over.wait()
-            await self._stop_workers()
+            self._loader.drop()
+            await end_workers(self._nursery.living, self._line)
         finally:
             await self._close()
         if isinstance(self._outcome, BotrunError):
@@ -137,37 +126,24 @@ class Supervisor:
         self._take_up(f"{names} was saved: ")
 
     def _take_up(self, why: str) -> None:
-        self._quick_deaths.clear()
+        self._deaths.forget()
         self._spawn(self._begin(why))
 
     async def _begin(self, why: str) -> None:
-        worker = await self._loader.begin(why, first=not self._accepted_once)
+        worker = await self._loader.begin(why, first=not self._succession.has_begun)
         self._spawn(self._hear(worker))
 
     def _broken(self, failure: Failure, modules: Sequence[str] = ()) -> None:
         """The code on disk does not load; the good one goes on."""
         if self._loader.load is not None:
             self._loader.finish()
-        self.failure = failure
         self._project.broken = True
         self._learn([*modules, *([failure.file] if failure.file else [])])
-        if not self._accepted_once:
+        self._succession.broken(failure)
+        if not self._succession.has_begun:
             if self._plan.fixed.get("verbose"):
                 print(failure.traceback, end="", file=sys.stderr)
             self._end(failure.raised())
-            return
-        logger.error("%s", failure.shown())
-        logger.info(
-            "the code from before goes on; mend it and save"
-            if self.current is not None
-            else "nobody takes calls until it is mended and saved"
-        )
-        self._tell_code()
-
-    def _tell_code(self) -> None:
-        if self.current is not None:
-            failure = self.failure.as_dict() if self.failure else None
-            self.current.tell({"do": "code", "failure": failure})
 
     def _learn(self, modules: Sequence[str], written: Sequence[str] = ()) -> None:
         self._project.learn(modules, written)
@@ -189,7 +165,7 @@ class Supervisor:
                 worker.tell(self._past.whole())
                 self._spawn(self._let_accept(worker))
             case "accepting" if loading:
-                self._swap(worker)
+                self._swap()
             case "failed" if loading:
                 self._broken(Failure(**told["failure"]), told.get("modules", ()))
             case "modules":
@@ -197,9 +173,9 @@ class Supervisor:
             case "bot failed":
                 self._bot_failed(Failure(**told["failure"]))
             case "held":
-                self._tell_news()
+                self._succession.tell_news()
             case "moving":
-                self._move(worker, told["call"])
+                self._succession.move(worker, told["call"])
             case "taken":
                 self._tell_others(worker, {"do": "taken", "key": told["key"]})
             case "figures":
@@ -220,36 +196,15 @@ class Supervisor:
             if other is not worker and order is not None:
                 other.tell(order)
 
-    def _swap(self, worker: Worker) -> None:
+    def _swap(self) -> None:
         """The new one accepts: the old one may go."""
-        load, old, was_broken = self._loader.finish(), self.current, self.failure is not None
-        self.current, self.failure = worker, None
+        is_first = not self._succession.has_begun
         self._project.broken = False
-        self._news = load.why + ("mended; " if was_broken else ""), load.begun
-        if old is not None:
-            old.tell({"do": "retire"})
-        elif self._accepted_once:
-            self._tell_news()
-        if not self._accepted_once:
+        self._succession.take_over(self._loader.finish())
+        if is_first:
             self._nursery.prepare_more()
-        self._accepted_once = True
-        self._tell_code()
-        for call in self._waiting_calls:
-            worker.tell({"do": "take", "call": call})
-        self._waiting_calls.clear()
         if self._line is not None:
             self._line.open()
-
-    def _tell_news(self) -> None:
-        what, begun = self._news
-        logger.info("%sthe new code answers (%.2f s)", what, time.monotonic() - begun)
-
-    def _move(self, worker: Worker, call: dict[str, Any]) -> None:
-        """A conversation goes to whoever accepts now."""
-        if self.current is not None and self.current is not worker:
-            self.current.tell({"do": "take", "call": call})
-        else:
-            self._waiting_calls.append(call)
 
     def _bot_failed(self, failure: Failure) -> None:
         self._project.broken = True
@@ -266,34 +221,28 @@ class Supervisor:
             self._end(BotrunError("the process that the bot is started from is gone: botrun ends"))
             return
         if self._line is not None and self._line.is_kept_by(worker):
-            self._line.lost(_how(worker.status), often=self._dies_often())
+            self._line.lost(how(worker.status), often=self._deaths.one_more())
             return
         self._tell_others(worker, self._past.last(worker))
         self._past.close(worker)
-        how = _how(worker.status)
         if self._loader.load is not None and self._loader.is_loading(worker):
             # What it told before it ended may still be on its way.
-            self._spawn(self._ended_loading(self._loader.load, how))
-        elif worker is self.current:
-            self.current = None
-            self._restart(how)
+            self._spawn(self._ended_loading(self._loader.load, how(worker.status)))
+        elif worker is self._succession.current:
+            self._succession.current = None
+            self._restart(how(worker.status))
 
-    async def _ended_loading(self, load: Load, how: str) -> None:
+    async def _ended_loading(self, load: Load, end: str) -> None:
         await asyncio.sleep(LAST_WORDS_S)
         if load is self._loader.load:
-            self._broken(failure_at(f"the bot's process {how} while it was loaded", str(self._plan.bot), 0))
+            self._broken(failure_at(f"the bot's process {end} while it was loaded", str(self._plan.bot), 0))
 
-    def _restart(self, how: str) -> None:
-        if self._dies_often():
-            logger.error("the bot's process %s, again: it is started when something is saved", how)
+    def _restart(self, end: str) -> None:
+        if self._deaths.one_more():
+            logger.error("the bot's process %s, again: it is started when something is saved", end)
             return
-        logger.error("the bot's process %s: it is started again", how)
+        logger.error("the bot's process %s: it is started again", end)
         self._spawn(self._begin(""))
-
-    def _dies_often(self) -> bool:
-        now = time.monotonic()
-        self._quick_deaths = [at for at in self._quick_deaths if now - at < QUICK_S * MOST_QUICK] + [now]
-        return len(self._quick_deaths) >= MOST_QUICK
 
     def _end(self, outcome: BotrunError | int) -> None:
         if not self._over.is_set():
@@ -306,23 +255,7 @@ class Supervisor:
             for worker in self._nursery.living:
                 worker.signal(END_AT_ONCE)  # with what the bot started
             self._outcome = FORCED_STATUS
-        self._end(0 if self._accepted_once else FORCED_STATUS)
-
-    async def _stop_workers(self) -> None:
-        self._loader.drop()
-        line, until = self._line, time.monotonic() + (PUBLIC_STOP_S if self._line is not None else STOP_S)
-        if line is not None:
-            line.give_back()
-        workers = [one for one in self._nursery.living if line is None or not line.is_kept_by(one)]
-        for worker in workers:
-            worker.signal(signal.SIGTERM)
-        ends = [asyncio.ensure_future(worker.ended.wait()) for worker in workers]
-        if ends:
-            _, late = await asyncio.wait(ends, timeout=until - time.monotonic())
-            for end in late:
-                end.cancel()
-        if line is not None:
-            await line.close(until - time.monotonic())
+        self._end(0 if self._succession.has_begun else FORCED_STATUS)
 
     async def _close(self) -> None:
         self._watch.close()
@@ -342,9 +275,3 @@ class Supervisor:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("the supervisor failed", exc_info=error)
-
-
-def _how(status: int | None) -> str:
-    if status is not None and status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
-    return f"ended with status {status}"
