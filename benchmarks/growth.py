@@ -40,7 +40,8 @@ from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
 from runner.server.app import Host, create_app
 from runner.services.llm import LLMService
-from runner.session import EndReason, Sessions
+from runner.session import EndReason
+from runner.sessions import Sessions
 from runner.settings import Settings
 from runner.testing import FakeTransport, ScriptedTTS, run_virtual
 

@@ -22,7 +22,8 @@ from types import FrameType
 from typing import Any, TextIO
 
 from runner.mishaps import is_users_file
-from runner.session import Session, Sessions
+from runner.session import Session
+from runner.sessions import Sessions
 
 logger = logging.getLogger(__name__)
 

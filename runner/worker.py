@@ -18,7 +18,8 @@ from runner.discovery import BotTarget, LoadedBot, load_bot
 from runner.errors import BotrunError
 from runner.guard import LoopGuard, telling_what_was_not_awaited
 from runner.services import warmup
-from runner.session import EndReason, SessionLimits, Sessions
+from runner.session import EndReason
+from runner.sessions import SessionLimits, Sessions
 from runner.settings import Settings, enter_dotenv
 from runner.shutdown import Shutdown
 

@@ -20,7 +20,7 @@ from runner.services.fallback_stt import FallbackSTT
 from runner.services.openai import OpenAILLMService
 from runner.services.tools import tool
 from runner.services.tools.toolbox import Toolbox
-from runner.session import Sessions
+from runner.sessions import Sessions
 from runner.testing import Conversation, ScriptedLLM, run_virtual
 from runner.transports.background import read_wav
 from runner.turns.interruption import strategy_of

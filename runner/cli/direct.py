@@ -14,7 +14,7 @@ from runner.shutdown import Shutdown
 
 if TYPE_CHECKING:
     from runner.server.daily_rooms import DailyRooms, Opened
-    from runner.session import Sessions
+    from runner.sessions import Sessions
 
 END_S = 6.0
 DEADLINE_S = 8.0
@@ -44,7 +44,7 @@ async def _serve(bot: LoadedBot, settings: Settings) -> bool:
     from runner.server.app import Host
     from runner.server.daily_rooms import DailyRooms, RoomAsk
     from runner.services import warmup
-    from runner.session import SessionLimits, Sessions
+    from runner.sessions import SessionLimits, Sessions
 
     shutdown = Shutdown()
     shutdown.deadline_s = DEADLINE_S

@@ -79,7 +79,7 @@ async def _check_address(settings: Settings) -> Check:
     from runner.discovery import LoadedBot
     from runner.server.app import Host
     from runner.server.public.opening import PublicSide
-    from runner.session import Sessions
+    from runner.sessions import Sessions
 
     async def nobody(args: object) -> None: ...
 

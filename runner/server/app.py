@@ -27,7 +27,7 @@ from runner.server.run_figures import RunFigures
 from runner.server.siblings import Knows, Siblings, ToOwner
 from runner.server.start import start_router
 from runner.server.status import status_router
-from runner.session import Sessions
+from runner.sessions import Sessions
 from runner.settings import Settings
 
 if TYPE_CHECKING:

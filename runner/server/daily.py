@@ -17,7 +17,7 @@ from starlette.routing import Route, Router
 from runner.errors import BotrunError, ProtocolError, ProviderError, UsageError
 from runner.server.daily_rooms import DailyRooms, RoomAsk
 from runner.server.start import read_object
-from runner.session import TooManySessionsError
+from runner.sessions import TooManySessionsError
 
 if TYPE_CHECKING:
     from runner.server.app import Host

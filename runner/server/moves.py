@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from runner.session import BotFailure, EndReason, Session, Sessions
+from runner.session import BotFailure, EndReason, Session
+from runner.sessions import Sessions
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from runner.figures import LAG_BOUNDS_S, LATENCY_BOUNDS_S, RECENT_TURNS, Histogram
 
 if TYPE_CHECKING:
-    from runner.session import Sessions
+    from runner.sessions import Sessions
 
 HISTOGRAMS = {"turn": LATENCY_BOUNDS_S, "stop": LATENCY_BOUNDS_S, "lag": LAG_BOUNDS_S}
 

@@ -29,7 +29,8 @@ from runner.server.phone_end import PhoneEnd, can_move, wait_for_mended_code
 from runner.server.plain_client import client_serializer, rates_of
 from runner.server.public.farewell import Farewell, LocalFarewell
 from runner.server.siblings import AGAIN_PATH
-from runner.session import EndReason, Session, TooManySessionsError, new_session_id
+from runner.session import EndReason, Session, new_session_id
+from runner.sessions import TooManySessionsError
 from runner.transports.handshake import read_handshake
 from runner.transports.socket import CallWebSocket
 

@@ -30,7 +30,8 @@ from runner.server.page_end import PageEnd
 from runner.server.siblings import MOVED_STATUS
 from runner.server.start import read_object
 from runner.services import warmup
-from runner.session import EndReason, Session, TooManySessionsError, new_session_id
+from runner.session import EndReason, Session, new_session_id
+from runner.sessions import TooManySessionsError
 from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
 from runner.transports.webrtc.rehearsal import rehearse
 

@@ -12,7 +12,7 @@ from runner.catalog import TRANSPORTS
 from runner.discovery import LoadedBot
 from runner.server.app import Host, create_app
 from runner.server.assets import CONTENT_TYPES, find_asset
-from runner.session import Sessions
+from runner.sessions import Sessions
 from runner.settings import Settings
 
 

@@ -19,7 +19,7 @@ from runner.discovery import LoadedBot
 from runner.errors import UsageError
 from runner.server.app import Host
 from runner.server.https import key_file, with_https
-from runner.session import Sessions
+from runner.sessions import Sessions
 from runner.settings import Settings
 
 

@@ -10,7 +10,7 @@ from runner.arguments import RunnerArguments
 from runner.discovery import LoadedBot
 from runner.server.app import Host
 from runner.server.status import describe
-from runner.session import Sessions
+from runner.sessions import Sessions
 from runner.settings import Settings
 from runner.testing import run_virtual
 

@@ -21,7 +21,7 @@ from runner.discovery import LoadedBot
 from runner.server.app import PAGE_PATHS, Host, create_app
 from runner.server.later import LaterDoor
 from runner.services import warmup
-from runner.session import Sessions
+from runner.sessions import Sessions
 from runner.settings import Settings
 
 BOTS = Path(__file__).parents[2] / "bots"

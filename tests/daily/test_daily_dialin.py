@@ -36,7 +36,8 @@ from runner.server.public.ledger import Ledger
 from runner.server.public.pinless import PATHS, PinlessDoor
 from runner.server.serving import Server
 from runner.server.telephony import CallDoor
-from runner.session import EndReason, Sessions
+from runner.session import EndReason
+from runner.sessions import Sessions
 from runner.settings import Settings
 from runner.transports.base import TransportParams
 from runner.transports.daily import transport as transport_module

@@ -22,7 +22,8 @@ from runner.pipeline.advice import missing_parts
 from runner.processors import LLMContext, LLMContextAggregatorPair
 from runner.services.stt import SegmentedSTTService
 from runner.services.tools import tool
-from runner.session import EndReason, Sessions
+from runner.session import EndReason
+from runner.sessions import Sessions
 from runner.testing import FakeTransport, ScriptedLLM, ScriptedTTS, run_virtual
 from runner.transports.base import TransportParams
 

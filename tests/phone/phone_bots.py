@@ -40,7 +40,8 @@ from runner.serializers.media_format import decoder_for, encoder_for
 from runner.server.app import Host, create_app
 from runner.server.serving import Server
 from runner.services.tts import TTSService
-from runner.session import EndReason, SessionLimits, Sessions
+from runner.session import EndReason
+from runner.sessions import SessionLimits, Sessions
 from runner.settings import Settings
 from runner.testing import Recorder, ScriptedLLM
 from runner.transports.websocket import FastAPIWebsocketParams

@@ -34,7 +34,8 @@ from runner.server.public.exchange import Exchange
 from runner.server.public.ledger import Ledger
 from runner.server.serving import Server
 from runner.server.telephony import CallDoor
-from runner.session import EndReason, SessionLimits, Sessions
+from runner.session import EndReason
+from runner.sessions import SessionLimits, Sessions
 from runner.settings import Settings
 
 ORIGIN = "https://bot.example.com"

@@ -15,7 +15,7 @@ from runner.discovery import LoadedBot
 from runner.server.app import Host
 from runner.server.dialing import dial_router
 from runner.server.public.exchange import DialOrder
-from runner.session import Sessions
+from runner.sessions import Sessions
 from runner.settings import Settings
 
 KEY = "the-key-of-this-run"

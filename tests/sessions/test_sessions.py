@@ -11,15 +11,8 @@ import pytest
 
 from runner.arguments import RunnerArguments
 from runner.discovery import LoadedBot
-from runner.session import (
-    CANCEL_TIMEOUT_S,
-    EndReason,
-    Session,
-    SessionLimits,
-    Sessions,
-    TooManySessionsError,
-    new_session_id,
-)
+from runner.session import CANCEL_TIMEOUT_S, EndReason, Session, new_session_id
+from runner.sessions import SessionLimits, Sessions, TooManySessionsError
 from runner.testing import run_virtual
 
 

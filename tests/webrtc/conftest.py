@@ -15,7 +15,8 @@ import pytest
 from runner.discovery import LoadedBot
 from runner.server.app import Host, create_app
 from runner.server.serving import Server
-from runner.session import Session, SessionLimits, Sessions
+from runner.session import Session
+from runner.sessions import SessionLimits, Sessions
 from runner.settings import Settings
 
 
