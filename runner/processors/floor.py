@@ -16,10 +16,9 @@ from runner.frames import (
     FrameDirection,
     InterimTranscriptionFrame,
     TranscriptionFrame,
-    UserMuteStartedFrame,
-    UserMuteStoppedFrame,
 )
 from runner.processors.bot_state import TELLING, BotState
+from runner.processors.user_mute import UserMute
 from runner.turns.end_of_turn import RuleTurnAnalyzer, TurnAnalyzer
 from runner.turns.interruption import Decision, InterruptionStrategy, Overlap, Speech
 from runner.turns.muting import Mute
@@ -27,9 +26,6 @@ from runner.turns.muting import Mute
 if TYPE_CHECKING:
     from runner.processors.base import FrameProcessor
     from runner.processors.replies import Replies
-
-LATE_WORDS_S = 1.0
-"""Words that come so soon (s) after a mute were said during it, unless the user speaks."""
 
 SILENCED_S = 0.5
 """How long (s) words that interrupt wait until what was heard before them is written down."""
@@ -72,12 +68,10 @@ class Floor:
         self._replies = replies
         self._create_task = create_task
         self._interrupt = interrupt
-        self._mutes = mutes
-        self._tell = tell
+        self._mute = UserMute(mutes, self.bot.state, clock, tell)
         self._outputs: list[Pausable] = []
         self._output_ids: set[int] = set()
         self._settled: list[Callable[[bool], object]] = []
-        self._unmuted: list[Callable[[float], object]] = []
         self._overlap: Overlap | None = None
         self._looked_at: Overlap | None = None
         self._dismissed: Overlap | None = None
@@ -86,10 +80,7 @@ class Floor:
         self._news = asyncio.Event()
         self._judged: Frame | None = None
         self._swallowed: Frame | None = None
-        self.muted = self._is_muted()
-        self._muted_until = float("-inf")
         self._user_speaking = False
-        self._missed = False
 
     # ------------------------------------------------------------ who takes part
 
@@ -104,14 +95,14 @@ class Floor:
 
     def on_unmuted(self, unmuted: Callable[[float], object]) -> None:
         """Tell that a user is listened to who began to speak before."""
-        self._unmuted.append(unmuted)
+        self._mute.on_unmuted(unmuted)
 
     # ------------------------------------------------------------ from the input
 
     def user_started(self, at: float) -> bool:
         """The VAD heard speech begin; False if the user is muted."""
-        if self.muted:
-            self._missed = True
+        if self._mute.on:
+            self._mute.missed = True
             return False
         self._user_speaking, self._dismissed = True, None
         if self._overlap is not None:
@@ -126,7 +117,7 @@ class Floor:
 
     def user_stopped(self, at: float) -> bool:
         """The VAD heard speech end; False if its beginning was not told either."""
-        self._missed, told, self._user_speaking = False, self._user_speaking, False
+        self._mute.missed, told, self._user_speaking = False, self._user_speaking, False
         if self._overlap is not None:
             self._overlap.stopped_at = at
             self._judge()
@@ -173,12 +164,10 @@ class Floor:
             self._settle(True)
         elif self.strategy.keeps_reply and not self.bot.busy:
             self._settle(True)
-        if self._mutes:
-            await self._update_mute()
+        await self._mute.update()
 
     def _understood(self, text: str, frame: Frame, *, final: bool) -> None:
-        now = self._clock()
-        if self.muted or (now < self._muted_until + LATE_WORDS_S and not self._user_speaking):
+        if self._mute.covers(self._user_speaking):
             self._swallowed = frame
         elif (overlap := self._overlap) is not None:
             _hear(overlap, text, frame, final=final)
@@ -198,22 +187,6 @@ class Floor:
                 self._end_reply()
         elif final:
             self._dismissed = None
-
-    async def _update_mute(self) -> None:
-        before, self.muted = self.muted, self._is_muted()
-        if before == self.muted:
-            return
-        if self._tell is not None:
-            await self._tell(UserMuteStartedFrame() if self.muted else UserMuteStoppedFrame())
-        if not self.muted:
-            self._muted_until = self._clock()
-            if self._missed:
-                self._missed = False
-                for unmuted in self._unmuted:
-                    unmuted(self._muted_until)
-
-    def _is_muted(self) -> bool:
-        return any(mute(self.bot.state) for mute in self._mutes)
 
     # ------------------------------------------------------------ the decision
 
