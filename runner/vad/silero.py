@@ -25,7 +25,7 @@ from runner.vad.batch import Batch, batch_of, judge_next
 
 if TYPE_CHECKING:
     from runner.audio.resampler import Resampler
-    from runner.vad.model import Floats
+    from runner.vad.network import Floats
 
 _WINDOW_SECS = 0.032
 _FAINT_WINDOWS = 16  # half a second

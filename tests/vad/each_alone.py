@@ -1,24 +1,34 @@
-"""Silero's rules written down plainly: every window shown to the network alone, when it comes.
+"""Silero's rules written down plainly: every window shown to the network of its file, alone, when it comes.
 
 What the analyzer tells must be this to the sample, however it batches, waits and leaves out.
 """
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+import onnxruntime
 
 from runner.audio.level import volume
 from runner.audio.resampler import Resampler
 from runner.turns.vad import VADEvent, VADState, VADStateMachine
-from runner.vad.model import SileroModel, context_samples, window_samples
+from runner.vad.model import SileroModel, context_samples, model_file, window_samples
 
 
 def probability(frame: bytes, state: np.ndarray) -> tuple[float, np.ndarray]:  # type: ignore[type-arg]
-    """What the network says of one frame, and the state after it."""
-    model = SileroModel.shared()
-    frames, _ = model.read([frame])
-    (confidence,), (moved,) = model.infer(frames, [state])
-    return confidence, moved
+    """What Silero's file, as it is, says of one frame, and the state after it."""
+    samples = np.frombuffer(frame, "<i2").astype(np.float32)[None] / 32768
+    rate = np.array(8000 if len(frame) == 576 else 16000, np.int64)
+    confidence, moved = its_session().run(None, {"input": samples, "state": state, "sr": rate})
+    return float(confidence[0, 0]), moved
+
+
+@cache
+def its_session() -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(model_file()), options, providers=["CPUExecutionProvider"])
 
 
 class EachAlone:

