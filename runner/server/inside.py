@@ -43,7 +43,7 @@ class Inside:
         if scope["path"] == AGAIN_PATH and scope["type"] == "websocket":
             from starlette.websockets import WebSocket
 
-            from runner.server.telephony import go_on_here
+            from runner.server.further_sockets import go_on_here
 
             await go_on_here(self._host, WebSocket(scope, receive, send))
             return

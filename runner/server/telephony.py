@@ -8,14 +8,13 @@ messages, RTVI in text messages.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Router, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from runner.arguments import WebSocketRunnerArguments
 from runner.audio.resampler import Resampler
@@ -23,20 +22,19 @@ from runner.conversation import Conversation
 from runner.errors import ProtocolError
 from runner.serializers.handshake import HandshakeResult
 from runner.serializers.websocket import LABEL
+from runner.server.closing import POLICY_VIOLATION, TRY_AGAIN_LATER, close
 from runner.server.dialing import dial_router
 from runner.server.events import events_route
+from runner.server.further_sockets import HEARD, RESUME_S, FurtherSockets, go_on, key_of
 from runner.server.phone_end import PhoneEnd, can_move, wait_for_mended_code
 from runner.server.plain_client import client_serializer, rates_of
 from runner.server.public.farewell import Farewell, LocalFarewell
-from runner.server.siblings import AGAIN_PATH
 from runner.session import EndReason, Session, new_session_id
 from runner.sessions import TooManySessionsError
 from runner.transports.handshake import read_handshake
 from runner.transports.socket import CallWebSocket
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runner.serializers.base import FrameSerializer
     from runner.server.app import Host
 
@@ -45,16 +43,7 @@ logger = logging.getLogger(__name__)
 BOT_GRACE_S = 2.0
 """What a bot may take (s) to end by itself when its caller has left."""
 
-RESUME_S = {"websocket": 10.0, "exotel": 2.0}
-"""How long (s) a broken socket is waited for. Exotel opens a second one for the same call, once
-(PROTOCOLS.md §4); a plain client comes back with its token."""
-
 VOICE_RATES, PHONE_HZ = (16000, 22050, 24000, 44100, 48000), 8000
-
-HEARD = "botrun.heard"
-"""In a socket's scope: the messages of its start, as they came."""
-
-POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
 
 
 def telephony_router(host: Host) -> Router:
@@ -93,11 +82,16 @@ class Carried:
 
 
 class CallDoor:
-    """Turns sockets into sessions: those of phone providers, and plain clients'."""
+    """Turns sockets into sessions: those of phone providers, and plain clients'.
+
+    Attributes:
+        further: finds calls that go on with a further socket.
+    """
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._calls = host.calls
+        self.further = FurtherSockets(host)
         host.knows.append(self._knows)
         design_filters()
 
@@ -114,8 +108,8 @@ class CallDoor:
         result = await self.handshake(websocket)
         if result is None:
             return
-        if (owner := await self.elsewhere(result)) is not None:
-            await self.pass_on(owner, websocket)
+        if (owner := await self.further.elsewhere(result)) is not None:
+            await self.further.pass_on(owner, websocket)
         else:
             await self.take(websocket, result, Carried())
 
@@ -136,36 +130,10 @@ class CallDoor:
         most = self._host.settings.max_sessions
         return bool(most and len(self._host.sessions.active) >= most)
 
-    def is_under_way(self, told: HandshakeResult) -> bool:
-        """Whether this call has a socket already."""
-        return _key(told) in self._calls
-
-    async def elsewhere(self, told: HandshakeResult) -> Path | None:
-        """The worker that has this call, where this is a further socket of a call of another."""
-        siblings = self._host.siblings
-        if siblings is None or told.provider not in RESUME_S or self.is_under_way(told):
-            return None
-        return await siblings.owner([_key(told)])
-
-    async def pass_on(self, owner: Path, websocket: WebSocket) -> None:
-        """Carry an accepted socket, of which the start was read, to the worker of its call."""
-        from runner.server.passing import pass_accepted
-
-        task = asyncio.current_task()
-        assert task is not None
-        self._host.passing.add(task)
-        try:
-            await pass_accepted(owner, AGAIN_PATH, websocket, websocket.scope[HEARD])
-        finally:
-            self._host.passing.discard(task)
-
     async def take(self, websocket: WebSocket, told: HandshakeResult, carried: Carried) -> None:
         """Start the bot for this call, or go on with it on a second socket; returns when it is over."""
-        key = _key(told)
-        known = self._calls.get(key)
-        if known is not None and told.provider in RESUME_S:
-            logger.info("%s opened a second socket for its call: it goes on there", told.provider)
-            await self._go_on(known, websocket)
+        if (known := self.further.call_of(told)) is not None:
+            await go_on(known, websocket, told.provider)
             return
         told = replace(
             told,
@@ -175,6 +143,7 @@ class CallDoor:
         resume_s = RESUME_S.get(told.provider, 0.0)
         call = CallWebSocket(websocket, handshake=told, serializer=told.serializer(), resume_s=resume_s)
         call.transfer = carried.farewell.transfer
+        key = key_of(told)
         moved = self._host.moves.claim(key)
         conversation = Conversation(moved)
         arguments = self._arguments(call, told, conversation)
@@ -211,7 +180,7 @@ class CallDoor:
         token = websocket.path_params.get("token", "")
         known = self._calls.get(_client_key(token)) if token else None
         if known is not None:
-            await self._go_on(known, websocket)
+            await go_on(known, websocket)
             return
         moved = self._host.moves.claim(_client_key(token)) if token else None
         if token and moved is None:
@@ -292,34 +261,6 @@ class CallDoor:
         await call.left.wait()
         await session.end(EndReason.CLIENT_LEFT, BOT_GRACE_S)
 
-    async def _go_on(self, known: CallWebSocket, websocket: WebSocket) -> None:
-        known.rejoin(websocket)
-        await known.until_done(websocket)
-
-
-async def go_on_here(host: Host, websocket: WebSocket) -> None:
-    """A further socket of a call that this worker has, passed on by a newer one, who let it in."""
-    await websocket.accept()
-    with contextlib.suppress(ProtocolError):
-        told = await read_handshake(websocket)
-        if (known := host.calls.get(_key(told))) is not None:
-            logger.info("%s opened a second socket for its call: it goes on there", told.provider)
-            known.rejoin(websocket)
-            await known.until_done(websocket)
-            return
-    await close(websocket, POLICY_VIOLATION, "the call is over")
-
 
 def _client_key(token: str) -> str:
     return f"client:{token}"
-
-
-def _key(told: HandshakeResult) -> str:
-    return f"{told.provider}:{told.call_id or told.stream_id}"
-
-
-async def close(websocket: WebSocket, code: int, reason: str) -> None:
-    try:
-        await websocket.close(code, reason[:120])
-    except (RuntimeError, WebSocketDisconnect):
-        logger.debug("the socket was closed already")

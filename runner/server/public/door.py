@@ -23,6 +23,7 @@ from runner.providers.base import Event
 from runner.providers.documents import CallFacts, Document
 from runner.providers.webhooks import RefusedError, WebRequest
 from runner.serializers.handshake import HandshakeResult
+from runner.server.closing import POLICY_VIOLATION, close
 from runner.server.doors import BodyLimit
 from runner.server.no_pages import NoPages
 from runner.server.public.desk import AwayError
@@ -32,7 +33,7 @@ from runner.server.public.pinless import PATHS, PinlessDoor
 from runner.server.public.quiet import Quiet
 from runner.server.public.tickets import Ticket
 from runner.server.public.wire_requests import opening_of, webhook_of
-from runner.server.telephony import POLICY_VIOLATION, CallDoor, Carried, close
+from runner.server.telephony import CallDoor, Carried
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +189,7 @@ class PublicDoor:
         if told is None:
             await self._give_up(provider, call)
             return
-        owner = await self._calls.elsewhere(told)
+        owner = await self._calls.further.elsewhere(told)
         try:
             await self._check_start(ticket, told, is_under_way=owner is not None)
         except (ProtocolError, AwayError) as error:
@@ -207,12 +208,12 @@ class PublicDoor:
         self._exchange.begins(call_id, call.from_number or told.from_number or "")
         try:
             if owner is not None:
-                await self._calls.pass_on(owner, websocket)
+                await self._calls.further.pass_on(owner, websocket)
             else:
                 await self._calls.take(websocket, told, carried)
         finally:
             # A second socket may have taken the call over from this one.
-            if not self._calls.is_under_way(told):
+            if not self._calls.further.is_under_way(told):
                 self._exchange.ends(call_id)
 
     async def _check_start(self, ticket: Ticket, told: HandshakeResult, *, is_under_way: bool) -> None:
@@ -222,7 +223,7 @@ class PublicDoor:
             raise ProtocolError(f"its token is for {provider.title}, but it speaks {told.provider}")
         if provider.same_call_id and call.call_id and told.call_id != call.call_id:
             raise ProtocolError("its token is for another call")
-        if ticket.again and not (is_under_way or self._calls.is_under_way(told)):
+        if ticket.again and not (is_under_way or self._calls.further.is_under_way(told)):
             raise ProtocolError("its token is used up: the call is over")
         if not call.call_id and (busy := await self._exchange.admit_socket(told)):
             raise ProtocolError(busy)
