@@ -20,14 +20,13 @@ from runner.frames import (
     FrameDirection,
     InterruptionFrame,
     InterruptionTaskFrame,
-    LLMContextFrame,
-    LLMMessagesAppendFrame,
     LLMRunFrame,
     StartFrame,
-    TTSSpeakFrame,
 )
 from runner.pipeline.activity import IDLE, IdleWatch
 from runner.pipeline.advice import missing_parts
+from runner.pipeline.ends import Sink, Source
+from runner.pipeline.greetings import is_second_greeting
 from runner.pipeline.latency import LatencyWatch
 from runner.pipeline.observer import Observer
 from runner.pipeline.params import PipelineParams
@@ -48,43 +47,12 @@ from runner.turns.interruption import strategy_of
 logger = logging.getLogger(__name__)
 
 EVENTS = ("on_pipeline_started", "on_pipeline_finished", "on_pipeline_error", "on_idle_timeout")
-_SPEAKING = (TTSSpeakFrame, LLMRunFrame, LLMContextFrame, LLMMessagesAppendFrame)
 
 SETUP_TIMEOUT_S = 20.0
 """What a processor may take to connect."""
 
 INTERRUPTION_TIMEOUT_S = 0.5
 """How long a typed turn waits for the interruption before it to have been everywhere."""
-
-
-class _Source(FrameProcessor):
-    """Stands before the first processor: what comes up to here is for the task."""
-
-    def __init__(self, task: PipelineTask) -> None:
-        super().__init__(name="PipelineTask")
-        self._task = task
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        if direction is UPSTREAM:
-            await self._task.on_upstream(frame)
-        else:
-            await self.push_frame(frame, direction)
-
-
-class _Sink(FrameProcessor):
-    """Stands behind the last processor: what comes down to here has been everywhere."""
-
-    is_end = True
-
-    def __init__(self, task: PipelineTask) -> None:
-        super().__init__(name="PipelineTask")
-        self._task = task
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        if direction is UPSTREAM:
-            await self.push_frame(frame, direction)
-        elif isinstance(frame, EndFrame):
-            self._task.finish(frame.reason or "ended")
 
 
 class PipelineTask:
@@ -123,8 +91,8 @@ class PipelineTask:
         self._begun = False
         self._failures = Seldom()
         self.events = Events(self, *EVENTS)
-        self._source = _Source(self)
-        self._processors = chain([self._source, *pipeline.flat(), _Sink(self)])
+        self._source = Source(self.on_upstream)
+        self._processors = chain([self._source, *pipeline.flat(), Sink(self.finish)])
         self.rtvi = self._make_rtvi(rtvi_observer_params) if enable_rtvi else None
         if self.rtvi is not None and (call := self._conversation) is not None:
             self.rtvi.join(call)
@@ -134,24 +102,13 @@ class PipelineTask:
     async def queue_frame(self, frame: Frame) -> None:
         """Send a frame down the pipeline from its beginning, behind those queued before."""
         need_frame(frame)
-        if not self._is_second_greeting(frame):
+        if not is_second_greeting(self._conversation, frame, running=self._begun):
             self._queue.put_nowait(frame)
 
     async def queue_frames(self, frames: Iterable[Frame]) -> None:
         """Send frames down the pipeline, in this order."""
         for frame in frames:
             await self.queue_frame(frame)
-
-    def _is_second_greeting(self, frame: Frame) -> bool:
-        """Whether it would greet a caller whose conversation goes on: what makes the bot speak, before the
-        pipeline runs or from `on_client_connected`, is a greeting."""
-        call = self._conversation
-        if call is None or not call.resumed or not isinstance(frame, _SPEAKING):
-            return False
-        if self._begun and not conversation.is_greeting():
-            return False
-        call.forget_greeting()
-        return True
 
     def event_handler(self, name: str) -> Callable[[HandlerT], HandlerT]:
         """Decorate `async def handler(task, …)` to run it on an event."""
