@@ -25,8 +25,8 @@ EVERY_S = 0.005
 MANY, FEW = 8, 5
 """With so many sockets rounds begin; with so few they end."""
 
-MOST_BYTES = 8192
-"""Of one socket in one round: ten messages of sound are 4,000."""
+MOST_BYTES = 16384
+"""Of one socket in one round; ten messages of sound are 4,000."""
 
 _rounds: WeakKeyDictionary[asyncio.AbstractEventLoop, Rounds] = WeakKeyDictionary()
 
