@@ -12,6 +12,8 @@ import logging
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from runner.rounds import Due, rounds_of
+
 if TYPE_CHECKING:
     from runner.vad.silero import SileroVADAnalyzer
 
@@ -43,7 +45,8 @@ class Batch:
         self._waiting: dict[SileroVADAnalyzer, None] = {}
         self._last_call = 0
         self._company_until = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._rounds = rounds_of(loop)
+        self._timer: Due | None = None
 
     def add(self, call: SileroVADAnalyzer) -> None:
         """Windows of this call have come; they are judged now or soon."""
@@ -59,7 +62,7 @@ class Batch:
             self._company_until = now + COMPANY_S
         self._last_call = id(call)
         if now < self._company_until:
-            self._timer = self.loop.call_later(TICK_S, self._judge)
+            self._timer = self._rounds.call_at(now + TICK_S, self._judge)
         else:
             self._judge()
 
