@@ -96,8 +96,9 @@ class SileroModel:
         return samples, to_volumes(mean_squares)
 
     def infer(self, frames: Floats, states: Sequence[Floats]) -> tuple[list[float], list[Floats]]:
-        """The probability of speech, 0 to 1, in each row of `frames`, and each call's next state.
+        """The probability of speech, 0 to 1, in each call's frame, a row of `frames`, and its next state.
 
+        More rows are several frames of each call, one after the other; the last one's probability is told.
         A batch of 16 costs a tenth of 16 batches of one.
         """
         feed = {

@@ -24,7 +24,9 @@ _PLACES = 4
 def batch_network(file: bytes, rate: int, frame_samples: int) -> bytes:
     """An ONNX file of the network for 8000 or 16000 Hz, made of Silero's.
 
-    In: "input" (batch, frame_samples) and "state" (2, batch, 128); out: "output" (batch, 1) and "stateN".
+    In: "input" (frames, frame_samples) and "state" (2, calls, 128); out: "output" (calls, 1) and "stateN".
+    The frames are one of each call; or several of each, all first ones before all second ones: then the
+    output is what is found in the last.
     """
     prefix = _BRANCHES[rate]
     weights = {
@@ -46,8 +48,10 @@ def batch_network(file: bytes, rate: int, frame_samples: int) -> bytes:
     judged = graph.op("Relu", graph.op("Reshape", known, _shape(-1, STATE_SIZE)))
     last = graph.op("Gemm", judged, weights["decoder.decoder.2.weight"][0], weights["decoder.decoder.2.bias"])
     graph.op("Sigmoid", last, name="output")
-    state = (2, 0, STATE_SIZE)
-    return graph.model({"input": (0, frame_samples), "state": state}, {"output": (0, 1), "stateN": state})
+    state = (2, "calls", STATE_SIZE)
+    return graph.model(
+        {"input": ("frames", frame_samples), "state": state}, {"output": ("calls", 1), "stateN": state}
+    )
 
 
 def _spectrum(graph: GraphWriter, basis: Floats, frame_samples: int) -> str:
@@ -83,10 +87,11 @@ def _memory(graph: GraphWriter, weights: dict[str, Floats], sound: str) -> str:
     """What the state becomes with this sound; its first half, (1, batch, 128), is what is judged."""
     gates = {name: _gates(weights[f"decoder.rnn.{name}"]) for name in ("weight_ih", "weight_hh")}
     bias = np.concatenate([_gates(weights["decoder.rnn.bias_ih"]), _gates(weights["decoder.rnn.bias_hh"])])
+    calls = graph.op("Shape", "state", start=1, end=2)
     hidden, cell = graph.ops("Split", "state", _shape(1, 1), names=("hidden", "cell"), axis=0)
     _, hidden, cell = graph.ops(
         "LSTM",
-        graph.op("Unsqueeze", sound, _shape(0)),
+        graph.op("Reshape", sound, graph.op("Concat", _shape(-1), calls, _shape(STATE_SIZE), axis=0)),
         *(gates["weight_ih"][None], gates["weight_hh"][None], bias[None]),
         *("", hidden, cell),
         names=("all", "hiddenN", "cellN"),

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32] | npt.NDArray[np.int64]
+Shape = tuple[int | str, ...]
 Value = int | str | bytes
 _FLOAT, _INT64 = 1, 7  # TensorProto.DataType
 _OPSET, _IR_VERSION = 16, 8
@@ -103,15 +104,15 @@ class GraphWriter:
         self._tensors.append((5, tensor))
         return name
 
-    def model(self, inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]) -> bytes:
-        """The whole file. Inputs and outputs are floats of these shapes; a size of 0 is that of the batch."""
+    def model(self, inputs: dict[str, Shape], outputs: dict[str, Shape]) -> bytes:
+        """The whole file. Inputs and outputs are floats of these shapes; a size that differs has a name."""
         ends = [(11, _end(*end)) for end in inputs.items()] + [(12, _end(*end)) for end in outputs.items()]
         graph = _message((2, "graph"), *self._nodes, *self._tensors, *ends)
         return _message((1, _IR_VERSION), (7, graph), (8, _message((1, ""), (2, _OPSET))))
 
 
-def _end(name: str, shape: tuple[int, ...]) -> bytes:
-    sizes = [(1, _message((1, size) if size else (2, "batch"))) for size in shape]
+def _end(name: str, shape: Shape) -> bytes:
+    sizes = [(1, _message((1, size) if isinstance(size, int) else (2, size))) for size in shape]
     return _message((1, name), (2, _message((1, _message((1, _FLOAT), (2, _message(*sizes)))))))
 
 

@@ -152,10 +152,9 @@ class SileroVADAnalyzer(VADAnalyzer):
 
     def _catch_up(self) -> None:
         """It gets louder: what has waited comes first."""
-        unheard, self._unheard = self._unheard, []
-        for frame in unheard:
-            frames, _ = self.model.read([frame])
-            _, (self.network_state,) = self.model.infer(frames, [self.network_state])
+        frames, _ = self.model.read(self._unheard)
+        self._unheard = []
+        _, (self.network_state,) = self.model.infer(frames, [self.network_state])
 
     def judge(self, confidence: float) -> None:
         """Judge the next window by what the network found."""

@@ -88,6 +88,17 @@ def test_a_batch_of_calls_gives_what_each_call_gives_alone(rate: int) -> None:
         assert found == pytest.approx([confidence for confidence, _ in apart], abs=1e-3)
 
 
+@pytest.mark.parametrize("rate", RATES)
+def test_frames_that_waited_are_heard_at_once_as_one_by_one(rate: int) -> None:
+    model, heard = SileroModel.shared(), frames(speech(SENTENCES[0], rate), rate)[:40]
+    state = model.new_state
+    for frame in heard:
+        confidence, state = probability(frame, state)
+    (found,), (after,) = model.infer(model.read(heard)[0], [model.new_state])
+    assert found == pytest.approx(confidence, abs=1e-3)
+    assert after == pytest.approx(state, abs=1e-3)
+
+
 def test_the_process_has_one_model() -> None:
     assert SileroModel.shared() is SileroModel.shared()
     preload()

@@ -51,7 +51,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     infer = SileroModel.infer
 
     def counting(self, frames, states):  # type: ignore[no-untyped-def]
-        sizes.append(len(frames))
+        sizes.append(len(states))
         return infer(self, frames, states)
 
     monkeypatch.setattr(SileroModel, "infer", counting)
