@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from runner.audio.dtmf import tones
 from runner.audio.mixer import MixerEnableFrame, MixerUpdateSettingsFrame, VolumeFrame
@@ -33,7 +32,7 @@ from runner.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor, ProcessorSetup
+from runner.processors.base import DOWNSTREAM, UPSTREAM, ProcessorSetup
 from runner.processors.eager import EagerWork
 from runner.processors.line import stands_in_line
 from runner.transports.alarm import Alarm
@@ -41,12 +40,12 @@ from runner.transports.background import Control, Surroundings
 from runner.transports.base import TransportParams
 from runner.transports.heard import Heard
 from runner.transports.outbox import Chunk, Outbox
+from runner.transports.output_wire import OutputWire
 from runner.transports.pause import Pause
 from runner.transports.pictures import PictureError
 
 logger = logging.getLogger(__name__)
 
-CHUNK_MS = 20
 TAIL_CHUNKS = 3
 """Sound that does not fill a chunk waits for so many chunks' time for more, then leaves, filled up with
 silence."""
@@ -54,8 +53,8 @@ silence."""
 AUDIO_OUT_HZ = 24000
 
 
-class BaseOutputTransport(FrameProcessor):
-    """The processor that sends. A transport overrides `write_audio`, `clear_audio` and `send_message`.
+class BaseOutputTransport(OutputWire):
+    """The processor that sends. A transport overrides what `OutputWire` has.
 
     Args:
         lead_s: how far (s) sound may run ahead of its playout; None where `write_audio` itself waits
@@ -82,62 +81,6 @@ class BaseOutputTransport(FrameProcessor):
         self._utterance_at = 0
         self._around: Surroundings | None = None
         self._open = False
-
-    # ------------------------------------------------------------ to override
-
-    chunk_ms = CHUNK_MS
-    """Length (ms) of the chunks that `write_audio` gets."""
-
-    takes_back = True
-    """Whether `clear_audio` makes the far end drop what it has not played: a pause then takes it back."""
-
-    carries_messages = False
-    """Whether the far end's application can be sent messages: then it is spoken to in RTVI."""
-
-    wire_hz: int | None = None
-    """The rate (Hz) that the wire takes, whatever the pipeline's is; None: the pipeline's."""
-
-    async def write_audio(self, pcm: bytes) -> None:
-        """Send one chunk of pcm at `sample_rate`; return when there is room for the next."""
-        raise NotImplementedError
-
-    def is_free(self) -> bool:
-        """Whether `write_at_once` may be called now, in place of `write_audio`."""
-        return False
-
-    def write_at_once(self, pcm: bytes) -> None:
-        """As `write_audio`, without waiting: no task is needed for it."""
-        raise NotImplementedError
-
-    def clear_audio(self) -> None:
-        """Drop all sound that was written and is not yet played, here and at the far end."""
-
-    def playout_delay(self) -> float:
-        """Seconds from `write_audio` to the listener's ear."""
-        return 0.0
-
-    def write_picture(self, picture: OutputImageRawFrame) -> None:
-        """Show a picture soon; never waits. Raises `PictureError`."""
-
-    async def send_message(self, message: Any) -> None:
-        """Send a JSON value to the far end's application."""
-
-    async def transfer_call(self, to: str) -> None:
-        """Hand the caller to another phone, now that the last word was heard."""
-        await self.push_error("the caller cannot be handed on: this is no phone call")
-
-    async def started(self, frame: StartFrame) -> None:
-        """Sound may be written from now on."""
-
-    async def utterance_written(self) -> None:
-        """The last sound of an utterance has been written."""
-
-    def dtmf_message(self, digit: str) -> Any:
-        """The far end's message for a key, for `send_dtmf`; None where there is none: tones are sent."""
-        return None
-
-    async def send_dtmf(self, message: Any) -> None:
-        """Send what `dtmf_message` made."""
 
     # ------------------------------------------------------------ for the transport
 

@@ -1,0 +1,68 @@
+"""What an output asks of its wire: a transport's output overrides it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runner.frames import OutputImageRawFrame, StartFrame
+from runner.processors.base import FrameProcessor
+
+CHUNK_MS = 20
+
+
+class OutputWire(FrameProcessor):
+    """The wire's side of an output; most of it does nothing where a wire has no such thing."""
+
+    chunk_ms = CHUNK_MS
+    """Length (ms) of the chunks that `write_audio` gets."""
+
+    takes_back = True
+    """Whether `clear_audio` makes the far end drop what it has not played: a pause then takes it back."""
+
+    carries_messages = False
+    """Whether the far end's application can be sent messages: then it is spoken to in RTVI."""
+
+    wire_hz: int | None = None
+    """The rate (Hz) that the wire takes, whatever the pipeline's is; None: the pipeline's."""
+
+    async def write_audio(self, pcm: bytes) -> None:
+        """Send one chunk of pcm at `sample_rate`; return when there is room for the next."""
+        raise NotImplementedError
+
+    def is_free(self) -> bool:
+        """Whether `write_at_once` may be called now, in place of `write_audio`."""
+        return False
+
+    def write_at_once(self, pcm: bytes) -> None:
+        """As `write_audio`, without waiting: no task is needed for it."""
+        raise NotImplementedError
+
+    def clear_audio(self) -> None:
+        """Drop all sound that was written and is not yet played, here and at the far end."""
+
+    def playout_delay(self) -> float:
+        """Seconds from `write_audio` to the listener's ear."""
+        return 0.0
+
+    def write_picture(self, picture: OutputImageRawFrame) -> None:
+        """Show a picture soon; never waits. Raises `PictureError`."""
+
+    async def send_message(self, message: Any) -> None:
+        """Send a JSON value to the far end's application."""
+
+    async def transfer_call(self, to: str) -> None:
+        """Hand the caller to another phone, now that the last word was heard."""
+        await self.push_error("the caller cannot be handed on: this is no phone call")
+
+    async def started(self, frame: StartFrame) -> None:
+        """Sound may be written from now on."""
+
+    async def utterance_written(self) -> None:
+        """The last sound of an utterance has been written."""
+
+    def dtmf_message(self, digit: str) -> Any:
+        """The far end's message for a key, for `send_dtmf`; None where there is none: tones are sent."""
+        return None
+
+    async def send_dtmf(self, message: Any) -> None:
+        """Send what `dtmf_message` made."""
