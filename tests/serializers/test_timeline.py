@@ -117,5 +117,5 @@ def test_nothing_is_held_for_longer_than_three_messages_whatever_comes() -> None
     for _ in range(20_000):
         number = source.choice((source.randrange(1, 300), source.randrange(10**18)))
         timeline.place(b"\1\0" * 160, number, source.choice((None, source.randrange(10**18))))
-        assert len(timeline._held) <= 3
+        assert len(timeline.held) <= 3
         assert len(timeline._lost) <= 64
