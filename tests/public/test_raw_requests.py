@@ -13,6 +13,7 @@ from public_world import Bot, public_world
 from runner.cli.listen import address_of, open_listener
 from runner.server.app import create_app
 from runner.server.serving import Server
+from runner.services import warmup
 
 PATIENCE_S = 15.0
 POST = b"POST /start HTTP/1.1\r\nHost: localhost\r\n"
@@ -51,6 +52,12 @@ RAW = {
 GARBAGE_BEHIND = "a chunk that is none behind the answer"
 HARMLESS = ("length and chunks", "many small heads", "an upgrade to something else", GARBAGE_BEHIND)
 """What the main port answers, and may."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that is taken opens the page's door, which would start the helpers of all tests before."""
+    monkeypatch.setattr(warmup, "_entries", {})
 
 
 @contextlib.asynccontextmanager
