@@ -44,6 +44,7 @@ export class Rtvi extends EventTarget {
 
   #hello() {
     this.ready = this.#held = false;
+    clearTimeout(this.#timer); // a hello that was never answered, on a connection that is gone
     const about = { library: "botrun-page", platform: navigator.platform, platform_details: { agent: navigator.userAgent } };
     this.#readyId = this.#send("client-ready", { version: VERSION, about });
     this.#timer = setTimeout(() => this.#emit("silent"), SILENT_MS);
