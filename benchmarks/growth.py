@@ -29,19 +29,19 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.botcode.loader import load_bot, parse_target
 from runner.callers.call import new_wire
 from runner.callers.load.chart import BLUE, GREY, horizontal, key, sheet, vertical
 from runner.callers.load.drawing import Dot, Line
 from runner.callers.load.probe import probe_sound
 from runner.callers.memory import MemorySocket, dial
-from runner.discovery import load_bot, parse_target
 from runner.frames import Frame, FrameDirection, InputAudioRawFrame, StartFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
 from runner.server.app import Host, create_app
 from runner.services.llm import LLMService
-from runner.session import EndReason
-from runner.sessions import Sessions
+from runner.sessions.registry import Sessions
+from runner.sessions.session import EndReason
 from runner.settings import Settings
 from runner.testing import FakeTransport, ScriptedTTS, run_virtual
 

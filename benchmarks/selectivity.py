@@ -35,8 +35,8 @@ from overlap_sounds import RATE_HZ, Overlapping, other_voices, overlapping  # no
 from phone_bots import WORD_S, CountedVoice, Served, in_memory, over_sockets  # noqa: E402
 
 from runner import RunnerArguments, create_transport  # noqa: E402
-from runner.callers.mouth import Manner  # noqa: E402
 from runner.callers.phone import Phone  # noqa: E402
+from runner.callers.sound.microphone import Manner  # noqa: E402
 from runner.frames import (  # noqa: E402
     BotPausedSpeakingFrame,
     BotResumedSpeakingFrame,
@@ -51,7 +51,7 @@ from runner.services.local import LocalSTTService  # noqa: E402
 from runner.services.local.ears import Recognition, shared_ears  # noqa: E402
 from runner.services.local.recogniser import Recogniser  # noqa: E402
 from runner.testing import Recorder, ScriptedLLM, run_virtual  # noqa: E402
-from runner.transports.websocket import FastAPIWebsocketParams  # noqa: E402
+from runner.transports.websocket.transport import FastAPIWebsocketParams  # noqa: E402
 from runner.vad import SileroVADAnalyzer  # noqa: E402
 
 Serve = Callable[[Any], AbstractAsyncContextManager[Served]]

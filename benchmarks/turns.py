@@ -23,9 +23,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "phone")]
 
 from phone_bots import WORD_S, CountedBot, CountedVoice, over_sockets, tone  # noqa: E402
 
-from runner.callers.mouth import Manner  # noqa: E402
 from runner.callers.phone import Phone  # noqa: E402
-from runner.callers.report import measure  # noqa: E402
+from runner.callers.report.report import measure  # noqa: E402
+from runner.callers.sound.microphone import Manner  # noqa: E402
 
 LLM_MS, TTS_MS, STOP_MS = 150, 80, 200
 WORDS = " ".join(f"word{n}" for n in range(16)) + "."

@@ -1,17 +1,6 @@
-"""botrun runs a voice bot, one Python file, on every way that people can reach it.
+"""botrun runs a single-file voice bot in the browser and on the phone.
 
-The way of one packet of a phone call:
-
-    caller ─ server/telephony.py      accept, verify, handshake; start a Session
-           → transports/websocket.py  receive()
-           → serializers/twilio.py    message → InputAudioRawFrame
-           → transports/input.py      VAD, turn, push
-           → stt → context.user() → llm → tts
-           → transports/output.py     cut to 20 ms, wait until due (audio/pacer.py)
-           → serializers/twilio.py    frame → message
-           → transports/websocket.py  send()  ─ caller
-
-WebRTC and Daily change only the two wire lines at each end.
+ARCHITECTURE.md shows the map of this package and the way of one packet through it.
 """
 
 from __future__ import annotations
@@ -27,7 +16,7 @@ from runner.arguments import (
 
 if TYPE_CHECKING:
     from runner.transports.create import create_transport
-    from runner.transports.handshake import parse_telephony_websocket
+    from runner.transports.websocket.handshake import parse_telephony_websocket
 
 __all__ = [
     "DailyRunnerArguments",
@@ -40,7 +29,7 @@ __all__ = [
 
 _LATER = {
     "create_transport": "runner.transports.create",
-    "parse_telephony_websocket": "runner.transports.handshake",
+    "parse_telephony_websocket": "runner.transports.websocket.handshake",
 }
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TextIO
 
-from runner import keys
+from runner.settings import credentials as keys
 
 # Libraries that tell more than the person at the terminal needs.
 NOISY = (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runner import RunnerArguments
-from runner.discovery import LoadedBot
+from runner.botcode.loader import LoadedBot
 from runner.errors import UsageError
 from runner.frames import TTSSpeakFrame
 from runner.pipeline import Pipeline, PipelineParams, PipelineTask
@@ -20,7 +20,7 @@ from runner.services.fallback_stt import FallbackSTT
 from runner.services.openai import OpenAILLMService
 from runner.services.tools import tool
 from runner.services.tools.toolbox import Toolbox
-from runner.sessions import Sessions
+from runner.sessions.registry import Sessions
 from runner.testing import Conversation, ScriptedLLM, run_virtual
 from runner.transports.background import read_wav
 from runner.turns.interruption import strategy_of

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from runner.catalog import TRANSPORTS
+from runner.botcode.loader import load_bot, parse_target
 from runner.cli.program import app
-from runner.discovery import load_bot, parse_target
-from runner.keys import KEYS
 from runner.settings import SETTINGS
+from runner.settings.credentials import KEYS
+from runner.settings.transports import TRANSPORTS
 
 ROOT = Path(__file__).parents[1]
 LONGEST_README_LINES = 400

@@ -15,15 +15,15 @@ from typing import Any
 
 from runner.callers.bot_process import EVERY_LINE, WARNINGS, BotProcess
 from runner.callers.dialling import dial_network
-from runner.callers.line import ROOM_DBFS, Line
-from runner.callers.performer import Outcome, Performer
 from runner.callers.phone import Phone
-from runner.callers.record import make_folder, save_call
-from runner.callers.report import Report, measure
-from runner.callers.steps import Scenario
-from runner.callers.talk import Said, Talk, Tell
-from runner.callers.typed import TypedCaller, typed_lines
-from runner.callers.voice import CallerVoice, caller_voice
+from runner.callers.report.record import make_folder, save_call
+from runner.callers.report.report import Report, measure
+from runner.callers.report.talk import Said, Talk, Tell
+from runner.callers.scenario.performer import Outcome, Performer
+from runner.callers.scenario.steps import Scenario
+from runner.callers.scenario.typed import TypedCaller, typed_lines
+from runner.callers.sound.line import ROOM_DBFS, Line
+from runner.callers.sound.voice import CallerVoice, caller_voice
 from runner.callers.wires import Wire, wire_for
 
 FOLLOW_PATIENCE_S = 0.5

@@ -10,10 +10,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidURI
 
 from runner.errors import TransportError
-from runner.server.doors import is_loopback
-from runner.server.https import trust_for
-from runner.server.login import key_headers
-from runner.server.phone_end import HEADER, MOVES, WAITS
+from runner.server.access.local_only import is_loopback
+from runner.server.access.login import key_headers
+from runner.server.handover.phone_peer import HEADER, MOVES, WAITS
+from runner.server.wire.tls import trust_for
 
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.0

@@ -18,16 +18,16 @@ from typing import Any, Self
 from websockets.exceptions import ConnectionClosed
 
 from runner.audio.resampler import Resampler
-from runner.callers.call_log import CallLog, Passed
-from runner.callers.delay import DelayLine
 from runner.callers.dialling import CLOSE_TIMEOUT_S, Socket, dial_network
-from runner.callers.ear import Ear, Repeats
-from runner.callers.line import Line, LineLuck, LineSound
-from runner.callers.mouth import Manner, Mouth, Utterance
-from runner.callers.playout import Cleared, Heard, MarkReached, Playout, PlayoutEvent
+from runner.callers.report.call_log import CallLog, Passed
+from runner.callers.sound.delay import DelayLine
+from runner.callers.sound.line import Line, LineLuck, LineSound
+from runner.callers.sound.microphone import Manner, Mouth, Utterance
+from runner.callers.sound.playout import Cleared, Heard, MarkReached, Playout, PlayoutEvent
+from runner.callers.sound.speech_spans import Ear, Repeats
 from runner.callers.wires import BotBad, BotClear, BotDTMF, BotMark, BotSound, Wire
 from runner.errors import TransportError
-from runner.transports.socket import MOVED
+from runner.transports.websocket.socket import MOVED
 
 KEY_S = 0.15
 """From one key to the next."""

@@ -13,11 +13,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from runner.rtvi.messages import LABEL, VERSION
-from runner.server.doors import is_loopback
-from runner.server.events import NO_SUCH_CALL
-from runner.server.https import trust_for
-from runner.server.login import key_headers
-from runner.transports.socket import MOVED
+from runner.server.access.local_only import is_loopback
+from runner.server.access.login import key_headers
+from runner.server.endpoints.call_events import NO_SUCH_CALL
+from runner.server.wire.tls import trust_for
+from runner.transports.websocket.socket import MOVED
 
 TRIES, RETRY_S = 40, 0.05
 """The call has to be there before it can be followed: its handshake may still be under way."""

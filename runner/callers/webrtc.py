@@ -18,9 +18,9 @@ import httpx2
 from runner.audio.resampler import Resampler
 from runner.callers.peer_line import MICROPHONE_HZ, PeerLine
 from runner.errors import TransportError
-from runner.server.doors import is_loopback
-from runner.server.https import trust_for
-from runner.server.login import key_headers
+from runner.server.access.local_only import is_loopback
+from runner.server.access.login import key_headers
+from runner.server.wire.tls import trust_for
 
 HTTP_TIMEOUT_SECS = 10.0
 CONNECT_SECS = 10.0

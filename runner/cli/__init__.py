@@ -13,7 +13,7 @@ STOPPED_BY_CTRL_C = 130
 def main() -> None:
     """The program `botrun`."""
     try:
-        from runner import garbage
+        from runner.worker import gc_control as garbage
 
         garbage.pause()
         from runner.cli.program import run_program

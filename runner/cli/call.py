@@ -12,8 +12,8 @@ from runner.errors import UsageError
 
 if TYPE_CHECKING:
     from runner.callers.call import CallRequest
-    from runner.callers.line import Line
-    from runner.callers.steps import Scenario
+    from runner.callers.scenario.steps import Scenario
+    from runner.callers.sound.line import Line
 
 PROVIDERS = ("twilio", "telnyx", "plivo", "exotel")
 DEFAULT_SCENARIO = "ordinary"
@@ -87,7 +87,7 @@ def call(
     line = _line(bad, bad_mic=bad_mic, lose_marks=lose_marks)
     whom = _whom(file, url, provider)
     if insecure:
-        from runner.server.https import trust_anybody
+        from runner.server.wire.tls import trust_anybody
 
         trust_anybody()
     from runner.callers.call import CallRequest
@@ -111,7 +111,7 @@ def call(
 
 
 def _list_scenarios() -> int:
-    from runner.callers.scenario import load_scenario, shipped
+    from runner.callers.scenario.scenario import load_scenario, shipped
 
     for name, path in shipped().items():
         typer.echo(f"{name:<18}{load_scenario(path).about}")
@@ -126,7 +126,7 @@ def _check_ways(**ways: object) -> None:
 
 def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None, str | None]:
     """The bot's file or the address to ring: one of both."""
-    from runner.values import did_you_mean
+    from runner.settings.parsing import did_you_mean
 
     if provider not in PROVIDERS:
         known = ", ".join(PROVIDERS)
@@ -138,7 +138,7 @@ def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None,
         if not url.startswith(("ws://", "wss://")):
             raise UsageError(f"--url: {url!r} is no address of a WebSocket (ws://127.0.0.1:7860/ws)")
         return None, url
-    from runner.discovery import parse_target
+    from runner.botcode.loader import parse_target
 
     parse_target(str(file))
     return file, None
@@ -147,13 +147,13 @@ def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None,
 def _line(numbers: Mapping[str, float | None], *, bad_mic: bool, lose_marks: bool) -> Line | None:
     """None if nothing was asked for: then the scenario decides."""
     bounds = {"noise": (-20, 80), "loss": (0, 100), "jitter": (0, 2000), "seed": (0, 2**31)}
-    from runner.values import check_bounds
+    from runner.settings.parsing import check_bounds
 
     for name, value in numbers.items():
         check_bounds(f"--{name}", value, *bounds[name])
     if not (bad_mic or lose_marks or any(value is not None for value in numbers.values())):
         return None
-    from runner.callers.line import Line
+    from runner.callers.sound.line import Line
 
     return Line(
         noise_db=numbers["noise"],
@@ -166,8 +166,8 @@ def _line(numbers: Mapping[str, float | None], *, bad_mic: bool, lose_marks: boo
 
 
 def _plan(scenario: str | None, wav: str | None, say: list[str]) -> Scenario:
-    from runner.callers import scenario as scenarios
-    from runner.callers.steps import PlayWav, Say, Scenario, Step, WaitForSilence
+    from runner.callers.scenario import scenario as scenarios
+    from runner.callers.scenario.steps import PlayWav, Say, Scenario, Step, WaitForSilence
 
     if wav is None and not say:
         return scenarios.find_scenario(scenario or DEFAULT_SCENARIO)
@@ -175,7 +175,7 @@ def _plan(scenario: str | None, wav: str | None, say: list[str]) -> Scenario:
     for text in say:
         steps += [Say(text=text), WaitForSilence()]
     if wav is not None:
-        from runner.callers.voice import read_wav
+        from runner.callers.sound.voice import read_wav
 
         read_wav(Path(wav))
         steps += [PlayWav(path=Path(wav)), WaitForSilence()]

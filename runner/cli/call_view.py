@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from runner.callers.typed import HELP
+from runner.callers.scenario.typed import HELP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runner.callers.call import CallResult
-    from runner.callers.performer import Outcome
-    from runner.callers.report import Figure, Report
-    from runner.callers.talk import Said
+    from runner.callers.report.report import Figure, Report
+    from runner.callers.report.talk import Said
+    from runner.callers.scenario.performer import Outcome
 
 STYLES = {"bot": "bold cyan", "caller": "bold green", "phone": "dim"}
 GOOD_ANSWER_MS, FAIR_ANSWER_MS = 800, 1500

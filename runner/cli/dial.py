@@ -50,7 +50,7 @@ def dial(
     no_wait: _NoWait = False,
 ) -> int:
     """Let the bot that runs here with a public address call somebody, and see the call to its end."""
-    from runner.values import check_bounds, did_you_mean, parse_phone_number
+    from runner.settings.parsing import check_bounds, did_you_mean, parse_phone_number
 
     if provider == "daily":
         raise UsageError(
@@ -126,7 +126,7 @@ class _Run:
     def _request(self, method: str, path: str, body: object) -> httpx2.Response:
         import httpx2
 
-        from runner.server.https import trust_for
+        from runner.server.wire.tls import trust_for
 
         asked: dict[str, Any] = {"json": body, "headers": {"x-botrun-key": self._key}, "timeout": ANSWER_S}
         try:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from runner.discovery import BotTarget, LoadedBot, load_bot
+from runner.botcode.loader import BotTarget, LoadedBot, load_bot
 from runner.settings import Settings, enter_dotenv
-from runner.shutdown import Shutdown
+from runner.worker.shutdown import Shutdown
 
 if TYPE_CHECKING:
-    from runner.server.daily_rooms import DailyRooms, Opened
-    from runner.sessions import Sessions
+    from runner.server.daily.rooms import DailyRooms, Opened
+    from runner.sessions.registry import Sessions
 
 END_S = 6.0
 DEADLINE_S = 8.0
@@ -25,7 +25,7 @@ FAILED = 1
 
 def run_direct(target: BotTarget, settings: Settings, dotenv: Mapping[str, str]) -> int:
     """Send the bot into a room and see the call to its end. Returns the exit status."""
-    from runner.worker import run_loop
+    from runner.worker.standalone import run_loop
 
     enter_dotenv(dotenv)
     bot = load_bot(target)
@@ -42,9 +42,9 @@ def run_direct(target: BotTarget, settings: Settings, dotenv: Mapping[str, str])
 async def _serve(bot: LoadedBot, settings: Settings) -> bool:
     """Whether the bot failed."""
     from runner.server.app import Host
-    from runner.server.daily_rooms import DailyRooms, RoomAsk
-    from runner.services import warmup
-    from runner.sessions import SessionLimits, Sessions
+    from runner.server.daily.rooms import DailyRooms, RoomAsk
+    from runner.services.common import warmup
+    from runner.sessions.registry import SessionLimits, Sessions
 
     shutdown = Shutdown()
     shutdown.deadline_s = DEADLINE_S
@@ -63,7 +63,7 @@ async def _serve(bot: LoadedBot, settings: Settings) -> bool:
 
 
 async def _see_through(opened: Opened, sessions: Sessions, shutdown: Shutdown) -> None:
-    from runner.session import EndReason
+    from runner.sessions.session import EndReason
 
     waits = [asyncio.create_task(event.wait()) for event in (opened.session.ended, shutdown.requested)]
     try:
@@ -75,7 +75,7 @@ async def _see_through(opened: Opened, sessions: Sessions, shutdown: Shutdown) -
 
 
 async def _close(rooms: DailyRooms) -> None:
-    from runner.services import warmup
+    from runner.services.common import warmup
 
     await rooms.aclose()
     await warmup.stop_all()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from runner.services.fetching import Progress
-    from runner.services.models import Model
+    from runner.services.models.download import Progress
+    from runner.services.models.installed import Model
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -32,7 +32,7 @@ def models(context: typer.Context) -> None:
 @app.command("list")
 def show() -> None:
     """List what is here, where it lies, and what can be fetched."""
-    from runner.services.models import PIPER_EXAMPLES, WHISPER_MODELS, models_folder, models_here
+    from runner.services.models.installed import PIPER_EXAMPLES, WHISPER_MODELS, models_folder, models_here
 
     _enter_dotenv()
     here = models_here()
@@ -51,8 +51,8 @@ def show() -> None:
 @app.command("fetch")
 def fetch(kind: _Kind, name: _Name, hub: _Hub = None) -> None:
     """Fetch a model. What was broken off is gone on with."""
-    from runner.services.fetching import HUB
-    from runner.services.models import Model
+    from runner.services.models.download import HUB
+    from runner.services.models.installed import Model
 
     _enter_dotenv()
     model = Model(kind, name)
@@ -65,7 +65,7 @@ def _fetch(model: Model, hub: str) -> None:
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
-    from runner.services.fetching import Fetcher
+    from runner.services.models.download import Fetcher
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     console = Console(stderr=True)

@@ -30,7 +30,7 @@ def new(
 ) -> int:
     """Write a bot that runs. Nothing is asked, and no file is overwritten."""
     if kind not in KINDS:
-        from runner.values import did_you_mean
+        from runner.settings.parsing import did_you_mean
 
         raise UsageError(
             f"--with: there is no {kind!r}{did_you_mean(kind, list(KINDS))} ({', '.join(KINDS)})"
@@ -53,7 +53,7 @@ def _path(file: str) -> Path:
         raise UsageError(
             f"{path.name} cannot be imported by that name: letters, digits and _ only, such as my_bot.py"
         )
-    from runner.discovery import is_taken
+    from runner.botcode.loader import is_taken
 
     if path.exists():
         raise UsageError(f"{path} is there already; it was left as it is")

@@ -15,10 +15,12 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, load, models, new, run
+from runner.botcode.explain import BotCrashError
+from runner.cli import STOPPED_BY_CTRL_C, call, dial, models, new, run
+from runner.cli.doctor import command as doctor
+from runner.cli.load import command as load
 from runner.errors import BotrunError, UsageError
-from runner.mishaps import BotCrashError
-from runner.values import did_you_mean
+from runner.settings.parsing import did_you_mean
 
 DEFAULT_COMMAND = "run"
 GROUP_OPTIONS = frozenset({"--help", "-h"})

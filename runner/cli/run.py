@@ -98,10 +98,10 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
     """Check all that was typed, open the port, and only then load what is heavy."""
     global _verbose
     _verbose = bool(flags.get("verbose"))
-    from runner.catalog import choose_transports
+    from runner.botcode.loader import parse_target
     from runner.cli.listen import address_of, open_listener
-    from runner.discovery import parse_target
     from runner.settings import find_dotenv, read_dotenv, resolve
+    from runner.settings.transports import choose_transports
 
     target = parse_target(file)
     dotenv_path = find_dotenv(target.path)
@@ -114,7 +114,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
 
         check_public(settings, dotenv)
     if settings.direct or "daily" in settings.transports:
-        from runner.server.daily_ready import check_daily
+        from runner.server.daily.preflight import check_daily
 
         check_daily(dotenv)
     transports = choose_transports(settings.transports)
@@ -126,7 +126,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
         return run_direct(target, settings, dotenv)
     with contextlib.ExitStack() as stack:
         if settings.https:
-            from runner.server.https import key_file, with_https
+            from runner.server.wire.tls import key_file, with_https
 
             settings = with_https(settings)
         listener = stack.enter_context(open_listener(settings.host, settings.port))
@@ -136,8 +136,8 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
         if settings.reload:
             public = stack.enter_context(_public_listener(settings)) if is_open else None
             return _supervise(file, target.path, settings, flags, listener, public)
-        from runner.cli.banner import Banner
-        from runner.worker import run_worker
+        from runner.cli.terminal.banner import Banner
+        from runner.worker.standalone import run_worker
 
         return run_worker(listener, target, settings, dotenv, announce=Banner(dotenv_path).show)
 
@@ -152,9 +152,9 @@ def _supervise(
 ) -> int:
     import asyncio
 
-    from runner.cli.keyboard import is_terminal
-    from runner.supervising.loading import FIXED, RunPlan
-    from runner.supervising.supervisor import Supervisor
+    from runner.cli.terminal.keyboard import is_terminal
+    from runner.supervisor.loading import FIXED, RunPlan
+    from runner.supervisor.supervisor import Supervisor
 
     plan = RunPlan(
         typed=file,
@@ -162,7 +162,7 @@ def _supervise(
         flags=dict(flags),
         fixed={name: getattr(settings, name) for name in FIXED},
         transports=settings.transports,
-        announce="runner.cli.banner:announce",
+        announce="runner.cli.terminal.banner:announce",
         watch=[Path(path) for path in settings.watch],
         load_secs=settings.reload_secs,
         is_public=public is not None,
@@ -171,7 +171,7 @@ def _supervise(
     async def run() -> int:
         if not is_terminal():
             return await Supervisor(plan, listener, public=public).run()
-        from runner.cli.terminal import Terminal
+        from runner.cli.terminal.terminal import Terminal
 
         terminal = Terminal(settings)
         supervisor = Supervisor(plan, listener, terminal.output, public)

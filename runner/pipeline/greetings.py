@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runner import conversation
-from runner.conversation import Conversation
 from runner.frames import Frame, LLMContextFrame, LLMMessagesAppendFrame, LLMRunFrame, TTSSpeakFrame
+from runner.processors import handover_state as conversation
+from runner.processors.handover_state import Conversation
 
 _SPEAKING = (TTSSpeakFrame, LLMRunFrame, LLMContextFrame, LLMMessagesAppendFrame)
 

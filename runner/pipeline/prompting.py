@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from runner.clock import Clock
+from runner.eventloop.clock import Clock
 from runner.frames import (
     EndFrame,
     Frame,
@@ -13,7 +13,7 @@ from runner.frames import (
     TTSSpeakFrame,
     UserStartedSpeakingFrame,
 )
-from runner.pipeline.activity import IdleWatch
+from runner.pipeline.monitors.activity import IdleWatch
 from runner.processors.base import FrameProcessor
 from runner.turns.idle import AskLLM, EndCall, IdlePrompt, Say
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import Any
 
+from runner.botcode.location import told
 from runner.frames import ErrorFrame
-from runner.places import told
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from runner.processors.replies import Replies
 from runner.processors.summary import Summarize
 
 if TYPE_CHECKING:
-    from runner.processors.recorder import AudioRecorder
-    from runner.processors.subtitles import Subtitles
+    from runner.processors.recording.recorder import AudioRecorder
+    from runner.processors.recording.subtitles import Subtitles
 
 __all__ = [
     "AudioRecorder",
@@ -26,7 +26,10 @@ __all__ = [
     "Summarize",
 ]
 
-_LATER = {"AudioRecorder": "runner.processors.recorder", "Subtitles": "runner.processors.subtitles"}
+_LATER = {
+    "AudioRecorder": "runner.processors.recording.recorder",
+    "Subtitles": "runner.processors.recording.subtitles",
+}
 
 
 def __getattr__(name: str) -> Any:

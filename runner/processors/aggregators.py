@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from runner import conversation
 from runner.frames import Frame, FrameDirection
+from runner.processors import handover_state as conversation
 from runner.processors.assistant import LLMAssistantAggregator
 from runner.processors.context import LLMContext
 from runner.processors.summary import Summarize

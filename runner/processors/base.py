@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runner.botcode.location import told
 from runner.errors import UsageError
 from runner.frames import (
     DataFrame,
@@ -27,14 +28,13 @@ from runner.frames import (
     InputFrame,
     SystemFrame,
 )
-from runner.places import told
 from runner.processors.replies import Replies
 
 if TYPE_CHECKING:
     import asyncio
     from contextvars import Context
 
-    from runner.clock import Clock
+    from runner.eventloop.clock import Clock
     from runner.processors.floor import Floor
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ class FrameProcessor:
         """Handle one frame. The base does nothing, so calling `super()` is allowed and not needed."""
 
     def totals(self) -> Mapping[str, float]:
-        """What was counted here so far, by name (`runner.figures.Totals`). Asked for seldom."""
+        """What was counted here so far, by name (`runner.sessions.stats.Totals`). Asked for seldom."""
         return {}
 
     def interrupted(self) -> None:

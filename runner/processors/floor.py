@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runner.clock import Clock
+from runner.eventloop.clock import Clock
 from runner.frames import (
     Frame,
     FrameDirection,

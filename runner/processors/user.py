@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from runner import conversation
 from runner.frames import (
     Frame,
     FrameDirection,
@@ -17,6 +16,7 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
+from runner.processors import handover_state as conversation
 from runner.processors.base import FrameProcessor, ProcessorSetup
 from runner.processors.context import LLMContext, Message
 from runner.turns.words import words_of

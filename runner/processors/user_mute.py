@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from runner.clock import Clock
+from runner.eventloop.clock import Clock
 from runner.frames import Frame, UserMuteStartedFrame, UserMuteStoppedFrame
 from runner.turns.muting import CallState, Mute
 

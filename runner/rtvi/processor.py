@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from runner.conversation import Conversation
 from runner.frames import Frame, FrameDirection, InputTransportMessageFrame
+from runner.processors.handover_state import Conversation
 from runner.rtvi import messages
 from runner.rtvi.answers import Answers, Inject
 from runner.rtvi.frames import RTVIClientMessageFrame

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from runner.botcode.location import Seldom, users_place
 from runner.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
@@ -39,7 +40,6 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
-from runner.places import Seldom, users_place
 from runner.rtvi import messages
 from runner.rtvi.frames import (
     LLMSearchResponseFrame,

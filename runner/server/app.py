@@ -15,25 +15,25 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Router
 
-from runner.catalog import TRANSPORTS
-from runner.discovery import LoadedBot
-from runner.server.assets import page_router
-from runner.server.doors import BodyLimit, LocalDoor, is_loopback
-from runner.server.later import LaterDoor
-from runner.server.login import LoginDoor
-from runner.server.metrics import metrics_router
-from runner.server.moves import Moves
-from runner.server.run_figures import RunFigures
-from runner.server.siblings import Knows, Siblings, ToOwner
-from runner.server.start import start_router
-from runner.server.status import status_router
-from runner.sessions import Sessions
+from runner.botcode.loader import LoadedBot
+from runner.server.access.local_only import BodyLimit, LocalDoor, is_loopback
+from runner.server.access.login import LoginDoor
+from runner.server.endpoints.lazy import LaterDoor
+from runner.server.endpoints.page_files import page_router
+from runner.server.endpoints.prometheus import metrics_router
+from runner.server.endpoints.start import start_router
+from runner.server.endpoints.status import status_router
+from runner.server.handover.moves import Moves
+from runner.server.handover.other_workers import Knows, Siblings, ToOwner
+from runner.server.handover.run_totals import RunFigures
+from runner.sessions.registry import Sessions
 from runner.settings import Settings
+from runner.settings.transports import TRANSPORTS
 
 if TYPE_CHECKING:
-    from runner.server.daily_rooms import DailyRooms
-    from runner.server.public.exchange import Exchange
-    from runner.transports.socket import CallWebSocket
+    from runner.server.daily.rooms import DailyRooms
+    from runner.server.public.public_calls import Exchange
+    from runner.transports.websocket.socket import CallWebSocket
 
 Starter = Callable[[Request], Awaitable[Response]]
 
@@ -69,7 +69,7 @@ class Host:
 
     @property
     def login_key(self) -> str:
-        """What the main port asks for; "" while nobody else can reach it (`server/login.py`)."""
+        """What the main port asks for; "" while nobody else can reach it (`server/access/login.py`)."""
         return self.exchange.dial_key if self.exchange is not None else self.settings.login_key
 
     def knows_call(self, names: Sequence[str]) -> bool:

@@ -22,12 +22,12 @@ import base64
 import uuid
 from typing import Any
 
-from runner import keys
 from runner.frames import Frame, FrameDirection, LLMFullResponseStartFrame, TTSSpeakFrame
-from runner.services.refusals import refusal
-from runner.services.service_link import Message, ServiceLink
-from runner.services.spoken_words import Timeline
-from runner.services.streamed_tts import StreamedTTSService
+from runner.services.common.refusals import refusal
+from runner.services.common.service_link import Message, ServiceLink
+from runner.services.common.streamed_tts import StreamedTTSService
+from runner.services.text.spoken_words import Timeline
+from runner.settings import credentials as keys
 
 URL = "wss://api.cartesia.ai/tts/websocket"
 VERSION = "2026-08-14"

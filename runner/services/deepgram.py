@@ -20,7 +20,6 @@ import asyncio
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
-from runner import keys
 from runner.errors import ServiceError, ServiceRefusal
 from runner.frames import (
     Frame,
@@ -34,10 +33,11 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import ProcessorSetup
-from runner.services.heard_stream import HeardStream, Piece
-from runner.services.service_link import Message, ServiceLink
+from runner.services.common.service_link import Message, ServiceLink
+from runner.services.common.work import push_failure
 from runner.services.stt import STTService
-from runner.services.work import push_failure
+from runner.services.text.heard_stream import HeardStream, Piece
+from runner.settings import credentials as keys
 
 URL = "wss://api.deepgram.com/v1/listen"
 MODEL = "nova-3"

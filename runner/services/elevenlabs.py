@@ -24,12 +24,12 @@ import uuid
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from runner import keys
 from runner.errors import ServiceError
-from runner.services.refusals import own_words
-from runner.services.service_link import Message, ServiceLink
-from runner.services.spoken_words import CharacterTimes, Timeline
-from runner.services.streamed_tts import StreamedTTSService, Utterance
+from runner.services.common.refusals import own_words
+from runner.services.common.service_link import Message, ServiceLink
+from runner.services.common.streamed_tts import StreamedTTSService, Utterance
+from runner.services.text.spoken_words import CharacterTimes, Timeline
+from runner.settings import credentials as keys
 
 URL = "wss://api.elevenlabs.io"
 MODEL = "eleven_flash_v2_5"

@@ -24,10 +24,10 @@ from runner.frames import (
 )
 from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor
 from runner.processors.context import LLMContext
-from runner.services.fallback_order import Order, check_services
-from runner.services.fallback_speech import Spoken
+from runner.services.common.fallback_order import Order, check_services
 from runner.services.llm import LLMService
-from runner.services.sentences import piece_end
+from runner.services.text.fallback_speech import Spoken
+from runner.services.text.sentences import piece_end
 from runner.services.tts import TTSService, spread_words
 
 T = TypeVar("T")

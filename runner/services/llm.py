@@ -28,12 +28,12 @@ from runner.processors.aggregators import LLMContextAggregatorPair
 from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
 from runner.processors.context import LLMContext
 from runner.processors.line import stands_in_line
+from runner.services.common.work import ReplyWork, push_failure
 from runner.services.tools.filler import VoiceWatch
 from runner.services.tools.messages import asked_with
-from runner.services.tools.moment import RightMoment
+from runner.services.tools.quiet_wait import RightMoment
 from runner.services.tools.running import ToolRunner
 from runner.services.tools.toolbox import Toolbox, make_handler, make_tool, options_of
-from runner.services.work import ReplyWork, push_failure
 
 logger = logging.getLogger(__name__)
 

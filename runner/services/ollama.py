@@ -14,8 +14,8 @@ from runner.errors import ServiceError, ServiceRefusal
 from runner.frames import Frame, FunctionCall
 from runner.processors.base import ProcessorSetup
 from runner.processors.context import LLMContext
+from runner.services.common.work import push_failure
 from runner.services.openai import OpenAILLMService
-from runner.services.work import push_failure
 
 BASE_URL = "http://127.0.0.1:11434/v1"
 MODEL = "llama3.2"

@@ -14,9 +14,9 @@ from runner.errors import ServiceError
 from runner.frames import Frame, FunctionCall
 from runner.processors.base import ProcessorSetup
 from runner.processors.context import LLMContext
-from runner.services.chat_stream import ChatStream
+from runner.services.common.service_http import ServiceHttp
 from runner.services.llm import LLMService
-from runner.services.service_http import ServiceHttp
+from runner.services.text.chat_stream import ChatStream
 
 MODEL = "gpt-4o-mini"
 SILENCE_TIMEOUT_S = 20.0

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from runner.errors import ServiceError
 from runner.frames import Frame, MetricsFrame, TranscriptionFrame
 from runner.processors.base import ProcessorSetup
-from runner.services.service_http import ServiceHttp
+from runner.services.common.service_http import ServiceHttp
 from runner.services.stt import SegmentedSTTService
 
 MODEL = "gpt-transcribe"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import ServiceError
 from runner.frames import Frame, TTSAudioRawFrame
 from runner.processors.base import ProcessorSetup
-from runner.services.refusals import own_words
-from runner.services.service_http import ServiceHttp
+from runner.services.common.refusals import own_words
+from runner.services.common.service_http import ServiceHttp
 from runner.services.tts import TTSService
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from runner.frames import Frame, TTSAudioRawFrame, TTSTextFrame
 from runner.processors.base import ProcessorSetup
-from runner.services import warmup
-from runner.services.local.packages import require_extra
-from runner.services.local.shared import Shared
+from runner.services.common import warmup
+from runner.services.local.helpers.packages import require_extra
+from runner.services.local.helpers.shared import Shared
 from runner.services.local.voice import Sound, Voice, VoiceProgram
-from runner.services.models import PIPER, need_model
+from runner.services.models.installed import PIPER, need_model
 from runner.services.tts import TTSService
 
-HELPER = "runner.services.piper_helper"
+HELPER = "runner.services.models.piper_helper"
 VOICE = "en_US-lessac-medium"
 START_TIMEOUT_S = 60.0
 

@@ -14,7 +14,7 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import FrameProcessor
-from runner.services.work import push_failure
+from runner.services.common.work import push_failure
 
 PRE_ROLL_S = 0.6
 """Sound kept from before the VAD noticed speech (it takes `start_secs`), so that no word loses its

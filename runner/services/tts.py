@@ -23,8 +23,8 @@ from runner.frames import (
 )
 from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
 from runner.processors.line import stands_in_line
-from runner.services.sentences import SentenceAggregator
-from runner.services.work import ReplyWork, push_failure
+from runner.services.common.work import ReplyWork, push_failure
+from runner.services.text.sentences import SentenceAggregator
 
 CHARS_PER_S = 14.5
 """How fast voices speak, about: places the words of a voice that does not tell their times."""

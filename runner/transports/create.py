@@ -41,7 +41,10 @@ async def create_transport(runner_args: RunnerArguments, transport_params: Facto
             params = _params(transport_params, "webrtc")
             return SmallWebRTCTransport(params=params, webrtc_connection=runner_args.webrtc_connection)
         case WebSocketRunnerArguments():
-            from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
+            from runner.transports.websocket.transport import (
+                FastAPIWebsocketParams,
+                FastAPIWebsocketTransport,
+            )
 
             given = FastAPIWebsocketParams.of(_params(transport_params, runner_args.provider))
             # A copy: parameters may serve every call of the bot, a serializer only its own.

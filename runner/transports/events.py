@@ -10,9 +10,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from runner import conversation
+from runner.botcode.location import told
 from runner.errors import UsageError
-from runner.places import told
+from runner.processors import handover_state as conversation
 
 logger = logging.getLogger(__name__)
 

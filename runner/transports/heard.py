@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from runner.audio.playout import NEVER, Playout
-from runner.clock import Clock
+from runner.eventloop.alarm import Alarm
+from runner.eventloop.clock import Clock
+from runner.eventloop.inline_task import EagerWork, StartTask
 from runner.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
@@ -24,8 +26,6 @@ from runner.frames import (
     TTSTextFrame,
 )
 from runner.processors.base import survives_interruption
-from runner.processors.eager import EagerWork, StartTask
-from runner.transports.alarm import Alarm
 
 PAUSE_S = 0.3
 """A gap (s) in the bot's speech that is not yet the end of it, while its reply may still go on."""

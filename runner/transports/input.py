@@ -11,6 +11,7 @@ from functools import partial
 
 from runner.audio.filters import AudioFilter, FilterEnableFrame
 from runner.audio.level import downmix
+from runner.eventloop.inline_task import EagerWork
 from runner.frames import (
     CancelFrame,
     EndFrame,
@@ -23,7 +24,6 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import DOWNSTREAM, FrameProcessor, ProcessorSetup
-from runner.processors.eager import EagerWork
 from runner.transports.base import TransportParams
 from runner.transports.hearing import Hearing
 from runner.turns.end_of_turn import TurnAnalyzer

@@ -11,6 +11,8 @@ from runner.audio.dtmf import tones
 from runner.audio.mixer import MixerEnableFrame, MixerUpdateSettingsFrame, VolumeFrame
 from runner.audio.pacer import Pacer
 from runner.audio.playout import Playout
+from runner.eventloop.alarm import Alarm
+from runner.eventloop.inline_task import EagerWork
 from runner.frames import (
     BotPausedSpeakingFrame,
     BotResumedSpeakingFrame,
@@ -33,9 +35,7 @@ from runner.frames import (
     TTSTextFrame,
 )
 from runner.processors.base import DOWNSTREAM, UPSTREAM, ProcessorSetup
-from runner.processors.eager import EagerWork
 from runner.processors.line import stands_in_line
-from runner.transports.alarm import Alarm
 from runner.transports.background import Control, Surroundings
 from runner.transports.base import TransportParams
 from runner.transports.heard import Heard

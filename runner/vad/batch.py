@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from runner.rounds import Due, rounds_of
+from runner.eventloop.batched_reads import Due, rounds_of
 
 if TYPE_CHECKING:
     from runner.vad.silero import SileroVADAnalyzer

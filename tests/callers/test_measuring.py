@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runner.callers.ear import Ear, Repeats, Span
-from runner.callers.line import Line, LineLuck, LineSound, mistaken
-from runner.callers.mouth import Manner, Mouth, Utterance, audible_part
-from runner.callers.report import (
+from runner.callers.report.report import (
     CallerSpan,
     Figure,
     answer_latency,
@@ -19,6 +16,9 @@ from runner.callers.report import (
     talked_on,
     turn_latencies,
 )
+from runner.callers.sound.line import Line, LineLuck, LineSound, mistaken
+from runner.callers.sound.microphone import Manner, Mouth, Utterance, audible_part
+from runner.callers.sound.speech_spans import Ear, Repeats, Span
 from runner.serializers.media_format import Encoding, decoder_for, encoder_for
 
 RATE = 8000

@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from runner.callers.line import Line
-from runner.callers.scenario import find_scenario, load_scenario, shipped
-from runner.callers.steps import Expect, HangUp, Press, Say, SpeakOver, StaySilent, Wait, WaitForSilence
+from runner.callers.scenario.scenario import find_scenario, load_scenario, shipped
+from runner.callers.scenario.steps import (
+    Expect,
+    HangUp,
+    Press,
+    Say,
+    SpeakOver,
+    StaySilent,
+    Wait,
+    WaitForSilence,
+)
+from runner.callers.sound.line import Line
 from runner.errors import UsageError
 
 WHOLE = """

@@ -8,12 +8,12 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-from runner.catalog import TRANSPORTS
-from runner.discovery import LoadedBot
+from runner.botcode.loader import LoadedBot
 from runner.server.app import Host, create_app
-from runner.server.assets import CONTENT_TYPES, find_asset
-from runner.sessions import Sessions
+from runner.server.endpoints.page_files import CONTENT_TYPES, find_asset
+from runner.sessions.registry import Sessions
 from runner.settings import Settings
+from runner.settings.transports import TRANSPORTS
 
 
 async def silent(runner_args: object) -> None:

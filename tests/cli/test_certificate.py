@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.server import certificate
-from runner.server.certificate import own_certificate
+from runner.server.wire import certificate
+from runner.server.wire.certificate import own_certificate
 
 HOSTS = ["localhost", "127.0.0.1"]
 

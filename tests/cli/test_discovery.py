@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.discovery import LoadedBot, load_bot, parse_target
+from runner.botcode.explain import BotCrashError
+from runner.botcode.loader import LoadedBot, load_bot, parse_target
 from runner.errors import BotLoadError, MissingPackageError, UsageError
-from runner.mishaps import BotCrashError
 
 BOTS = Path(__file__).parents[1] / "assets" / "bots"
 

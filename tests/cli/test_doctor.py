@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli import machine
-from runner.cli.key_trials import TRIALS, try_keys
-from runner.cli.machine import Check, State, machine_checks
+from runner.cli.doctor import machine
+from runner.cli.doctor.key_trials import TRIALS, try_keys
+from runner.cli.doctor.machine import Check, State, machine_checks
 from runner.cli.program import run_program
-from runner.keys import KEYS
 from runner.settings import Settings, resolve
+from runner.settings.credentials import KEYS
 
 
 @pytest.fixture(autouse=True)

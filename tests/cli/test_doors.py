@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from runner.server.doors import BodyLimit, LocalDoor, is_loopback
+from runner.server.access.local_only import BodyLimit, LocalDoor, is_loopback
 
 Headers = dict[str, str] | list[tuple[str, str]]
 

@@ -12,14 +12,14 @@ import pytest
 import segno
 
 from runner import RunnerArguments
-from runner.cli import banner
-from runner.cli.banner import Banner
-from runner.cli.qr import qr_code
-from runner.discovery import LoadedBot
+from runner.botcode.loader import LoadedBot
+from runner.cli.terminal import banner
+from runner.cli.terminal.banner import Banner
+from runner.cli.terminal.qr import qr_code
 from runner.errors import UsageError
 from runner.server.app import Host
-from runner.server.https import key_file, with_https
-from runner.sessions import Sessions
+from runner.server.wire.tls import key_file, with_https
+from runner.sessions.registry import Sessions
 from runner.settings import Settings
 
 
@@ -96,7 +96,7 @@ def test_there_is_an_address_for_mobiles_only_where_there_is_a_network(
         def connect(self, address: object) -> None:
             raise OSError("Network is unreachable")
 
-    from runner.server import https
+    from runner.server.wire import tls as https
 
     monkeypatch.setattr(https.socket, "socket", NoNetwork)
     assert https.lan_address() == ""

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from runner.cli import keyboard
-from runner.cli.live import KEYS, MOST_ROWS, render
+from runner.cli.terminal import keyboard
+from runner.cli.terminal.live import KEYS, MOST_ROWS, render
 
 
 def shown(state: dict[str, Any], width: int = 120, **more: Any) -> str:

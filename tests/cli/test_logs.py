@@ -27,7 +27,7 @@ def logging_is_undone() -> Iterator[None]:
 
 def told(stream: io.StringIO, **settings: object) -> str:
     logs.configure(stream=stream, **settings)  # type: ignore[arg-type]
-    logger = logging.getLogger("runner.session")
+    logger = logging.getLogger("runner.sessions.session")
     logger.info("session %s started", "3f2a", extra={"session": "3f2a"})
     try:
         raise ValueError("no")
@@ -39,7 +39,7 @@ def told(stream: io.StringIO, **settings: object) -> str:
 def test_away_from_a_terminal_each_line_is_a_json_object() -> None:
     first, second = map(json.loads, told(io.StringIO()).splitlines())
     assert first["message"] == "session 3f2a started"
-    assert (first["level"], first["logger"], first["session"]) == ("info", "runner.session", "3f2a")
+    assert (first["level"], first["logger"], first["session"]) == ("info", "runner.sessions.session", "3f2a")
     assert second["traceback"].splitlines()[-1] == "ValueError: no"
 
 

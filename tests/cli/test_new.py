@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.botcode.loader import BotTarget, load_bot
 from runner.cli.new import KINDS
 from runner.cli.program import run_program
-from runner.discovery import BotTarget, load_bot
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import ModuleType
 
 from runner.arguments import RunnerArguments
-from runner.discovery import LoadedBot
+from runner.botcode.loader import LoadedBot
 from runner.server.app import Host
-from runner.server.status import describe
-from runner.sessions import Sessions
+from runner.server.endpoints.status import describe
+from runner.sessions.registry import Sessions
 from runner.settings import Settings
 from runner.testing import run_virtual
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from runner import values
-from runner.catalog import TRANSPORTS, choose_transports, parse_transport
 from runner.errors import MissingPackageError, UsageError
-from runner.values import IceServer, parse_ice_server
+from runner.settings import parsing as values
+from runner.settings.parsing import IceServer, parse_ice_server
+from runner.settings.transports import TRANSPORTS, choose_transports, parse_transport
 
 GOOD: list[tuple[Any, str, Any]] = [
     (values.parse_port, "0", 0),
@@ -143,14 +143,14 @@ def test_without_a_choice_all_transports_that_can_be_served_are() -> None:
 def test_the_first_transport_asked_for_stays_the_first_and_none_is_there_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("runner.catalog._exists", lambda module: True)
+    monkeypatch.setattr("runner.settings.transports._exists", lambda module: True)
     assert choose_transports(["twilio", "webrtc", "twilio"]) == ("twilio", "webrtc")
 
 
 def test_a_transport_without_its_door_or_packages_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.catalog._exists", lambda module: not module.startswith("runner."))
+    monkeypatch.setattr("runner.settings.transports._exists", lambda module: not module.startswith("runner."))
     with pytest.raises(UsageError, match="which this version does not have yet"):
         choose_transports(["twilio"])
-    monkeypatch.setattr("runner.catalog._exists", lambda module: module.startswith("runner."))
+    monkeypatch.setattr("runner.settings.transports._exists", lambda module: module.startswith("runner."))
     with pytest.raises(MissingPackageError, match=re.escape("pip install 'botrun[daily]'")):
         choose_transports(["daily"])

@@ -17,11 +17,11 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 from websockets.sync.client import connect
 
-from runner.discovery import LoadedBot
+from runner.botcode.loader import LoadedBot
 from runner.server.app import PAGE_PATHS, Host, create_app
-from runner.server.later import LaterDoor
-from runner.services import warmup
-from runner.sessions import Sessions
+from runner.server.endpoints.lazy import LaterDoor
+from runner.services.common import warmup
+from runner.sessions.registry import Sessions
 from runner.settings import Settings
 
 BOTS = Path(__file__).parents[2] / "bots"
@@ -43,7 +43,7 @@ sys.modules.update(dict.fromkeys("warmed by " + name for name in warmup._entries
 NURSERY = """
 from importlib import import_module
 from pathlib import Path
-import runner.supervising.nursery
+import runner.worker.fork_server
 from runner.supervising.imports import modules_for
 for name in modules_for(Path({bot!r}), {transports!r}):
     import_module(name)
@@ -178,7 +178,7 @@ def test_the_page_can_start_a_session_where_only_phones_were_asked_for() -> None
 
 
 def test_the_page_finds_its_door_at_each_of_its_paths() -> None:
-    from runner.server.webrtc import webrtc_router
+    from runner.server.endpoints.webrtc import webrtc_router
 
     bot = LoadedBot(Path("my_bot.py"), "bot", None, ModuleType("bot"))  # type: ignore[arg-type]
     router = webrtc_router(Host(Settings(), bot, Sessions(bot), ("twilio",)))

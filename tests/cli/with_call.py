@@ -6,11 +6,11 @@ import asyncio
 import sys
 
 from runner.arguments import RunnerArguments
+from runner.botcode.loader import parse_target
 from runner.cli.listen import open_listener
-from runner.discovery import parse_target
 from runner.server.app import Host
 from runner.settings import Settings
-from runner.worker import run_worker
+from runner.worker.standalone import run_worker
 
 
 def open_a_call(host: Host) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from runner.botcode.loader import parse_target
 from runner.cli.listen import address_of, open_listener
-from runner.discovery import parse_target
 from runner.server.app import Host
 from runner.settings import Settings
-from runner.worker import run_worker
+from runner.worker.standalone import run_worker
 
 
 async def tell_what_comes(host: Host) -> None:

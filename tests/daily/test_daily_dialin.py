@@ -22,22 +22,22 @@ from daily_server import DOMAIN, KEY, DailyServer, daily_server
 from fake_daily import FakeDaily
 
 from runner import RunnerArguments, create_transport
-from runner.discovery import LoadedBot
+from runner.botcode.loader import LoadedBot
 from runner.pipeline import Pipeline, PipelineTask
 from runner.providers import rest
-from runner.server import daily_rooms
 from runner.server.app import Host
-from runner.server.daily_rooms import DailyRooms
+from runner.server.daily import rooms as daily_rooms
+from runner.server.daily.rooms import DailyRooms
+from runner.server.endpoints.media_socket import CallDoor
 from runner.server.public.address import PublicAddress
-from runner.server.public.desk import OwnDesk
-from runner.server.public.door import create_public_app
-from runner.server.public.exchange import Exchange
-from runner.server.public.ledger import Ledger
+from runner.server.public.endpoints import create_public_app
+from runner.server.public.ledger.client import OwnDesk
+from runner.server.public.ledger.ledger import Ledger
 from runner.server.public.pinless import PATHS, PinlessDoor
-from runner.server.serving import Server
-from runner.server.telephony import CallDoor
-from runner.session import EndReason
-from runner.sessions import Sessions
+from runner.server.public.public_calls import Exchange
+from runner.server.wire.uvicorn_server import Server
+from runner.sessions.registry import Sessions
+from runner.sessions.session import EndReason
 from runner.settings import Settings
 from runner.transports.base import TransportParams
 from runner.transports.daily import transport as transport_module

@@ -19,16 +19,16 @@ import pytest
 from daily_server import DOMAIN, KEY, DailyServer, daily_server
 from fake_daily import FakeDaily
 
+from runner.botcode.loader import load_bot, parse_target
 from runner.callers.webrtc import WebRTCCaller
-from runner.discovery import load_bot, parse_target
 from runner.providers import rest
-from runner.server import daily_rooms
 from runner.server.app import Host
-from runner.server.room_book import Made, RoomBook
-from runner.session import EndReason
+from runner.server.daily import rooms as daily_rooms
+from runner.server.daily.room_journal import Made, RoomBook
+from runner.sessions.session import EndReason
 from runner.settings import Settings, state_folder
 from runner.transports.daily import transport as transport_module
-from runner.worker import prepare, stop_helpers
+from runner.worker.standalone import prepare, stop_helpers
 
 BOT = Path(__file__).parent / "conditional_bot.py"
 

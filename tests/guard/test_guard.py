@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 
-from runner import guard
 from runner.arguments import RunnerArguments
-from runner.discovery import BotTarget, LoadedBot, load_bot
-from runner.guard import LoopGuard, telling_what_was_not_awaited
+from runner.botcode.loader import BotTarget, LoadedBot, load_bot
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
-from runner.pipeline.advice import missing_parts
+from runner.pipeline.monitors.advice import missing_parts
 from runner.processors import LLMContext, LLMContextAggregatorPair
 from runner.services.stt import SegmentedSTTService
 from runner.services.tools import tool
-from runner.session import EndReason
-from runner.sessions import Sessions
+from runner.sessions.registry import Sessions
+from runner.sessions.session import EndReason
 from runner.testing import FakeTransport, ScriptedLLM, ScriptedTTS, run_virtual
 from runner.transports.base import TransportParams
+from runner.worker import loop_watchdog as guard
+from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
 
 SLEEPY = """
 import asyncio, time

@@ -15,13 +15,13 @@ import numpy as np
 from runner import RunnerArguments, WebSocketRunnerArguments, create_transport
 from runner.audio.level import rms
 from runner.audio.resampler import Resampler
+from runner.botcode.loader import LoadedBot
 from runner.callers.call import new_wire
-from runner.callers.line import Line
 from runner.callers.memory import dial
 from runner.callers.phone import Phone
+from runner.callers.sound.line import Line
 from runner.callers.wires import Wire
 from runner.cli.listen import address_of, open_listener
-from runner.discovery import LoadedBot
 from runner.frames import (
     EndTaskFrame,
     Frame,
@@ -38,13 +38,13 @@ from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPa
 from runner.processors.base import UPSTREAM
 from runner.serializers.media_format import decoder_for, encoder_for
 from runner.server.app import Host, create_app
-from runner.server.serving import Server
+from runner.server.wire.uvicorn_server import Server
 from runner.services.tts import TTSService
-from runner.session import EndReason
-from runner.sessions import SessionLimits, Sessions
+from runner.sessions.registry import SessionLimits, Sessions
+from runner.sessions.session import EndReason
 from runner.settings import Settings
 from runner.testing import Recorder, ScriptedLLM
-from runner.transports.websocket import FastAPIWebsocketParams
+from runner.transports.websocket.transport import FastAPIWebsocketParams
 from runner.turns.vad import VADEvent, VADParams
 from runner.vad.base import VADAnalyzer
 

@@ -12,13 +12,13 @@ import pytest
 from phone_bots import CountedBot, Served, in_memory, over_sockets, tone
 from prometheus_client.parser import text_string_to_metric_families
 
-from runner.callers.mouth import Manner
 from runner.callers.phone import Phone
-from runner.callers.report import Report, measure
-from runner.figures import CallFigures, Figures, Histogram, current_call, enter_call
-from runner.pipeline.slow import SlowWatch
-from runner.server.metrics import MetricsPage
-from runner.server.tally import Tally
+from runner.callers.report.report import Report, measure
+from runner.callers.sound.microphone import Manner
+from runner.pipeline.monitors.slow import SlowWatch
+from runner.server.endpoints.prometheus import MetricsPage
+from runner.sessions.stats import CallFigures, Figures, Histogram, current_call, enter_call
+from runner.sessions.totals import Tally
 from runner.testing import run_virtual
 
 
@@ -90,7 +90,7 @@ def test_the_line_that_ends_a_call_has_its_figures(caplog: pytest.LogCaptureFixt
                 await phone.until(lambda: phone.bot_quiet_s() > 2, 10)
             await asyncio.sleep(3)
 
-    with caplog.at_level(logging.INFO, "runner.session"):
+    with caplog.at_level(logging.INFO, "runner.sessions.session"):
         run_virtual(run(), 60)
     told = next(line for line in caplog.messages if "ended after" in line)
     assert "the caller left; turn latency " in told

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from phone_bots import PHONES, WORD_S, CountedBot, in_memory, tone
 
-from runner.callers.line import Line
-from runner.callers.mouth import Manner
 from runner.callers.phone import Phone
-from runner.callers.report import Report, measure
+from runner.callers.report.report import Report, measure
+from runner.callers.sound.line import Line
+from runner.callers.sound.microphone import Manner
 from runner.testing import run_virtual
-from runner.transports.socket import CallWebSocket
+from runner.transports.websocket.socket import CallWebSocket
 
 Script = Callable[[Phone, CountedBot], Awaitable[None]]
 

@@ -22,9 +22,9 @@ from runner.callers.memory import MemorySocket
 from runner.callers.phone import Phone
 from runner.cli.listen import address_of, open_listener
 from runner.server.app import create_app
-from runner.server.serving import Server
+from runner.server.wire.uvicorn_server import Server
 from runner.testing import run_virtual
-from runner.transports.socket import direct_of
+from runner.transports.websocket.socket import direct_of
 
 LONG = " ".join(["word"] * 200)
 """50 s of speech."""

@@ -14,7 +14,7 @@ import pytest
 from phone_bots import over_sockets
 
 from runner.callers.call import new_wire
-from runner.services import warmup
+from runner.services.common import warmup
 
 TESTS = Path(__file__).parents[1]
 BOTS = TESTS.parent / "bots"

@@ -11,8 +11,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, OPEN, SERVER, Protocol
 from websockets.uri import parse_uri
 
-from runner.server import websocket_frames as ws
-from runner.server.websocket_frames import Control, FrameError, FrameReader
+from runner.server.wire import websocket_frames as ws
+from runner.server.wire.websocket_frames import Control, FrameError, FrameReader
 
 MOST_BYTES = 300
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runner.processors.eager import EagerWork
+from runner.eventloop.inline_task import EagerWork
 
 STAMP: ContextVar[str] = ContextVar("STAMP", default="none")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from runner.botcode.location import MOST_TOLD, Seldom, told, users_place
 from runner.errors import UsageError
 from runner.frames import EndFrame, Frame, FrameDirection, TextFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
-from runner.places import MOST_TOLD, Seldom, told, users_place
 from runner.processors import FrameProcessor
 from runner.testing import run_virtual
 from runner.transports.events import Events

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from runner.server.serving import Server
+from runner.server.wire.uvicorn_server import Server
 
 BEFORE = "https://before.example/voice"
 

@@ -21,21 +21,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.asyncio.client import ClientConnection, connect
 
 from runner.arguments import RunnerArguments, WebSocketRunnerArguments
+from runner.botcode.loader import LoadedBot
 from runner.callers.wires import Wire, wire_for
-from runner.discovery import LoadedBot
 from runner.providers import plivo as plivo_scheme
 from runner.providers import provider_named
 from runner.providers import twilio as twilio_scheme
 from runner.server.app import Host
+from runner.server.endpoints.media_socket import CallDoor
 from runner.server.public.address import PublicAddress
-from runner.server.public.desk import OwnDesk
-from runner.server.public.door import create_public_app
-from runner.server.public.exchange import Exchange
-from runner.server.public.ledger import Ledger
-from runner.server.serving import Server
-from runner.server.telephony import CallDoor
-from runner.session import EndReason
-from runner.sessions import SessionLimits, Sessions
+from runner.server.public.endpoints import create_public_app
+from runner.server.public.ledger.client import OwnDesk
+from runner.server.public.ledger.ledger import Ledger
+from runner.server.public.public_calls import Exchange
+from runner.server.wire.uvicorn_server import Server
+from runner.sessions.registry import SessionLimits, Sessions
+from runner.sessions.session import EndReason
 from runner.settings import Settings
 
 ORIGIN = "https://bot.example.com"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from public_world import until
 
-import runner.server.public.desk_line as desk_line
+import runner.server.public.ledger.remote as desk_line
 from runner.providers.webhooks import RefusedError
-from runner.server.public.desk import AwayError
-from runner.server.public.desk_line import DeskLine, serving_desk
 from runner.server.public.keeper import make_providers
-from runner.server.public.ledger import Ledger
+from runner.server.public.ledger.client import AwayError
+from runner.server.public.ledger.ledger import Ledger
+from runner.server.public.ledger.remote import DeskLine, serving_desk
 from runner.settings import Settings
 
 CALL = {"call_id": "C1", "from_number": "+1", "to_number": "+2", "outbound": False, "answered_by": ""}

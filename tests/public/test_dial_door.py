@@ -11,11 +11,11 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-from runner.discovery import LoadedBot
+from runner.botcode.loader import LoadedBot
 from runner.server.app import Host
-from runner.server.dialing import dial_router
-from runner.server.public.exchange import DialOrder
-from runner.sessions import Sessions
+from runner.server.public.dial import dial_router
+from runner.server.public.public_calls import DialOrder
+from runner.sessions.registry import Sessions
 from runner.settings import Settings
 
 KEY = "the-key-of-this-run"

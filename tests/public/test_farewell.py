@@ -23,7 +23,7 @@ from public_world import (
 )
 from websockets.asyncio.client import connect
 
-import runner.transports.handshake as handshake_module
+import runner.transports.websocket.handshake as handshake_module
 from runner.callers.wires import BotMark, BotSound, Wire
 from runner.frames import EndFrame, OutputAudioRawFrame, TransferCallFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
@@ -31,9 +31,9 @@ from runner.providers import provider_named
 from runner.serializers.telephony import SerializerParams
 from runner.serializers.twilio import TwilioFrameSerializer
 from runner.server.app import create_app
-from runner.server.serving import Server
+from runner.server.wire.uvicorn_server import Server
 from runner.settings import Settings
-from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from runner.transports.websocket.transport import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 REST = ("twilio", "telnyx", "plivo")
 SECOND_S = 0.5
@@ -196,7 +196,7 @@ async def test_the_bot_s_failure_is_not_told_to_the_provider() -> None:
 
 
 def test_what_hangs_up_knows_the_serializers_names_of_credentials() -> None:
-    from runner.server.public.farewell import KEYS_OF
+    from runner.server.public.call_ending import KEYS_OF
 
     for name, names in KEYS_OF.items():
         assert set(names.values()) <= set(provider_named(name, {}).rest_keys)

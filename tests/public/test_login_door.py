@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.server.login import COOKIE, HEADER, LoginDoor, key_headers
+from runner.server.access.login import COOKIE, HEADER, LoginDoor, key_headers
 
 KEY = "the-key-of-this-run"
 

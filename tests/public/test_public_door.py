@@ -25,7 +25,7 @@ from public_world import (
 )
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-import runner.transports.handshake as handshake_module
+import runner.transports.websocket.handshake as handshake_module
 
 
 async def refused(world: Any, provider: str, url: str, headers: dict[str, str] | None = None) -> int:
@@ -199,7 +199,7 @@ async def test_five_hundred_forged_requests_start_nothing_and_are_told_without_s
             bodies += "".join(answer.text for answer in answers)
         assert not world.ledger.tickets._out
     assert bot.args == []
-    lines = [r.getMessage() for r in caplog.records if r.name == "runner.server.public.door"]
+    lines = [r.getMessage() for r in caplog.records if r.name == "runner.server.public.endpoints"]
     assert 5 <= len(lines) <= 12
     told = caplog.text + bodies
     assert "webhook was refused" in told

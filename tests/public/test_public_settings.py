@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.server.private_book import birth_of
-from runner.server.public.number_book import NumberBook, Taken
+from runner.server.public.number_journal import NumberBook, Taken
+from runner.server.state_file import birth_of
 from runner.settings import Settings, state_folder
-from runner.values import parse_phone_number, parse_public, parse_tunnel
+from runner.settings.parsing import parse_phone_number, parse_public, parse_tunnel
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from public_world import Bot, public_world
 
 from runner.cli.listen import address_of, open_listener
 from runner.server.app import create_app
-from runner.server.serving import Server
-from runner.services import warmup
+from runner.server.wire.uvicorn_server import Server
+from runner.services.common import warmup
 
 PATIENCE_S = 15.0
 POST = b"POST /start HTTP/1.1\r\nHost: localhost\r\n"

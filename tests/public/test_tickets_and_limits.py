@@ -6,8 +6,8 @@ import pytest
 
 from runner.providers.documents import CallFacts
 from runner.providers.webhooks import RefusedError
-from runner.server.public.limits import CallLimits
-from runner.server.public.tickets import LIFE_S, MOST, Tickets
+from runner.server.public.ledger.limits import CallLimits
+from runner.server.public.ledger.tickets import LIFE_S, MOST, Tickets
 
 CALL = CallFacts(call_id="C1")
 

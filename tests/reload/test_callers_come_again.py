@@ -13,7 +13,7 @@ import pytest
 from saving import saving
 
 from runner.callers.call import new_wire
-from runner.callers.load.line import PhoneLine
+from runner.callers.load.lines.websocket_line import PhoneLine
 from runner.callers.load.target import pid_of
 from runner.callers.phone import Phone
 from runner.callers.webrtc import WebRTCCaller

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from runner.callers.call import new_wire
 from runner.callers.phone import Phone
 from runner.callers.webrtc import WebRTCCaller
-from runner.server.events import NO_SUCH_CALL
+from runner.server.endpoints.call_events import NO_SUCH_CALL
 
 pytestmark = pytest.mark.timeout(120)
 

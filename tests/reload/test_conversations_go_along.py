@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner import conversation
-from runner.conversation import Conversation
 from runner.frames import LLMRunFrame, TTSSpeakFrame
 from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import LLMContext, LLMContextAggregatorPair
+from runner.processors import handover_state as conversation
+from runner.processors.handover_state import Conversation
 
 USER, ASSISTANT = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from runner.server.doors import BodyLimit
-from runner.server.siblings import Siblings, ToOwner
+from runner.server.access.local_only import BodyLimit
+from runner.server.handover.other_workers import Siblings, ToOwner
 
 Heard = list[Any]
 
@@ -76,7 +76,7 @@ async def test_the_worker_in_the_id_is_asked_first_and_one_that_hangs_has_no_cal
 
         return await asyncio.start_unix_server(answer, tmp_path / f"{name}.sock")
 
-    monkeypatch.setattr("runner.server.siblings.ASK_S", 0.2)
+    monkeypatch.setattr("runner.server.handover.other_workers.ASK_S", 0.2)
     servers = [await serve("w1", b"HTTP/1.1 200 OK\r\n\r\n"), await serve("w3", b"")]
     found = await Siblings(tmp_path, "2").owner(["Connection#w3-1-ff"])
     assert found == tmp_path / "w1.sock"

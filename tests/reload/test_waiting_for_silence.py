@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from runner import conversation
-from runner.conversation import Conversation
 from runner.frames import BotStoppedSpeakingFrame
-from runner.server.moves import LONGEST_WAIT_S, Moves, _Movable
+from runner.processors import handover_state as conversation
+from runner.processors.handover_state import Conversation
+from runner.server.handover.moves import LONGEST_WAIT_S, Moves, _Movable
 from runner.testing import Conversation as Talk
 from runner.testing import run_virtual
 

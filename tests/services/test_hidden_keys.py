@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from runner import keys, logs
-from runner.places import told
-from runner.services.refusals import LONGEST_TEXT, own_words, refusal
+from runner import logs
+from runner.botcode.location import told
+from runner.services.common.refusals import LONGEST_TEXT, own_words, refusal
+from runner.settings import credentials as keys
 
 KEY = "canary-of-the-environment"
 GIVEN = "canary-of-the-code"

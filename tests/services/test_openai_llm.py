@@ -13,10 +13,10 @@ from chat_server import CALLS_DONE, DONE, WAIT, ChatServer, alone, call_piece, e
 from runner.errors import ServiceError, UsageError
 from runner.frames import ErrorFrame, Frame, FrameDirection, FunctionCall
 from runner.processors import FrameProcessor, LLMContext
-from runner.services import service_http
-from runner.services.chat_stream import ChatStream
+from runner.services.common import service_http
 from runner.services.ollama import OllamaLLMService
 from runner.services.openai import OpenAILLMService
+from runner.services.text.chat_stream import ChatStream
 from runner.services.tools.call import MalformedCall
 
 

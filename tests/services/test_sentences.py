@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.services.sentences import SentenceAggregator
-from runner.services.spoken_text import for_speech
+from runner.services.text.sentences import SentenceAggregator
+from runner.services.text.spoken_text import for_speech
 from runner.services.tts import spread_words
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from runner.arguments import RunnerArguments
-from runner.discovery import LoadedBot
-from runner.session import CANCEL_TIMEOUT_S, EndReason, Session, new_session_id
-from runner.sessions import SessionLimits, Sessions, TooManySessionsError
+from runner.botcode.loader import LoadedBot
+from runner.sessions.registry import SessionLimits, Sessions, TooManySessionsError
+from runner.sessions.session import CANCEL_TIMEOUT_S, EndReason, Session, new_session_id
 from runner.testing import run_virtual
 
 

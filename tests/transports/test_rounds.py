@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from runner import rounds
-from runner.rounds import Rounds, rounds_of
+from runner.eventloop import batched_reads as rounds
+from runner.eventloop.batched_reads import Rounds, rounds_of
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 

@@ -20,10 +20,10 @@ from test_number_stories import post, talk
 
 from runner.errors import MissingPackageError, UsageError
 from runner.server.public.address import PublicAddress
-from runner.server.public.opening import PublicSide
 from runner.server.public.probe import UnreachableError, probe
+from runner.server.public.public_side import PublicSide
 from runner.server.public.readiness import check_public
-from runner.session import EndReason
+from runner.sessions.session import EndReason
 from runner.settings import Settings
 from runner.tunnels import TunnelError, check_tunnel, make_tunnel
 from runner.tunnels.base import FakeTunnel

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from runner.discovery import LoadedBot
+from runner.botcode.loader import LoadedBot
 from runner.server.app import Host, create_app
-from runner.server.serving import Server
-from runner.session import Session
-from runner.sessions import SessionLimits, Sessions
+from runner.server.wire.uvicorn_server import Server
+from runner.sessions.registry import SessionLimits, Sessions
+from runner.sessions.session import Session
 from runner.settings import Settings
 
 
@@ -48,7 +48,7 @@ async def serving(bot: Callable[[Any], Awaitable[None]], **settings: Any) -> Asy
             try:
                 yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", sessions, seen)
             finally:
-                from runner.session import EndReason
+                from runner.sessions.session import EndReason
 
                 await sessions.end_all(EndReason.SHUTDOWN, 5.0)
 

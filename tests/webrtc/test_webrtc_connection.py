@@ -12,11 +12,13 @@ import pytest
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from runner.errors import OfferError, ProtocolError, UsageError
-from runner.transports.webrtc import CloseReason, SmallWebRTCConnection, mailbox, vigil
+from runner.settings.parsing import IceServer
+from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
 from runner.transports.webrtc import liveness as liveness_module
+from runner.transports.webrtc import peer_watch as vigil
 from runner.transports.webrtc.aiortc_private import gathering_loopback
+from runner.transports.webrtc.signaling import mailbox
 from runner.transports.webrtc.tracks import OutboundAudioTrack
-from runner.values import IceServer
 
 
 class Page:

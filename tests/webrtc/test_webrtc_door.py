@@ -18,12 +18,12 @@ from runner.errors import TransportError
 from runner.frames import Frame, FrameDirection, InputAudioRawFrame, OutputAudioRawFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor
-from runner.server import webrtc as door
-from runner.session import EndReason
+from runner.server.endpoints import webrtc as door
+from runner.sessions.session import EndReason
+from runner.settings.parsing import IceServer
 from runner.transports.base import TransportParams
 from runner.transports.webrtc import SmallWebRTCTransport, vigil
 from runner.transports.webrtc import connection as connection_module
-from runner.values import IceServer
 
 CHROMIUM = (Path(__file__).parent / "offers" / "chromium.sdp").read_bytes().decode()
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import ProtocolError
-from runner.transports.webrtc.messages import (
+from runner.transports.webrtc.signaling.messages import (
     AppMessage,
     PeerLeft,
     Ping,

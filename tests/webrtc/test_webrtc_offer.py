@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.errors import OfferError
-from runner.transports.webrtc.candidates import Candidate, CandidatePolicy, parse_candidate
-from runner.transports.webrtc.offer import CheckedOffer, check_offer, check_trickled
+from runner.transports.webrtc.signaling.candidates import Candidate, CandidatePolicy, parse_candidate
+from runner.transports.webrtc.signaling.offer import CheckedOffer, check_offer, check_trickled
 
 OFFERS = Path(__file__).parent / "offers"
 CHROMIUM = (OFFERS / "chromium.sdp").read_bytes().decode()

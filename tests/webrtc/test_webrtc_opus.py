@@ -7,9 +7,9 @@ import ctypes
 import numpy as np
 import pytest
 
-from runner.transports.webrtc import libopus
-from runner.transports.webrtc.opus import AdaptiveEncoder, OpusDecoder, open_decoder, open_encoder
-from runner.transports.webrtc.pyav_opus import PyAvDecoder, PyAvEncoder
+from runner.transports.webrtc.codecs import libopus
+from runner.transports.webrtc.codecs.opus import AdaptiveEncoder, OpusDecoder, open_decoder, open_encoder
+from runner.transports.webrtc.codecs.pyav_opus import PyAvDecoder, PyAvEncoder
 
 RATE = 16000
 CHUNK = RATE // 50
@@ -34,7 +34,7 @@ def loudest_hertz(pcm: bytes, rate: int) -> float:
 def library() -> ctypes.PyDLL:
     found = libopus.load()
     assert found is not None, (
-        "PyAV's wheel has no libopus that can be called: adapt runner/transports/webrtc/libopus.py"
+        "PyAV's wheel has no libopus that can be called: adapt runner/transports/webrtc/codecs/libopus.py"
     )
     return found
 

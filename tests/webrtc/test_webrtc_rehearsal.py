@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runner.transports.webrtc.rehearsal import rehearse
+from runner.transports.webrtc.warmup import rehearse
 
 
 async def test_a_rehearsal_ends_by_itself() -> None:

@@ -69,7 +69,7 @@ async def test_a_processor_the_status_and_the_last_line_tell_how_the_sound_fared
         first, last = readers
         await PipelineRunner().run(PipelineTask(Pipeline([ends.input(), first, ends.output(), last])))
 
-    with caplog.at_level(logging.INFO, "runner.session"):
+    with caplog.at_level(logging.INFO, "runner.sessions.session"):
         async with serve(bot) as served, httpx2.AsyncClient(base_url=served.url) as http:
             async with WebRTCCaller(served.url) as caller:
                 await caller.say(tone(0.5), 16000)

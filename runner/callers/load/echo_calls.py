@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import floor
 
-from runner.callers.load.line import EchoLine
+from runner.callers.load.lines.websocket_line import EchoLine
 from runner.callers.load.plan import Schedule
 from runner.callers.load.probe import Echoes, Heard, find_echoes
 from runner.errors import TransportError

@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass, field, replace
 
 from runner.callers.call import new_wire
-from runner.callers.line import ROOM_DBFS, Line
 from runner.callers.load.plan import Schedule
-from runner.callers.performer import Performer
 from runner.callers.phone import Phone
-from runner.callers.report import Report, measure
-from runner.callers.steps import Scenario
-from runner.callers.talk import Talk
-from runner.callers.voice import CallerVoice
+from runner.callers.report.report import Report, measure
+from runner.callers.report.talk import Talk
+from runner.callers.scenario.performer import Performer
+from runner.callers.scenario.steps import Scenario
+from runner.callers.sound.line import ROOM_DBFS, Line
+from runner.callers.sound.voice import CallerVoice
 from runner.callers.wires.plain import PlainWire
 from runner.errors import TransportError
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit, urlunsplit
 
-from runner.catalog import TRANSPORTS
 from runner.errors import TransportError, UsageError
-from runner.server.doors import is_loopback
-from runner.server.https import trust_for
-from runner.server.login import key_headers
+from runner.server.access.local_only import is_loopback
+from runner.server.access.login import key_headers
+from runner.server.wire.tls import trust_for
+from runner.settings.transports import TRANSPORTS
 
 STATUS_TIMEOUT_S = 3.0
 REACH_TIMEOUT_S = 5.0

@@ -1,6 +1,6 @@
 """What of the public side is there once in a run, whatever becomes of its workers: tunnel, number, ledger.
 
-With reload it lives in a process of its own (`supervising/keeping.py`), else in the one that serves.
+With reload it lives in a process of its own (`worker/public_keeper.py`), else in the one that serves.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from runner.errors import BotrunError
 from runner.providers import PROVIDERS, Provider, provider_class, provider_named
 from runner.providers.pinless import SECRET
-from runner.server.private_book import write_private
 from runner.server.public.address import PublicAddress
-from runner.server.public.ledger import Ledger
-from runner.server.public.number_book import NumberBook, Taken
+from runner.server.public.ledger.ledger import Ledger
+from runner.server.public.number_journal import NumberBook, Taken
 from runner.server.public.numbers import put_back, put_back_leftovers, take_number
 from runner.server.public.probe import probe
 from runner.server.public.readiness import phones_of, tunnel_of
+from runner.server.state_file import write_private
 from runner.settings import Settings, read_keys, state_folder
 from runner.tunnels import KEYS, Tunnel, make_tunnel
 

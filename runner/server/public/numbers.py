@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from runner.errors import BotrunError, UsageError
 from runner.providers import Provider
 from runner.providers.base import masked
-from runner.server.public.number_book import NumberBook, Taken
+from runner.server.public.number_journal import NumberBook, Taken
 
 logger = logging.getLogger(__name__)
 

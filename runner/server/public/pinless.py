@@ -15,16 +15,16 @@ from starlette.responses import JSONResponse, Response
 from runner.errors import BotrunError
 from runner.providers.pinless import SECRET, WaitingCall, check_pinless, is_test, read_waiting_call
 from runner.providers.webhooks import RefusedError
-from runner.server.daily_rooms import DailyRooms, RoomAsk
-from runner.server.public.desk import AwayError
-from runner.server.public.exchange import Exchange
-from runner.server.public.quiet import Quiet
+from runner.server.daily.rooms import DailyRooms, RoomAsk
+from runner.server.public.ledger.client import AwayError
+from runner.server.public.public_calls import Exchange
 from runner.server.public.readiness import DIAL_IN
-from runner.server.public.wire_requests import webhook_of
+from runner.server.public.signed_requests import webhook_of
+from runner.server.public.throttled_log import Quiet
 from runner.settings import read_keys
 
 if TYPE_CHECKING:
-    from runner.session import Session
+    from runner.sessions.session import Session
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from runner.errors import ServiceError
-from runner.services.local.framing import Header, Message
-from runner.services.local.helper import HelperProcess
-from runner.services.local.packages import EARS_PACKAGE, require
-from runner.services.local.shared import Shared
+from runner.services.local.helpers.framing import Header, Message
+from runner.services.local.helpers.packages import EARS_PACKAGE, require
+from runner.services.local.helpers.process import HelperProcess
+from runner.services.local.helpers.shared import Shared
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ out   {"ready": true}
 
 from __future__ import annotations
 
-from runner.services.local.framing import Message
+from runner.services.local.helpers.framing import Message
+from runner.services.local.helpers.serving import Pipe
 from runner.services.local.recogniser import Recogniser
-from runner.services.local.serving import Pipe
 
 
 def answer(recogniser: Recogniser, message: Message) -> dict[str, object] | None:

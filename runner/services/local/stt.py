@@ -15,10 +15,10 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import ProcessorSetup
-from runner.services import warmup
+from runner.services.common import warmup
 from runner.services.local.ears import RATE_HZ, EarStream, shared_ears
 from runner.services.local.grammar import GRAMMARS
-from runner.services.local.packages import EARS_PACKAGE, require
+from runner.services.local.helpers.packages import EARS_PACKAGE, require
 from runner.services.stt import STTService
 
 if TYPE_CHECKING:

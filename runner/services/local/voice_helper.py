@@ -17,8 +17,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from runner.services.local.framing import Header
-from runner.services.local.serving import Pipe
+from runner.services.local.helpers.framing import Header
+from runner.services.local.helpers.serving import Pipe
 
 Sink = Callable[[bytes, list[tuple[int, int]]], bool]
 """Given pcm and the words that begin in it, each (index of its first character, ms from the beginning).

@@ -22,12 +22,12 @@ from runner.frames import (
 )
 from runner.processors.base import DOWNSTREAM, UPSTREAM
 from runner.processors.context import LLMContext, Message
+from runner.services.common.work import ReplyWork
 from runner.services.tools.call import MalformedCall, ToolCall
 from runner.services.tools.filler import Fillers, VoiceWatch
 from runner.services.tools.messages import CANCELLED, as_json, write_down
 from runner.services.tools.signature import ArgumentsError
 from runner.services.tools.toolbox import Tool, Toolbox, ToolOptions
-from runner.services.work import ReplyWork
 
 if TYPE_CHECKING:
     from runner.services.llm import LLMService

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from runner import keys
 from runner.errors import BotrunError
+from runner.settings import credentials as keys
 
 if TYPE_CHECKING:
     from runner.transports.daily.input import DailyInput

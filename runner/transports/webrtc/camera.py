@@ -13,7 +13,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from runner.frames import InputImageRawFrame, OutputImageRawFrame
 from runner.transports.pictures import IDLE_SECS, PicturePacer, PictureSlot, check_picture
-from runner.transports.webrtc.vp8 import VIDEO_CLOCK_HZ, PictureEncoder
+from runner.transports.webrtc.codecs.vp8 import VIDEO_CLOCK_HZ, PictureEncoder
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream

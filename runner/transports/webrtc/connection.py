@@ -21,12 +21,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import ProtocolError
-from runner.identity import worker_prefix
+from runner.eventloop.ids import worker_prefix
 from runner.transports.events import Events, HandlerT
-from runner.transports.webrtc.candidates import CandidatePolicy
-from runner.transports.webrtc.mailbox import Mailbox
 from runner.transports.webrtc.media import MediaEnds
-from runner.transports.webrtc.messages import (
+from runner.transports.webrtc.peer_watch import Missed, Vigil
+from runner.transports.webrtc.signaling.candidates import CandidatePolicy
+from runner.transports.webrtc.signaling.mailbox import Mailbox
+from runner.transports.webrtc.signaling.messages import (
     RENEGOTIATE,
     AppMessage,
     Held,
@@ -38,16 +39,15 @@ from runner.transports.webrtc.messages import (
     read_message,
     signal,
 )
-from runner.transports.webrtc.signaling import Signaling
+from runner.transports.webrtc.signaling.signaling import Signaling
 from runner.transports.webrtc.stats import SessionStats, SoundFigures
-from runner.transports.webrtc.vigil import Missed, Vigil
 
 if TYPE_CHECKING:
+    from runner.settings.parsing import IceServer
     from runner.transports.webrtc.inbound import InboundRtp, OnPcm
     from runner.transports.webrtc.media import PictureWishes
     from runner.transports.webrtc.peer import Peer
     from runner.transports.webrtc.tracks import OutboundAudioTrack
-    from runner.values import IceServer
 
 logger = logging.getLogger(__name__)
 

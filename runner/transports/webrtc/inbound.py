@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from runner.audio.jitter import Gap, JitterBuffer, Piece
 from runner.audio.rtp import Reception, RtpPacket
-from runner.transports.webrtc.opus import CHUNK_MS, RTP_CLOCK_HZ, OpusDecoder, open_decoder
+from runner.transports.webrtc.codecs.opus import CHUNK_MS, RTP_CLOCK_HZ, OpusDecoder, open_decoder
 from runner.transports.webrtc.stats import MediaCounters
 
 logger = logging.getLogger(__name__)

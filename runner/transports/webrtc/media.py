@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runner.transports.webrtc.camera import BotCamera, OnPicture
     from runner.transports.webrtc.inbound import InboundRtp, OnPcm
-    from runner.transports.webrtc.messages import PlayoutReport
     from runner.transports.webrtc.peer import Peer
+    from runner.transports.webrtc.signaling.messages import PlayoutReport
     from runner.transports.webrtc.tracks import OutboundAudioTrack
 
 UNREPORTED_DELAY_SECS = 0.060

@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Protocol
 
 from runner.audio.rtp import RtpPacket, build_rtp
-from runner.transports.webrtc.opus import CHUNK_MS, RTP_CHUNK, OpusEncoder, open_encoder
+from runner.transports.webrtc.codecs.opus import CHUNK_MS, RTP_CHUNK, OpusEncoder, open_encoder
 from runner.transports.webrtc.ticker import ticker_of
 
 if TYPE_CHECKING:

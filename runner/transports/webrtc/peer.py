@@ -21,17 +21,17 @@ from aiortc import (
 )
 
 from runner.errors import OfferError
+from runner.settings.parsing import IceServer
 from runner.transports.webrtc.aiortc_pictures import bound_decoder, show
 from runner.transports.webrtc.aiortc_private import MediaLink, bound_gathering, gathering_loopback
 from runner.transports.webrtc.camera import CallerCamera, CameraTrack
-from runner.transports.webrtc.candidates import Candidate
 from runner.transports.webrtc.inbound import InboundRtp
 from runner.transports.webrtc.media import PictureWishes
-from runner.transports.webrtc.offer import CheckedOffer, with_opus_format
 from runner.transports.webrtc.outbound import OutboundRtp
+from runner.transports.webrtc.signaling.candidates import Candidate
+from runner.transports.webrtc.signaling.offer import CheckedOffer, with_opus_format
 from runner.transports.webrtc.stats import MediaCounters
 from runner.transports.webrtc.tracks import OutboundAudioTrack
-from runner.values import IceServer
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from runner.audio.level import downmix
 from runner.audio.resampler import Resampler
-from runner.transports.webrtc.inbound import OnPcm
-from runner.transports.webrtc.opus import (
+from runner.transports.webrtc.codecs.opus import (
     CHUNK_MS,
     RTP_CHUNK,
     RTP_CLOCK_HZ,
@@ -29,6 +28,7 @@ from runner.transports.webrtc.opus import (
     check_rate,
     open_encoder,
 )
+from runner.transports.webrtc.inbound import OnPcm
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioStream, Packet

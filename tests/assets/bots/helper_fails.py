@@ -1,7 +1,7 @@
 """A bot whose helper process cannot be started."""
 
 from runner import RunnerArguments
-from runner.services import warmup
+from runner.services.common import warmup
 
 
 async def start() -> None:

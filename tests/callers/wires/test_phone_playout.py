@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from runner.callers.playout import Cleared, Heard, MarkReached, Playout, PlayoutEvent, Underrun
+from runner.callers.sound.playout import Cleared, Heard, MarkReached, Playout, PlayoutEvent, Underrun
 
 RATE = 8000
 

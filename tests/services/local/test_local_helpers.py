@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from runner.errors import MissingPackageError, ServiceError
-from runner.services.local import packages
-from runner.services.local.helper import HelperProcess
-from runner.services.local.shared import Shared
+from runner.services.local.helpers import packages
+from runner.services.local.helpers.process import HelperProcess
+from runner.services.local.helpers.shared import Shared
 
 HELPERS = ["runner.services.local.voice_helper", "runner.services.local.ears_helper"]
 

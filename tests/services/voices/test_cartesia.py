@@ -13,8 +13,8 @@ from websockets.asyncio.server import ServerConnection
 
 from runner.errors import UsageError
 from runner.frames import MetricsFrame, TTSAudioRawFrame
-from runner.services import service_link, streamed_tts
 from runner.services.cartesia import CartesiaTTSService
+from runner.services.common import service_link, streamed_tts
 
 SENTENCE = "Hello, there are 42 of us."
 SPOKEN = ["Hello,", "there", "are", "forty", "two", "of", "us."]

@@ -20,9 +20,10 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
-from runner.services import deepgram, service_link
+from runner.services import deepgram
+from runner.services.common import service_link
 from runner.services.deepgram import DeepgramSTTService
-from runner.services.heard_stream import HeardStream, Piece
+from runner.services.text.heard_stream import HeardStream, Piece
 
 HZ = 16000
 CHUNK = b"\x01\x00" * (HZ // 50)

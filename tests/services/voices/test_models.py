@@ -16,9 +16,10 @@ import pytest
 
 from runner.cli.program import run_program
 from runner.errors import MissingModelError, ServiceError, UsageError
-from runner.services import fetching, models
-from runner.services.fetching import Fetcher
-from runner.services.models import Model, models_here, need_model
+from runner.services.models import download as fetching
+from runner.services.models import installed as models
+from runner.services.models.download import Fetcher
+from runner.services.models.installed import Model, models_here, need_model
 
 BIG = bytes(range(256)) * 1200
 FILES = {"config.json": b"{}", "tokenizer.json": b"[1]", "model.bin": BIG, "README.md": b"not wanted"}

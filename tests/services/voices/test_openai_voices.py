@@ -23,7 +23,8 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
-from runner.services import openai_tts, service_http
+from runner.services import openai_tts
+from runner.services.common import service_http
 from runner.services.openai_stt import OpenAISTTService
 from runner.services.openai_tts import OpenAITTSService
 

@@ -12,10 +12,11 @@ from service_bench import bench
 
 from runner.errors import MissingModelError, ServiceError
 from runner.frames import TTSAudioRawFrame
-from runner.services import piper, warmup
-from runner.services.local import packages
+from runner.services import piper
+from runner.services.common import warmup
+from runner.services.local.helpers import packages
 from runner.services.piper import PiperTTSService
-from runner.services.piper_words import PhonemeWords
+from runner.services.text.piper_words import PhonemeWords
 
 
 @pytest.fixture(autouse=True)

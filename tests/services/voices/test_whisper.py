@@ -24,10 +24,11 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
-from runner.services import warmup, whisper
-from runner.services.local import packages
+from runner.services import whisper
+from runner.services.common import warmup
+from runner.services.local.helpers import packages
+from runner.services.models.whisper_helper import Decoder, words_of
 from runner.services.whisper import Decoding, Heard, WhisperEars, WhisperSTTService
-from runner.services.whisper_helper import Decoder, words_of
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Load the user's bot file and explain its failures."""

@@ -1,0 +1,121 @@
+"""Failures of the user's code: which line it was, and what to say of it in one sentence."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from pathlib import Path
+
+from runner.errors import BotLoadError, BotrunError, MissingPackageError
+from runner.settings.parsing import did_you_mean
+
+
+class BotCrashError(BotLoadError):
+    """The bot's own code failed while it was imported; `__cause__` has the traceback."""
+
+
+def explain(error: BaseException, path: Path) -> BotLoadError | MissingPackageError:
+    """The error that tells why a bot's file cannot be imported."""
+    where, line = place_of(error, path)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _missing_module(error.name, where, line)
+    if isinstance(error, MissingPackageError):
+        return error
+    return BotCrashError(str(error) if isinstance(error, BotrunError) else in_words(error), where, line)
+
+
+def in_words(error: BaseException) -> str:
+    """What an exception of the user's code says, in one line."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
+    if isinstance(error, SystemExit):
+        return f"the bot ended the program (sys.exit({error.code!r}))"
+    text = " ".join(str(error).split())
+    if isinstance(error, ImportError):
+        text += _import_hint(text)
+    if isinstance(error, TypeError):
+        text = re.sub(r"\. Did you mean '\w+'\?$", "", text)  # Python 3.13's own; ours comes for all
+        text += _argument_hint(error, text)
+    if isinstance(error, (AttributeError, TypeError)) and "coroutine" in text:
+        text += ": an await is missing"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _import_hint(text: str) -> str:
+    if text.startswith("attempted relative import"):
+        return (
+            ": without a package around the bot write `import helper`, or put an empty __init__.py beside it"
+        )
+    found = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text)
+    if found is None or "circular" in text:
+        return ""
+    return did_you_mean(found[1], dir(sys.modules.get(found[2])))
+
+
+def _argument_hint(error: TypeError, text: str) -> str:
+    """What a class takes that was given another name than its own for something."""
+    found = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if found is None or last is None:
+        return ""
+    kind = {**last.tb_frame.f_globals, **last.tb_frame.f_locals}.get(found[1])
+    if not isinstance(kind, type):
+        return ""
+    takes = list(inspect.signature(kind).parameters)
+    return did_you_mean(found[2], takes) or f"; it takes {', '.join(takes)}"
+
+
+def place_of(error: BaseException, path: Path) -> tuple[Path, int | None]:
+    """The deepest line of the user's own code: what lies in the bot's folder and was not installed there."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return Path(error.filename), error.lineno
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if is_users_file(Path(frame.filename), path):
+            return Path(frame.filename), frame.lineno
+    return path, None
+
+
+def is_users_file(file: Path, bot: Path) -> bool:
+    """Whether a file is the user's own: the bot's, or beside it, and neither installed nor botrun's."""
+    if file == bot:
+        return True
+    return file.is_relative_to(bot.parent) and "site-packages" not in file.parts and not _is_ours(file)
+
+
+def _is_ours(file: Path) -> bool:
+    return file.is_relative_to(Path(__file__).parent)
+
+
+# Modules whose package goes by another name.
+_PACKAGES = {
+    "PIL": "pillow",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python",
+    "daily": "'botrun[daily]'",
+    "dotenv": "python-dotenv",
+    "espeakng_loader": "'botrun[local]'",
+    "google": "google-genai",
+    "pipecat": "pipecat-ai",
+    "pocketsphinx": "'botrun[local]'",
+    "sklearn": "scikit-learn",
+    "webrtc_noise_gain": "'botrun[noise]'",
+    "yaml": "pyyaml",
+}
+
+
+def _missing_module(name: str, path: Path, line: int | None) -> BotLoadError | MissingPackageError:
+    top = name.partition(".")[0]
+    if top == "runner" or importlib.util.find_spec(top) is not None:
+        return BotLoadError(f"there is no module {name}", path, line)
+    return MissingPackageError(f"{path}:{line}:", top, install_command(_PACKAGES.get(top, top)))
+
+
+def install_command(package: str) -> str:
+    """How a package comes into this environment (those that uv makes have no pip)."""
+    has_pip = importlib.util.find_spec("pip") is not None
+    return f"pip install {package}" if has_pip else f"uv pip install {package}"

@@ -1,0 +1,72 @@
+"""Where in the user's own code something failed, and how often that is worth a line."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+
+from runner.errors import BotrunError
+from runner.settings import credentials as keys
+
+MOST_TOLD = 100
+OURS = Path(__file__).resolve().parent
+_LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+_INSTALLED = frozenset(("site-packages", "dist-packages"))
+
+
+def users_place(error: BaseException | None) -> tuple[str, int] | None:
+    """File name and line of the deepest step in the user's own code: not ours, a package's nor Python's."""
+    for step in reversed(traceback.extract_tb(error.__traceback__) if error else []):
+        path = Path(step.filename)
+        if _is_users(path) and path.is_file():
+            return path.name, step.lineno or 0
+    return None
+
+
+def _is_users(path: Path) -> bool:
+    return not (
+        path.is_relative_to(OURS)
+        or not _INSTALLED.isdisjoint(path.parts)
+        or any(path.is_relative_to(library) for library in _LIBRARIES)
+    )
+
+
+def told(error: BaseException, called: object = None) -> str:
+    """An error of foreign code in one line: what it says, and where in the user's file it was.
+
+    `called` is the user's function, for an error that came before its first line.
+    """
+    text = " ".join(keys.hide(str(error)).split())
+    if not isinstance(error, BotrunError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    code = getattr(called, "__code__", None)
+    place = users_place(error) or (code and (Path(code.co_filename).name, code.co_firstlineno))
+    return f"{text} ({place[0]}:{place[1]})" if place else text
+
+
+class Seldom:
+    """Lets a failure through at once, and the same again only every `every_s` seconds, with a count.
+
+    What fails on each 20 ms of sound would otherwise be told fifty times a second.
+    """
+
+    def __init__(self, every_s: float = 10.0) -> None:
+        self._every_s = every_s
+        self._told: dict[object, tuple[float, int]] = {}
+
+    def pass_on(self, sentence: str, error: BaseException | None, now: float, who: str = "") -> str | None:
+        """The sentence as it is to be told at `now` (s), or None. What comes from one line is the same, but
+        two who fail there, as two services whose keys are refused, are told both."""
+        step = error.__traceback__ if error else None
+        while step is not None and step.tb_next is not None:
+            step = step.tb_next
+        key = (who, type(error), step.tb_frame.f_code, step.tb_lineno) if step is not None else sentence
+        since, unsaid = self._told.get(key, (float("-inf"), 0))
+        if now - since < self._every_s:
+            self._told[key] = since, unsaid + 1
+            return None
+        if len(self._told) >= MOST_TOLD:
+            self._told.clear()
+        self._told[key] = now, 0
+        return f"{sentence}; {unsaid} times more since this was told last" if unsaid else sentence

@@ -1,0 +1,1 @@
+"""Measure a call and report it."""

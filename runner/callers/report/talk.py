@@ -1,0 +1,135 @@
+"""The conversation as it goes: who said what when, for the terminal and for expectations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from runner.callers.phone import Phone
+from runner.callers.sidechannel import SideChannel
+from runner.callers.sound.microphone import Manner, Utterance
+
+CUT_TOLD_AFTER_S = 0.1
+"""That the bot fell silent is told before that it was interrupted, so much (s) at most."""
+
+TOLD_AFTER_S = 0.6
+"""The bot has been silent for so long: what it said is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line of the conversation: `at` s after the call began, by "caller", "bot" or "phone"."""
+
+    at: float
+    who: str
+    text: str
+
+
+Tell = Callable[[Said], None]
+
+
+class Talk:
+    """One call and its words.
+
+    Attributes:
+        phone: the call.
+        words: what the bot was heard to say, and when (s on the loop's clock), if that can be known.
+        understood: what the bot understood, the same.
+        lines: the conversation so far.
+    """
+
+    def __init__(self, phone: Phone, tell: Tell | None = None) -> None:
+        self.phone = phone
+        self.words: list[tuple[float, str]] = []
+        self.understood: list[tuple[float, str]] = []
+        self.lines: list[Said] = []
+        self.side = SideChannel(phone.url, phone.wire.facts.call_id, self._on_message)
+        self._tell = tell
+        self._sentence: list[str] = []
+        self._sentence_at = 0.0
+        self._told_spans = 0
+
+    @property
+    def knows_words(self) -> bool:
+        """Whether the bot's words can be known: only those of a botrun on this machine."""
+        return self.side.open
+
+    async def follow(self) -> None:
+        """Follow the call to its end."""
+        following = asyncio.create_task(self.side.run(), name="events")
+        try:
+            while not self.phone.ended.is_set():
+                await self.phone.until(self._spoke, 1.0)
+                self._tell_speech()
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            self.finish()
+
+    def finish(self) -> None:
+        """The call is over: tell what has not been told."""
+        self._flush()
+        if not self.knows_words:
+            self._tell_speech(over=True)
+
+    def say(self, who: str, text: str, at: float | None = None) -> None:
+        """Add a line; `at` on the loop's clock, now by default."""
+        when = (self.phone.now if at is None else at) - self.phone.started_at
+        line = Said(round(when, 3), who, text)
+        self.lines.append(line)
+        if self._tell is not None:
+            self._tell(line)
+
+    def caller_said(self, utterance: Utterance) -> None:
+        """The caller begins to say this."""
+        text = utterance.text
+        self.say("caller", f"({text})" if utterance.manner is Manner.MURMUR else text)
+
+    # ------------------------------------------------------------ what the bot says
+
+    def _on_message(self, kind: str, data: dict[str, Any]) -> None:
+        text = str(data.get("text") or "").strip()
+        match kind:
+            case "bot-tts-text" if text:
+                self._word(text)
+            case "bot-interrupted":
+                self._flush(cut=True)
+            case "bot-stopped-speaking":
+                asyncio.get_running_loop().call_later(CUT_TOLD_AFTER_S, self._flush)
+            case "user-transcription" if text and data.get("final", True):
+                self.understood.append((self.phone.now, text))
+                self.say("phone", f"the bot understood: {text}")
+            case "error":
+                self.say("phone", f"the bot reports: {data.get('error') or data.get('message')}")
+
+    def _word(self, word: str) -> None:
+        now = self.phone.now
+        if not self._sentence:
+            self._sentence_at = now
+        self.words.append((now, word))
+        self._sentence.append(word)
+        if word.endswith((".", "!", "?")):
+            self._flush()
+
+    def _flush(self, *, cut: bool = False) -> None:
+        if self._sentence:
+            text = " ".join(self._sentence) + (" —" if cut else "")
+            self._sentence = []
+            self.say("bot", text, self._sentence_at)
+
+    # ------------------------------------------------------------ where there are no words
+
+    def _spoke(self) -> bool:
+        return len(self.phone.ear.spans) > self._told_spans and self.phone.bot_quiet_s() > TOLD_AFTER_S
+
+    def _tell_speech(self, *, over: bool = False) -> None:
+        """Without words: that it spoke, and for how long."""
+        if not (over or self._spoke()):
+            return
+        spans = self.phone.ear.spans[self._told_spans :]
+        self._told_spans += len(spans)
+        if spans and not self.knows_words:
+            duration_s = spans[-1].end - spans[0].begin
+            self.say("bot", f"(speaks for {duration_s:.1f} s)", spans[0].begin)

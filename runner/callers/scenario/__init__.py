@@ -1,0 +1,1 @@
+"""Scenarios: read a YAML plan, play it on the phone, check what it expects."""

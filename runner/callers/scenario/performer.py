@@ -1,0 +1,194 @@
+"""Plays a scenario on the phone."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import numpy as np
+
+from runner.callers.report.talk import Talk
+from runner.callers.scenario.expectations import check
+from runner.callers.scenario.steps import (
+    Beep,
+    Expect,
+    HangUp,
+    PlayWav,
+    Press,
+    Say,
+    Scenario,
+    SpeakOver,
+    StaySilent,
+    Step,
+    Wait,
+    WaitForSilence,
+)
+from runner.callers.sound.microphone import Manner, Utterance
+from runner.callers.sound.voice import CallerVoice, Speech, read_wav
+
+PATIENCE_S = 12.0
+"""How long the caller waits for a bot that should speak."""
+
+LAST_WORDS_QUIET_S = 2.5
+"""The bot has been silent for so long: the caller who has nothing more to say hangs up."""
+
+LONGEST_UTTERANCE_S = 600.0
+
+WELL_BEGUN_S, BREATHING_S, BREATH_PATIENCE_S = 0.1, 0.05, 2.0
+"""A bot that has spoken for the first and was not silent for the second is in the midst of speaking; one
+that draws breath is given the third (s) to go on."""
+
+USUAL_CLOSES = (1000, 1001, 1005)
+"""RFC 6455 7.4.1: done, going away, no code given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an expectation, or of a step that could not be done; `place` is file and line."""
+
+    place: str
+    met: bool
+    sentence: str
+
+
+class Performer:
+    """The caller of one scenario."""
+
+    def __init__(self, talk: Talk, voice: CallerVoice) -> None:
+        self._talk = talk
+        self._phone = talk.phone
+        self._voice = voice
+        self._heard_spans = 0
+        self.outcomes: list[Outcome] = []
+
+    @staticmethod
+    async def prepare(scenario: Scenario, voice: CallerVoice) -> None:
+        """Make all sounds before the phone rings, so that no step waits for its voice."""
+        for step in scenario.steps:
+            await sound_of(step, voice)
+
+    async def perform(self, scenario: Scenario) -> list[Outcome]:
+        """Do all steps, and hang up when the bot has said its last words."""
+        for step in scenario.steps:
+            if self._phone.ended.is_set() and not isinstance(step, Expect | HangUp | StaySilent | Wait):
+                self._missed(scenario, step)
+                continue
+            await self._do(scenario, step)
+        await self._phone.until(lambda: self._phone.bot_quiet_s() > LAST_WORDS_QUIET_S, PATIENCE_S)
+        await self._phone.hang_up()
+        self._note_breach(scenario)
+        return self.outcomes
+
+    def _note_breach(self, scenario: Scenario) -> None:
+        """Whatever the scenario expects: a call that the bot's side breaks off is a failed one."""
+        code, reason = self._phone.close
+        if self._phone.ended_by == "bot" and code not in USUAL_CLOSES:
+            sentence = f"the bot's side broke the call off: {reason or 'no reason was given'} ({code})"
+            self.outcomes.append(Outcome(scenario.name, False, sentence))
+
+    def _missed(self, scenario: Scenario, step: Step) -> None:
+        """A step after the call's end; only what the caller still had to say is worth a word."""
+        text = getattr(step, "text", "")
+        if text:
+            what = "the bot hung up" if self._phone.ended_by == "bot" else "the call ended"
+            sentence = f"{what} before the caller said {text!r}"
+            self.outcomes.append(Outcome(scenario.place(step), False, sentence))
+
+    async def _do(self, scenario: Scenario, step: Step) -> None:
+        match step:
+            case Say() | PlayWav():
+                await self._say(step)
+            case Beep():
+                await self._say(step, Manner.MURMUR)
+            case Wait(seconds=seconds) | StaySilent(seconds=seconds):
+                await self._phone.until(self._phone.ended.is_set, seconds)
+            case WaitForSilence():
+                await self._wait_for_silence(step)
+            case Press(keys=keys):
+                self._talk.say("caller", f"presses {keys}")
+                await self._phone.press(keys)
+            case SpeakOver():
+                await self._speak_over(step)
+            case HangUp():
+                await self._hang_up(step)
+            case Expect():
+                place = scenario.place(step)
+                verdicts = await check(step, self._talk)
+                self.outcomes += [Outcome(place, v.met, v.sentence) for v in verdicts]
+
+    # ------------------------------------------------------------ speaking
+
+    async def _begin(self, step: Step, manner: Manner = Manner.TURN) -> Utterance:
+        speech = await sound_of(step, self._voice)
+        assert speech is not None
+        text = getattr(step, "text", "") or (step.path.name if isinstance(step, PlayWav) else "beep")
+        utterance = self._phone.say(speech.pcm, speech.sample_rate, text, manner)
+        self._talk.caller_said(utterance)
+        self._heard_spans = len(self._phone.ear.spans)
+        return utterance
+
+    async def _say(self, step: Step, manner: Manner = Manner.TURN) -> None:
+        utterance = await self._begin(step, manner)
+        await self._phone.until(lambda: utterance.done, LONGEST_UTTERANCE_S)
+
+    async def _speak_over(self, step: SpeakOver) -> None:
+        spoke = await self._phone.until(self._bot_speaks_since_we_did, PATIENCE_S)
+        if not spoke:
+            self._note_waiting(f"the bot was silent for {PATIENCE_S:g} s: nothing to speak over")
+            return
+        begun = self._phone.ear.spans[-1].begin
+        await asyncio.sleep(max(0.0, begun + step.after_s - self._phone.now))
+        # Over its words, not into the breath between two sentences.
+        await self._phone.until(self._bot_is_in_midst_of_it, BREATH_PATIENCE_S)
+        await self._say(step, Manner.MURMUR if step.murmur else Manner.INTERRUPTION)
+
+    async def _hang_up(self, step: HangUp) -> None:
+        if step.text:
+            await self._begin(step)
+            await self._phone.until(self._phone.ended.is_set, step.after_s)
+        self._talk.say("caller", "hangs up")
+        await self._phone.hang_up()
+
+    # ------------------------------------------------------------ listening
+
+    def _note_waiting(self, sentence: str) -> None:
+        if not self._phone.ended.is_set():
+            self._talk.say("phone", sentence)
+
+    def _bot_speaks_since_we_did(self) -> bool:
+        """Whether it has begun something since the caller's last words, or still speaks."""
+        spans = len(self._phone.ear.spans)
+        return spans > self._heard_spans or (spans > 0 and self._phone.bot_quiet_s() < 0.1)
+
+    def _bot_is_in_midst_of_it(self) -> bool:
+        begun_s = self._phone.now - self._phone.ear.spans[-1].begin
+        return begun_s >= WELL_BEGUN_S and self._phone.bot_quiet_s() < BREATHING_S
+
+    async def _wait_for_silence(self, step: WaitForSilence) -> None:
+        begun = self._phone.now
+        if not await self._phone.until(self._bot_speaks_since_we_did, step.at_most_s):
+            self._note_waiting(f"the bot was silent for {step.at_most_s:g} s")
+            return
+        left_s = step.at_most_s - (self._phone.now - begun)
+        if not await self._phone.until(lambda: self._phone.bot_quiet_s() >= step.quiet_s, left_s):
+            self._note_waiting(f"the bot was still speaking after {step.at_most_s:g} s")
+        self._heard_spans = len(self._phone.ear.spans)
+
+
+async def sound_of(step: Step, voice: CallerVoice) -> Speech | None:
+    """What the caller is to be heard with in this step, if with anything."""
+    match step:
+        case Say() | SpeakOver():
+            return await voice.speak(step.text, step.speed)
+        case HangUp(text=text) if text:
+            return await voice.speak(text)
+        case PlayWav(path=path):
+            return read_wav(path)
+        case Beep(seconds=seconds):
+            return _beep(seconds)
+    return None
+
+
+def _beep(seconds: float, sample_rate: int = 8000) -> Speech:
+    time = np.arange(int(seconds * sample_rate)) / sample_rate
+    return Speech((8000 * np.sin(2 * np.pi * 1000 * time)).astype("<i2").tobytes(), sample_rate)

@@ -1,0 +1,1 @@
+"""`botrun doctor`: check this machine and the accounts."""

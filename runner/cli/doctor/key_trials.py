@@ -1,0 +1,100 @@
+"""`botrun doctor --try`: one cheap request for each key that is set, to see whether it opens its door.
+
+Each asks for a list that costs nothing, at the address of the vendor's own SDK: openai 3.54.0
+(resources/models.py), deepgram-sdk 7.17.0 (manage/v1/projects), cartesia 4.2.0 (resources/voices.py) and
+elevenlabs 2.78.0 (user/raw_client.py). None was confirmed with an account.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from runner.cli.doctor.machine import Check, State
+from runner.settings import read_keys
+
+if TYPE_CHECKING:
+    import httpx2
+
+WITHIN_S = 8.0
+SKEW_S = 60.0
+"""A clock that differs by more (s) from a server's is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Whose key, where it is tried, and how it is shown: "{key}" stands for it."""
+
+    title: str
+    url: str
+    headers: Mapping[str, str]
+
+
+TRIALS = {
+    "OPENAI_API_KEY": Trial("OpenAI", "https://api.openai.com/v1/models", {"Authorization": "Bearer {key}"}),
+    "DEEPGRAM_API_KEY": Trial(
+        "Deepgram", "https://api.deepgram.com/v1/projects", {"Authorization": "Token {key}"}
+    ),
+    "CARTESIA_API_KEY": Trial(
+        "Cartesia",
+        "https://api.cartesia.ai/voices?limit=1",
+        {"Authorization": "Bearer {key}", "Cartesia-Version": "2026-08-14"},
+    ),
+    "ELEVENLABS_API_KEY": Trial("ElevenLabs", "https://api.elevenlabs.io/v1/user", {"xi-api-key": "{key}"}),
+}
+
+
+async def try_keys(dotenv: Mapping[str, str]) -> AsyncIterator[Check]:
+    """Ask each service whose key is set, and compare the clocks."""
+    import httpx2
+
+    keys = read_keys([*TRIALS, "OPENAI_BASE_URL"], dotenv)
+    base_url = keys.pop("OPENAI_BASE_URL", "")
+    if not keys:
+        yield Check("services", State.NOTE, "no key of a service is set, so none was tried")
+    async with httpx2.AsyncClient(timeout=WITHIN_S, follow_redirects=False) as http:
+        for env, key in keys.items():
+            trial = TRIALS[env]
+            url = f"{base_url.rstrip('/')}/models" if base_url and env == "OPENAI_API_KEY" else trial.url
+            headers = {name: value.format(key=key) for name, value in trial.headers.items()}
+            try:
+                answer = await http.get(url, headers=headers)
+            except httpx2.HTTPError as error:
+                host = httpx2.URL(url).host
+                yield Check(trial.title, State.FAIL, f"{host} cannot be reached ({type(error).__name__})")
+                continue
+            yield _judged(trial.title, env, answer)
+            if skewed := _skew(answer):
+                yield skewed
+
+
+def _judged(title: str, env: str, answer: httpx2.Response) -> Check:
+    status = answer.status_code
+    if answer.is_success:
+        return Check(title, State.OK, f"{env} is good")
+    if status in {401, 403}:
+        return Check(title, State.FAIL, f"{env} is refused ({status}): look at it again")
+    if status == 429:
+        return Check(title, State.NOTE, f"{env} is known, but its allowance is used up for now (429)")
+    return Check(
+        title, State.FAIL, f"it answered {status} to a list that costs nothing; is it the right address?"
+    )
+
+
+def _skew(answer: httpx2.Response) -> Check | None:
+    try:
+        theirs = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
+    except ValueError:
+        return None
+    off_s = time.time() - theirs
+    if abs(off_s) < SKEW_S:
+        return None
+    way = "ahead of" if off_s > 0 else "behind"
+    return Check(
+        "clock",
+        State.FAIL,
+        f"{abs(off_s):.0f} s {way} {answer.url.host}'s: signed webhooks will be refused; set the clock",
+    )

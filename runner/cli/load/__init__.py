@@ -1,0 +1,1 @@
+"""`botrun load`: run a load and show its figures."""

@@ -1,0 +1,1 @@
+"""The terminal of a run: log lines, live calls, keys."""

@@ -1,0 +1,225 @@
+"""What the terminal shows when the bot can be reached: one small table."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from importlib.metadata import version
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runner.cli.terminal.qr import qr_code
+from runner.server.access.local_only import is_loopback
+from runner.server.public.readiness import DIAL_IN
+from runner.server.wire.tls import lan_address
+from runner.settings import KEYS, find_dotenv, is_set
+from runner.settings.transports import TRANSPORTS
+
+if TYPE_CHECKING:
+    from runner.server.app import Host
+
+logger = logging.getLogger(__name__)
+
+Row = tuple[str, Text]
+
+_KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(API_KEY|AUTH_TOKEN|TOKEN|SECRET|ACCOUNT_SID)")
+
+
+class Banner:
+    """Shows a host that has begun to listen. `dotenv`: the `.env` that was read, if any."""
+
+    def __init__(self, dotenv: Path | None = None) -> None:
+        self._dotenv = dotenv
+
+    def show(self, host: Host) -> None:
+        console = Console(highlight=False)
+        rows = list(self._rows(host))
+        if console.is_terminal:
+            console.print(as_table(rows))
+        else:
+            sys.stdout.writelines(f"{name:<12}{value.plain}\n" for name, value in rows)
+            sys.stdout.flush()
+        if console.is_terminal and (mobile := mobile_address(host)):
+            console.print(qr_code(mobile))
+        if host.settings.open_page:
+            open_page(page_address(host))
+
+    def _rows(self, host: Host) -> Iterator[Row]:
+        first, *others = host.transports or ("none",)
+        yield "bot", Text.assemble((str(shown_path(host.bot.path)), "bold"), f"  {host.bot.function_name}()")
+        yield "transports", Text(", ".join((f"{first} (default)" if others else first, *others)))
+        yield "talk", _link(page_address(host), "bold cyan")
+        if mobile := mobile_address(host):
+            told = "  of this network; its browser asks once whether to trust it"
+            yield "mobile", _link(mobile, "bold cyan").append(told, "default not bold not link")
+        yield from _socket_rows(host)
+        yield from _number_rows(host)
+        if self._dotenv:
+            yield "settings", Text(str(shown_path(self._dotenv.resolve())))
+        yield from key_rows(host.bot.path)
+        if not is_loopback(host.settings.host) and not host.settings.https:
+            yield (
+                "",
+                Text(
+                    "other machines reach it too; their browsers give a microphone only to https (--https)",
+                    "dim",
+                ),
+            )
+
+
+def announce(host: Host) -> None:
+    """Show it, with the `.env` that was read."""
+    Banner(find_dotenv(host.bot.path)).show(host)
+
+
+def open_its_page(host: Host) -> None:
+    """Open the page of a run in a browser."""
+    open_page(page_address(host))
+
+
+def as_table(rows: list[Row]) -> Table:
+    table = Table(
+        box=box.ROUNDED,
+        border_style="dim",
+        show_header=False,
+        title=f"botrun {version('botrun')}  [dim]Ctrl-C ends it[/dim]",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def shown_path(path: Path) -> Path:
+    """As short as it can be said from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _link(url: str, style: str = "cyan") -> Text:
+    return Text(url, style=f"{style} link {url}")
+
+
+def _socket_rows(host: Host) -> Iterator[Row]:
+    """One row per WebSocket path: several providers may come in by the same one."""
+    by_path: dict[str, list[str]] = {}
+    for name in host.transports:
+        by_path.setdefault(TRANSPORTS[name].path, []).append(name)
+    by_path.pop("/", None)
+    for path, names in by_path.items():
+        yield "socket", _link(address(host, path, "ws")).append(f"  {', '.join(names)}", "default not link")
+
+
+def _number_rows(host: Host) -> Iterator[Row]:
+    """How a real number reaches the bot, or that none does."""
+    exchange, number = host.exchange, host.settings.number
+    if exchange is None:
+        if phones := [name for name in host.transports if TRANSPORTS[name].path == "/ws"]:
+            ring = f"botrun call -t {phones[0]}"
+            told = f"only this machine's: {ring}; --tunnel or --proxy HOST lets a real number ring"
+            yield "calls", Text(told, "dim")
+        return
+    if host.rooms is not None:
+        told = "  give this to your number at Daily, as its room_creation_api"
+        yield "webhook", _link(f"{exchange.origin}{DIAL_IN}").append(told, "default not link")
+    for name in exchange.providers:
+        row = _link(exchange.address.answer_url(name))
+        if name == exchange.default and number:
+            yield "ring", Text.assemble((number, "bold green"), f"  {name} asks ", row)
+        else:
+            yield "webhook", row.append(f"  give this to your number at {name}", "default not link")
+
+
+def page_address(host: Host) -> str:
+    """The page; with its key where others can reach the run (`server/access/login.py`)."""
+    return address(host, _page(host), "http")
+
+
+def mobile_address(host: Host) -> str:
+    """The page at an address that a mobile of the same network can open; "" without `--https`."""
+    name = host.settings.host
+    if not host.settings.https or is_loopback(name):
+        return ""
+    reachable = lan_address() if is_any(name) else name
+    return address(host, _page(host), "http", reachable) if reachable else ""
+
+
+def _page(host: Host) -> str:
+    return f"/?key={host.login_key}" if host.login_key else ""
+
+
+def address(host: Host, path: str, scheme: str, name: str = "") -> str:
+    """The URL of a path, at an address that this machine's browser can open."""
+    name, secure = name or host.settings.host, "s" if host.settings.https else ""
+    reachable = "localhost" if is_any(name) else f"[{name}]" if ":" in name else name
+    return f"{scheme}{secure}://{reachable}:{host.settings.port}{path}"
+
+
+def is_any(host: str) -> bool:
+    """Whether it stands for all of this machine's addresses."""
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+# ------------------------------------------------------------------ keys
+
+
+def key_rows(bot: Path) -> Iterator[Row]:
+    """Which keys that the bot's file speaks of are there, and what stands in for the others. No values."""
+    named = names_in(bot)
+    instead = {key.env: key.instead for key in KEYS if key.secret}
+    wanted = sorted(name for name in named if name in instead or _KEY_NAME.fullmatch(name))
+    if found := [name for name in wanted if is_set(name)]:
+        yield "keys found", Text(", ".join(found), style="green")
+    for name in wanted:
+        if not is_set(name):
+            used = f": {instead[name]} is used" if instead.get(name) else ""
+            yield "key missing", Text.assemble((name, "yellow"), used)
+
+
+def names_in(bot: Path) -> set[str]:
+    """All text constants of a file: names of variables that it reads are among them."""
+    try:
+        tree = ast.parse(bot.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return set()
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+# ------------------------------------------------------------------ the browser
+
+
+def open_page(url: str) -> None:
+    """Open the page, without waiting for the browser."""
+    threading.Thread(target=_open, args=(url,), name="open the page", daemon=True).start()
+
+
+def _open(url: str) -> None:
+    import subprocess
+
+    program = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
+    if program is None:
+        logger.warning("no browser was found; open %s yourself", url)
+        return
+    subprocess.Popen(
+        [program, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )

@@ -1,0 +1,192 @@
+"""The terminal of a run: log lines above, the calls as they go below, and keys."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from runner import logs
+from runner.cli.call import PROVIDERS
+from runner.cli.terminal.keyboard import keys
+from runner.cli.terminal.live import KEYS, render
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from runner.settings import Settings
+
+LOOK_S = 0.5
+"""How often (s) the workers are asked how their calls go."""
+
+MOST_OUTPUT_BYTES = 1 << 16
+OPEN_PAGE = "runner.cli.terminal.banner:open_its_page"
+
+
+class Run(Protocol):
+    """What the terminal needs of the supervisor."""
+
+    def look(self) -> None: ...
+    def state(self) -> Mapping[str, Any]: ...
+    def notice(self) -> str: ...
+    def order(self, function: str) -> None: ...
+    def restart(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Terminal:
+    """Shows a run, and takes its keys.
+
+    Attributes:
+        output: where the run's processes write; each line of it appears above the calls.
+    """
+
+    def __init__(self, settings: Settings, console: Console | None = None) -> None:
+        self._settings = settings
+        self._console = console or Console(highlight=False)
+        self._master, self.output = pty.openpty()
+        self._rest = b""
+        self._help = False
+        rings = any(name in PROVIDERS for name in settings.transports)
+        self._keys = {key: what for key, what in KEYS.items() if key != "c" or rings}
+        self._run: Run | None = None
+        self._call: subprocess.Popen[bytes] | None = None
+        self._live = Live(
+            get_renderable=self._view,
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            transient=True,
+        )
+
+    @contextlib.asynccontextmanager
+    async def showing(self, run: Run) -> AsyncIterator[None]:
+        """Show the run while the block lasts; at the end the terminal is as it was."""
+        self._run = run
+        loop = asyncio.get_running_loop()
+        self._fit()
+        loop.add_signal_handler(signal.SIGWINCH, self._fit)
+        loop.add_reader(self._master, self._read)
+        looking = asyncio.create_task(self._look(), name="terminal")
+        try:
+            with self._live, keys(self._pressed):
+                logs.configure(style="text", stream=_Lines(self._show))  # type: ignore[arg-type]
+                yield
+        finally:
+            logs.configure(style=self._settings.log, verbose=self._settings.verbose)
+            looking.cancel()
+            await asyncio.wait({looking})
+            loop.remove_signal_handler(signal.SIGWINCH)
+            loop.remove_reader(self._master)
+            self._close()
+
+    # ------------------------------------------------------------ out
+
+    def _fit(self) -> None:
+        """The processes' terminal is as wide as ours."""
+        columns, rows = self._console.size
+        fcntl.ioctl(self.output, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._master, MOST_OUTPUT_BYTES)
+        except OSError:
+            return
+        *lines, self._rest = (self._rest + data).replace(b"\r", b"").split(b"\n")
+        for line in lines:
+            self._show(line.decode(errors="replace"))
+
+    def _show(self, line: str) -> None:
+        self._console.print(Text.from_ansi(line), soft_wrap=True)
+
+    def _view(self) -> RenderableType:
+        if self._run is None:
+            return Text()
+        return render(self._run.state(), help_too=self._help, notice=self._run.notice(), keys=self._keys)
+
+    async def _look(self) -> None:
+        while True:
+            assert self._run is not None
+            self._run.look()
+            self._live.refresh()
+            await asyncio.sleep(LOOK_S)
+
+    # ------------------------------------------------------------ in
+
+    def _pressed(self, key: str) -> None:
+        run = self._run
+        assert run is not None
+        actions: Mapping[str, Callable[[], None]] = {
+            "o": lambda: run.order(OPEN_PAGE),
+            "r": run.restart,
+            "c": self._ring,
+            "q": run.stop,
+            "?": self._toggle_help,
+        }
+        action = actions.get(key.lower())
+        if action is not None:
+            action()
+            self._live.refresh()
+
+    def _toggle_help(self) -> None:
+        self._help = not self._help
+
+    def _ring(self) -> None:
+        """Ring the bot, or hang up."""
+        from runner.cli.last_call import last_call
+
+        if self._call is not None and self._call.poll() is None:
+            self._call.send_signal(signal.SIGINT)
+            return
+        words = last_call(self._settings)
+        if not words:
+            self._show("no phone is served here: start it with -t twilio, too, to ring it")
+            return
+        self._call = subprocess.Popen(
+            [sys.executable, "-P", "-m", "runner.cli", "call", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=self.output,
+            stderr=self.output,
+        )
+
+    def _close(self) -> None:
+        if self._call is not None and self._call.poll() is None:
+            self._call.terminate()
+            self._call.wait()
+        os.set_blocking(self._master, False)
+        self._read()
+        if self._rest:
+            self._show(self._rest.decode(errors="replace"))
+        os.close(self._master)
+        os.close(self.output)
+
+
+class _Lines:
+    """A stream for log lines that gives whole lines to `show`."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            self._show(line)
+        return len(text)
+
+    def flush(self) -> None: ...

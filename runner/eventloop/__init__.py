@@ -1,0 +1,1 @@
+"""Helpers around the asyncio event loop: clock, timers, batched socket reads."""

@@ -1,0 +1,1 @@
+"""Observe a running pipeline: latency, silence, slow processors, missing parts."""

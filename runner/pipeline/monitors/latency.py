@@ -1,0 +1,124 @@
+"""Turn and stop latency of a call, as `MetricsFrame`s, and what a turn's latency was made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from runner.eventloop.clock import Clock
+from runner.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    Frame,
+    FrameDirection,
+    InterruptionFrame,
+    MetricsFrame,
+    TranscriptionFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
+from runner.pipeline.observer import Observer
+from runner.processors.base import FrameProcessor
+from runner.services.llm import LLMService
+from runner.services.tts import TTSService
+from runner.sessions.stats import current_call
+
+logger = logging.getLogger(__name__)
+
+PARTS = ("pause", "ears", "model", "voice", "line")
+"""From the end of the user's speech to the bot's first sound: the VAD's waiting for more, recognition, the
+language model's first words, the voice's first sound, the way to the listener."""
+
+
+class TurnParts:
+    """Cuts a turn's latency where its parts end; a part that was not seen belongs to the next."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """A turn is over: what comes now is the answer's."""
+        self._ends.clear()
+
+    def end(self, part: str, at: float) -> None:
+        """That part is over at `at` (s); the first word counts."""
+        self._ends.setdefault(part, at)
+
+    def forget_reply(self) -> None:
+        """What was made of the answer is thrown away: another one is to come."""
+        self._ends.pop("model", None)
+        self._ends.pop("voice", None)
+
+    def cut(self, since: float, until: float) -> dict[str, float]:
+        """The parts that were seen, each with its length (s). They add up."""
+        self._ends[PARTS[-1]] = until
+        lengths: dict[str, float] = {}
+        for part in PARTS:
+            if part in self._ends:
+                at = min(max(self._ends[part], since), until)
+                lengths[part], since = at - since, at
+        return lengths
+
+
+class LatencyWatch(Observer):
+    """Measures from what was heard to what was heard.
+
+    `turn_latency`: from the end of the user's speech to the first sound of the bot at the listener.
+    `stop_latency`: from the user's first sound over the bot to the bot's last.
+    """
+
+    frame_types = (
+        BotStartedSpeakingFrame,
+        BotStoppedSpeakingFrame,
+        InterruptionFrame,
+        MetricsFrame,
+        TranscriptionFrame,
+        UserStartedSpeakingFrame,
+        UserStoppedSpeakingFrame,
+    )
+
+    def __init__(self, push: Callable[[Frame], Awaitable[None]], clock: Clock) -> None:
+        self._push = push
+        self._clock = clock
+        self._parts = TurnParts()
+        self._figures = current_call()
+        self._user_started: float | None = None
+        self._user_stopped: float | None = None
+        self._silenced: float | None = None
+
+    async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
+        match frame:
+            case UserStartedSpeakingFrame(at=at):
+                self._user_started, self._user_stopped = at, None
+                await self._tell_stop()
+            case UserStoppedSpeakingFrame(at=at):
+                if at != self._user_stopped:
+                    self._parts.begin()
+                    self._parts.end("pause", self._clock())
+                self._user_started, self._user_stopped, self._silenced = None, at, None
+            case InterruptionFrame():
+                self._parts.forget_reply()
+            case TranscriptionFrame() if direction is FrameDirection.DOWNSTREAM:
+                self._parts.end("ears", self._clock())
+            case MetricsFrame(metric="ttfb", processor=source.name) if isinstance(source, LLMService):
+                self._parts.end("model", self._clock())
+            case MetricsFrame(metric="ttfb", processor=source.name) if isinstance(source, TTSService):
+                self._parts.end("voice", self._clock())
+            case BotStartedSpeakingFrame(at=at) if self._user_stopped is not None:
+                since, self._user_stopped = self._user_stopped, None
+                self._figures.turn(at - since, self._parts.cut(since, at))
+                await self._tell("turn_latency", at - since)
+            case BotStoppedSpeakingFrame(at=at, interrupted=True):
+                self._silenced = at
+                await self._tell_stop()
+
+    async def _tell_stop(self) -> None:
+        """Both ends are known. The bot may be silent before the news of the user has come up the queue."""
+        if self._user_started is not None and self._silenced is not None:
+            seconds, self._user_started, self._silenced = self._silenced - self._user_started, None, None
+            self._figures.stop(seconds)
+            await self._tell("stop_latency", seconds)
+
+    async def _tell(self, name: str, seconds: float) -> None:
+        logger.debug("%s: %.0f ms", name, seconds * 1000)
+        await self._push(MetricsFrame(name, "PipelineTask", seconds * 1000))

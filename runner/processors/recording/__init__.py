@@ -1,0 +1,1 @@
+"""Record a call as audio and as subtitles."""

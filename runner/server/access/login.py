@@ -1,0 +1,102 @@
+"""The run's login key: what a public run asks for on the main port, even of this machine (plain ASGI).
+
+With `--https`, or once a public address is set, whatever shows or starts calls needs it: the page,
+`/api/offer`, `/start`, `/ws` and the rest. It stands in the printed address (`?key=…`, which becomes a
+cookie), and commands read it from a file that only who started the run can read (mode 0600). Without either
+nothing is asked.
+"""
+
+from __future__ import annotations
+
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from runner.server.access.local_only import answer, is_loopback, values_of
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from runner.server.app import Host
+
+COOKIE = "botrun_key"
+HEADER = "x-botrun-key"
+QUERY = "key"
+
+_REFUSAL = "this run can be reached from elsewhere: open the address that it printed, with its key"
+
+
+class LoginDoor:
+    """Refuses (401) who does not know the key of a run that others can reach."""
+
+    def __init__(self, app: ASGIApp, host: Host) -> None:
+        self._app = app
+        self._host = host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        key = self._host.login_key
+        if not key or scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        if _matches(_told(scope), key):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": _REFUSAL})
+        elif _matches([dict(_query(scope)).get(QUERY, "")], key):
+            await _welcome(scope, send, key)
+        else:
+            await answer(send, 401, _REFUSAL)
+
+
+def _told(scope: Scope) -> list[str]:
+    """The keys that the request bears. A WebSocket of a plain client can have it in its address only."""
+    told = values_of(scope["headers"], HEADER)
+    for text in values_of(scope["headers"], "cookie"):
+        try:
+            cookie = SimpleCookie(text).get(COOKIE)
+        except CookieError:
+            continue
+        if cookie is not None:
+            told.append(cookie.value)
+    if scope["type"] == "websocket":
+        told += [value for name, value in _query(scope) if name == QUERY]
+    return told
+
+
+def _matches(told: list[str], key: str) -> bool:
+    return any(secrets.compare_digest(one.encode(), key.encode()) for one in told)
+
+
+def _query(scope: Scope) -> list[tuple[str, str]]:
+    return parse_qsl(scope.get("query_string", b"").decode("latin-1"))
+
+
+async def _welcome(scope: Scope, send: Send, key: str) -> None:
+    """The key becomes a cookie, and goes from the address: it is not to stay in the history."""
+    rest = urlencode([pair for pair in _query(scope) if pair[0] != QUERY])
+    secure = "; Secure" if scope["scheme"] == "https" else ""
+    headers = [
+        (b"location", (scope["path"] + (f"?{rest}" if rest else "")).encode()),
+        (b"set-cookie", f"{COOKIE}={key}; Path=/; HttpOnly; SameSite=Strict{secure}".encode()),
+        (b"content-length", b"0"),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def key_headers(url: str) -> dict[str, str]:
+    """What a command of this machine sends along to the botrun at `url`; nothing if it asks for no key."""
+    from runner.server.public.keeper import dial_key_path
+    from runner.settings import Settings, resolve
+
+    parts = urlsplit(url)
+    if not is_loopback(parts.hostname or "") or parts.port is None:
+        return {}
+    path = dial_key_path(Settings(port=parts.port, state_dir=resolve({}, {}).state_dir))
+    try:
+        return {HEADER: path.read_text(encoding="utf-8").strip()}
+    except OSError:
+        return {}

@@ -1,0 +1,1 @@
+"""Serve Daily: one room and one bot per visitor."""

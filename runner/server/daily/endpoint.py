@@ -1,0 +1,96 @@
+"""The Daily door: a room and a bot for who asks.
+
+GET  /         with `-t daily` first: sends the browser to a new room
+POST /start    for Pipecat's clients: {"dailyRoom", "dailyToken", "sessionId"}
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route, Router
+
+from runner.errors import BotrunError, ProtocolError, ProviderError, UsageError
+from runner.server.daily.rooms import DailyRooms, RoomAsk
+from runner.server.endpoints.start import read_object
+from runner.sessions.registry import TooManySessionsError
+
+if TYPE_CHECKING:
+    from runner.server.app import Host
+
+logger = logging.getLogger(__name__)
+
+NAME = "daily"
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>botrun</title>
+<p>The Daily room could not be opened: {why}.</p><p><a href="/">Try again</a></p></html>"""
+
+
+def daily_router(host: Host) -> Router:
+    """The routes of this door."""
+    door = DailyDoor(host.rooms or DailyRooms(host))
+    host.rooms = door.rooms
+    host.starters[NAME] = door.start
+    return Router([Route("/", door.visit)] if host.transports[:1] == (NAME,) else [])
+
+
+class DailyDoor:
+    """Opens rooms."""
+
+    def __init__(self, rooms: DailyRooms) -> None:
+        self.rooms = rooms
+
+    async def visit(self, request: Request) -> Response:
+        """A person opens the bot's address: to a room of their own."""
+        if refusal := _not_a_visit(request):
+            return Response(refusal, 403, media_type="text/plain")
+        try:
+            opened = await self.rooms.open(RoomAsk())
+        except BotrunError as error:
+            logger.warning("no room for a visitor: %s", error)
+            why = html.escape(str(error).rstrip("."))
+            return HTMLResponse(_PAGE.format(why=why), _status(error))
+        logger.info("a visitor goes to %s", opened.room.url)
+        return RedirectResponse(opened.address, 303, headers={"cache-control": "no-store"})
+
+    async def start(self, request: Request) -> Response:
+        """A program asks for a room and a bot."""
+        try:
+            asked = await read_object(request)
+            opened = await self.rooms.open(_ask(asked))
+        except BotrunError as error:
+            return JSONResponse({"error": str(error)}, _status(error))
+        told = {"dailyRoom": opened.room.url, "dailyToken": opened.token, "sessionId": opened.session.id}
+        return JSONResponse(told)
+
+
+def _ask(asked: dict[str, Any]) -> RoomAsk:
+    body, properties = asked.get("body"), asked.get("dailyRoomProperties") or {}
+    if not isinstance(properties, dict):
+        raise ProtocolError("dailyRoomProperties must be an object")
+    calls_out = isinstance(body, dict) and bool(body.get("dialout_settings"))
+    return RoomAsk(body=body, properties=properties, dial_out=calls_out)
+
+
+def _not_a_visit(request: Request) -> str:
+    """A room costs money: pictures of other pages, and browsers that guess, get none."""
+    headers = request.headers
+    if request.method != "GET":  # a HEAD comes from programs that look whether the address is there
+        return "rooms are opened by a GET"
+    if headers.get("sec-fetch-dest", "document") != "document":
+        return "this address is for people to open"
+    if "prefetch" in headers.get("sec-purpose", "") + headers.get("purpose", ""):
+        return "rooms are not opened ahead of time"
+    return ""
+
+
+def _status(error: BotrunError) -> int:
+    if isinstance(error, TooManySessionsError):
+        return 503
+    if isinstance(error, ProviderError):
+        return 502
+    return 500 if isinstance(error, UsageError) else 400

@@ -1,0 +1,248 @@
+"""A Daily room and a bot for each call: made together, gone together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runner.arguments import DailyRunnerArguments
+from runner.errors import BotrunError
+from runner.providers.daily import DailyRest
+from runner.providers.daily_rooms import Room, RoomWish
+from runner.server.daily.preflight import KEYS, own_room
+from runner.server.daily.room_journal import Made, RoomBook
+from runner.sessions.session import EndReason, Session, new_session_id
+from runner.settings import read_keys, state_folder
+from runner.transports.daily.visit import Visit, visit
+
+if TYPE_CHECKING:
+    from runner.server.app import Host
+
+logger = logging.getLogger(__name__)
+
+LONGEST_S = 14_400.0
+"""A room for a call that has no limit."""
+
+ROOM_MARGIN_S = 60.0
+BACK_S = 4.0
+"""Who leaves may come back within so long (s): a page that is loaded again leaves first."""
+
+BOT_GRACE_S = 2.0
+CLOSE_S = 0.2
+
+
+OnOver = Callable[[Session], None]
+
+
+def _nothing(session: Session) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoomAsk:
+    """What a call's room shall be.
+
+    Attributes:
+        body: for the bot.
+        properties: of the room, in Daily's words.
+        dial_in: whether a phone will be connected to it, `shown_as` what it is called there.
+        dial_out: whether the bot may call phones from it.
+    """
+
+    body: Any = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    dial_in: bool = False
+    dial_out: bool = False
+    shown_as: str = "dial-in"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A room with the bot in it, or on its way. `token` is the visitor's."""
+
+    session: Session
+    room: Room
+    token: str | None
+
+    @property
+    def address(self) -> str:
+        """Where the visitor goes."""
+        return self.room.visitor_url(self.token)
+
+
+class DailyRooms:
+    """The rooms of one run.
+
+    Args:
+        host: whom to serve.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._keys = read_keys(KEYS)
+        self._book = RoomBook(state_folder(host.settings))
+        self._rest: DailyRest | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def can_make(self) -> bool:
+        """Whether there is a key, so that rooms are made and must be deleted."""
+        return bool(self._keys.get("DAILY_API_KEY"))
+
+    async def open(self, ask: RoomAsk, on_end: OnOver = _nothing, call_s: float = 0.0) -> Opened:
+        """Make a room, or take the one that is set, and send the bot in.
+
+        `on_end` is called when the call is over; `call_s` bounds it (s), where that is less than for all.
+
+        Raises:
+            BotrunError: it cannot be done; no room is left behind.
+        """
+        own = own_room(self._keys) if not ask.dial_in else None
+        ends_at = time.time() + (self._host.settings.max_call_secs or LONGEST_S) + ROOM_MARGIN_S
+        room = own or await self._make(ask, ends_at)
+        made = None if own else room.name
+        try:
+            bot, visitor = await self._tokens(room, ends_at)
+            return self._send_bot(room, (bot, visitor), ask, made, on_end, call_s)
+        except BaseException:
+            await self._delete(made)
+            raise
+
+    async def _make(self, ask: RoomAsk, ends_at: float) -> Room:
+        wish = RoomWish(
+            expires_at=ends_at,
+            dial_in=ask.dial_in,
+            dial_out=ask.dial_out,
+            shown_as=ask.shown_as,
+            properties=ask.properties,
+        )
+        rest = self.rest()
+        self._book.add(Made(wish.name, ends_at))
+        try:
+            return await rest.create_room(wish)
+        except BaseException:
+            await self._delete(wish.name)
+            raise
+
+    async def _tokens(self, room: Room, ends_at: float) -> tuple[str | None, str | None]:
+        """The bot's, which is an owner's, and the visitor's. A public room of one's own needs no key."""
+        if not self.can_make:
+            return None, None
+        rest = self.rest()
+        bot = rest.token(room.name, expires_at=ends_at, owner=True)
+        visitor = rest.token(room.name, expires_at=ends_at, owner=False)
+        told = await asyncio.gather(bot, visitor)
+        return told[0], told[1]
+
+    def _send_bot(
+        self,
+        room: Room,
+        tokens: tuple[str | None, str | None],
+        ask: RoomAsk,
+        made: str | None,
+        on_end: OnOver,
+        call_s: float,
+    ) -> Opened:
+        host = self._host
+        bot, visitor = tokens
+        args = DailyRunnerArguments(
+            room_url=room.url,
+            token=bot,
+            body=ask.body or host.settings.body or {},
+            session_id=new_session_id(),
+            pipeline_idle_timeout_secs=host.settings.idle_secs,
+        )
+
+        async def ended(session: Session) -> None:
+            watch.aclose()
+            on_end(session)
+            await self._delete(made)
+
+        watch = _Watch(host, args.session_id)
+        # The bot's task takes this along.
+        before = visit.set(watch.visit)
+        try:
+            session = host.sessions.start("daily", args, on_end=ended, call_s=call_s)
+        finally:
+            visit.reset(before)
+        return Opened(session, room, visitor)
+
+    # ------------------------------------------------------------ the end of rooms
+
+    async def _delete(self, name: str | None) -> None:
+        """Delete a room that we made; what fails is tried again at the next start."""
+        if name is None:
+            return
+        try:
+            await self.rest().delete_room(name)
+        except BotrunError as error:
+            logger.warning("the room %s is deleted at the next start, or expires: %s", name, error)
+        else:
+            self._book.remove(name)
+
+    def sweep_soon(self) -> None:
+        """Delete what runs left behind that are no more, in the background."""
+        left = [made for made in self._book.read() if not made.is_held]
+        if left and self.can_make:
+            self._spawn(self._sweep(left), "deleting Daily rooms that a run left")
+
+    async def _sweep(self, left: list[Made]) -> None:
+        for made in left:
+            if made.expires_at < time.time():
+                self._book.remove(made.name)
+            else:
+                logger.info("deleting the room %s, which a run left behind", made.name)
+                await self._delete(made.name)
+
+    def _spawn(self, work: Any, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def rest(self) -> DailyRest:
+        """Daily's interface. Raises `UsageError` without a key."""
+        if self._rest is None:
+            self._rest = DailyRest(self._keys.get("DAILY_API_KEY", ""), self._keys.get("DAILY_API_URL", ""))
+        return self._rest
+
+    async def aclose(self) -> None:
+        """Let go of connections. Rooms go with their calls."""
+        for task in (tasks := set(self._tasks)):
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CLOSE_S)
+        if self._rest is not None:
+            await self._rest.aclose()
+
+
+class _Watch:
+    """Ends a call whose visitors have left, or whose bot is not in its room."""
+
+    def __init__(self, host: Host, session_id: str) -> None:
+        self._host = host
+        self._session_id = session_id
+        self._leaving: asyncio.Task[None] | None = None
+        self.visit = Visit(came=self._came, left=self._left, lost=self._lost)
+
+    def _came(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+
+    def _left(self) -> None:
+        self._came()
+        self._leaving = asyncio.create_task(self._end(EndReason.CLIENT_LEFT, BACK_S), name="visitors left")
+
+    def _lost(self, reason: str) -> None:
+        self._came()
+        self._leaving = asyncio.create_task(self._end(EndReason.CONNECTION_LOST, 0.0), name="not in the room")
+
+    async def _end(self, reason: EndReason, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await self._host.sessions.end(self._session_id, reason, BOT_GRACE_S)
+
+    def aclose(self) -> None:
+        self._came()

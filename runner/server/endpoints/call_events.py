@@ -1,0 +1,77 @@
+"""`WS /sessions/{call}/events`: what goes on in a call, in RTVI, beside the provider's wire.
+
+Over a provider's wire there is only sound; the local phone learns here what the bot says and understands,
+without a message more on the wire. `call` is the session's id or the provider's id of the call. Only for
+this machine, whatever address the server listens on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from runner.server.access.local_only import LocalDoor
+from runner.transports.websocket.socket import MOVED, CallWebSocket
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from runner.server.app import Host
+
+NO_SUCH_CALL, TAKEN = 4404, 4409
+
+
+def events_route(host: Host) -> WebSocketRoute:
+    """The route; it has its own door, which lets in this machine only."""
+    return WebSocketRoute("/sessions/{call}/events", LocalDoor(_Events(host), loopback_only=True))
+
+
+class _Events:
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        await websocket.accept()
+        call = self._find(websocket.path_params["call"])
+        if call is None:
+            await websocket.close(NO_SUCH_CALL, "no such call is under way")
+        elif not call.beside.attach(websocket.send_json):
+            await websocket.close(TAKEN, "somebody listens already")
+        else:
+            await self._serve(websocket, call)
+
+    def _find(self, name: str) -> CallWebSocket | None:
+        for session in self._host.sessions.active.values():
+            socket = getattr(session.args, "websocket", None)
+            known = (session.id, getattr(session.args, "call_id", ""))
+            if isinstance(socket, CallWebSocket) and name in known:
+                return socket
+        return None
+
+    async def _serve(self, websocket: WebSocket, call: CallWebSocket) -> None:
+        reading = asyncio.create_task(self._read(websocket, call), name="events")
+        leaving = asyncio.create_task(call.left.wait())
+        try:
+            await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                await websocket.close(MOVED if call.moved else 1000, "the call is over")
+        finally:
+            call.beside.detach()
+            for task in (reading, leaving):
+                task.cancel()
+            await asyncio.gather(reading, leaving, return_exceptions=True)
+
+    async def _read(self, websocket: WebSocket, call: CallWebSocket) -> None:
+        while True:
+            try:
+                message: Any = await websocket.receive_json()
+            except WebSocketDisconnect:
+                return
+            except (json.JSONDecodeError, KeyError):
+                continue
+            call.beside.from_app(message)

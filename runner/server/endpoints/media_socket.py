@@ -1,0 +1,266 @@
+"""The door for phone calls and plain WebSocket clients.
+
+`/ws` is for any provider: which one it is, its handshake tells. The handshake is read before the bot is
+called, so that its arguments are complete. `/ws-client` is for a client of your own: pcm in binary
+messages, RTVI in text messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import Router, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from runner.arguments import WebSocketRunnerArguments
+from runner.audio.resampler import Resampler
+from runner.errors import ProtocolError
+from runner.processors.handover_state import Conversation
+from runner.serializers.handshake import HandshakeResult
+from runner.serializers.websocket import LABEL
+from runner.server.endpoints.call_events import events_route
+from runner.server.endpoints.plain_client import client_serializer, rates_of
+from runner.server.forwarding.rejoin import HEARD, RESUME_S, FurtherSockets, go_on, key_of
+from runner.server.handover.phone_peer import PhoneEnd, can_move, wait_for_mended_code
+from runner.server.public.call_ending import Farewell, LocalFarewell
+from runner.server.public.dial import dial_router
+from runner.server.wire.closing import POLICY_VIOLATION, TRY_AGAIN_LATER, close
+from runner.sessions.registry import TooManySessionsError
+from runner.sessions.session import EndReason, Session, new_session_id
+from runner.transports.websocket.handshake import read_handshake
+from runner.transports.websocket.socket import CallWebSocket
+
+if TYPE_CHECKING:
+    from runner.serializers.base import FrameSerializer
+    from runner.server.app import Host
+
+logger = logging.getLogger(__name__)
+
+BOT_GRACE_S = 2.0
+"""What a bot may take (s) to end by itself when its caller has left."""
+
+VOICE_RATES, PHONE_HZ = (16000, 22050, 24000, 44100, 48000), 8000
+
+
+def telephony_router(host: Host) -> Router:
+    """The routes of this door."""
+    door = CallDoor(host)
+    doors = {"/ws": door.provider, "/ws/{token}": door.provider}
+    doors |= {"/ws-client": door.client, "/ws-client/{token}": door.client}
+    sockets = (WebSocketRoute(path, accept) for path, accept in doors.items())
+    return Router([*sockets, events_route(host), *dial_router(host).routes])
+
+
+def design_filters() -> None:
+    """From the rates of usual voices to a phone's, before the first call: 22050 Hz alone takes 15 ms, which
+    the first caller would hear as a delay."""
+    for rate in VOICE_RATES:
+        Resampler(rate, PHONE_HZ)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """What is known of a call beyond its start message.
+
+    Attributes:
+        farewell: ends it at whoever carries it.
+        from_number: the caller's, as the webhook told it.
+        to_number: the number that was called.
+        call_s: the longest call (s); 0 leaves it to the limit for all.
+        tells_errors: whether the far end may read what the bot failed with.
+    """
+
+    farewell: Farewell = field(default_factory=LocalFarewell)
+    from_number: str = ""
+    to_number: str = ""
+    call_s: float = 0.0
+    tells_errors: bool = True
+
+
+class CallDoor:
+    """Turns sockets into sessions: those of phone providers, and plain clients'.
+
+    Attributes:
+        further: finds calls that go on with a further socket.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._calls = host.calls
+        self.further = FurtherSockets(host)
+        host.knows.append(self._knows)
+        design_filters()
+
+    def _knows(self, name: str) -> bool:
+        """Whether a call under way, or on its way here, has this key or this token."""
+        token = _client_key(name)
+        return name in self._calls or token in self._calls or self._host.moves.has(token)
+
+    # ------------------------------------------------------------ phone providers
+
+    async def provider(self, websocket: WebSocket) -> None:
+        """A provider's media socket, of this machine's phone."""
+        await websocket.accept()
+        result = await self.handshake(websocket)
+        if result is None:
+            return
+        if (owner := await self.further.elsewhere(result)) is not None:
+            await self.further.pass_on(owner, websocket)
+        else:
+            await self.take(websocket, result, Carried())
+
+    async def handshake(self, websocket: WebSocket) -> HandshakeResult | None:
+        """What the start message tells; None if there was none to be read: then the socket is closed."""
+        heard: list[str | bytes] = []
+        websocket.scope[HEARD] = heard
+        try:
+            return await read_handshake(websocket, heard=heard)
+        except ProtocolError as error:
+            logger.warning("a media socket was closed: %s", error)
+            await close(websocket, POLICY_VIOLATION, str(error))
+            return None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a further call would be refused."""
+        most = self._host.settings.max_sessions
+        return bool(most and len(self._host.sessions.active) >= most)
+
+    async def take(self, websocket: WebSocket, told: HandshakeResult, carried: Carried) -> None:
+        """Start the bot for this call, or go on with it on a second socket; returns when it is over."""
+        if (known := self.further.call_of(told)) is not None:
+            await go_on(known, websocket, told.provider)
+            return
+        told = replace(
+            told,
+            from_number=carried.from_number or told.from_number,
+            to_number=carried.to_number or told.to_number,
+        )
+        resume_s = RESUME_S.get(told.provider, 0.0)
+        call = CallWebSocket(websocket, handshake=told, serializer=told.serializer(), resume_s=resume_s)
+        call.transfer = carried.farewell.transfer
+        key = key_of(told)
+        moved = self._host.moves.claim(key)
+        conversation = Conversation(moved)
+        arguments = self._arguments(call, told, conversation)
+        if moved is not None:
+            arguments = replace(arguments, body=moved["body"], session_id=moved["session"])
+        await self._serve(key, websocket, call, arguments, carried, conversation)
+
+    def _arguments(
+        self, call: CallWebSocket, told: HandshakeResult, conversation: Conversation
+    ) -> WebSocketRunnerArguments:
+        settings = self._host.settings
+        body = told.custom_parameters if settings.body is None else settings.body
+        return WebSocketRunnerArguments(
+            websocket=call,
+            provider=told.provider,
+            stream_id=told.stream_id,
+            call_id=told.call_id,
+            from_number=told.from_number,
+            to_number=told.to_number,
+            custom_parameters=dict(told.custom_parameters),
+            serializer=call.serializer,
+            body=body,
+            session_id=new_session_id(),
+            pipeline_idle_timeout_secs=settings.idle_secs,
+            session_state=conversation.state,
+            resumed=conversation.resumed,
+        )
+
+    # ------------------------------------------------------------ plain clients
+
+    async def client(self, websocket: WebSocket) -> None:
+        """A client of your own; with the token of a broken socket it goes on where it was."""
+        await websocket.accept()
+        token = websocket.path_params.get("token", "")
+        known = self._calls.get(_client_key(token)) if token else None
+        if known is not None:
+            await go_on(known, websocket)
+            return
+        moved = self._host.moves.claim(_client_key(token)) if token else None
+        if token and moved is None:
+            await close(websocket, POLICY_VIOLATION, "there is no call with this token, or no longer")
+            return
+        try:
+            serializer = client_serializer(websocket.query_params)
+        except ProtocolError as error:
+            await close(websocket, POLICY_VIOLATION, str(error))
+            return
+        await self._take_client(websocket, serializer, token or secrets.token_urlsafe(16), moved)
+
+    async def _take_client(
+        self, websocket: WebSocket, serializer: FrameSerializer, token: str, moved: dict[str, Any] | None
+    ) -> None:
+        await websocket.send_json({"label": LABEL, "type": "session", "token": token, **rates_of(serializer)})
+        call = CallWebSocket(websocket, handshake=None, serializer=serializer, resume_s=RESUME_S["websocket"])
+        conversation, body = Conversation(moved), self._host.settings.body
+        arguments = WebSocketRunnerArguments(
+            websocket=call,
+            provider="websocket",
+            serializer=serializer,
+            body=moved["body"] if moved else {} if body is None else body,
+            session_id=moved["session"] if moved else new_session_id(),
+            pipeline_idle_timeout_secs=self._host.settings.idle_secs,
+            session_state=conversation.state,
+            resumed=conversation.resumed,
+        )
+        await self._serve(_client_key(token), websocket, call, arguments, Carried(), conversation)
+
+    # ------------------------------------------------------------ both
+
+    async def _serve(
+        self,
+        key: str,
+        websocket: WebSocket,
+        call: CallWebSocket,
+        arguments: WebSocketRunnerArguments,
+        carried: Carried,
+        conversation: Conversation | None = None,
+    ) -> None:
+        async def on_end(session: Session) -> None:
+            if self._host.moves.keep(session):
+                await wait_for_mended_code(call, session.waits_over)
+            self._host.moves.forget(session.id)
+            self._calls.pop(key, None)
+            error = session.error if carried.tells_errors else None
+            code, reason = 1011 if session.error else 1000, str(error or session.end_reason)
+            # The caller shall not wait in silence while the provider is being told.
+            await asyncio.gather(call.aclose(code, reason), carried.farewell.finish(call))
+
+        sessions = self._host.sessions
+        try:
+            session = sessions.start(
+                arguments.provider,
+                arguments,
+                on_end=on_end,
+                call_s=carried.call_s,
+                conversation=conversation,
+            )
+        except TooManySessionsError as error:
+            logger.warning("a call was refused: %s", error)
+            await asyncio.gather(close(websocket, TRY_AGAIN_LATER, str(error)), carried.farewell.finish(call))
+            return
+        self._calls[key] = call
+        if can_move(websocket):
+            self._host.moves.register(session, key, PhoneEnd(call))
+        watching = asyncio.create_task(self._end_when_left(session, call), name=f"left {session.id}")
+        try:
+            await call.until_done(websocket)
+            if call.left.is_set():
+                await session.ended.wait()
+        finally:
+            if call.left.is_set():
+                await watching
+
+    async def _end_when_left(self, session: Session, call: CallWebSocket) -> None:
+        await call.left.wait()
+        await session.end(EndReason.CLIENT_LEFT, BOT_GRACE_S)
+
+
+def _client_key(token: str) -> str:
+    return f"client:{token}"

@@ -1,0 +1,114 @@
+"""`GET /metrics`: the calls of this run in figures, in Prometheus' text format.
+
+Of the run: what older workers count, or have counted, is in it (`run_figures.py`), so that no counter goes
+down over a save. `process_…` tells of the process that answers. On the main port only, and behind the same
+doors as `/status`. prometheus-client is imported at the first request, in a thread: who never asks pays
+nothing for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from runner.sessions.stats import Histogram
+from runner.sessions.totals import Tally
+
+if TYPE_CHECKING:
+    from runner.server.app import Host
+
+
+def metrics_router(host: Host) -> Router:
+    """`GET /metrics`."""
+    page: list[MetricsPage] = []
+
+    async def metrics(request: Request) -> Response:
+        if not page:
+            await asyncio.to_thread(_import)
+            page.append(MetricsPage())
+        tally, _ = await host.run_figures.ask()
+        return page[0].answer(tally)
+
+    return Router([Route("/metrics", metrics)])
+
+
+def _import() -> None:
+    import prometheus_client.exposition  # noqa: F401
+
+
+class MetricsPage:
+    """Shows a run's figures. Needs prometheus-client imported, which takes 0.1 s."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, ProcessCollector
+
+        self._tally = Tally()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def answer(self, tally: Tally) -> Response:
+        """For the route."""
+        from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+        # With `media_type` Starlette would add a second charset.
+        return Response(self.text(tally), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    def text(self, tally: Tally) -> bytes:
+        """In the text format."""
+        from prometheus_client.exposition import generate_latest
+
+        self._tally = tally
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Any]:
+        """The metrics, for the registry."""
+        tally = self._tally
+        turn, stop, lag = (tally.histograms[name] for name in ("turn", "stop", "lag"))
+        yield from _sessions(tally)
+        yield _histogram("turn_latency", "End of the user's speech to the bot's first sound.", turn)
+        yield _histogram("stop_latency", "User's first sound over the bot to its silence.", stop)
+        yield _histogram("loop_lag", "How late the event loop is, during calls.", lag)
+        yield from _faults(tally.totals)
+
+
+def _sessions(tally: Tally) -> Iterator[Any]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    now = GaugeMetricFamily("botrun_sessions_active", "Calls under way.", labels=["transport"])
+    started = CounterMetricFamily("botrun_sessions_started", "Calls that began.", labels=["transport"])
+    ended = CounterMetricFamily("botrun_sessions_ended", "Calls over.", labels=["transport", "reason"])
+    for transport, count in sorted(tally.started.items()):
+        now.add_metric([transport], tally.active[transport])
+        started.add_metric([transport], count)
+    for (transport, reason), count in sorted(tally.ended.items()):
+        ended.add_metric([transport, reason], count)
+    yield from (now, started, ended)
+    yield CounterMetricFamily("botrun_sessions_refused", "Calls that were one too many.", tally.refused)
+
+
+def _histogram(name: str, about: str, of: Histogram) -> Any:
+    from prometheus_client.core import HistogramMetricFamily
+
+    ends = [*map(str, of.bounds), "+Inf"]
+    buckets = list(zip(ends, accumulate(of.counts), strict=True))
+    return HistogramMetricFamily(f"botrun_{name}_seconds", about, buckets=buckets, sum_value=of.sum)
+
+
+def _faults(totals: Counter[str]) -> Iterator[Any]:
+    from prometheus_client.core import CounterMetricFamily
+
+    for name, about, value in (
+        ("underruns", "Holes in the bot's sound of over 20 ms.", totals["underruns"]),
+        ("messages_dropped", "Malformed messages from callers.", totals["malformed"]),
+        ("sound_refused_seconds", "Sound of interrupted replies, dropped.", totals["refused_ms"] / 1000),
+        ("sound_dropped_seconds", "Callers' sound the pipeline did not take.", totals["dropped_ms"] / 1000),
+    ):
+        yield CounterMetricFamily(f"botrun_{name}", about, value)

@@ -1,0 +1,301 @@
+"""The WebRTC door: an offer becomes a session. Shapes as in `reference/PROTOCOLS.md` §6.
+
+    POST  /api/offer                    offer -> answer; the bot starts
+    PATCH /api/offer                    further ICE candidates
+    POST  /start                        announces a session and the body for its bot
+    POST, PATCH /sessions/{id}/api/offer    the same as /api/offer, for an announced session
+
+What is refused is answered with 4xx or 503 and {"error": one sentence}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, Router
+
+from runner.arguments import SmallWebRTCRunnerArguments
+from runner.errors import BotrunError, ProtocolError
+from runner.processors.handover_state import Conversation
+from runner.rtvi import messages
+from runner.server.access.local_only import is_loopback
+from runner.server.endpoints.start import read_object
+from runner.server.handover.other_workers import MOVED_STATUS
+from runner.server.handover.sdk_peer import GuestEnd, is_guest
+from runner.server.handover.webrtc_peer import PageEnd
+from runner.services.common import warmup
+from runner.sessions.registry import TooManySessionsError
+from runner.sessions.session import EndReason, Session, new_session_id
+from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
+from runner.transports.webrtc.warmup import rehearse
+
+if TYPE_CHECKING:
+    from runner.server.app import Host
+
+START_KEPT_SECS = 60.0
+MAX_STARTS = 256
+MAX_PATCH_CANDIDATES = 64
+LEAVE_GRACE_SECS = 2.0
+TELL_FAILURE_SECS = 5.0
+
+_END_REASONS = {
+    CloseReason.LEFT: EndReason.CLIENT_LEFT,
+    CloseReason.LOST: EndReason.CONNECTION_LOST,
+    CloseReason.FAILED: EndReason.CONNECTION_LOST,
+    CloseReason.NEVER_CONNECTED: EndReason.NEVER_CONNECTED,
+}
+
+
+class UnknownError(BotrunError):
+    """A session or connection that does not exist (any more): 404."""
+
+
+class ComeAgainError(BotrunError):
+    """Not now, but soon: 503."""
+
+
+class MovedError(BotrunError):
+    """The call is the newer worker's: 421, which is for that worker only."""
+
+
+def webrtc_router(host: Host) -> Router:
+    """The routes of this door."""
+    warmup.register("webrtc", rehearse)
+    door = WebRTCDoor(host)
+    host.starters["webrtc"] = _answering(door.start)
+    handles = {"POST": door.offer, "PATCH": door.trickle}
+    paths = ("/api/offer", "/sessions/{session_id}/api/offer")
+    return Router(
+        [Route(path, _answering(handles[method]), methods=[method]) for path in paths for method in handles]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A session that was announced and not yet offered to."""
+
+    body: Any
+    at: float
+
+
+class WebRTCDoor:
+    """Announced sessions, and the connections of those under way."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._starts: dict[str, _Start] = {}
+        self._connections: dict[str, SmallWebRTCConnection] = {}
+        self._of_session: dict[str, SmallWebRTCConnection] = {}
+        self._guests: dict[str, GuestEnd] = {}
+        host.knows.append(lambda name: name in self._connections or name in self._starts)
+        host.moves.announced.append(self._give_starts)
+
+    async def start(self, request: Request) -> dict[str, Any]:
+        """Announces a session; forgotten if no offer comes within `START_KEPT_SECS`."""
+        asked = await read_object(request)
+        if asked.get("transport") not in (None, "webrtc"):
+            raise ProtocolError(f'transport must be "webrtc", not {str(asked["transport"])[:40]!r}')
+        self._forget_old_starts()
+        session_id = new_session_id()
+        self._starts[session_id] = _Start(asked.get("body"), time.monotonic())
+        servers = [_ice_server(server) for server in self._host.settings.ice_servers]
+        ice = {"iceConfig": {"iceServers": servers}} if servers else {}
+        return {"sessionId": session_id, **ice}
+
+    async def offer(self, request: Request) -> dict[str, Any]:
+        """A new call, or a further offer in one that is under way."""
+        asked = await read_object(request)
+        session_id = request.path_params.get("session_id")
+        known = self._known(asked.get("pc_id"), session_id)
+        if known is None:
+            return await self._begin(request, asked, session_id)
+        # An offer for a running session that does not know its pc_id comes from a new page: a new peer.
+        if (guest := self._guests.get(known.pc_id)) is not None and guest.is_asked:
+            await self._let_go(guest, bool(asked.get("restart_pc")))
+        restart = bool(asked.get("restart_pc")) or asked.get("pc_id") != known.pc_id
+        await known.renegotiate(asked.get("sdp", ""), asked.get("type", ""), restart)
+        return known.get_answer()
+
+    async def trickle(self, request: Request) -> dict[str, Any]:
+        """Further ICE candidates."""
+        asked = await read_object(request)
+        known = self._known(asked.get("pc_id"), None)
+        if known is None:
+            raise UnknownError("no connection has this pc_id (any more)")
+        candidates = asked.get("candidates")
+        if not isinstance(candidates, list) or len(candidates) > MAX_PATCH_CANDIDATES:
+            raise ProtocolError(f"candidates must be a list of at most {MAX_PATCH_CANDIDATES}")
+        for candidate in candidates:
+            if not isinstance(candidate, dict):
+                raise ProtocolError("each candidate must be an object")
+            mid, line = candidate.get("sdp_mid"), candidate.get("sdp_mline_index")
+            await known.add_ice_candidate(candidate.get("candidate"), mid, line)
+        return {"status": "success"}
+
+    async def _let_go(self, guest: GuestEnd, again: bool) -> None:
+        """A further offer of a guest whose call is to move (`guest_end.py`)."""
+        if not again:
+            raise ComeAgainError("the bot's code was saved: come again with a new peer")
+        if await guest.has_moved():
+            raise MovedError("the call goes on with the new code")
+
+    # ------------------------------------------------------------ inside
+
+    def _known(self, pc_id: Any, session_id: str | None) -> SmallWebRTCConnection | None:
+        found = self._connections.get(pc_id) if isinstance(pc_id, str) else None
+        return found or (self._of_session.get(session_id) if session_id else None)
+
+    async def _begin(self, request: Request, asked: dict[str, Any], announced: str | None) -> dict[str, Any]:
+        self._forget_old_starts()
+        key = announced or asked.get("pc_id")
+        moved = self._host.moves.claim(key) if isinstance(key, str) else None
+        if announced is not None and moved is not None and "announced" in moved:
+            self._starts[announced], moved = _Start(moved["announced"], time.monotonic()), None
+        if announced is not None and announced not in self._starts and moved is None:
+            raise UnknownError("this session is over or was never announced: ask /start for another")
+        client = request.client
+        connection = SmallWebRTCConnection(
+            self._host.settings.ice_servers, peer_is_local=client is not None and is_loopback(client.host)
+        )
+        await connection.initialize(asked.get("sdp", ""), asked.get("type", ""))
+        try:
+            session = self._start_session(
+                connection, asked, announced, moved, request.headers.get("user-agent", "")
+            )
+        except TooManySessionsError as error:
+            await connection.disconnect(str(error))
+            raise
+        # Who comes again under it was never told it by `/start`.
+        told = {"session_id": session.id} if asked.get("moves") is True and announced is None else {}
+        return {**connection.get_answer(), **told}
+
+    def _start_session(
+        self,
+        connection: SmallWebRTCConnection,
+        asked: dict[str, Any],
+        announced: str | None,
+        moved: dict[str, Any] | None,
+        agent: str,
+    ) -> Session:
+        conversation = Conversation(moved)
+        args = SmallWebRTCRunnerArguments(
+            webrtc_connection=connection,
+            body=moved["body"] if moved else self._body(asked, announced),
+            session_id=moved["session"] if moved else announced or new_session_id(),
+            pipeline_idle_timeout_secs=self._host.settings.idle_secs,
+            session_state=conversation.state,
+            resumed=conversation.resumed,
+        )
+        session = self._host.sessions.start("webrtc", args, on_end=self._ended, conversation=conversation)
+        session.sound = connection.figures
+        self._starts.pop(session.id, None)
+        self._connections[connection.pc_id] = self._of_session[session.id] = connection
+
+        if asked.get("moves") is True:
+            self._host.moves.register(session, session.id, PageEnd(connection))
+        elif is_guest(asked, agent):
+            guest = self._guests[connection.pc_id] = GuestEnd(connection)
+            self._host.moves.register(session, announced or connection.pc_id, guest)
+
+        @connection.event_handler("closed")
+        async def closed(connection: SmallWebRTCConnection) -> None:
+            await self._closed(connection, session.id)
+
+        return session
+
+    def _body(self, asked: dict[str, Any], announced: str | None) -> Any:
+        """The offer's own data, else what `/start` was given, else `--body`."""
+        start = self._starts.get(announced or "")
+        given = (asked.get("request_data"), asked.get("requestData"), start and start.body)
+        return next((body for body in given if body), None) or self._host.settings.body or {}
+
+    async def _closed(self, connection: SmallWebRTCConnection, session_id: str) -> None:
+        self._connections.pop(connection.pc_id, None)
+        self._guests.pop(connection.pc_id, None)
+        self._of_session.pop(session_id, None)
+        self._host.moves.forget(session_id)
+        reason = _END_REASONS.get(connection.close_reason or CloseReason.CLOSED)
+        if reason is not None:
+            grace_secs = LEAVE_GRACE_SECS if reason is not EndReason.NEVER_CONNECTED else 0.0
+            await self._host.sessions.end(session_id, reason, grace_secs)
+
+    async def _ended(self, session: Session) -> None:
+        """The bot is done: the page is told, with what the bot failed with, and the connection closed."""
+        assert isinstance(session.args, SmallWebRTCRunnerArguments)
+        connection, failure, error = session.args.webrtc_connection, session.error, None
+        if self._host.moves.keep(session):
+            await self._wait_for_mended_code(session, connection)
+            await connection.events.aclose()
+            return
+        if failure is not None:
+            error = {"message": failure.message, "file": failure.path.name, "line": failure.line}
+            told = messages.error(str(failure), fatal=True, file=failure.path.name, line=failure.line)
+            connection.send_app_message(told)
+            await connection.flush_messages(TELL_FAILURE_SECS)
+        await connection.disconnect(str(session.end_reason or ""), error)
+        await connection.events.aclose()
+
+    async def _wait_for_mended_code(self, session: Session, connection: SmallWebRTCConnection) -> None:
+        """The page stays connected until its call has moved on, or it leaves."""
+        left = asyncio.Event()
+
+        @connection.event_handler("closed")
+        async def closed(connection: SmallWebRTCConnection) -> None:
+            left.set()
+
+        waits = [asyncio.ensure_future(event.wait()) for event in (left, session.waits_over)]
+        if connection.close_reason is None:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await connection.disconnect(str(EndReason.MOVED))
+
+    def _give_starts(self) -> dict[str, Any]:
+        self._forget_old_starts()
+        given = {session: start.body for session, start in self._starts.items()}
+        self._starts.clear()
+        return given
+
+    def _forget_old_starts(self) -> None:
+        oldest = time.monotonic() - START_KEPT_SECS
+        for session_id, start in list(self._starts.items()):
+            if start.at < oldest or len(self._starts) >= MAX_STARTS:
+                del self._starts[session_id]
+
+
+def _ice_server(server: Any) -> dict[str, Any]:
+    facts = {"urls": list(server.urls), "username": server.username, "credential": server.credential}
+    return {name: value for name, value in facts.items() if value}
+
+
+def _answering(
+    handle: Callable[[Request], Awaitable[dict[str, Any]]],
+) -> Callable[[Request], Awaitable[JSONResponse]]:
+    """Answers what we raise on purpose with its status and sentence."""
+
+    async def answer(request: Request) -> JSONResponse:
+        try:
+            return JSONResponse(await handle(request))
+        except tuple(_STATUS) as error:
+            return JSONResponse({"error": str(error)}, _status(error))
+
+    return answer
+
+
+_STATUS: dict[type[BotrunError], int] = {
+    UnknownError: 404,
+    MovedError: MOVED_STATUS,
+    ComeAgainError: 503,
+    TooManySessionsError: 503,
+    ProtocolError: 400,
+}
+
+
+def _status(error: BotrunError) -> int:
+    return next(status for kind, status in _STATUS.items() if isinstance(error, kind))

@@ -1,0 +1,1 @@
+"""Pass a request to the worker that owns its call."""

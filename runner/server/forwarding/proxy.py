@@ -1,0 +1,146 @@
+"""How one request, or one WebSocket, goes to the worker that has its call, and back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+from websockets.asyncio.client import ClientConnection, unix_connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from runner.server.access.local_only import answer, values_of
+from runner.server.forwarding.internal_app import CLIENT
+from runner.server.handover.other_workers import MOVED_STATUS
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+    from starlette.websockets import WebSocket
+
+PASS_S = 10.0
+LIMIT_BYTES = 1 << 20
+GONE = "the call's worker has just ended, and the call with it"
+
+_HOP = ("connection", "content-length", "transfer-encoding", "upgrade", "keep-alive", CLIENT)
+
+
+async def pass_request(owner: Path, scope: Scope, body: bytes, send: Send) -> bool:
+    """Ask there what was asked here, and answer what is answered there; 410 if it has ended.
+
+    False, and nothing is answered, if the call has just come here.
+    """
+    transport = httpx2.AsyncHTTPTransport(uds=str(owner))
+    url = f"http://localhost{_target(scope)}"
+    try:
+        async with httpx2.AsyncClient(transport=transport, timeout=PASS_S, trust_env=False) as client:
+            told = await client.request(scope["method"], url, content=body, headers=_headers(scope))
+    except httpx2.HTTPError:
+        await answer(send, 410, GONE)
+        return True
+    if told.status_code == MOVED_STATUS:
+        return False
+    headers = [
+        (b"content-type", told.headers.get("content-type", "application/json").encode()),
+        (b"content-length", str(len(told.content)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": told.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": told.content})
+    return True
+
+
+async def pass_socket(owner: Path, scope: Scope, receive: Receive, send: Send) -> None:
+    """Connect there, and carry messages both ways until one side closes."""
+    await receive()
+    host = values_of(scope["headers"], "host")[0]
+    headers = [pair for pair in _headers(scope) if pair[0] != "host" and not pair[0].startswith("sec-")]
+    try:
+        there = await _connect(
+            owner,
+            f"ws://{host}{_target(scope)}",
+            additional_headers=headers,
+            subprotocols=scope["subprotocols"] or None,
+        )
+    except (OSError, TimeoutError, InvalidHandshake):
+        await send({"type": "websocket.close", "code": 1008, "reason": GONE})
+        return
+    async with there:
+        await send({"type": "websocket.accept", "subprotocol": there.subprotocol})
+        await _carry(there, receive, send)
+
+
+async def pass_accepted(owner: Path, path: str, websocket: WebSocket, heard: Sequence[str | bytes]) -> None:
+    """The same for a socket that was accepted, and of which these messages have been read."""
+    try:
+        there = await _connect(owner, f"ws://localhost{path}")
+    except (OSError, TimeoutError, InvalidHandshake):
+        await websocket.close(1008, GONE)
+        return
+    async with there:
+        for message in heard:
+            await there.send(message)
+        await _carry(there, websocket.receive, websocket.send)
+
+
+async def _connect(owner: Path, url: str, **more: Any) -> ClientConnection:
+    return await unix_connect(
+        str(owner),
+        url,
+        user_agent_header=None,
+        compression=None,
+        ping_interval=None,
+        max_size=LIMIT_BYTES,
+        open_timeout=PASS_S,
+        close_timeout=1.0,
+        **more,
+    )
+
+
+async def _carry(there: ClientConnection, receive: Receive, send: Send) -> None:
+    ways = [
+        asyncio.create_task(_carry_there(there, receive), name="to the call's worker"),
+        asyncio.create_task(_carry_back(there, send), name="from the call's worker"),
+    ]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        for ended in await asyncio.gather(*ways, return_exceptions=True):
+            if isinstance(ended, Exception) and not isinstance(ended, OSError | ConnectionClosed):
+                raise ended
+
+
+async def _carry_there(there: ClientConnection, receive: Receive) -> None:
+    while (message := await receive())["type"] == "websocket.receive":
+        text = message.get("text")
+        await there.send(text if text is not None else message["bytes"])
+    code = message.get("code") or 1000
+    # 1005 and 1006 tell of a close that nobody may send (RFC 6455 7.4.1).
+    await there.close(1001 if code in {1005, 1006} else code, message.get("reason") or "")
+
+
+async def _carry_back(there: ClientConnection, send: Send) -> None:
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            message = await there.recv()
+            kind = "text" if isinstance(message, str) else "bytes"
+            await send({"type": "websocket.send", kind: message})
+    code, reason = there.close_code or 1000, there.close_reason or ""
+    await send({"type": "websocket.close", "code": 1011 if code in {1005, 1006} else code, "reason": reason})
+
+
+def _target(scope: Scope) -> str:
+    path: str = (scope.get("raw_path") or scope["path"].encode()).decode("ascii")
+    query = scope["query_string"].decode("latin-1")
+    return path + (f"?{query}" if query else "")
+
+
+def _headers(scope: Scope) -> list[tuple[str, str]]:
+    """Those that came, and who sent them."""
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    client: Any = scope.get("client") or ("", 0)
+    told = f"{client[0]} {client[1]} {scope['scheme']}"
+    return [*((name, value) for name, value in pairs if name not in _HOP), (CLIENT, told)]

@@ -1,0 +1,280 @@
+"""Calls that go from the old code to the new: waited for silence, packed, handed over, and called back.
+
+old worker                         supervisor         new worker
+silence, `hold` ─▶ caller
+pack ─────────── "moving" ────────────▶── "take" ──────▶ keeps it by its key
+     ◀────────── "taken" ─────────────◀── "taken" ─────
+`move` ─▶ caller ── comes again, under the same key ───▶ claims it; the bot resumes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from runner.sessions.registry import Sessions
+from runner.sessions.session import BotFailure, EndReason, Session
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 0.05
+LONGEST_WAIT_S = 20.0
+"""A bot that speaks on and on is interrupted then, and its call moves."""
+
+TELL_WAIT_S = 1.0
+INTERRUPTION_S = 0.2
+TAKEN_S = 3.0
+KEPT_S = 60.0
+"""How long (s) a call that was handed over waits for its caller."""
+
+Send = Callable[[dict[str, Any]], None]
+Announced = Callable[[], dict[str, Any]]
+"""Gives away the calls that were announced (`/start`) and have not come: by session, their bodies."""
+
+
+class FarEnd(Protocol):
+    """A caller who can come again."""
+
+    @property
+    def in_a_hurry(self) -> bool:
+        """Whether something for the bot waits there: then the bot's talking is cut short."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it stays on the line when the bot has failed, for mended code."""
+
+    @property
+    def keeps_client(self) -> bool:
+        """Whether its RTVI client goes on without a new `client-ready`."""
+
+    async def hold(self) -> None:
+        """Have it send nothing more for the bot; what is typed waits there."""
+
+    async def ready(self) -> bool:
+        """Wait until it can come again; False if it cannot."""
+
+    def tell_waiting(self, busy: str) -> None:
+        """Tell that the new code waits for a pause, and what goes on meanwhile, in words."""
+
+    async def move(self, left_out: list[str]) -> None:
+        """Have it come again; it finds the new code."""
+
+    def tell_code(self, failure: Mapping[str, Any] | None, *, waits: bool) -> None:
+        """Tell how the code on disk stands, and whether this call waits for it."""
+
+
+@dataclass
+class _Movable:
+    session: Session
+    key: str
+    far_end: FarEnd
+
+
+class Moves:
+    """The calls of one worker that came from older code, or will go to newer. Without a supervisor nothing
+    moves.
+
+    Attributes:
+        announced: give away announced calls.
+        on_lost: told the kind of a call that was taken, and whose caller never came.
+    """
+
+    def __init__(self) -> None:
+        self._send: Send | None = None
+        self._movable: dict[str, _Movable] = {}
+        self._waiting: dict[str, _Movable] = {}
+        self._arrived: dict[str, dict[str, Any]] = {}
+        self._taken: dict[str, asyncio.Event] = {}
+        self._failure: dict[str, Any] | None = None
+        self.announced: list[Announced] = []
+        self.on_lost: Callable[[str], None] = lambda kind: None
+
+    @property
+    def possible(self) -> bool:
+        """Whether there is a supervisor."""
+        return self._send is not None
+
+    def connect(self, send: Send) -> None:
+        """There is a supervisor, and this tells it."""
+        self._send = send
+
+    def take_order(self, order: Mapping[str, Any]) -> None:
+        """From the supervisor; see `worker/supervised.py`."""
+        match order:
+            case {"do": "take", "call": call}:
+                self._take(call)
+            case {"do": "taken", "key": key} if key in self._taken:
+                self._taken[key].set()
+            case {"do": "code", "failure": failure}:
+                self._failure = failure
+                for call in self._movable.values():
+                    call.far_end.tell_code(failure, waits=False)
+
+    # ------------------------------------------------------------ calls that came
+
+    def claim(self, key: str) -> dict[str, Any] | None:
+        """What older code handed over under this key; once."""
+        return self._arrived.pop(key, None)
+
+    def has(self, key: str) -> bool:
+        """Whether a call waits here under this key."""
+        return key in self._arrived
+
+    def _take(self, call: dict[str, Any]) -> None:
+        self._arrived[call["key"]] = call
+        self._tell({"is": "taken", "key": call["key"]})
+        asyncio.get_running_loop().call_later(KEPT_S, self._give_up, call)
+
+    def _give_up(self, call: dict[str, Any]) -> None:
+        if self._arrived.get(call["key"]) is not call:
+            return
+        del self._arrived[call["key"]]
+        if "session" in call:
+            logger.warning("session %s is over: its caller did not come again", call["session"])
+            self.on_lost(call["kind"])
+
+    # ------------------------------------------------------------ calls that may go
+
+    def register(self, session: Session, key: str, far_end: FarEnd) -> None:
+        """This call's caller can come again, under `key`."""
+        if self.possible:
+            self._movable[session.id] = _Movable(session, key, far_end)
+            far_end.tell_code(self._failure, waits=False)
+
+    def keep(self, session: Session) -> bool:
+        """The bot has failed: the call waits for mended code, if it can; False if not."""
+        call = self._movable.pop(session.id, None)
+        if (
+            call is None
+            or not call.far_end.waits
+            or session.end_reason is not EndReason.BOT_FAILED
+            or session.error is None
+        ):
+            return False
+        failure = _as_failure(session.error)
+        self._waiting[session.id] = call
+        self._tell({"is": "bot failed", "failure": failure, "session": session.id})
+        call.far_end.tell_code(failure, waits=True)
+        return True
+
+    def forget(self, session_id: str) -> None:
+        """The caller has left, or the call is over."""
+        self._movable.pop(session_id, None)
+        self._waiting.pop(session_id, None)
+
+    def release(self) -> None:
+        """botrun stops: nobody waits any more."""
+        for call in self._waiting.values():
+            call.session.waits_over.set()
+
+    async def see_off(self, sessions: Sessions) -> None:
+        """Hand over what can move; returns when nothing is left here."""
+        for call in self._arrived.values():
+            self._tell({"is": "moving", "call": call})
+        self._arrived.clear()
+        for session, body in [pair for give in self.announced for pair in give().items()]:
+            self._tell({"is": "moving", "call": {"key": session, "announced": body}})
+        # What came before the far ends hold back is answered by the old code, what comes after by the new.
+        await asyncio.gather(*(call.far_end.hold() for call in self._movable.values()))
+        self._tell({"is": "held"})
+        leaving = [self._move_on(call) for call in list(self._waiting.values())]
+        leaving += [self._move(call) for call in list(self._movable.values())]
+        await asyncio.gather(*leaving)
+        while sessions.active:
+            await asyncio.wait(
+                [asyncio.ensure_future(session.ended.wait()) for session in sessions.active.values()]
+            )
+
+    async def _move(self, call: _Movable) -> None:
+        session = call.session
+        if not await call.far_end.ready():
+            return
+        session.conversation.leaves = True
+        if not await self._silence(call):
+            return
+        if await self._hand_over(call):
+            await session.end(EndReason.MOVED)
+            self._movable.pop(session.id, None)
+        else:
+            session.conversation.stay()
+
+    async def _move_on(self, call: _Movable) -> None:
+        """The bot is gone, and its caller waits."""
+        if self._waiting.pop(call.session.id, None) is not None:
+            await self._hand_over(call)
+            call.session.waits_over.set()
+
+    async def _silence(self, call: _Movable) -> bool:
+        """Wait until nobody speaks; False if the call has ended by itself."""
+        session, clock, told = call.session, asyncio.get_running_loop().time, False
+        conversation, begun = session.conversation, clock()
+        while (busy := conversation.busy()) and not session.is_over:
+            waited = clock() - begun
+            if waited > LONGEST_WAIT_S or call.far_end.in_a_hurry:
+                if conversation.interrupt is not None:
+                    conversation.interrupt()
+                await asyncio.sleep(INTERRUPTION_S)
+                break
+            if waited > TELL_WAIT_S and not told:
+                told = True
+                logger.info("session %s: the new code waits for a pause (%s)", session.id, busy)
+                call.far_end.tell_waiting(busy)
+            await asyncio.sleep(LOOK_S)
+        return not session.is_over
+
+    async def _hand_over(self, call: _Movable) -> bool:
+        packed, lost = session_packed(call.session)
+        taken = self._taken[call.key] = asyncio.Event()
+        packed |= {"key": call.key, "client_kept": call.far_end.keeps_client}
+        self._tell({"is": "moving", "call": packed})
+        try:
+            async with asyncio.timeout(TAKEN_S):
+                await taken.wait()
+        except TimeoutError:
+            logger.warning("session %s stays with the old code: nobody took it", call.session.id)
+            return False
+        finally:
+            del self._taken[call.key]
+        call.session.end_reason = call.session.end_reason or EndReason.MOVED
+        call.session.goes_on = True
+        if lost:
+            self._tell({"is": "left out", "session": call.session.id, "what": lost})
+        await call.far_end.move(lost)
+        return True
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        if self._send is not None:
+            self._send(message)
+
+
+def session_packed(session: Session) -> tuple[dict[str, Any], list[str]]:
+    """A session as JSON, and what could not be carried."""
+    packed, lost = session.conversation.pack()
+    body = session.args.body
+    try:
+        json.dumps(body)
+    except (TypeError, ValueError):
+        body = {}
+        lost.append("runner_args.body is not JSON")
+    facts = {"kind": session.kind, "secs": session.duration_s, "turn_s": session.figures.turn_s}
+    return {**packed, **facts, "session": session.id, "body": body}, lost
+
+
+def _as_failure(error: BotFailure) -> dict[str, Any]:
+    import linecache
+
+    linecache.checkcache(str(error.path))
+    source = linecache.getline(str(error.path), error.line).rstrip() if error.line else ""
+    return {
+        "text": f"{error.path}:{error.line}: {error.message}",
+        "message": error.message,
+        "file": str(error.path),
+        "line": error.line or 0,
+        "source": source,
+        "usage": False,
+        "traceback": "",
+    }

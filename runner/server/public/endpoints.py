@@ -1,0 +1,248 @@
+"""The public door: what a tunnel brings. It knows the carriers' routes and nothing else.
+
+It is an application of its own on a socket of its own, which only the tunnel's end on this machine reaches;
+the page, `/start` and whatever shows calls are not there to be found. Each request must be proven to come
+from the provider before anything is started, against the configured public address.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from runner.errors import ProtocolError, ProviderError
+from runner.providers import Provider
+from runner.providers.base import Event
+from runner.providers.documents import CallFacts, Document
+from runner.providers.webhooks import RefusedError, WebRequest
+from runner.serializers.handshake import HandshakeResult
+from runner.server.access.local_only import BodyLimit
+from runner.server.access.no_browsers import NoPages
+from runner.server.endpoints.media_socket import CallDoor, Carried
+from runner.server.public.call_ending import ProviderFarewell
+from runner.server.public.ledger.client import AwayError
+from runner.server.public.ledger.tickets import Ticket
+from runner.server.public.pinless import PATHS, PinlessDoor
+from runner.server.public.public_calls import Exchange
+from runner.server.public.signed_requests import opening_of, webhook_of
+from runner.server.public.throttled_log import Quiet
+from runner.server.wire.closing import POLICY_VIOLATION, close
+
+logger = logging.getLogger(__name__)
+
+BODY_LIMIT_BYTES = 64 * 1024
+
+Handler = Callable[[Provider, WebRequest, Request], Awaitable[Response]]
+
+
+def create_public_app(exchange: Exchange, calls: CallDoor, pinless: PinlessDoor | None = None) -> Starlette:
+    """The application behind the tunnel. `pinless` is there where Daily's rooms are served."""
+    door = PublicDoor(exchange, calls)
+    daily = [Route(path, pinless.ring, methods=["POST"]) for path in PATHS] if pinless else []
+    both = ["GET", "POST"]
+    routes = [
+        *daily,
+        Route("/", door.route(door.answer), methods=["POST"]),
+        Route("/{provider}/answer", door.route(door.answer), methods=both),
+        Route("/{provider}/status", door.route(door.status), methods=both),
+        Route("/{provider}/transfer/{token}", door.route(door.transfer), methods=both),
+        WebSocketRoute("/ws", door.media),
+        WebSocketRoute("/ws/{token}", door.media),
+    ]
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False
+    app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES)
+    app.add_middleware(NoPages, origin=exchange.origin)
+    return app
+
+
+class PublicDoor:
+    """The carriers' routes."""
+
+    def __init__(self, exchange: Exchange, calls: CallDoor) -> None:
+        self._exchange = exchange
+        self._calls = calls
+        self._quiet = Quiet(logger)
+
+    # ------------------------------------------------------------ webhooks
+
+    def route(self, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """The handler, behind the check of who is there."""
+
+        async def checked(request: Request) -> Response:
+            name = request.path_params.get("provider", self._exchange.default)
+            provider = self._exchange.providers.get(name)
+            if provider is None:
+                return Response(status_code=404)
+            try:
+                web = await webhook_of(request, self._exchange.origin)
+                self._exchange.check(lambda: provider.check_request(web, time.time()))
+                return await handle(provider, web, request)
+            except RefusedError as error:
+                self._quiet.warning("a %s webhook was refused: %s", provider.title, error)
+                return Response("refused\n", 403, media_type="text/plain")
+            except (ProviderError, AwayError) as error:
+                self._quiet.warning("a %s webhook could not be answered: %s", provider.title, error)
+                return Response("not ready\n", 503, media_type="text/plain")
+
+        return checked
+
+    async def answer(self, provider: Provider, web: WebRequest, request: Request) -> Response:
+        """A call comes in, or one that we made is picked up."""
+        call = provider.read_call(web)
+        if not call.call_id:
+            raise RefusedError("it names no call")
+        if event := provider.event(web):
+            return await self._event(provider, web, event)
+        if call.answered_by == "machine":
+            await self._exchange.reached_voicemail(call.call_id)
+            return _response(provider.end())
+        if await self._busy(call):
+            return _response(provider.busy())
+        return _response(provider.answer(call, await self._exchange.socket_for(provider, call)))
+
+    async def _busy(self, call: CallFacts) -> bool:
+        full = "as many calls as this run takes are under way (BOTRUN_MAX_SESSIONS)"
+        reason = full if self._calls.is_full else await self._exchange.admit(call)
+        if reason:
+            self._quiet.warning("a caller heard that it is busy: %s", reason)
+        return bool(reason)
+
+    async def _event(self, provider: Provider, web: WebRequest, event: Event) -> Response:
+        """For providers that are answered by commands. What is not answered by 200 they tell again."""
+        call = provider.read_call(web)
+        if not event.rings:
+            return await self._became(provider, call, event.kind)
+        if await self._exchange.is_news(event.event_id):
+            try:
+                if await self._busy(call):
+                    await provider.turn_away(call, event)
+                else:
+                    socket = await self._exchange.socket_for(provider, call)
+                    await provider.pick_up(call, socket, event)
+            except ProviderError as error:
+                logger.warning("a call could not be answered: %s", error)
+        return Response(status_code=200)
+
+    async def status(self, provider: Provider, web: WebRequest, request: Request) -> Response:
+        """What became of a call that we made."""
+        event = provider.event(web)
+        word = web.fields.get("CallStatus") or web.fields.get("Status") or (event.kind if event else "")
+        return await self._became(provider, provider.read_call(web), word)
+
+    async def _became(self, provider: Provider, call: CallFacts, word: str) -> Response:
+        exchange = self._exchange
+        if call.answered_by == "machine" and await exchange.reached_voicemail(call.call_id):
+            try:
+                await provider.hang_up(call.call_id)
+            except ProviderError as error:
+                logger.warning("a voicemail was reached and could not be hung up: %s", error)
+        elif word:
+            exchange.became(call.call_id, word)
+        return Response(status_code=200)
+
+    async def transfer(self, provider: Provider, web: WebRequest, request: Request) -> Response:
+        """Where a caller goes, for providers that fetch it."""
+        number = await self._exchange.transferred_to(request.path_params["token"])
+        return _response(provider.transfer_document(number)) if number else Response(status_code=404)
+
+    # ------------------------------------------------------------ sound
+
+    async def media(self, websocket: WebSocket) -> None:
+        """A media socket: nothing is accepted before the token and the signature are."""
+        try:
+            ticket = await self._admitted(websocket)
+        except (RefusedError, AwayError) as error:
+            self._quiet.warning("a media socket was refused: %s", error)
+            await websocket.close(POLICY_VIOLATION)
+            return
+        await websocket.accept()
+        if ticket is None:
+            await websocket.send_text(self._exchange.address.probe_answer)
+            await websocket.close()
+        else:
+            await self._talk(websocket, ticket)
+
+    async def _admitted(self, websocket: WebSocket) -> Ticket | None:
+        """The call that this socket is for; None for our own probe."""
+        token = _token(websocket)
+        if token and self._exchange.address.is_probe(token):
+            return None
+        web = opening_of(websocket, self._exchange.origin)
+        if not token and (ticket := self._exchange.ticket_by_login(web)):
+            return ticket
+        ticket = await self._exchange.redeem(token)
+        provider = self._exchange.providers[ticket.provider]
+        self._exchange.check(lambda: provider.check_socket(web))
+        return ticket
+
+    async def _talk(self, websocket: WebSocket, ticket: Ticket) -> None:
+        provider, call = self._exchange.providers[ticket.provider], ticket.call
+        told = await self._calls.handshake(websocket)
+        if told is None:
+            await self._give_up(provider, call)
+            return
+        owner = await self._calls.further.elsewhere(told)
+        try:
+            await self._check_start(ticket, told, is_under_way=owner is not None)
+        except (ProtocolError, AwayError) as error:
+            self._quiet.warning("a media socket was refused: %s", error)
+            await close(websocket, POLICY_VIOLATION, "refused")
+            await self._give_up(provider, call)
+            return
+        call_id = call.call_id or told.call_id
+        carried = Carried(
+            farewell=ProviderFarewell(provider, told.call_id or call_id, self._exchange.transfer_address),
+            from_number=call.from_number,
+            to_number=call.to_number,
+            call_s=self._exchange.settings.max_public_call_secs,
+            tells_errors=False,
+        )
+        self._exchange.begins(call_id, call.from_number or told.from_number or "")
+        try:
+            if owner is not None:
+                await self._calls.further.pass_on(owner, websocket)
+            else:
+                await self._calls.take(websocket, told, carried)
+        finally:
+            # A second socket may have taken the call over from this one.
+            if not self._calls.further.is_under_way(told):
+                self._exchange.ends(call_id)
+
+    async def _check_start(self, ticket: Ticket, told: HandshakeResult, *, is_under_way: bool) -> None:
+        """See that the start message is that of the call which was answered."""
+        provider, call = self._exchange.providers[ticket.provider], ticket.call
+        if told.provider != ticket.provider:
+            raise ProtocolError(f"its token is for {provider.title}, but it speaks {told.provider}")
+        if provider.same_call_id and call.call_id and told.call_id != call.call_id:
+            raise ProtocolError("its token is for another call")
+        if ticket.again and not (is_under_way or self._calls.further.is_under_way(told)):
+            raise ProtocolError("its token is used up: the call is over")
+        if not call.call_id and (busy := await self._exchange.admit_socket(told)):
+            raise ProtocolError(busy)
+
+    async def _give_up(self, provider: Provider, call: CallFacts) -> None:
+        """Its sound will not come: no caller shall be left in silence, nor a call open."""
+        self._exchange.ends(call.call_id)
+        try:
+            if call.call_id:
+                await provider.hang_up(call.call_id)
+        except ProviderError as error:
+            logger.warning("the call may still be open: hanging up failed: %s", error)
+
+
+def _token(websocket: WebSocket) -> str:
+    """It comes in the path; from Plivo in the query, and in a header for calls that Telnyx makes for us."""
+    header = websocket.headers.get("x-telnyx-streaming-auth-token", "")
+    return websocket.path_params.get("token") or websocket.query_params.get("token") or header
+
+
+def _response(document: Document) -> Response:
+    return Response(document.text, document.status, media_type=document.media_type)

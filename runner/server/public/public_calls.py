@@ -1,0 +1,160 @@
+"""What the public side of a run knows: address, providers, who was answered, how much is taken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import cast
+
+from runner.providers import Provider
+from runner.providers.base import DialRequest
+from runner.providers.documents import CallFacts, MediaSocket
+from runner.providers.webhooks import WebRequest
+from runner.serializers.handshake import HandshakeResult
+from runner.server.public.address import PublicAddress
+from runner.server.public.ledger.client import Desk
+from runner.server.public.ledger.ledger import ticket_of
+from runner.server.public.ledger.tickets import LIFE_S, Ticket
+from runner.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class DialOrder:
+    """Whom to call. Durations in seconds."""
+
+    provider: str
+    to: str
+    from_number: str
+    limit_s: int
+    ring_s: int
+    detect_voicemail: bool
+
+
+class Exchange:
+    """The public side of a run, as one process serves it.
+
+    Args:
+        settings: the run's.
+        address: its public address.
+        providers: by name, those served; the first is the default, which `POST /` is for. There may be none:
+            Daily's callers come without.
+        desk: the run's ledger; what must hold for all processes of the run is asked there.
+    """
+
+    def __init__(
+        self, settings: Settings, address: PublicAddress, providers: Mapping[str, Provider], desk: Desk
+    ) -> None:
+        self.settings = settings
+        self.address = address
+        self.origin = address.origin
+        self.dial_key = address.dial_key
+        self.providers = dict(providers)
+        self.default = next(iter(self.providers), "")
+        self._desk = desk
+
+    # ------------------------------------------------------------ who may come in
+
+    def check(self, verify: Callable[[], None]) -> None:
+        """Verify, unless the person at the terminal has switched it off in so many words.
+
+        Raises:
+            RefusedError: it is not the provider.
+        """
+        if not self.settings.accept_unsigned_webhooks:
+            verify()
+
+    async def admit(self, call: CallFacts) -> str:
+        """Why this call is not taken; "" if it is."""
+        return await self.admit_caller(call.call_id, call.to_number if call.outbound else call.from_number)
+
+    async def admit_caller(self, call_id: str, caller: str) -> str:
+        """The same, for a call of which only that is known."""
+        return cast(str, await self._desk.ask("admit", call_id, caller))
+
+    async def admit_socket(self, told: HandshakeResult) -> str:
+        """The same for a call of which nothing is known before its socket."""
+        return await self.admit_caller(told.call_id, told.from_number or "")
+
+    async def is_news(self, event_id: str) -> bool:
+        """Whether this event was not told before: what a provider thinks lost, it tells again."""
+        return cast(bool, await self._desk.ask("news", event_id))
+
+    def came_to_nothing(self, event_id: str) -> None:
+        """This event may be told again."""
+        self._desk.tell("no_news", event_id)
+
+    async def socket_for(self, provider: Provider, call: CallFacts, life_s: float = LIFE_S) -> MediaSocket:
+        """Where the call's sound shall come, within `life_s`."""
+        token = await self._desk.ask("issue", provider.name, asdict(call), life_s)
+        return MediaSocket(origin=self.address.socket_origin, token=token)
+
+    async def redeem(self, token: str) -> Ticket:
+        """What a media socket's token stands for; it is used up.
+
+        Raises:
+            RefusedError: it was never given out, is used up or too old.
+        """
+        return ticket_of(await self._desk.ask("redeem", token))
+
+    def ticket_by_login(self, web: WebRequest) -> Ticket | None:
+        """Exotel's applet may have the socket's own address: then user and password stand for the token."""
+        exotel = self.providers.get("exotel")
+        if exotel is None or "authorization" not in web.headers:
+            return None
+        exotel.check_request(web, time.time())
+        return Ticket("exotel", CallFacts(), time.monotonic() + LIFE_S)
+
+    # ------------------------------------------------------------ calls under way
+
+    def begins(self, call_id: str, caller: str = "") -> None:
+        """The call's sound has come."""
+        self._desk.tell("begins", call_id, caller)
+
+    def ends(self, call_id: str) -> None:
+        """The call is over."""
+        self._desk.tell("ends", call_id)
+
+    async def transfer_address(self, number: str) -> str:
+        """An address that tells, once, where the caller goes."""
+        return f"{self.origin}/plivo/transfer/{await self._desk.ask('park', number)}"
+
+    async def transferred_to(self, token: str) -> str:
+        """Where; "" if nobody knows, or it was told."""
+        return cast(str, await self._desk.ask("parked", token))
+
+    # ------------------------------------------------------------ calls that we make
+
+    async def dial(self, order: DialOrder) -> str:
+        """Call somebody; returns the call's id.
+
+        Raises:
+            ProviderError: the provider does not do it.
+        """
+        provider = self.providers[order.provider]
+        facts = CallFacts(from_number=order.from_number, to_number=order.to, outbound=True)
+        request = DialRequest(
+            to=order.to,
+            from_number=order.from_number,
+            public=self.origin,
+            socket=await self.socket_for(provider, facts, LIFE_S + order.ring_s),
+            limit_s=order.limit_s,
+            ring_s=order.ring_s,
+            detect_voicemail=order.detect_voicemail,
+        )
+        call_id = await provider.dial(request)
+        self._desk.tell("rings", call_id)
+        return call_id
+
+    async def dialled(self, call_id: str) -> tuple[str, bool]:
+        """What has become of a call that we made, "" if we did not; and whether it is over."""
+        word, is_over = await self._desk.ask("state", call_id)
+        return word, is_over
+
+    def became(self, call_id: str, word: str) -> None:
+        """The provider said how a call stands."""
+        self._desk.tell("became", call_id, word)
+
+    async def reached_voicemail(self, call_id: str) -> bool:
+        """A machine picked up; whether that was a call of ours."""
+        return cast(bool, await self._desk.ask("voicemail", call_id))

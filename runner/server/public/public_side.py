@@ -1,0 +1,123 @@
+"""Opens the public side of a run, in an order in which nothing is promised before it holds; and closes it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.server.public.address import PublicAddress
+from runner.server.public.keeper import Keeper, make_providers
+from runner.server.public.ledger.client import Desk, OwnDesk
+from runner.server.public.ledger.remote import DeskLine
+from runner.server.public.listener import open_public_listener
+from runner.server.public.public_calls import Exchange
+from runner.server.public.readiness import is_public, phones_of
+from runner.tunnels import Tunnel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.server.app import Host
+    from runner.server.wire.uvicorn_server import Server
+
+CLOSE_CONNECTIONS_S = 0.3
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A public side that another process keeps; this one answers at its port.
+
+    Attributes:
+        listener: the port, which all workers accept on.
+        address: what the keeper told.
+        desk: the keeper's socket.
+    """
+
+    listener: socket.socket
+    address: PublicAddress
+    desk: Path
+
+
+class PublicSide:
+    """The public side of a run in this process; none, if no public address is asked for.
+
+    Args:
+        host: whom to serve; its `exchange` is set once all is open.
+        tunnel: another than the settings name, for tests.
+        kept: where another process keeps it.
+    """
+
+    def __init__(self, host: Host, tunnel: Tunnel | None = None, kept: Kept | None = None) -> None:
+        self._host = host
+        self._kept = kept
+        self._is_public = is_public(host.settings) or tunnel is not None
+        self._keeper = Keeper(host.settings, tunnel)
+        self._server: Server | None = None
+        self._stack = contextlib.AsyncExitStack()
+
+    async def open(self) -> None:
+        """Listen, open the tunnel, see that it leads here, and only then set the number.
+
+        Raises:
+            BotrunError: something of it cannot be done.
+        """
+        if self._host.rooms is not None:
+            self._host.rooms.sweep_soon()
+        if self._kept is not None:
+            line = DeskLine(self._kept.desk)
+            await self._stack.enter_async_context(line.open())
+            self._host.exchange = await self._serve(self._kept.listener, self._kept.address, line)
+        elif self._is_public:
+            await self._open_alone()
+        else:
+            await self._keeper.tidy()
+
+    async def _open_alone(self) -> None:
+        keeper, settings = self._keeper, self._host.settings
+        self._stack.push_async_callback(keeper.aclose)
+        listener = self._stack.enter_context(open_public_listener(settings))
+        address = await keeper.address(listener.getsockname()[1])
+        exchange = await self._serve(listener, address, OwnDesk(keeper.ledger))
+        await keeper.open(address)
+        self._host.exchange = exchange
+
+    async def _serve(self, listener: socket.socket, address: PublicAddress, desk: Desk) -> Exchange:
+        settings = self._host.settings
+        providers = make_providers(settings, phones_of(settings.transports), address.keys)
+        exchange = Exchange(settings, address, providers, desk)
+        self._server = await self._stack.enter_async_context(serving(self._host, exchange, listener))
+        return exchange
+
+    def refuse_more(self) -> None:
+        """Accept no further connection; calls under way go on."""
+        if self._server is not None:
+            self._server.refuse_more()
+            self._server.close_idle()
+
+    async def aclose(self) -> None:
+        """Put back what this process has opened, and close it."""
+        self._host.exchange = None
+        await self._keeper.give_back()
+        with contextlib.suppress(OSError):
+            await self._stack.aclose()
+        if self._host.rooms is not None:
+            await self._host.rooms.aclose()
+
+
+@contextlib.asynccontextmanager
+async def serving(host: Host, exchange: Exchange, listener: socket.socket) -> AsyncIterator[Server]:
+    """The public door, open while the block lasts."""
+    from runner.server.endpoints.media_socket import CallDoor
+    from runner.server.public.endpoints import create_public_app
+    from runner.server.public.pinless import PinlessDoor
+    from runner.server.wire.uvicorn_server import Server
+
+    pinless = PinlessDoor(exchange, host.rooms) if host.rooms is not None else None
+    server = Server(create_public_app(exchange, CallDoor(host), pinless))
+    async with server.serving(listener, CLOSE_CONNECTIONS_S):
+        yield server
+    for provider in exchange.providers.values():
+        await provider.aclose()

@@ -1,0 +1,136 @@
+"""uvicorn, as we use it: on a given socket, without its signals, its log lines or its pauses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import functools
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from runner.server.wire.http_protocol import REQUEST_S, HttpProtocol
+from runner.server.wire.websocket_protocol import WebSocketProtocol
+
+logger = logging.getLogger(__name__)
+
+MESSAGE_LIMIT_BYTES = 256 * 1024
+PING_S = 5.0
+TICK_S = 1.0
+
+
+class Server(uvicorn.Server):
+    """Serves an application between entering and leaving `serving`.
+
+    Args:
+        app: what is served.
+        certificate: the files of a certificate and its key; with them, over TLS.
+        request_s: how long (s) a request may take to arrive.
+    """
+
+    def __init__(
+        self, app: ASGIApp, certificate: Sequence[str] = (), *, request_s: float = REQUEST_S
+    ) -> None:
+        chain, key = certificate or (None, None)
+        config = uvicorn.Config(
+            app,
+            # No compression, which saves nothing on encoded sound and takes memory for each socket.
+            ws=WebSocketProtocol,
+            ws_max_size=MESSAGE_LIMIT_BYTES,
+            # A caller that has vanished without a word is noticed within twice that.
+            ws_ping_interval=PING_S,
+            http=cast(type[asyncio.Protocol], functools.partial(HttpProtocol, request_s=request_s)),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            ssl_certfile=chain,
+            ssl_keyfile=key,
+        )
+        super().__init__(config)
+        self._listening = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def serving(self, listener: socket.socket, close_within_s: float) -> AsyncIterator[None]:
+        """Accept on `listener`; at the end, close what is open within `close_within_s`."""
+        self.config.timeout_graceful_shutdown = close_within_s  # type: ignore[assignment]  # any number will do
+        task = asyncio.create_task(self.serve([listener]), name="server")
+        waiting = asyncio.create_task(self._listening.wait())
+        try:
+            await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                await task
+            yield
+        finally:
+            waiting.cancel()
+            with _quiet():
+                self._stop.set()
+                await asyncio.wait({task})
+
+    @contextlib.asynccontextmanager
+    async def serving_inside(self, path: Path, wrap: Callable[[Any], Any]) -> AsyncIterator[None]:
+        """Serve the application, wrapped, on a Unix socket, too; `refuse_more` leaves that open."""
+        config = copy.copy(self.config)
+        config.loaded_app = wrap(self.config.loaded_app)
+
+        def connected() -> asyncio.Protocol:
+            return H11Protocol(config, self.server_state, self.lifespan.state)
+
+        try:
+            server = await asyncio.get_running_loop().create_unix_server(connected, str(path))
+        except OSError as error:
+            logger.warning("calls that stay with old code are not found any more after a save: %s", error)
+            yield
+            return
+        try:
+            yield
+        finally:
+            server.close()
+            path.unlink(missing_ok=True)
+
+    def refuse_more(self) -> None:
+        """Accept no further connection; those that stand go on."""
+        for server in self.servers:
+            server.close()
+
+    def close_idle(self) -> None:
+        """Close connections on which no request is under way: their next one shall find the new code."""
+        for connection in list(self.server_state.connections):
+            # A WebSocket's would be closed in the middle of its call.
+            if isinstance(connection, H11Protocol):
+                connection.shutdown()
+
+    async def main_loop(self) -> None:
+        """uvicorn's own looks ten times a second whether it is to stop."""
+        self._listening.set()
+        while not self._stop.is_set():
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._stop.wait()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the process' affair."""
+        yield
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What is cut off at the end is cut off on purpose: not a word, and no traceback."""
+    logger = logging.getLogger("uvicorn.error")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

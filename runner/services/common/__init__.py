@@ -1,0 +1,1 @@
+"""Connections, retries and errors that network services share."""

@@ -1,0 +1,188 @@
+"""Requests to an OpenAI-compatible server: a connection that is there before it is needed, and pauses where
+the server asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from runner.errors import ServiceError, ServiceRefusal, UsageError
+from runner.services.common import warmup
+from runner.services.common.refusals import refusal
+from runner.services.common.work import push_failure
+from runner.settings import credentials as keys
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from runner.processors.base import FrameProcessor
+
+logger = logging.getLogger(__name__)
+
+OPENAI_URL = "https://api.openai.com/v1"
+KEY = "OPENAI_API_KEY"
+
+CONNECT_TIMEOUT_S = 5.0
+TRIES = 3
+PAUSE_S = 0.5
+LONGEST_PAUSE_S = 4.0
+"""A request that was refused for now is sent again after these pauses, which double, or after what the server
+asks for; a conversation cannot wait for longer."""
+
+KEPT_OPEN_S = 300.0
+"""An idle connection is kept for the next sentence."""
+
+
+class ServiceHttp:
+    """A client of one server. What has been answered in part is never asked for again.
+
+    Args:
+        owner: the service, for its name and its tasks.
+        api_key: without it, `OPENAI_API_KEY`; a server of one's own may need none.
+        base_url: the server, up to and with `/v1`; None is OpenAI's own.
+    """
+
+    def __init__(self, owner: FrameProcessor, *, api_key: str | None, base_url: str | None) -> None:
+        if base_url is not None and not base_url.startswith(("http://", "https://")):
+            raise UsageError(
+                f"base_url={base_url!r} is no address of a server: it begins with http:// or https://"
+            )
+        self._owner = owner
+        self._url = (base_url or OPENAI_URL).rstrip("/")
+        self.service = urlsplit(base_url).netloc if base_url else "OpenAI"
+        own_server = base_url is not None
+        self._key = (
+            keys.remember(api_key or keys.read(KEY))
+            if own_server
+            else keys.need(KEY, api_key, type(owner).__name__)
+        )
+        self._client: httpx2.AsyncClient | None = None
+
+    def open(self, *, knock: bool = True) -> None:
+        """Make the client, and let it connect meanwhile."""
+        import httpx2
+
+        self._client = httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            limits=httpx2.Limits(keepalive_expiry=KEPT_OPEN_S),
+            verify=_tls(),
+        )
+        if knock:
+            self._owner.create_task(self._knock(), "connect")
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            await self._client.aclose()
+
+    @contextlib.asynccontextmanager
+    async def post(self, path: str, *, silence_s: float, **request: Any) -> AsyncIterator[httpx2.Response]:
+        """Send a request; yields a successful answer whose body has not been read. Raises `ServiceError`.
+
+        `silence_s` is how long the server may take for its first, and for each next byte.
+        """
+        import httpx2
+
+        async with contextlib.AsyncExitStack() as stack:
+            answer = await self._answer(stack, path, silence_s, request)
+            try:
+                yield answer
+            except httpx2.TimeoutException:
+                raise ServiceError(f"{self.service} sent nothing for {silence_s:g} s") from None
+            except httpx2.HTTPError as error:
+                raise ServiceError(f"{self.service} broke off: {_why(error)}") from error
+
+    async def _answer(
+        self, stack: contextlib.AsyncExitStack, path: str, silence_s: float, request: dict[str, Any]
+    ) -> httpx2.Response:
+        for tries in range(1, TRIES):
+            try:
+                return await self._send(stack, path, silence_s, request)
+            except ServiceRefusal as error:
+                if error.lasting:
+                    raise
+                pause_s = (
+                    error.retry_after_s if error.retry_after_s is not None else PAUSE_S * 2 ** (tries - 1)
+                )
+                if pause_s > LONGEST_PAUSE_S:
+                    raise
+                logger.info("%s: %s; once more in %.1f s", self._owner.name, error, pause_s)
+                await asyncio.sleep(pause_s)
+        return await self._send(stack, path, silence_s, request)
+
+    async def _send(
+        self, stack: contextlib.AsyncExitStack, path: str, silence_s: float, request: dict[str, Any]
+    ) -> httpx2.Response:
+        import httpx2
+
+        assert self._client is not None
+        timeout = httpx2.Timeout(silence_s, connect=CONNECT_TIMEOUT_S)
+        sending = self._client.stream("POST", f"{self._url}{path}", timeout=timeout, **request)
+        try:
+            answer = await stack.enter_async_context(sending)
+            if answer.status_code == 200:
+                return answer
+            body = await answer.aread()
+        except httpx2.RemoteProtocolError as error:
+            # It closed an idle connection just as it was used: a refusal for now, not for good.
+            raise ServiceRefusal(
+                f"{self.service} broke off: {_why(error)}", status=503, retry_after_s=0
+            ) from error
+        except httpx2.TimeoutException:
+            raise ServiceError(f"{self.service} did not answer within {silence_s:g} s") from None
+        except httpx2.HTTPError as error:
+            raise ServiceError(f"{self.service} cannot be reached: {_why(error)}") from error
+        raise refusal(self.service, KEY, answer.status_code, body, dict(answer.headers))
+
+    async def get_json(self, path: str) -> Any:
+        """Ask for a small answer; it leaves the connection open. Raises `ServiceError`."""
+        import httpx2
+
+        assert self._client is not None
+        try:
+            answer = await self._client.get(f"{self._url}{path}", timeout=CONNECT_TIMEOUT_S)
+            if answer.status_code != 200:
+                raise refusal(self.service, KEY, answer.status_code, answer.content, dict(answer.headers))
+            return answer.json()
+        except httpx2.HTTPError as error:
+            raise ServiceError(f"{self.service} cannot be reached: {_why(error)}") from error
+        except ValueError:
+            raise ServiceError(f"{self.service} sent what is not JSON") from None
+
+    async def _knock(self) -> None:
+        """Connect, and see whether the key fits, before there is something to say."""
+        import httpx2
+
+        assert self._client is not None
+        try:
+            answer = await self._client.get(f"{self._url}/models", timeout=CONNECT_TIMEOUT_S)
+        except httpx2.HTTPError as error:
+            await push_failure(self._owner, ServiceError(f"{self.service} cannot be reached: {_why(error)}"))
+            return
+        if answer.status_code in (401, 403):  # a server without this route is none of our business
+            await push_failure(self._owner, refusal(self.service, KEY, answer.status_code, answer.content))
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One for all: making it takes 30 to 200 ms, in which no call would be heard."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+async def _get_ready() -> None:
+    await asyncio.to_thread(_tls)
+
+
+warmup.register("HTTP", _get_ready)
+
+
+def _why(error: Exception) -> str:
+    return keys.hide(str(error)) or type(error).__name__

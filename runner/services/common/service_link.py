@@ -1,0 +1,264 @@
+"""One WebSocket to a service, opened before it is needed and held for the length of a call.
+
+What it sends is a JSON object per message (sound goes out as bytes). When it drops it is opened again, with
+pauses that grow; when the service refuses for good (a wrong key) it is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import ServiceError, ServiceRefusal
+from runner.services.common.refusals import own_words, refusal
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+    from runner.processors.base import FrameProcessor
+
+logger = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+
+CONNECT_TIMEOUT_S = 5.0
+READY_TIMEOUT_S = 5.0
+"""So long something to say waits for a connection that is not there yet."""
+
+CLOSE_TIMEOUT_S = 0.5
+BACK_OFF_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Pauses before the connection is opened again; the last one goes on."""
+
+LONGEST_PAUSE_S = 30.0
+"""A service's own `Retry-After` is obeyed up to this."""
+
+STEADY_S = 5.0
+"""A connection that stood for so long was a good one: the pauses start anew."""
+
+REFUSED_FOR_S = 30.0
+"""A service that refused for good is asked again after this, when there is something to say."""
+
+MOST_BYTES = 16 * 1024 * 1024
+MOST_GARBAGE = 5
+POLICY_VIOLATION = 1008
+"""RFC 6455, 7.4.1. Services close with it when the key, the voice or the request is wrong."""
+
+
+class ServiceLink:
+    """A WebSocket that stays.
+
+    Args:
+        service: the service's name in sentences.
+        env: the variable with its key, for sentences.
+        headers: sent with the handshake; never logged.
+        on_message: a JSON object came.
+        on_open: the connection stands, at the first time and after each loss.
+        on_trouble: it broke (`was_open`), or could not be opened: told once per outage.
+        goodbye: sent before the connection is closed at the end of the call.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        env: str,
+        *,
+        headers: Mapping[str, str],
+        on_message: Callable[[Message], None],
+        on_open: Callable[[], None] = lambda: None,
+        on_trouble: Callable[[ServiceError, bool], None] = lambda error, was_open: None,
+        goodbye: Message | None = None,
+    ) -> None:
+        self.service = service
+        self._env = env
+        self._headers = dict(headers)
+        self._on_message = on_message
+        self._on_open = on_open
+        self._on_trouble = on_trouble
+        self._goodbye = goodbye
+        self._address = ""
+        self._owner: FrameProcessor | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._socket: ClientConnection | None = None
+        self._outbox: asyncio.Queue[str | bytes] | None = None
+        self._settled = asyncio.Event()
+        self._trouble: ServiceError | None = None
+        self._refused_at = 0.0
+        self._garbage = 0
+
+    def open(self, owner: FrameProcessor, address: str) -> None:
+        """Begin to connect, in a task that ends with `owner`'s call."""
+        self._owner = owner
+        self._address = address
+        self._settled.clear()
+        self._task = owner.create_task(self._run(), "link")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what is sent now goes out."""
+        return self._outbox is not None
+
+    async def ready(self) -> None:
+        """Wait until it stands. Raises `ServiceError` if it is refused, or not there in time."""
+        if refused := self.refused():
+            raise refused
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self._settled.wait()
+        except TimeoutError:
+            raise self._trouble or ServiceError(f"{self.service} does not answer") from None
+        if not self.is_open:
+            raise self._trouble or ServiceError(f"{self.service} does not answer")
+
+    def refused(self) -> ServiceError | None:
+        """Why the service refuses for good; after a while it is asked once more instead."""
+        assert self._owner is not None, "open() comes first"
+        if self._task is None or not self._task.done():
+            return None
+        if self._now() - self._refused_at < REFUSED_FOR_S:
+            return self._trouble
+        self.open(self._owner, self._address)
+        return None
+
+    def send(self, message: Message | bytes) -> bool:
+        """Send, in order and without waiting. False, and nothing sent, while there is no connection."""
+        if self._outbox is None:
+            return False
+        self._outbox.put_nowait(message if isinstance(message, bytes) else json.dumps(message))
+        return True
+
+    def reset(self) -> None:
+        """Give up on a connection whose far end is silent; another one is opened."""
+        if self._socket is not None:
+            self._socket.transport.abort()
+
+    # ------------------------------------------------------------ its life
+
+    def _now(self) -> float:
+        assert self._owner is not None
+        return self._owner.lent.clock()
+
+    async def _run(self) -> None:
+        failures = 0
+        told = False
+        while True:
+            began, was_open = self._now(), False
+            try:
+                async with contextlib.AsyncExitStack() as stack:
+                    socket = await self._connect(stack)
+                    was_open = True
+                    await self._serve(socket)
+            except (ServiceError, OSError, TimeoutError) as error:
+                self._trouble = trouble = self._named(error)
+            if was_open or not told:
+                told = not was_open
+                self._on_trouble(trouble, was_open)
+            if isinstance(trouble, ServiceRefusal) and trouble.lasting:
+                self._refused_at = self._now()
+                self._settled.set()
+                return
+            steady = was_open and self._now() - began >= STEADY_S
+            failures = 0 if steady else failures + 1
+            await asyncio.sleep(_pause_s(failures, trouble))
+
+    async def _connect(self, stack: contextlib.AsyncExitStack) -> ClientConnection:
+        from websockets.asyncio.client import connect
+        from websockets.exceptions import InvalidStatus, WebSocketException
+
+        try:
+            return await stack.enter_async_context(
+                connect(
+                    self._address,
+                    additional_headers=self._headers,
+                    open_timeout=CONNECT_TIMEOUT_S,
+                    close_timeout=CLOSE_TIMEOUT_S,
+                    max_size=MOST_BYTES,
+                    compression=None,  # sound does not get smaller, and waits for the deflater
+                )
+            )
+        except InvalidStatus as error:
+            answer = error.response
+            headers = dict(answer.headers.raw_items())
+            raise refusal(
+                self.service, self._env, answer.status_code, bytes(answer.body or b""), headers
+            ) from None
+        except WebSocketException as error:
+            raise ServiceError(f"{self.service} does not speak WebSocket: {own_words(str(error))}") from error
+
+    async def _serve(self, socket: ClientConnection) -> None:
+        """Carry messages until the connection ends, which raises `ServiceError`."""
+        from websockets.exceptions import ConnectionClosed
+
+        self._socket, self._outbox = socket, asyncio.Queue()
+        self._trouble, self._garbage = None, 0
+        writer = asyncio.create_task(self._write(socket, self._outbox), name=f"{self.service}: send")
+        self._settled.set()
+        self._on_open()
+        try:
+            while True:
+                self._take(await socket.recv())
+        except ConnectionClosed as error:
+            raise self._closed(error) from None
+        except asyncio.CancelledError:
+            await self._say_goodbye(socket)
+            raise
+        finally:
+            self._settled.clear()
+            self._socket = self._outbox = None
+            writer.cancel()
+            await asyncio.wait([writer])
+
+    async def _write(self, socket: ClientConnection, outbox: asyncio.Queue[str | bytes]) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        with contextlib.suppress(ConnectionClosed):  # the reader tells of it
+            while True:
+                await socket.send(await outbox.get())
+
+    async def _say_goodbye(self, socket: ClientConnection) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        if self._goodbye is not None:
+            with contextlib.suppress(ConnectionClosed, TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await socket.send(json.dumps(self._goodbye))
+
+    def _take(self, data: str | bytes) -> None:
+        try:
+            message = json.loads(data)
+            if not isinstance(message, dict):
+                raise TypeError
+            self._on_message(message)
+            self._garbage = 0
+        except (ValueError, TypeError, LookupError, AttributeError):
+            # Not JSON, or JSON without what a message must have: one may be lost, a row of them may not.
+            self._garbage += 1
+            logger.warning("%s sent what cannot be understood: %.80r", self.service, own_words(data))
+        if self._garbage >= MOST_GARBAGE:
+            raise ServiceError(f"{self.service} sends what cannot be understood")
+
+    def _closed(self, error: Any) -> ServiceError:
+        if error.rcvd is None:
+            return ServiceError(f"the connection to {self.service} broke")
+        reason = own_words(error.rcvd.reason)
+        why = f"{error.rcvd.code}: {reason}" if reason else str(error.rcvd.code)
+        sentence = f"{self.service} closed the connection ({why})"
+        if error.rcvd.code == POLICY_VIOLATION:
+            return ServiceRefusal(sentence, status=400)
+        return ServiceError(sentence)
+
+    def _named(self, error: Exception) -> ServiceError:
+        if isinstance(error, ServiceError):
+            return error
+        why = "no answer" if isinstance(error, TimeoutError) else str(error)
+        return ServiceError(f"{self.service} cannot be reached: {why}")
+
+
+def _pause_s(failures: int, trouble: ServiceError) -> float:
+    wanted = trouble.retry_after_s if isinstance(trouble, ServiceRefusal) else None
+    if wanted is not None:
+        return min(wanted, LONGEST_PAUSE_S)
+    return BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]

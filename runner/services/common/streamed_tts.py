@@ -1,0 +1,207 @@
+"""A voice behind one WebSocket that carries several contexts: what such voices have in common.
+
+A context is one stream of speech on the connection, with an id. An interruption leaves its context, and what
+still comes for it is dropped: nobody waits for it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Iterable
+
+from runner.errors import ServiceError, ServiceRefusal
+from runner.frames import Frame, FrameDirection, StartFrame, TTSAudioRawFrame, TTSTextFrame
+from runner.services.common.service_link import Message, ServiceLink
+from runner.services.common.work import push_failure
+from runner.services.local.words import Word
+from runner.services.text.spoken_words import SpokenWords
+from runner.services.tts import TTSService, spread_words
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_RATE_HZ = 24000
+"""Asked for where no transport says what it sends."""
+
+FIRST_SOUND_TIMEOUT_S = 8.0
+SILENCE_TIMEOUT_S = 5.0
+"""How long a service may take for its first sound of a sentence, and for each next message."""
+
+TRIES = 3
+PAUSE_S = 0.5
+"""A sentence of which nothing was heard yet is asked for so often, after pauses that double."""
+
+
+class _ConnectionLost(ServiceError):
+    """The connection ended; another one may say the sentence."""
+
+
+class Utterance:
+    """One sentence on its way: the service's side puts in, `run_tts` takes out."""
+
+    def __init__(self, text: str, sample_rate: int) -> None:
+        self.sound_ms = 0.0
+        self._text = text
+        self._rate = sample_rate
+        self._words = SpokenWords(text)
+        self._half = b""
+        self._coming: asyncio.Queue[Frame | ServiceError | None] = asyncio.Queue()
+
+    def sound(self, pcm: bytes) -> None:
+        """Sound came; an odd byte waits for its other half."""
+        pcm = self._half + pcm
+        whole = len(pcm) - len(pcm) % 2
+        self._half = pcm[whole:]
+        if whole:
+            self.sound_ms += whole * 500 / self._rate
+            self._coming.put_nowait(TTSAudioRawFrame(pcm[:whole], self._rate))
+
+    def said(self, word: str, offset_ms: float) -> None:
+        """The voice says this word so long after the sentence's beginning."""
+        self._put(self._words.said(word, max(0.0, offset_ms)))
+
+    def done(self) -> None:
+        """There is no more. Words that the voice told nothing of are placed now."""
+        if self._words.told:
+            self._put(self._words.rest())
+        else:
+            for frame in spread_words(self._text):
+                self._coming.put_nowait(frame)
+        self._coming.put_nowait(None)
+
+    def fail(self, error: ServiceError) -> None:
+        """It cannot be said, or not to its end."""
+        self._coming.put_nowait(error)
+
+    async def next(self) -> Frame | None:
+        """What comes next; None at the end. Raises what `fail` was given."""
+        item = await self._coming.get()
+        if isinstance(item, ServiceError):
+            raise item
+        return item
+
+    def _put(self, words: Iterable[Word]) -> None:
+        for word in words:
+            self._coming.put_nowait(TTSTextFrame(word.text, audio_offset_ms=word.offset_ms))
+
+
+class StreamedTTSService(TTSService):
+    """The root of voices that are spoken to over a `ServiceLink`.
+
+    Override `address`, `begin`, `take` and, where the service can be told to stop, `abandon`.
+    """
+
+    gives_word_times = True
+
+    def __init__(self, link: ServiceLink, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self._link = link
+        self._live: dict[str, Utterance] = {}
+        self.sample_rate = SAMPLE_RATE_HZ
+
+    # ------------------------------------------------------------ to override
+
+    def address(self) -> str:
+        """Where to connect to; `sample_rate` is known."""
+        raise NotImplementedError(f"{type(self).__name__} does not override address")
+
+    def begin(self, text: str) -> str:
+        """Ask for a sentence; returns the id of the context that it comes in."""
+        raise NotImplementedError(f"{type(self).__name__} does not override begin")
+
+    def abandon(self, context_id: str) -> None:
+        """Nobody wants the rest of this context."""
+
+    def nearest_rate(self, wanted_hz: int) -> int:
+        """The rate to ask for where the transport sends at `wanted_hz`."""
+        return wanted_hz
+
+    # ------------------------------------------------------------ what it does
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, StartFrame):
+            self.sample_rate = self.nearest_rate(frame.audio_out_sample_rate or SAMPLE_RATE_HZ)
+            self._link.open(self, self.address())
+        await super().process_frame(frame, direction)
+
+    async def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
+        if not any(char.isalnum() for char in text):
+            return  # dots and dashes have no sound: the service would leave us waiting for it
+        for tries in range(1, TRIES + 1):
+            heard = False
+            try:
+                await self._link.ready()
+                async with contextlib.aclosing(self._utter(text)) as frames:
+                    async for frame in frames:
+                        heard = True
+                        yield frame
+                return
+            except ServiceError as error:
+                if heard or tries == TRIES or not _worth_another_try(error):
+                    raise
+                await asyncio.sleep(_pause_s(tries, error))
+
+    async def _utter(self, text: str) -> AsyncGenerator[Frame, None]:
+        context_id = self.begin(text)
+        utterance = self._live[context_id] = Utterance(text, self.sample_rate)
+        complete = False
+        try:
+            while (frame := await self._wait_for(utterance)) is not None:
+                yield frame
+            complete = True
+        finally:
+            del self._live[context_id]
+            if not complete:
+                self.abandon(context_id)
+
+    async def _wait_for(self, utterance: Utterance) -> Frame | None:
+        limit_s = SILENCE_TIMEOUT_S if utterance.sound_ms else FIRST_SOUND_TIMEOUT_S
+        try:
+            async with asyncio.timeout(limit_s):
+                return await utterance.next()
+        except TimeoutError:
+            self._link.reset()
+            raise ServiceError(f"{self._link.service} sent nothing for {limit_s:g} s") from None
+
+    # ------------------------------------------------------------ the link's side
+
+    def live(self, context_id: object) -> Utterance | None:
+        """The sentence that this context belongs to; None if it is over or was interrupted."""
+        return self._live.get(context_id) if isinstance(context_id, str) else None
+
+    def fail(self, context_id: object, error: ServiceError) -> None:
+        """The service tells of an error in a context, or without one: then it is everybody's."""
+        if isinstance(context_id, str) and context_id:
+            told = [utterance] if (utterance := self.live(context_id)) else []
+        else:
+            told = list(self._live.values())
+        for utterance in told:
+            utterance.fail(error)
+        if not told:
+            logger.info("%s: %s (of what is over)", self.name, error)
+
+    def on_trouble(self, error: ServiceError, was_open: bool) -> None:
+        """For the link: it broke, or cannot be opened."""
+        if self._live:
+            lasting = isinstance(error, ServiceRefusal)
+            self.fail(None, error if lasting else _ConnectionLost(str(error)))
+        elif was_open and not isinstance(error, ServiceRefusal):
+            logger.info("%s: %s; opening another", self.name, error)  # idle connections are closed: no fault
+        else:
+            self.create_task(push_failure(self, error), "trouble")
+
+    def take(self, message: Message) -> None:
+        """For the link: a message came."""
+        raise NotImplementedError(f"{type(self).__name__} does not override take")
+
+
+def _worth_another_try(error: ServiceError) -> bool:
+    return isinstance(error, _ConnectionLost) or (isinstance(error, ServiceRefusal) and not error.lasting)
+
+
+def _pause_s(tries: int, error: ServiceError) -> float:
+    if isinstance(error, _ConnectionLost):
+        return 0.0
+    wanted = error.retry_after_s if isinstance(error, ServiceRefusal) else None
+    return min(wanted if wanted is not None else PAUSE_S * 2 ** (tries - 1), SILENCE_TIMEOUT_S)

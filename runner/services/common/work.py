@@ -1,0 +1,66 @@
+"""Work for one reply, in a task of its own, that an interruption can end.
+
+It is cancelled where it waits for a network or a clock, but never while it pushes a frame: that push
+runs other processors' code, which is not ours to cancel. It then ends when the push returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from runner.errors import ServiceError
+from runner.frames import Frame, FrameDirection
+from runner.processors.base import DOWNSTREAM, FrameProcessor
+from runner.settings import credentials as keys
+
+
+class ReplyWork:
+    """One task of a service that makes a reply. `push` frames with its own `push`."""
+
+    def __init__(self, owner: FrameProcessor) -> None:
+        self._owner = owner
+        self._task: asyncio.Task[None] | None = None
+        self._pushing = 0
+        self._stopped = False
+
+    def start(self, work: Callable[[ReplyWork], Coroutine[Any, Any, None]], name: str) -> ReplyWork:
+        """Run `work(self)` in a task that ends with the call."""
+        self._task = self._owner.create_task(work(self), name)
+        return self
+
+    async def push(self, frame: Frame, direction: FrameDirection = DOWNSTREAM) -> None:
+        """Push a frame; raises `CancelledError` if the work was stopped meanwhile."""
+        self._pushing += 1
+        try:
+            await self._owner.push_frame(frame, direction)
+        finally:
+            self._pushing -= 1
+        if self._stopped:
+            raise asyncio.CancelledError
+
+    @property
+    def task(self) -> asyncio.Task[None]:
+        """The task, once it was started."""
+        assert self._task is not None
+        return self._task
+
+    @property
+    def running(self) -> bool:
+        """Whether there is still something to stop."""
+        return self._task is not None and not self._task.done() and not self._stopped
+
+    def stop(self) -> None:
+        """End the work: at once where it waits, behind the frame that it pushes otherwise."""
+        self._stopped = True
+        if self._task is not None and not self._pushing:
+            self._task.cancel()
+
+
+async def push_failure(service: FrameProcessor, error: Exception) -> None:
+    """Report what a service's own code raised; the call goes on."""
+    text = keys.hide(str(error))
+    if not isinstance(error, ServiceError):
+        text = f"{type(error).__name__}: {text}"
+    await service.push_error(f"{service.name} failed: {text}", exception=error)

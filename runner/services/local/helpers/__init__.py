@@ -1,0 +1,1 @@
+"""Start a helper process and exchange messages with it."""

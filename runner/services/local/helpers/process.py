@@ -1,0 +1,174 @@
+"""botrun's side of a helper process: start it, speak with it, notice its end, stop it.
+
+Why processes: pocketsphinx holds the GIL while it decodes, and espeak-ng is GPL-3, so that it is only
+ever loaded inside one of these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import runner
+from runner.errors import ProtocolError, ServiceError
+from runner.services.local.helpers.framing import Header, Message, MessageReader, encode
+
+logger = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 0.5
+_READ_BYTES = 65536
+_STDERR_LINES = 5
+
+
+class HelperProcess:
+    """One helper process, from `start` to its end.
+
+    Args:
+        module: what runs in it (`python -m module`).
+        what: its name in sentences, as in "the voice".
+        on_message: called for each message that it sends once it is ready.
+        on_end: called once, with a sentence, if it ends without having been stopped.
+        arguments: what it is started with.
+        start_timeout_s: how long it may take until it is ready.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        what: str,
+        on_message: Callable[[Message], None],
+        on_end: Callable[[str], None],
+        arguments: Sequence[str] = (),
+        start_timeout_s: float = START_TIMEOUT_S,
+    ) -> None:
+        self._module = module
+        self._what = what
+        self._on_message = on_message
+        self._on_end = on_end
+        self._arguments = arguments
+        self._start_timeout_s = start_timeout_s
+        self._process: asyncio.subprocess.Process | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._complaints: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._ready: asyncio.Future[Header] | None = None
+        self._stopping = False
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before the start."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether messages can be sent to it."""
+        return self._process is not None and self._process.returncode is None and not self._stopping
+
+    async def start(self) -> Header:
+        """Start it; returns what it says of itself when it is ready."""
+        self._ready = asyncio.get_running_loop().create_future()
+        try:
+            self._process = process = await self._spawn()
+        except OSError as error:
+            raise ServiceError(f"the helper process of {self._what} cannot be started: {error}") from error
+        self._tasks = [
+            asyncio.create_task(self._read(process), name=f"{self._what}: read"),
+            asyncio.create_task(self._read_complaints(process), name=f"{self._what}: stderr"),
+        ]
+        try:
+            async with asyncio.timeout(self._start_timeout_s):
+                return await self._ready
+        except BaseException as error:
+            await self.stop()
+            if isinstance(error, TimeoutError):
+                sentence = (
+                    f"the helper process of {self._what} was not ready after {self._start_timeout_s:g} s"
+                )
+                raise ServiceError(sentence) from None
+            raise
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        # `-m` makes the working folder importable: the one that this very package lies in. In a session
+        # of its own, Ctrl-C at the terminal does not reach the helper even before it ignores SIGINT.
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", self._module, *self._arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=Path(runner.__file__).parents[1],
+            start_new_session=True,
+        )  # fmt: skip
+
+    def send(self, header: Header, payload: bytes = b"") -> None:
+        """Send a message; one to a helper that has ended goes nowhere (`on_end` tells of that)."""
+        if self.alive and self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(encode(header, payload))
+
+    async def stop(self) -> None:
+        """Let it end; kill it if it does not want to."""
+        self._stopping = True
+        if self._process is None:
+            return
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        reader = MessageReader()
+        try:
+            while data := await process.stdout.read(_READ_BYTES):
+                for message in reader.feed(data):
+                    self._dispatch(message)
+        except ProtocolError as error:
+            logger.warning("%s: %s", self._what, error)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        await process.wait()
+        await self._ended(process)
+
+    def _dispatch(self, message: Message) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(message.header)
+        else:
+            self._on_message(message)
+
+    async def _ended(self, process: asyncio.subprocess.Process) -> None:
+        await asyncio.wait(self._tasks[1:], timeout=STOP_TIMEOUT_S)  # its last words
+        sentence = f"the helper process of {self._what} {_how_it_ended(process.returncode)}"
+        if self._complaints:
+            sentence += f" ({self._complaints[-1]})"
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(ServiceError(sentence))
+        elif not self._stopping:
+            self._on_end(sentence)
+
+    async def _read_complaints(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        while line := await process.stderr.readline():
+            text = line.decode("utf-8", "replace").rstrip()
+            if text:
+                self._complaints.append(text)
+                logger.debug("%s: %s", self._what, text)
+
+
+def _how_it_ended(returncode: int | None) -> str:
+    if returncode is not None and returncode < 0:
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-returncode).name}"
+    return f"ended with status {returncode}"

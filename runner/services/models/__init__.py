@@ -1,0 +1,1 @@
+"""Models that run on this machine: installed ones, downloads, helper processes."""

@@ -1,0 +1,64 @@
+"""Piper's helper process: `python -m runner.services.models.piper_helper '{"path": …}'`.
+
+It speaks the messages of `runner.services.local.voice_helper`.
+
+Read from PyPI's `piper-tts` 1.8.0, `voice.py`: `PiperVoice.load(path, include_alignments=True)` lets the
+model tell how long each phoneme lasts; `synthesize` makes one chunk of sound per sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from runner.services.local.helpers.serving import Pipe
+from runner.services.local.voice_helper import Sink, serve
+from runner.services.text.piper_words import PhonemeWords
+
+PIECE_MS = 100
+"""Sound goes out in pieces of this length, so that a cancellation is noticed soon."""
+
+
+class PiperSpeaker:
+    """The voice, loaded."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        from piper import PiperVoice, SynthesisConfig
+
+        self._voice: Any = PiperVoice.load(told["path"], include_alignments=True)
+        own_scale = float(self._voice.config.length_scale)
+        self._how = SynthesisConfig(speaker_id=told["speaker"], length_scale=own_scale / told["speed"])
+        self.rate_hz = int(self._voice.config.sample_rate)
+
+    def say(self, text: str, voice: str, rate: int, sink: Sink, /) -> None:
+        """Give the sound of `text` to `sink`, until it is all said or `sink` has enough."""
+        words = PhonemeWords(text, self._voice.phonemize(text))
+        samples = 0
+        for chunk in self._voice.synthesize(text, self._how, include_alignments=True):
+            pcm = chunk.audio_int16_bytes
+            told = [(part.phoneme, int(part.num_samples)) for part in chunk.phoneme_alignments or ()]
+            placed = words.place(chunk.phonemes, told, len(pcm) // 2)
+            at_ms = [(position, (samples + sample) * 1000 // self.rate_hz) for position, sample in placed]
+            if not self._give(pcm, at_ms, sink):
+                return
+            samples += len(pcm) // 2
+
+    def _give(self, pcm: bytes, words: list[tuple[int, int]], sink: Sink) -> bool:
+        size = self.rate_hz * PIECE_MS // 1000 * 2
+        return all(sink(pcm[at : at + size], words if at == 0 else []) for at in range(0, len(pcm), size))
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    pipe = Pipe()
+    try:
+        speaker = PiperSpeaker(json.loads(sys.argv[1]))
+        speaker.say("ready", "", 0, lambda pcm, words: True)  # the first one is slower
+    except Exception as error:  # the boundary to Piper
+        sys.exit(f"{type(error).__name__}: {error}")
+    serve(pipe, speaker, speaker.rate_hz)
+
+
+if __name__ == "__main__":
+    main()

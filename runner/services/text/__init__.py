@@ -1,0 +1,1 @@
+"""Pure functions on text and streams that services share."""

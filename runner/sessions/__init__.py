@@ -1,0 +1,1 @@
+"""A call and everything it owns."""

@@ -1,0 +1,121 @@
+"""The calls of this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from runner.arguments import RunnerArguments
+from runner.botcode.loader import LoadedBot
+from runner.errors import BotrunError
+from runner.processors.handover_state import Conversation
+from runner.sessions.session import EndReason, OnEnd, Session
+from runner.sessions.stats import Figures
+
+
+class TooManySessionsError(BotrunError):
+    """No further call is taken while so many are under way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionLimits:
+    """Bounds on calls. 0 is no bound.
+
+    Attributes:
+        sessions: calls at once.
+        call_s: the longest call (s).
+    """
+
+    sessions: int = 0
+    call_s: float = 0.0
+
+
+class Sessions:
+    """The calls of this process. `figures`: what is counted of them."""
+
+    def __init__(self, bot: LoadedBot, limits: SessionLimits | None = None) -> None:
+        self._bot = bot
+        self._limits = limits or SessionLimits()
+        self.figures = Figures()
+        self._active: dict[str, Session] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
+
+    @property
+    def active(self) -> Mapping[str, Session]:
+        """The calls under way, by id."""
+        return MappingProxyType(self._active)
+
+    def knows(self, name: str) -> bool:
+        """Whether a call under way has this id, or this id of its provider's."""
+        if name in self._active:
+            return True
+        return bool(name) and any(
+            getattr(session.args, "call_id", "") == name for session in self._active.values()
+        )
+
+    def start(
+        self,
+        kind: str,
+        args: RunnerArguments,
+        *,
+        on_end: OnEnd | None = None,
+        call_s: float = 0.0,
+        conversation: Conversation | None = None,
+    ) -> Session:
+        """Begin a call: the bot runs at once, in a task of its own.
+
+        `on_end` is awaited once when the bot has ended, before the session counts as ended. `call_s` bounds
+        this call (s), where that is less than the limit for all. `conversation` is one that goes on.
+
+        Raises:
+            TooManySessionsError: the limit is reached, or botrun is stopping.
+        """
+        if self._closed:
+            raise self._refusal("botrun is stopping and takes no more calls")
+        if self._limits.sessions and len(self._active) >= self._limits.sessions:
+            raise self._refusal(
+                f"{len(self._active)} calls are under way, which is the limit (BOTRUN_MAX_SESSIONS)"
+            )
+        goes_on = conversation is not None and conversation.goes_on
+        figures = self.figures.begin(kind, args.session_id, goes_on=goes_on)
+        session = Session(self._bot, kind, args, on_end, figures, conversation)
+        self._active[session.id] = session
+        self._tasks[session.id] = asyncio.create_task(
+            self._see_through(session, call_s), name=f"session {session.id}"
+        )
+        return session
+
+    def _refusal(self, sentence: str) -> TooManySessionsError:
+        self.figures.refused += 1
+        return TooManySessionsError(sentence)
+
+    async def _see_through(self, session: Session, call_s: float) -> None:
+        bounds = [bound for bound in (call_s, self._limits.call_s) if bound]
+        try:
+            await session.run(min(bounds, default=0.0))
+        finally:
+            del self._active[session.id], self._tasks[session.id]
+            reason = session.end_reason.name.lower() if session.end_reason else "unknown"
+            self.figures.end(session.kind, reason, session.figures, goes_on=session.goes_on)
+            session.ended.set()
+
+    async def end(self, session_id: str, reason: EndReason, grace_s: float = 0.0) -> None:
+        """End a call, if it is still under way."""
+        session = self._active.get(session_id)
+        if session is not None:
+            await session.end(reason, grace_s)
+
+    def lose(self, kind: str) -> None:
+        """A call came from older code, but its caller did not."""
+        self.figures.ended[kind, EndReason.CONNECTION_LOST.name.lower()] += 1
+
+    async def end_all(self, reason: EndReason, timeout_s: float) -> None:
+        """End all calls and take no more; returns within `timeout_s`."""
+        self._closed = True
+        tasks = list(self._tasks.values())
+        ends = [asyncio.create_task(session.end(reason)) for session in self._active.values()]
+        if ends:
+            await asyncio.wait([*ends, *tasks], timeout=timeout_s)

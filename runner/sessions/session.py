@@ -1,0 +1,214 @@
+"""One call and everything it owns.
+
+A session runs the bot in a task of its own. It ends once, with an `EndReason`, whatever ends it: the bot
+returned or failed, the caller left, a limit was reached, the program is told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from runner.arguments import RunnerArguments
+from runner.botcode.explain import in_words, place_of
+from runner.botcode.loader import LoadedBot
+from runner.errors import BotrunError
+from runner.eventloop.ids import worker_prefix
+from runner.processors.handover_state import Conversation, current
+from runner.sessions.stats import CallFigures, enter_call
+
+logger = logging.getLogger(__name__)
+
+NO_CALL_S = 1.0
+"""A bot that is done by itself sooner has said nothing."""
+CANCEL_TIMEOUT_S = 1.5
+"""What a bot may take to end when it is cancelled; then it is left behind, and said so."""
+
+
+class EndReason(StrEnum):
+    """Why a call ended; the value is what people read."""
+
+    BOT_FINISHED = "the bot finished"
+    BOT_FAILED = "the bot failed"
+    CLIENT_LEFT = "the caller left"
+    NEVER_CONNECTED = "the caller never connected"
+    CONNECTION_LOST = "the connection was lost"
+    TOO_LONG = "the longest call was reached"
+    PROTOCOL_ERROR = "the caller broke the protocol"
+    MOVED = "it goes on with the new code"
+    SHUTDOWN = "botrun stopped"
+
+
+@dataclass(frozen=True)
+class BotFailure:
+    """What the bot's code failed with, and where in the user's code."""
+
+    message: str
+    path: Path
+    line: int | None
+
+    def __str__(self) -> str:
+        place = f"{self.path.name}:{self.line}" if self.line else self.path.name
+        return f"{place}: {self.message}"
+
+
+OnEnd = Callable[["Session"], Awaitable[None]]
+
+
+class SoundReport(Protocol):
+    """How a call's sound fares, where its transport can tell."""
+
+    def latest(self) -> dict[str, float | int | None]:
+        """Figures of the last seconds, for a JSON answer."""
+
+    def sentence(self) -> str:
+        """The whole call in words; "" if there is nothing to tell."""
+
+
+class Session:
+    """One call. The bot is called as soon as the loop comes to it.
+
+    Attributes:
+        id: names it in logs, records and addresses.
+        kind: how the caller came: "webrtc", "twilio", …
+        end_reason: None while it lasts.
+        error: what the bot failed with, if it did.
+        figures: what is measured of it.
+        sound: how its sound fares, if the door knows.
+        conversation: what of it goes along when the code changes.
+        goes_on: whether it was handed over to newer code: it ends only here.
+    """
+
+    def __init__(
+        self,
+        bot: LoadedBot,
+        kind: str,
+        args: RunnerArguments,
+        on_end: OnEnd | None,
+        figures: CallFigures | None = None,
+        conversation: Conversation | None = None,
+    ) -> None:
+        self.id = args.session_id
+        self.kind = kind
+        self.args = args
+        self.end_reason: EndReason | None = None
+        self.error: BotFailure | None = None
+        self.sound: SoundReport | None = None
+        self.goes_on = False
+        self.ended_at: float | None = None
+        self.ended = asyncio.Event()
+        self.figures = figures or CallFigures()
+        self.conversation = conversation or Conversation()
+        self.conversation.state = args.session_state
+        self.started_at = time.monotonic() - self.conversation.secs
+        self.figures.turn_s = list(self.conversation.turn_s)
+        self.waits_over = asyncio.Event()
+        self._bot = bot
+        self._on_end = on_end
+        self._left_behind = asyncio.Event()
+        self._task = asyncio.create_task(self._call_bot(), name=f"bot {self.id}")
+
+    @property
+    def duration_s(self) -> float:
+        """How long the call lasts or lasted."""
+        return (self.ended_at or time.monotonic()) - self.started_at
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the bot has ended, or is being ended."""
+        return self.end_reason is not None or self._task.done()
+
+    async def run(self, limit_s: float) -> None:
+        """See the call to its end."""
+        logger.info("session %s started (%s)", self.id, self.kind, extra={"session": self.id})
+        released = asyncio.create_task(self._left_behind.wait())
+        waits = [self._task, released]
+        try:
+            left_s = max(limit_s - self.conversation.secs, 0.0) if limit_s else None
+            done, _ = await asyncio.wait(waits, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                await self.end(EndReason.TOO_LONG)
+        finally:
+            released.cancel()
+        await self._finish()
+
+    async def end(self, reason: EndReason, grace_s: float = 0.0) -> None:
+        """End the call. The bot may finish by itself within `grace_s`; then it is cancelled.
+
+        The first reason stands. Returns when the bot has ended or is left behind.
+        """
+        if self.end_reason is None:
+            self.end_reason = reason
+        if grace_s:
+            await asyncio.wait([self._task], timeout=grace_s)
+        self._task.cancel()
+        _, stubborn = await asyncio.wait([self._task], timeout=CANCEL_TIMEOUT_S)
+        if stubborn:
+            logger.warning(
+                "session %s: the bot does not end when it is cancelled (does it catch CancelledError?); "
+                "it was left behind",
+                self.id,
+                extra={"session": self.id},
+            )
+            self._left_behind.set()
+
+    async def _call_bot(self) -> None:
+        enter_call(self.figures)
+        current.set(self.conversation)
+        try:
+            await self._bot.function(self.args)
+        except (Exception, SystemExit) as error:  # the boundary to the bot's own code
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        path, line = place_of(error, self._bot.path)
+        text = str(error) if isinstance(error, BotrunError) else in_words(error)
+        self.error = BotFailure(text, path, line)
+        if self.end_reason is None:
+            self.end_reason = EndReason.BOT_FAILED
+        extra = {"session": self.id}
+        logger.error("session %s: the bot failed at %s", self.id, self.error, exc_info=error, extra=extra)
+
+    def _wonder(self) -> None:
+        """A bot that is done before anything could be said has most likely forgotten its last line."""
+        if not self.figures.has_pipeline and self.duration_s < NO_CALL_S:
+            logger.warning(
+                "session %s: %s returned at once and ran no pipeline: the caller hears nothing. "
+                "It ends in `await PipelineRunner().run(PipelineTask(pipeline))`",
+                self.id,
+                self._bot.path.name,
+                extra={"session": self.id},
+            )
+
+    async def _finish(self) -> None:
+        self.ended_at = time.monotonic()
+        if self.end_reason is None:
+            self.end_reason = EndReason.BOT_FINISHED
+            self._wonder()
+        if self._on_end is not None:
+            try:
+                await self._on_end(self)
+            except Exception:  # a door's clean-up must not keep the call in the list
+                logger.exception("session %s: cleaning up failed", self.id)
+        sound = self.sound.sentence() if self.sound is not None else ""
+        logger.info(
+            "session %s ended after %.1f s: %s%s%s",
+            self.id,
+            self.duration_s,
+            self.end_reason,
+            f"; {told}" if (told := self.figures.summary()) else "",
+            f". {sound}" if sound else "",
+            extra={"session": self.id},
+        )
+
+
+def new_session_id() -> str:
+    """A short id that nobody can guess."""
+    return worker_prefix() + secrets.token_hex(8)

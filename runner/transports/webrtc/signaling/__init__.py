@@ -1,0 +1,1 @@
+"""Offers, answers, ICE candidates and data channel messages."""

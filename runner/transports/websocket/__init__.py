@@ -1,0 +1,7 @@
+"""Audio over a WebSocket: a phone provider's media stream, or a plain client."""
+
+from __future__ import annotations
+
+from runner.transports.websocket.transport import FastAPIWebsocketParams, FastAPIWebsocketTransport
+
+__all__ = ["FastAPIWebsocketParams", "FastAPIWebsocketTransport"]

@@ -1,0 +1,1 @@
+"""The process that loads the bot and serves its calls."""

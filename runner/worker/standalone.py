@@ -1,0 +1,186 @@
+"""The process that serves: load the bot, accept calls on a given socket until told to stop.
+
+It is given its listening socket, so that a parent process can hold it across reloads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+
+from runner.botcode.loader import BotTarget, LoadedBot, load_bot
+from runner.errors import BotrunError
+from runner.services.common import warmup
+from runner.sessions.registry import SessionLimits, Sessions
+from runner.sessions.session import EndReason
+from runner.settings import Settings, enter_dotenv
+from runner.worker import gc_control as garbage
+from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
+from runner.worker.shutdown import Shutdown
+
+if TYPE_CHECKING:
+    from runner.server.app import Host
+    from runner.server.wire.uvicorn_server import Server
+
+logger = logging.getLogger(__name__)
+
+# All stages together stay below `shutdown.DEADLINE_S`; each goes on where the one before ran out of time.
+END_SESSIONS_S = 0.9
+CLOSE_CONNECTIONS_S = 0.3
+STOP_HELPERS_S = 0.3
+
+# With a public address a provider must be told: calls are hung up, and the number is put back.
+PUBLIC_END_SESSIONS_S = 5.5
+PUBLIC_DEADLINE_S = 12.0
+
+# Daily is told to delete the rooms of the calls under way.
+ROOMS_END_SESSIONS_S = 4.0
+ROOMS_DEADLINE_S = 5.0
+
+Announce = Callable[["Host"], None]
+
+
+def run_worker(
+    listener: socket.socket,
+    target: BotTarget,
+    settings: Settings,
+    dotenv: Mapping[str, str],
+    *,
+    announce: Announce,
+) -> int:
+    """Serve the bot until a signal comes. `announce` is given the `Host` when calls are accepted.
+
+    Returns the exit status.
+
+    Raises:
+        BotLoadError: there is no bot to serve.
+    """
+    garbage.pause()
+    enter_dotenv(dotenv)
+    bot = load_bot(target)
+    run_loop(_serve(listener, bot, settings, announce))
+    return 0
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def _serve(listener: socket.socket, bot: LoadedBot, settings: Settings, announce: Announce) -> None:
+    shutdown = Shutdown()
+    with shutdown.capture():
+        preparing = asyncio.create_task(prepare(bot, settings), name="preparing")
+        try:
+            if await first(preparing, shutdown.requested.wait()):
+                await _serve_until(shutdown, listener, *preparing.result(), announce)
+        finally:
+            await stop_helpers(preparing)
+
+
+async def prepare(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
+    """Helper processes start while a thread imports; then what the doors want to have ready."""
+    early = asyncio.create_task(warmup.start_all(), name="helpers")
+    host, server = await asyncio.to_thread(_build, bot, settings)
+    # What has just joined does not wait for the helpers.
+    await warmup.start_all()
+    await early
+    return host, server
+
+
+def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
+    """All that is slow to import. What a door or the VAD needs before its first call joins the warm-up."""
+    from runner.server.app import Host, create_app
+    from runner.server.wire.uvicorn_server import Server
+
+    limits = SessionLimits(sessions=settings.max_sessions, call_s=settings.max_call_secs)
+    host = Host(settings, bot, Sessions(bot, limits), settings.transports)
+    server = Server(create_app(host), settings.certificate)
+    if "runner.vad.silero" in sys.modules:
+        from runner.vad import preload
+
+        warmup.register("vad", lambda: asyncio.to_thread(preload))
+    if "runner.vad.smart_turn" in sys.modules:
+        from runner.vad import smart_turn
+
+        warmup.register("smart turn", lambda: asyncio.to_thread(smart_turn.preload))
+    return host, server
+
+
+async def first(preparing: asyncio.Task[Any], stop: Coroutine[Any, Any, Any]) -> bool:
+    """Wait until all is ready; False if the program is to stop before."""
+    stopping = asyncio.create_task(stop)
+    await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not preparing.done():
+        return False
+    _check(preparing)
+    return True
+
+
+def _check(preparing: asyncio.Task[Any]) -> None:
+    error: BaseException | None = preparing.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, BotrunError):
+        raise error
+    if error is not None:
+        raise BotrunError(f"a helper of the bot could not be started: {error}") from error
+
+
+async def _serve_until(
+    shutdown: Shutdown, listener: socket.socket, host: Host, server: Server, announce: Announce
+) -> None:
+    from runner.server.public.public_side import PublicSide
+
+    end_sessions_s, public = time_to_end(host, shutdown), PublicSide(host)
+    opening = asyncio.create_task(public.open(), name="opening the public address")
+    guard = LoopGuard(host.bot.path, host.sessions)
+    async with server.serving(listener, CLOSE_CONNECTIONS_S):
+        try:
+            if await first(opening, shutdown.requested.wait()):
+                garbage.resume()
+                announce(host)
+                with guard.watching(), telling_what_was_not_awaited(host.bot.path):
+                    await shutdown.requested.wait()
+            logger.info("stopping")
+            server.refuse_more()
+            await host.sessions.end_all(EndReason.SHUTDOWN, end_sessions_s)
+        finally:
+            opening.cancel()
+            await asyncio.wait({opening})
+            await public.aclose()
+
+
+def time_to_end(host: Host, shutdown: Shutdown) -> float:
+    """How long calls may take to end (s): longer, where somebody beyond this machine must be told."""
+    from runner.server.public.readiness import is_public
+
+    if is_public(host.settings):
+        shutdown.deadline_s = PUBLIC_DEADLINE_S
+        return PUBLIC_END_SESSIONS_S
+    if host.rooms is not None and host.rooms.can_make:
+        shutdown.deadline_s = ROOMS_DEADLINE_S
+        return ROOMS_END_SESSIONS_S
+    return END_SESSIONS_S
+
+
+async def stop_helpers(preparing: asyncio.Task[tuple[Host, Server]]) -> None:
+    preparing.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STOP_HELPERS_S):
+            await warmup.stop_all()
