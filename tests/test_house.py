@@ -62,7 +62,7 @@ def test_only_settings_and_keys_read_the_environment() -> None:
         # What `botrun new` writes is a bot, which reads its own keys.
         if "new_bots" not in path.parts and re.search(r"\b(os\.environ|getenv)\b", path.read_text())
     ]
-    assert sorted(readers) == ["runner/settings/credentials.py", "runner/settings/__init__.py"]
+    assert sorted(readers) == ["runner/settings/__init__.py", "runner/settings/credentials.py"]
 
 
 # ------------------------------------------------------------------ pins

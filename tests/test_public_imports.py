@@ -12,8 +12,9 @@ PUBLIC = {
         "create_transport", "parse_telephony_websocket",
     ],
     "runner.frames": [
-        "Frame", "FrameDirection", "FunctionCall", "InputAudioRawFrame", "InputDTMFFrame", "InputImageRawFrame",
-        "OutputAudioRawFrame", "OutputImageRawFrame", "TTSSpeakFrame", "TransferCallFrame",
+        "Frame", "FrameDirection", "FunctionCall", "InputAudioRawFrame", "InputDTMFFrame",
+        "InputImageRawFrame", "OutputAudioRawFrame", "OutputImageRawFrame", "TTSSpeakFrame",
+        "TransferCallFrame",
     ],
     "runner.pipeline": ["Pipeline", "PipelineParams", "PipelineRunner", "PipelineTask"],
     "runner.processors": [

@@ -88,7 +88,7 @@ def is_users_file(file: Path, bot: Path) -> bool:
 
 
 def _is_ours(file: Path) -> bool:
-    return file.is_relative_to(Path(__file__).parent)
+    return file.is_relative_to(Path(__file__).parents[1])
 
 
 # Modules whose package goes by another name.

@@ -10,7 +10,7 @@ from runner.errors import BotrunError
 from runner.settings import credentials as keys
 
 MOST_TOLD = 100
-OURS = Path(__file__).resolve().parent
+OURS = Path(__file__).resolve().parents[1]
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
 

@@ -32,10 +32,10 @@ SERVER = {"starlette", "uvicorn", "websockets", "uvloop"}
 FRAMEWORK = {"fastapi", "pydantic", "httpx2", "rich", "prometheus_client", "yaml"}
 
 BUILD = """
-from runner.discovery import load_bot, parse_target
+from runner.botcode.loader import load_bot, parse_target
 from runner.services import warmup
 from runner.settings import Settings
-from runner.worker import _build
+from runner.worker.standalone import _build
 _build(load_bot(parse_target({bot!r})), Settings(transports={transports!r}))
 sys.modules.update(dict.fromkeys("warmed by " + name for name in warmup._entries))
 """
@@ -44,7 +44,7 @@ NURSERY = """
 from importlib import import_module
 from pathlib import Path
 import runner.worker.fork_server
-from runner.supervising.imports import modules_for
+from runner.worker.preimport import modules_for
 for name in modules_for(Path({bot!r}), {transports!r}):
     import_module(name)
 """
@@ -52,7 +52,7 @@ for name in modules_for(Path({bot!r}), {transports!r}):
 WHOLE = "\nprint(*sys.modules, sep=', ')\nsys.exit()"
 
 SUPERVISE = """
-from runner.supervising.supervisor import Supervisor
+from runner.supervisor.supervisor import Supervisor
 async def run(self): return 0
 Supervisor.run = run
 from runner.cli.program import run_program

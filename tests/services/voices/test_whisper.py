@@ -160,7 +160,7 @@ def test_the_model_is_given_sound_at_its_own_rate(hz: int) -> None:
 
 
 def test_importing_the_services_loads_none_of_what_they_need() -> None:
-    names = "openai_stt, openai_tts, deepgram, cartesia, elevenlabs, whisper, piper, models, fetching"
+    names = "openai_stt, openai_tts, deepgram, cartesia, elevenlabs, whisper, piper"
     heavy = ("numpy", "websockets", "httpx2", "faster_whisper", "piper", "onnxruntime", "rich")
     code = f"import sys; from runner.services import {names}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

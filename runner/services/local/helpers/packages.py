@@ -26,7 +26,7 @@ def require(module: str, what: str) -> None:
 
 def install_command() -> str:
     """What brings them: in a checkout they are a dependency group, in the wheel an extra."""
-    checkout = Path(__file__).parents[3] / "pyproject.toml"
+    checkout = Path(__file__).parents[4] / "pyproject.toml"
     return "uv sync" if checkout.is_file() else "pip install 'botrun[local]'"
 
 
