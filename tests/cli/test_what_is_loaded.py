@@ -33,7 +33,7 @@ FRAMEWORK = {"fastapi", "pydantic", "httpx2", "rich", "prometheus_client", "yaml
 
 BUILD = """
 from runner.botcode.loader import load_bot, parse_target
-from runner.services import warmup
+from runner.services.common import warmup
 from runner.settings import Settings
 from runner.worker.standalone import _build
 _build(load_bot(parse_target({bot!r})), Settings(transports={transports!r}))

@@ -43,6 +43,10 @@ class Control:
     payload: bytes
 
 
+MOST_FRAGMENTS = 1024
+"""Maximum number of frames in one message: empty fragments take memory although they have no bytes."""
+
+
 class FrameReader:
     """Cuts what a client sends into messages.
 
@@ -134,6 +138,8 @@ class FrameReader:
             self.on_message(_message(opcode, payload))
         else:
             self._parts_opcode = self._parts_opcode or opcode
+            if len(self._parts) == MOST_FRAGMENTS:
+                raise FrameError(TOO_BIG, f"a message has at most {MOST_FRAGMENTS} fragments")
             self._parts.append(payload)
             self._parts_bytes += len(payload)
             if head & FIN:

@@ -8,11 +8,13 @@ package websockets, the frames by `websocket_frames.py`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, MutableMapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.utils import ClientDisconnected
+from websockets.exceptions import SecurityError
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
@@ -25,6 +27,8 @@ from runner.transports.websocket.socket import DIRECT
 if TYPE_CHECKING:
     from uvicorn import Config
     from uvicorn.server import ServerState
+
+log = logging.getLogger(__name__)
 
 MOST_WAITING = 32
 """So many messages may wait for the application; then no more are read."""
@@ -120,12 +124,34 @@ class WebSocketProtocol(asyncio.Protocol):
             task = self._loop.create_task(self._run(scope))
             self._server.tasks.add(task)
             task.add_done_callback(self._server.tasks.discard)
+        if not self._requested:
+            self._reject_request(self._handshake.handshake_exc)
+
+    def _reject_request(self, error: Exception | None) -> None:
+        """Answer an upgrade request that the parser refused: 431 above its size limits, otherwise 400.
+
+        uvicorn passes the whole request in one piece, so a request without a result never gets one.
+        """
+        self._requested = self._closing = True
+        self._handshake = None
+        too_large = isinstance(error, SecurityError) or isinstance(
+            error.__cause__ if error else None, SecurityError
+        )
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
+        log.debug("refused a WebSocket request with %d: %s", status, error)
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        self._transport.write(head.encode())
+        self._transport.close()
 
     async def _run(self, scope: dict[str, Any]) -> None:
         try:
             await self._config.loaded_app(cast(Any, scope), cast(Any, self.receive), cast(Any, self.send))
         except ClientDisconnected:
             pass
+        except Exception:
+            log.exception("the application failed while serving WebSocket %s", scope["path"])
+            if self._handshake is None and not self._closing:
+                self._fail(ws.INTERNAL_ERROR, "")
         finally:
             if self._handshake is not None:
                 self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -169,7 +195,9 @@ class WebSocketProtocol(asyncio.Protocol):
             if control.opcode == ws.CLOSE:
                 self._transport.close()
         elif control.opcode == ws.PING:
-            self._transport.write(frame(ws.PONG, control.payload))
+            # RFC 6455 section 5.5.3 lets us skip pongs: a client that does not read must not fill our memory.
+            if not self._full:
+                self._transport.write(frame(ws.PONG, control.payload))
         elif control.opcode == ws.CLOSE:
             code, reason = ws.read_close(control.payload)
             self._send_close(code, reason)
