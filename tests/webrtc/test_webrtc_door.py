@@ -22,7 +22,7 @@ from runner.server.endpoints import webrtc as door
 from runner.sessions.session import EndReason
 from runner.settings.parsing import IceServer
 from runner.transports.base import TransportParams
-from runner.transports.webrtc import SmallWebRTCTransport, vigil
+from runner.transports.webrtc import SmallWebRTCTransport, peer_watch
 from runner.transports.webrtc import connection as connection_module
 
 CHROMIUM = (Path(__file__).parent / "offers" / "chromium.sdp").read_bytes().decode()
@@ -163,7 +163,7 @@ async def test_a_bot_that_fails_tells_the_page_where(serve: Any) -> None:
 async def test_an_offer_without_ice_is_forgotten(
     serve: Any, http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert connection_module.CONNECTION_TIMEOUT_SECS + vigil.WATCH_SECS + 1 < 15
+    assert connection_module.CONNECTION_TIMEOUT_SECS + peer_watch.WATCH_SECS + 1 < 15
     init = connection_module.SmallWebRTCConnection.__init__
 
     def impatient(self: Any, ice_servers: Any = (), **options: Any) -> None:

@@ -4,7 +4,7 @@
     messages.py               the data channel's conventions, pure
     signaling.py              offers and candidates, one peer after another
     mailbox.py                messages that wait for the channel or for the bot
-    vigil.py, liveness.py     whether the caller is still there; the latter pure
+    peer_watch.py, liveness.py  whether the caller is still there; the latter pure
     media.py                  the bot's ends of the media, whoever is the peer
     inbound.py                RTP -> pcm: order, decoding, concealment
     outbound.py, ticker.py    pcm -> RTP: one packet every 20 ms, one clock for all calls
