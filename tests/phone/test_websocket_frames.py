@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
@@ -148,3 +149,13 @@ def test_a_large_message_in_small_pieces_takes_linear_time() -> None:
     for at in range(0, len(wire), 7):
         reader.feed(wire[at : at + 7])
     assert seen == [payload]
+
+
+def test_a_message_of_endless_empty_fragments_is_refused() -> None:
+    from runner.server.wire.websocket_frames import MOST_FRAGMENTS, TOO_BIG, FrameError, FrameReader
+
+    reader = FrameReader(lambda message: None, lambda control: None, 1 << 20)
+    reader.feed(b"\x01\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * (MOST_FRAGMENTS - 1))
+    with pytest.raises(FrameError) as refused:
+        reader.feed(b"\x00\x80\0\0\0\0")
+    assert refused.value.code == TOO_BIG
