@@ -15,7 +15,7 @@ from browsing import ASSETS, Visit, botrun, microphone_file
 pytestmark = pytest.mark.browser
 
 BOT = ASSETS / "talkative_bot.py"
-SCREENS = [(360, 640), (360, 380), (640, 360), (768, 1024), (1280, 800)]
+SCREENS = [(320, 640), (360, 640), (360, 380), (640, 360), (768, 1024), (1280, 800)]
 AUDIBLE_DB = -35
 CONNECTED = "botrun.state === 'connected' && botrun.ready"
 BOT_IS_HEARD = f"botrun.db.bot > {AUDIBLE_DB}"
