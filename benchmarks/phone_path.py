@@ -24,7 +24,7 @@ from math import nan
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "phone"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from phone_bots import PHONES, CountedBot, noise, over_sockets, tone  # noqa: E402
 

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "page"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 
 TURN = "what time is it"
 SPEAKS, STOPS, READY = "bot-started-speaking", "bot-stopped-speaking", "bot-ready"

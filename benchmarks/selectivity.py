@@ -3,7 +3,7 @@
 
     .venv/bin/python benchmarks/selectivity.py [--tuning | --other-voices] [--most 0] [--virtual] [--show]
 
-Each sound (tests/tools/overlap_sounds.py) is a call of its own, in real time: the local phone rings a bot on
+Each sound (tests/support/overlap_sounds.py) is one call in real time: the local phone rings a bot on
 Twilio's wire over a real socket (8 kHz, µ-law), and says it while the bot speaks. The bot is an ordinary one:
 `transport.input()` with Silero's VAD, `LocalSTTService` with its helper process, the memory, a scripted
 model, a voice of counted words, `transport.output()`, and `interruption_strategy="confirm"` as it comes.
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tools"), str(ROOT / "tests" / "phone")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "support")]
 
 from overlap_sounds import RATE_HZ, Overlapping, other_voices, overlapping  # noqa: E402
 from phone_bots import WORD_S, CountedVoice, Served, in_memory, over_sockets  # noqa: E402

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "phone")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from phone_bots import WORD_S, CountedBot, CountedVoice, over_sockets, tone  # noqa: E402
 

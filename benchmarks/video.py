@@ -19,8 +19,7 @@ import numpy as np
 import psutil
 
 ROOT = Path(__file__).parent.parent
-for folder in ("page", "webrtc"):
-    sys.path.insert(0, str(ROOT / "tests" / folder))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from browsing import botrun  # noqa: E402
 from picture_caller import PictureCaller, Scene  # noqa: E402

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "page"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from browsing import FLAGS, MICROPHONE, botrun, microphone_file  # noqa: E402
 

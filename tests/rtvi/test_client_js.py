@@ -4,7 +4,6 @@ are. `client_js/package.json` pins them; nothing of them is shipped."""
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -14,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "page"))
 from browsing import FLAGS, MICROPHONE, Visit, botrun, microphone_file
 
 pytestmark = [pytest.mark.browser, pytest.mark.client_js]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "reload"))
 from saving import saving
 from test_client_js import READY, Open, bundle, events, open_at  # noqa: F401
 

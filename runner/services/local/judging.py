@@ -27,8 +27,8 @@ _BIAS = 8.182
 _THRESHOLD = -0.6
 
 # Of speech over the bot: per nat and frame by which what asks fits better than what is murmured, and per
-# second of speech. A logistic regression's, too, over the tuning half of `tests/tools/overlap_sounds.py`, by
-# telephone; the bias was then moved so that fewer than 5 in 100 of the murmurs there are taken for asking: a
+# second of speech. A logistic regression's, too, over the tuning half of `tests/support/overlap_sounds.py`,
+# by telephone; the bias was then moved so that fewer than 5 in 100 of the murmurs there count as asking: a
 # short word may be said again.
 _ASKING, _ASKING_LENGTH, _ASKING_BIAS = 1.99, 0.22, 1.32
 _NO_PATH = -6.0

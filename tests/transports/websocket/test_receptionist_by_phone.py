@@ -16,7 +16,7 @@ from phone_bots import over_sockets
 from runner.callers.call import new_wire
 from runner.services.common import warmup
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 BOTS = TESTS.parent / "bots"
 sys.path += [str(TESTS / "services"), str(TESTS / "services" / "local")]
 

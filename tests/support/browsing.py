@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ASSETS = Path(__file__).parent.parent / "assets" / "page"
+ASSETS = Path(__file__).parents[1] / "assets" / "page"
 BOTS = Path(__file__).parents[2] / "bots"
 MIC_RATE = 16000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_webrtc_door import EchoBot
+from test_webrtc_endpoint import EchoBot
 
 FLAGS = [
     "--no-sandbox",

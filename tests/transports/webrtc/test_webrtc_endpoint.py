@@ -151,7 +151,7 @@ async def test_a_bot_that_fails_tells_the_page_where(serve: Any) -> None:
         assert told.value["data"]["fatal"] is True
         assert (
             "conftest.py" in told.value["data"]["error"]
-            or "test_webrtc_door.py" in told.value["data"]["error"]
+            or "test_webrtc_endpoint.py" in told.value["data"]["error"]
         )
         assert "no voice today" in told.value["data"]["error"]
         await asyncio.wait_for(caller.ended.wait(), 5)

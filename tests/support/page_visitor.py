@@ -6,10 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "page"))
 
 from browsing import FLAGS, MICROPHONE, Visit
 

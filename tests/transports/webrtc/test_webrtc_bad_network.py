@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
-
 from bad_network import bad_network, begin_call, call, line_of
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from test_webrtc_door import EchoBot, tone, until
+from test_webrtc_endpoint import EchoBot, tone, until
 
 from runner.arguments import SmallWebRTCRunnerArguments
 from runner.callers.webrtc import WebRTCCaller

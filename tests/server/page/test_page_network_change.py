@@ -9,12 +9,9 @@ from pathlib import Path
 
 import pytest
 from browsing import ASSETS, botrun
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
-
 from two_links import BOT_ADDRESS, two_links
 
-TOOLS = Path(__file__).parent.parent / "tools"
+TOOLS = Path(__file__).parents[2] / "support"
 pytestmark = [pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(90)]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-BOTS = Path(__file__).parents[2] / "bots"
+BOTS = Path(__file__).parents[3] / "bots"
 ECHO = str(BOTS / "echo_bot.py")
 
 

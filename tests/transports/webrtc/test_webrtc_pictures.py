@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from picture_caller import PictureCaller, Scene
-from test_webrtc_door import until
+from test_webrtc_endpoint import until
 
 from runner.arguments import SmallWebRTCRunnerArguments
 from runner.frames import Frame, FrameDirection, InputImageRawFrame, OutputImageRawFrame

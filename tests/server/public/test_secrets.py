@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from runner.rtvi.messages import LABEL, VERSION
 from runner.server.access.login import HEADER
 
-BOT = Path(__file__).with_name("refused_bot.py")
+BOT = Path(__file__).parents[2] / "support" / "refused_bot.py"
 SECRETS = {
     "OPENAI_API_KEY": "canary-openai-key",
     "DEEPGRAM_API_KEY": "canary-deepgram-key",

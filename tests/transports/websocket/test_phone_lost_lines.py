@@ -1,7 +1,7 @@
 """Lines that fall silent, one way or both, and some that come back (RELIABILITY tests 12, 13, 15 and 18).
 
 In virtual time. That a killed client is noticed, and a WebRTC network without a word, is seen over real
-networks in `test_phone_storms.py` and `tests/webrtc/test_webrtc_bad_network.py`.
+networks in `test_phone_storms.py` and `tests/transports/webrtc/test_webrtc_bad_network.py`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from test_webrtc_door import CHROMIUM, EchoBot, tone, until
+from test_webrtc_endpoint import CHROMIUM, EchoBot, tone, until
 
 from runner.callers.webrtc import WebRTCCaller
 from runner.transports.webrtc import connection as connection_module

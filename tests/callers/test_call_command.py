@@ -32,7 +32,7 @@ async def bot(runner_args):
 
 @pytest.fixture
 def goodbye_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "support"))
     path = tmp_path / "goodbye_bot.py"
     path.write_text(GOODBYE_BOT)
     with wave.open(str(tmp_path / "words.wav"), "wb") as file:
