@@ -70,7 +70,17 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--realtime",
+        action="store_true",
+        help="run the tests in real time, too (ten minutes; one after the other)",
+    )
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("realtime") is not None and not item.config.getoption("--realtime"):
+        pytest.skip("takes real time: pytest --realtime")
     for marker, (is_there, reason) in NEEDS.items():
         if item.get_closest_marker(marker) is not None and not is_there():
             missing(reason)

@@ -17,6 +17,8 @@ from phone_bots import tone
 
 from runner.cli.program import run_program
 
+pytestmark = pytest.mark.realtime
+
 ROOT = Path(__file__).parents[2]
 ECHO = str(ROOT / "bots" / "echo_bot.py")
 

@@ -17,7 +17,7 @@ import pytest
 from runner.audio.level import dbfs
 from runner.callers.webrtc import WebRTCCaller
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.realtime, pytest.mark.local, pytest.mark.timeout(120)]
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ROOT / "tests" / "assets" / "commands"

@@ -29,9 +29,9 @@ def test_the_line_is_the_user_s_own_not_a_library_s() -> None:
 
     line = mine.__code__.co_firstlineno + 1
     failure = failure_of(mine)
-    assert users_place(failure) == ("test_failures_told.py", line)
+    assert users_place(failure) == ("test_failures_reported.py", line)
     assert told(failure).startswith("JSONDecodeError: Expecting property name")
-    assert told(failure).endswith(f"(test_failures_told.py:{line})")
+    assert told(failure).endswith(f"(test_failures_reported.py:{line})")
 
 
 def test_a_sentence_of_ours_is_told_without_its_type() -> None:
@@ -53,7 +53,7 @@ def test_a_processor_that_fails_on_each_frame_is_told_once(caplog: pytest.LogCap
 
     run_virtual(run())
     [line] = [record.getMessage() for record in caplog.records if "failed on" in record.getMessage()]
-    assert line.startswith("Fails failed on TextFrame: KeyError: '0' (test_failures_told.py:")
+    assert line.startswith("Fails failed on TextFrame: KeyError: '0' (test_failures_reported.py:")
 
 
 def test_two_processors_that_fail_on_one_line_of_a_library_are_both_told(
@@ -108,7 +108,7 @@ def test_a_handler_that_fails_is_told_with_its_line(caplog: pytest.LogCaptureFix
     emitted(too_few)
     [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert "takes 1 positional argument but 2 were given" in record.getMessage()
-    assert record.getMessage().endswith(f"(test_failures_told.py:{too_few.__code__.co_firstlineno})")
+    assert record.getMessage().endswith(f"(test_failures_reported.py:{too_few.__code__.co_firstlineno})")
 
 
 def test_a_plain_process_frame_is_refused_where_it_is_written() -> None:

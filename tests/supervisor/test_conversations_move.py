@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from runner.frames import LLMRunFrame, TTSSpeakFrame
 from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import LLMContext, LLMContextAggregatorPair
 from runner.processors import handover_state as conversation
 from runner.processors.handover_state import Conversation
+
+pytestmark = pytest.mark.realtime
 
 USER, ASSISTANT = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}
 

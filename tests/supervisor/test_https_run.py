@@ -18,7 +18,7 @@ from runner.callers.dialling import dial_network
 from runner.callers.phone import Phone
 from runner.callers.sidechannel import SideChannel
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
 
 
 async def test_the_page_and_calls_come_over_tls_with_the_key_only(

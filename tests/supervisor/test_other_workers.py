@@ -14,6 +14,8 @@ import pytest
 from runner.server.access.local_only import BodyLimit
 from runner.server.handover.other_workers import Siblings, ToOwner
 
+pytestmark = pytest.mark.realtime
+
 Heard = list[Any]
 
 

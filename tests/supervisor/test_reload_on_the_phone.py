@@ -17,7 +17,7 @@ from runner.callers.phone import Phone
 from runner.callers.sidechannel import SideChannel
 from runner.callers.wires import Wire
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
 
 
 class Told:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from saving import BOT, Saved, saving
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
 
 
 async def serves(saved: Saved) -> bool:

@@ -18,6 +18,8 @@ from runner.server.handover.moves import LONGEST_WAIT_S, Moves, _Movable
 from runner.testing import Conversation as Talk
 from runner.testing import run_virtual
 
+pytestmark = pytest.mark.realtime
+
 LONG = "one two three four five six seven eight nine ten."
 
 

@@ -27,6 +27,8 @@ from runner.transports.base import TransportParams
 from runner.worker import loop_watchdog as guard
 from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
 
+pytestmark = pytest.mark.realtime
+
 SLEEPY = """
 import asyncio, time
 

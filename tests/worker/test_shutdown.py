@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.realtime
+
 BOTS = Path(__file__).parents[1] / "assets" / "bots"
 WITH_CALL = Path(__file__).with_name("with_call.py")
 IN_TIME_S = 6.0  # the deadline is 1.5 s; without it, each of these would wait for ever

@@ -19,6 +19,8 @@ import pytest
 
 from runner.cli.listen import address_of, open_listener
 
+pytestmark = pytest.mark.realtime
+
 BOTS = Path(__file__).parents[1] / "assets" / "bots"
 DEADLINE_S = 20.0
 CANARY = "canary-4711"

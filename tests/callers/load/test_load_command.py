@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.realtime
+
 BOTS = Path(__file__).parents[3] / "bots"
 ECHO = str(BOTS / "echo_bot.py")
 

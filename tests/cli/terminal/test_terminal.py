@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.realtime
+
 BOT = """
 async def bot(runner_args):
     print("a line of the bot's")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from browsing import ASSETS, Visit, botrun, microphone_file
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.realtime, pytest.mark.browser]
 
 BOT = ASSETS / "talkative_bot.py"
 SCREENS = [(320, 640), (360, 640), (360, 380), (640, 360), (768, 1024), (1280, 800)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browsing import BOTS, Visit, botrun, microphone_file
 
-pytestmark = [pytest.mark.browser, pytest.mark.local]
+pytestmark = [pytest.mark.realtime, pytest.mark.browser, pytest.mark.local]
 
 AUDIBLE_DB = -35
 LAST_REPLY = "[...document.querySelectorAll('.bubble.bot p')].at(-1).innerText"

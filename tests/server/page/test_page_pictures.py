@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browsing import ASSETS, BOTS, Visit, botrun, microphone_file
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.realtime, pytest.mark.browser]
 
 SHOWN = "document.getElementById('bot-picture').videoWidth"
 OWN = "document.getElementById('your-picture').videoWidth"

@@ -32,6 +32,8 @@ from websockets.asyncio.client import connect
 
 from runner.callers.wires import BotMark, BotSound
 
+pytestmark = pytest.mark.realtime
+
 REST = ("twilio", "telnyx", "plivo")
 
 

@@ -18,7 +18,7 @@ from run_process import BOT, Run, running
 from test_number_stories import call_in, post
 from websockets.asyncio.client import ClientConnection, connect
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
 
 
 @contextlib.asynccontextmanager

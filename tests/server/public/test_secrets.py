@@ -21,6 +21,8 @@ from websockets.exceptions import ConnectionClosed
 from runner.rtvi.messages import LABEL, VERSION
 from runner.server.access.login import HEADER
 
+pytestmark = pytest.mark.realtime
+
 BOT = Path(__file__).parents[2] / "support" / "refused_bot.py"
 SECRETS = {
     "OPENAI_API_KEY": "canary-openai-key",

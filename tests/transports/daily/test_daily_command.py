@@ -21,6 +21,8 @@ from runner.server.daily.preflight import check_daily
 from runner.server.public.readiness import check_public
 from runner.settings import KEYS, Settings
 
+pytestmark = pytest.mark.realtime
+
 HERE = Path(__file__).parent
 WITHIN_S = 40
 

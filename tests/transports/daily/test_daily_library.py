@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.realtime
+
 HERE = Path(__file__).parent
 ENDS_WITHIN_S = 30
 

@@ -9,7 +9,7 @@ import time
 import pytest
 from bad_network import bad_network, begin_call, call, line_of
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.realtime, pytest.mark.root, pytest.mark.timeout(90)]
 
 
 def test_under_loss_and_jitter_all_that_comes_is_heard_and_no_more_is_made_up() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from test_webrtc_endpoint import EchoBot
 
+pytestmark = pytest.mark.realtime
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -16,6 +16,8 @@ from test_webrtc_endpoint import CHROMIUM, EchoBot, tone, until
 from runner.callers.webrtc import WebRTCCaller
 from runner.transports.webrtc import connection as connection_module
 
+pytestmark = pytest.mark.realtime
+
 
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))

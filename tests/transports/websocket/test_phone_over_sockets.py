@@ -21,6 +21,8 @@ from runner.callers.sound.microphone import Manner
 from runner.errors import TransportError
 from runner.serializers.base import FrameSerializer
 
+pytestmark = pytest.mark.realtime
+
 
 async def speak(phone: Phone, seconds: float = 0.4, manner: Manner = Manner.TURN) -> None:
     utterance = phone.say(tone(seconds), 8000, "words", manner)

@@ -16,6 +16,8 @@ from websockets.exceptions import ConnectionClosed
 
 from runner.callers.call import new_wire
 
+pytestmark = pytest.mark.realtime
+
 LIMIT = 5
 """Calls at once, as in `make_host`."""
 

@@ -23,7 +23,7 @@ sys.path += [str(TESTS / "services"), str(TESTS / "services" / "local")]
 from chat_server import CALLS_DONE, DONE, ChatServer, call_piece, serving, text  # noqa: E402
 from speech_corpus import RATE_HZ, Voice, speak  # noqa: E402
 
-pytestmark = pytest.mark.local
+pytestmark = [pytest.mark.realtime, pytest.mark.local]
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,72 @@
+"""Run the tests marked `realtime`, one after the other, and name those that are flaky.
+
+A test that fails is run once more, alone. If it passes then, it is flaky: the last lines of the run name it
+with its first failure. More than three flaky tests, or one that fails twice, fail the run.
+
+usage: python .ci/realtime.py REPORT_FOLDER [pytest arguments ...]
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST_FLAKY = 3
+MOST_REPEATED = 8
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A test that failed, by the id that pytest takes, and the first line of why."""
+
+    test: str
+    reason: str
+
+
+def main(folder: str, *arguments: str) -> int:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    status, failures = run(Path(folder) / "first.xml", "-m", "realtime", *arguments)
+    if status not in (0, 1):
+        return status
+    if len(failures) > MOST_REPEATED:
+        print(f"\n{len(failures)} realtime tests failed: too many to be repeated")
+        return 1
+    flaky, broken = [], []
+    for number, failure in enumerate(failures):
+        again, _ = run(Path(folder) / f"again-{number}.xml", *arguments, failure.test)
+        (flaky if again == 0 else broken).append(failure)
+    for name, found in (("FAILED TWICE", broken), ("FLAKY", flaky)):
+        for failure in found:
+            print(f"{name} {failure.test}: {failure.reason}")
+    return 1 if broken or len(flaky) > MOST_FLAKY else 0
+
+
+def run(report: Path, *arguments: str) -> tuple[int, list[Failure]]:
+    """pytest's exit status and what failed, errors of set-up and teardown included."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--realtime",
+        "-o",
+        "junit_family=xunit1",
+        f"--junit-xml={report}",
+    ]
+    status = subprocess.run([*command, *arguments]).returncode
+    return status, read_failures(report) if report.is_file() else []
+
+
+def read_failures(report: Path) -> list[Failure]:
+    found: dict[str, str] = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        for fault in (*case.iter("failure"), *case.iter("error")):
+            name = f"{case.get('file')}::{case.get('name')}"
+            found.setdefault(name, (fault.get("message") or "").partition("\n")[0][:200])
+    return [Failure(*item) for item in found.items()]
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
