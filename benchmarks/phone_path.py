@@ -30,8 +30,7 @@ from phone_bots import PHONES, CountedBot, noise, over_sockets, tone  # noqa: E4
 
 from runner.callers.bot_process import BotProcess  # noqa: E402
 from runner.callers.call import new_wire  # noqa: E402
-from runner.callers.phone import Phone  # noqa: E402
-from runner.callers.report.call_log import Passed  # noqa: E402
+from runner.callers.phone import Passed, Phone  # noqa: E402
 from runner.callers.report.report import lateness_ms, quantile  # noqa: E402
 from runner.callers.sound.microphone import Manner  # noqa: E402
 from runner.frames import Frame, FrameDirection  # noqa: E402
@@ -121,7 +120,7 @@ async def stop_latency(provider: str, rounds: int) -> tuple[Row, list[float]]:
             await asyncio.sleep(0.5)
             utterance = phone.say(tone(0.5), 8000, manner=Manner.INTERRUPTION)
             await phone.until(lambda u=utterance: u.done, 5)  # type: ignore[misc]
-            last = max((s.end for s in phone.ear.spans if s.begin < decisions.at[0]), default=nan)
+            last = max((s.end for s in phone.speech.spans if s.begin < decisions.at[0]), default=nan)
         values.append((max(last, decisions.at[0]) - decisions.at[0]) * 1000)
         late += phone.log.late_s
     return Row(f"stop after the decision, {provider}", values, "≤ 60 ms p95"), late
@@ -135,7 +134,7 @@ async def hang_up(provider: str, rounds: int) -> Row:
             phone.say(tone(0.3), 8000)
             await phone.until(phone.ended.is_set, 10)
         assert phone.ended_at is not None
-        values.append((phone.ended_at - phone.ear.spans[-1].end) * 1000)
+        values.append((phone.ended_at - phone.speech.spans[-1].end) * 1000)
     return Row(f"hang-up after the last word, {provider}", values, "0 to 300 ms")
 
 

@@ -85,9 +85,8 @@ class Page:
 @contextlib.asynccontextmanager
 async def phone_caller(address: str) -> AsyncIterator[Caller]:
     from runner.callers.call import new_wire
-    from runner.callers.dialling import dial_network
+    from runner.callers.connections import SideChannel, dial_network
     from runner.callers.phone import Phone
-    from runner.callers.sidechannel import SideChannel
 
     url, wire = address.replace("http:", "ws:") + "/ws", new_wire("twilio")
     async with Phone(url, wire, connect=lambda url: dial_network(url, waits=True)) as phone:

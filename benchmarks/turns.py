@@ -37,7 +37,9 @@ async def turns(count: int) -> list[float]:
         for turn in range(count):
             said = phone.say(tone(0.5), 8000, "words", Manner.TURN)
             await phone.until(lambda said=said: said.done, 10)
-            await phone.until(lambda turn=turn: len(phone.ear.spans) > turn and phone.bot_quiet_s() > 0.4, 10)
+            await phone.until(
+                lambda turn=turn: len(phone.speech.spans) > turn and phone.bot_quiet_s() > 0.4, 10
+            )
     return list(measure(phone).turn_latencies_ms)
 
 

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import secrets
 import sys
 import uuid
+import wave
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from runner.callers.bot_process import EVERY_LINE, WARNINGS, BotProcess
-from runner.callers.dialling import dial_network
+from runner.callers.connections import dial_network
 from runner.callers.phone import Phone
-from runner.callers.report.record import make_folder, save_call
 from runner.callers.report.report import Report, measure
 from runner.callers.report.talk import Said, Talk, Tell
-from runner.callers.scenario.performer import Outcome, Performer
+from runner.callers.scenario.performer import Outcome, Performer, TypedCaller, typed_lines
 from runner.callers.scenario.steps import Scenario
-from runner.callers.scenario.typed import TypedCaller, typed_lines
 from runner.callers.sound.line import ROOM_DBFS, Line
-from runner.callers.sound.voice import CallerVoice, caller_voice
+from runner.callers.sound.microphone import CallerVoice, caller_voice
 from runner.callers.wires import Wire, wire_for
+from runner.errors import UsageError
 
 FOLLOW_PATIENCE_S = 0.5
 """After the call, what the bot said last may still be on its way here (s)."""
@@ -171,3 +174,44 @@ _IDS = {
     "exotel": _hex_ids,
     "websocket": _no_ids,
 }
+
+
+def make_folder(folder: Path) -> None:
+    """The folder for a call's files; told before the call if it cannot be.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--save: {folder} cannot be made: {error.strerror or error}") from None
+
+
+def save_call(folder: Path, phone: Phone, report: dict[str, Any]) -> None:
+    """Write `call.wav` (caller left, bot right, aligned to the sample), `messages.jsonl` (`at` in s since
+    the call began) and `report.json`."""
+    with wave.open(str(folder / "call.wav"), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(phone.sample_rate)
+        file.writeframes(stereo(phone))
+    lines = (
+        json.dumps(
+            {"at": round(m.at, 6), "to": "bot" if m.to_bot else "phone", "message": m.text},
+            ensure_ascii=False,
+        )
+        for m in phone.log.messages
+    )
+    (folder / "messages.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    told = json.dumps(report, indent=2, ensure_ascii=False)
+    (folder / "report.json").write_text(f"{told}\n", encoding="utf-8")
+
+
+def stereo(phone: Phone) -> bytes:
+    """What the caller said and what was heard of the bot, interleaved, from the call's first sample on."""
+    left = np.frombuffer(phone.microphone.recording(), "<i2")
+    right = np.frombuffer(phone.playout.recording(), "<i2")
+    both = np.zeros((max(len(left), len(right)), 2), "<i2")
+    both[: len(left), 0], both[: len(right), 1] = left, right
+    return both.tobytes()

@@ -11,23 +11,56 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
 from websockets.exceptions import ConnectionClosed
 
 from runner.audio.resampler import Resampler
-from runner.callers.dialling import CLOSE_TIMEOUT_S, Socket, dial_network
-from runner.callers.report.call_log import CallLog, Passed
-from runner.callers.sound.delay import DelayLine
-from runner.callers.sound.line import Line, LineLuck, LineSound
-from runner.callers.sound.microphone import Manner, Mouth, Utterance
+from runner.callers.connections import CLOSE_TIMEOUT_S, Socket, dial_network
+from runner.callers.sound.line import DelayLine, Line, LineLuck, LineSound
+from runner.callers.sound.microphone import Manner, Microphone, Utterance
 from runner.callers.sound.playout import Cleared, Heard, MarkReached, Playout, PlayoutEvent
-from runner.callers.sound.speech_spans import Ear, Repeats
+from runner.callers.sound.speech_spans import Repeats, SpeechDetector
 from runner.callers.wires import BotBad, BotClear, BotDTMF, BotMark, BotSound, Wire
 from runner.errors import TransportError
 from runner.transports.websocket.socket import MOVED
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One message: `at` s after the call began, in which direction, its text."""
+
+    at: float
+    to_bot: bool
+    text: str
+
+
+@dataclass(slots=True)
+class CallLog:
+    """What was noticed during a call; times are on the loop's clock (s).
+
+    Attributes:
+        late_s: how late each message with sound left: the phone's own lag.
+        lost: messages with the caller's sound that the line lost.
+        violations: sentences about what the bot sent against the provider's rules.
+        keys: what the bot pressed.
+        cleared: when the bot had the phone drop what waited, and how much that was.
+        marks: marks that were answered, in order.
+        messages: all that passed, if they are kept.
+        unplayed_s: sound (s) that still waited when the bot hung up.
+    """
+
+    late_s: list[float] = field(default_factory=list)
+    lost: int = 0
+    violations: list[str] = field(default_factory=list)
+    keys: str = ""
+    cleared: list[Cleared] = field(default_factory=list)
+    marks: list[MarkReached] = field(default_factory=list)
+    messages: list[Passed] = field(default_factory=list)
+    unplayed_s: float = 0.0
+
 
 KEY_S = 0.15
 """From one key to the next."""
@@ -55,7 +88,7 @@ class Phone:
         ended_at: when that was.
         ended_by: "bot", "caller", or "" while the call lasts.
         close: code and reason with which the bot closed.
-        mouth: what the caller says.
+        microphone: what the caller says.
         ear: when the bot was heard.
         repeats: sound of the bot's that came twice.
         playout: what was heard, on the sample.
@@ -79,8 +112,8 @@ class Phone:
         self.ended_at: float | None = None
         self.ended_by = ""
         self.close: tuple[int | None, str] = (None, "")
-        self.mouth = Mouth()
-        self.ear = Ear(wire.sample_rate)
+        self.microphone = Microphone()
+        self.speech = SpeechDetector(wire.sample_rate)
         self.repeats = Repeats(wire.sample_rate)
         self.log = CallLog()
         self._keep_messages = keep_messages
@@ -132,7 +165,7 @@ class Phone:
         if sample_rate != self.sample_rate:
             resampler = Resampler(sample_rate, self.sample_rate)
             pcm = resampler.process(pcm) + resampler.flush()
-        return self.mouth.say(Utterance(text, pcm, manner))
+        return self.microphone.say(Utterance(text, pcm, manner))
 
     async def press(self, keys: str) -> None:
         """Press these keys, one after the other."""
@@ -159,7 +192,7 @@ class Phone:
         if self.ended_by:
             return
         self._over("caller")
-        self.mouth.hush()
+        self.microphone.hush()
         stop = self.wire.stop()
         if stop is not None:
             self._out.put(stop)
@@ -172,11 +205,11 @@ class Phone:
 
     def bot_has_spoken(self) -> bool:
         """Whether the bot was heard at all."""
-        return bool(self.ear.spans)
+        return bool(self.speech.spans)
 
     def bot_quiet_s(self) -> float:
         """For how long (s) the bot has not been heard; since the call began if it never was."""
-        return self.now - (self.ear.last_sound_at or self.started_at)
+        return self.now - (self.speech.last_sound_at or self.started_at)
 
     # ------------------------------------------------------------ to the bot
 
@@ -188,7 +221,7 @@ class Phone:
             due += self.wire.ptime_ms / 1000
             await asyncio.sleep(max(0.0, due - self.now))
             self.log.late_s.append(self.now - due)
-            message = self.wire.media(self._sound.worsen(self.mouth.take(samples)), time.time())
+            message = self.wire.media(self._sound.worsen(self.microphone.take(samples)), time.time())
             if self._luck.loses():
                 self.log.lost += 1
             else:
@@ -276,7 +309,7 @@ class Phone:
         for event in events:
             match event:
                 case Heard(at=at, pcm=pcm):
-                    self.ear.hear(at, pcm)
+                    self.speech.hear(at, pcm)
                 case Cleared():
                     self.log.cleared.append(event)
                 case MarkReached(name=name):

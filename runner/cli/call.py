@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from runner.cli.last_call import DEFAULT_SCENARIO, PROVIDERS
 from runner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from runner.callers.scenario.steps import Scenario
     from runner.callers.sound.line import Line
 
-PROVIDERS = ("twilio", "telnyx", "plivo", "exotel")
-DEFAULT_SCENARIO = "ordinary"
 FAILED = 1
 
 _File = Annotated[str | None, typer.Argument(metavar="[FILE]", help="The bot to start; not with --url.")]
@@ -175,7 +174,7 @@ def _plan(scenario: str | None, wav: str | None, say: list[str]) -> Scenario:
     for text in say:
         steps += [Say(text=text), WaitForSilence()]
     if wav is not None:
-        from runner.callers.sound.voice import read_wav
+        from runner.callers.sound.microphone import read_wav
 
         read_wav(Path(wav))
         steps += [PlayWav(path=Path(wav)), WaitForSilence()]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from runner.callers.scenario.typed import HELP
+from runner.callers.scenario.performer import HELP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,12 +7,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.cli.call import DEFAULT_SCENARIO, PROVIDERS
 from runner.settings import state_folder
 
 if TYPE_CHECKING:
     from runner.settings import Settings
 
+PROVIDERS = ("twilio", "telnyx", "plivo", "exotel")
+DEFAULT_SCENARIO = "ordinary"
 FILE = "last-call.json"
 
 

@@ -16,9 +16,8 @@ import typer
 from typer.core import TyperGroup
 
 from runner.botcode.explain import BotCrashError
-from runner.cli import STOPPED_BY_CTRL_C, call, dial, models, new, run
+from runner.cli import STOPPED_BY_CTRL_C, call, dial, load, models, new, run
 from runner.cli.doctor import command as doctor
-from runner.cli.load import command as load
 from runner.errors import BotrunError, UsageError
 from runner.settings.parsing import did_you_mean
 

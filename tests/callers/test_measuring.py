@@ -17,8 +17,8 @@ from runner.callers.report.report import (
     turn_latencies,
 )
 from runner.callers.sound.line import Line, LineLuck, LineSound, mistaken
-from runner.callers.sound.microphone import Manner, Mouth, Utterance, audible_part
-from runner.callers.sound.speech_spans import Ear, Repeats, Span
+from runner.callers.sound.microphone import Manner, Microphone, Utterance, audible_part
+from runner.callers.sound.speech_spans import Repeats, Span, SpeechDetector
 from runner.serializers.media_format import Encoding, decoder_for, encoder_for
 
 RATE = 8000
@@ -36,36 +36,36 @@ def quiet(seconds: float) -> bytes:
     return bytes(2 * round(seconds * RATE))
 
 
-# ------------------------------------------------------------------ mouth and ear
+# ------------------------------------------------------------------ microphone and ear
 
 
 def test_the_mouth_speaks_on_the_sample_whatever_is_taken_at_once() -> None:
     pcm = quiet(0.01) + loud(0.1) + quiet(0.02)
     for size in (1, 7, 160, 5000):
-        mouth = Mouth()
-        mouth.take(100)
-        said = mouth.say(Utterance("words", pcm))
-        taken = b"".join(mouth.take(size) for _ in range(-(-2000 // size)))
+        microphone = Microphone()
+        microphone.take(100)
+        said = microphone.say(Utterance("words", pcm))
+        taken = b"".join(microphone.take(size) for _ in range(-(-2000 // size)))
         assert taken.startswith(pcm)
         assert not taken[len(pcm) :].strip(b"\0")
         assert (said.begin, said.end, said.done) == (100 + 80, 100 + 80 + 800, True)
-        assert mouth.recording() == bytes(200) + taken
+        assert microphone.recording() == bytes(200) + taken
 
 
 def test_two_utterances_follow_each_other_without_a_gap() -> None:
-    mouth = Mouth()
-    mouth.say(Utterance("one", loud(0.1)))
-    mouth.say(Utterance("two", loud(0.1)))
-    assert mouth.take(1600) == loud(0.1) + loud(0.1)
-    assert not mouth.busy
+    microphone = Microphone()
+    microphone.say(Utterance("one", loud(0.1)))
+    microphone.say(Utterance("two", loud(0.1)))
+    assert microphone.take(1600) == loud(0.1) + loud(0.1)
+    assert not microphone.busy
 
 
 def test_a_mouth_that_is_hushed_stops_in_the_middle_of_the_word() -> None:
-    mouth = Mouth()
-    said = mouth.say(Utterance("words", loud(1)))
-    mouth.take(800)
-    mouth.hush()
-    assert mouth.take(160) == bytes(320)
+    microphone = Microphone()
+    said = microphone.say(Utterance("words", loud(1)))
+    microphone.take(800)
+    microphone.hush()
+    assert microphone.take(160) == bytes(320)
     assert said.end == 800
 
 
@@ -77,12 +77,12 @@ def test_silence_has_no_audible_part_and_counts_whole() -> None:
 @pytest.mark.parametrize("piece", [160, 37, 8000])
 def test_the_ear_finds_spans_on_the_sample_and_bridges_short_pauses(piece: int) -> None:
     pcm = quiet(0.5) + loud(0.3) + quiet(0.2) + loud(0.1) + quiet(0.5) + loud(0.2)
-    ear = Ear(RATE)
+    detector = SpeechDetector(RATE)
     for at in range(0, len(pcm), 2 * piece):
-        ear.hear(at / 2 / RATE, pcm[at : at + 2 * piece])
-    assert [(round(s.begin, 4), round(s.end, 4)) for s in ear.spans] == [(0.5, 1.1), (1.6, 1.8)]
-    assert ear.sounds_within(1.7, 9)
-    assert not ear.sounds_within(1.2, 1.5)
+        detector.hear(at / 2 / RATE, pcm[at : at + 2 * piece])
+    assert [(round(s.begin, 4), round(s.end, 4)) for s in detector.spans] == [(0.5, 1.1), (1.6, 1.8)]
+    assert detector.sounds_within(1.7, 9)
+    assert not detector.sounds_within(1.2, 1.5)
 
 
 def test_a_buffer_that_loops_is_noticed_and_a_tone_or_silence_is_not() -> None:

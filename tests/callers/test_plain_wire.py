@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.callers.wires import BotBad, BotClear, BotMark, BotSound, wire_for
-from runner.callers.wires.plain import PlainWire
+from runner.callers.wires.base import PlainWire
 from runner.frames import InputAudioRawFrame, OutputAudioRawFrame
 from runner.serializers.base import ClearFrame, MarkFrame, MarkReachedFrame
 from runner.serializers.websocket import WebSocketFrameSerializer

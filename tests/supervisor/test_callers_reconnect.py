@@ -13,11 +13,11 @@ import pytest
 from saving import saving
 
 from runner.callers.call import new_wire
-from runner.callers.load.lines.websocket_line import PhoneLine
-from runner.callers.load.target import pid_of
+from runner.callers.load.server import pid_of
+from runner.callers.load.websocket_line import PhoneLine
 from runner.callers.phone import Phone
 from runner.callers.webrtc import WebRTCCaller
-from runner.callers.wires.plain import PlainWire
+from runner.callers.wires.base import PlainWire
 from runner.errors import TransportError
 
 pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]

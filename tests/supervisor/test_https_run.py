@@ -14,9 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from runner.callers.call import new_wire
-from runner.callers.dialling import dial_network
+from runner.callers.connections import SideChannel, dial_network
 from runner.callers.phone import Phone
-from runner.callers.sidechannel import SideChannel
 
 pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
 

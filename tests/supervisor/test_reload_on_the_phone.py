@@ -12,9 +12,8 @@ import pytest
 from saving import Saved, saving
 
 from runner.callers.call import new_wire
-from runner.callers.dialling import dial_network
+from runner.callers.connections import SideChannel, dial_network
 from runner.callers.phone import Phone
-from runner.callers.sidechannel import SideChannel
 from runner.callers.wires import Wire
 
 pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]

@@ -15,7 +15,7 @@ from saving import saving
 from test_calls_that_stay import dial_as_a_provider
 
 from runner.callers.call import new_wire
-from runner.callers.dialling import dial_network
+from runner.callers.connections import dial_network
 from runner.callers.phone import Phone
 
 pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]

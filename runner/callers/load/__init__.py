@@ -1,8 +1,8 @@
-"""Many callers at once, and what they measure of the server: `botrun load`.
+"""`botrun load`: many simulated callers at once, and what they measure of a server.
 
-cli/load/command.py → gang.py        starts the bot and the callers (processes.py), reads the server's meter
-            → worker.py      one process of callers: echo_calls.py or talk_calls.py
-            → report.py      all that was measured, as figures and a verdict
-            → breaking.py    how many calls one process carries
-            → chart.py       latency over calls
+cli/load         → load_processes.py  starts the bot and the processes of callers, reads the server's counters
+                 → worker.py          one process of callers; its calls are in calls.py
+                 → report.py          merges all measurements into figures and a verdict
+                 → search.py          finds how many calls one process carries
+                 → chart.py           latency over calls
 """

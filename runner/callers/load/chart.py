@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from pathlib import Path
 
-from runner.callers.load.breaking import Carried
 from runner.callers.load.drawing import Dot, Drawing, Line, Point, Words
 from runner.callers.load.plan import ECHO, SETTLE_S
 from runner.callers.load.report import MOST_P95_MS, LoadReport
+from runner.callers.load.search import Carried
 from runner.errors import UsageError
 
 WIDTH, HEIGHT = 760, 420

@@ -1,21 +1,152 @@
-"""Makes a load: starts the bot, then the processes of callers, and reads the server's meter meanwhile."""
+"""Runs a load: starts the bot and the processes of callers, and reads the server's counters meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
+import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runner.callers.bot_process import BotProcess
-from runner.callers.load.meter import Meter, Reading, callers_cores, other_cores
-from runner.callers.load.plan import LoadPlan, Schedule
-from runner.callers.load.processes import Gang, LoadError
+from runner.callers.bot_process import BotProcess, die_with_parent
+from runner.callers.load.plan import LoadPlan, Schedule, WorkerPlan, shares
 from runner.callers.load.report import LoadReport, merge
-from runner.callers.load.server_word import ask
-from runner.callers.load.target import pid_of
+from runner.callers.load.server import Meter, Reading, ask, callers_cores, other_cores, pid_of
+from runner.errors import BotrunError
+from runner.settings import child_environment
+
+PREPARED_WITHIN_S = 60.0
+EXIT_WITHIN_S = 1.0
+
+LINE_LIMIT_BYTES = 1 << 28
+"""A result is one line."""
+
+
+class LoadError(BotrunError):
+    """The load could not be made."""
+
+
+class CallerProcesses:
+    """The processes of callers.
+
+    Attributes:
+        counts: of each: calls that stand, calls that failed.
+        results: what each has measured, when it is over.
+    """
+
+    def __init__(self, plan: LoadPlan, url: str) -> None:
+        self._plans = [
+            WorkerPlan(
+                transport=plan.transport,
+                url=url,
+                scenario=plan.scenario,
+                numbers=numbers,
+                calls=plan.calls,
+                duration_s=plan.duration_s,
+                ramp_s=plan.ramp_s,
+                insecure=plan.insecure,
+            )
+            for numbers in shares(plan.calls, plan.procs)
+        ]
+        self._processes: list[asyncio.subprocess.Process] = []
+        self.counts: list[tuple[int, int]] = [(0, 0)] * len(self._plans)
+        self.results: list[dict[str, Any]] = []
+
+    async def __aenter__(self) -> CallerProcesses:
+        try:
+            for plan in self._plans:
+                self._processes.append(await _start(plan))
+            async with asyncio.timeout(PREPARED_WITHIN_S):
+                for process in self._processes:
+                    await self._read(process, "ready")
+        except TimeoutError:
+            await self._end()
+            raise LoadError(f"the callers were not ready within {PREPARED_WITHIN_S:g} s") from None
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._end()
+
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes]
+
+    @property
+    def up(self) -> int:
+        return sum(up for up, _ in self.counts)
+
+    @property
+    def failed(self) -> int:
+        return sum(failed for _, failed in self.counts)
+
+    def say(self, words: str) -> None:
+        """Tell all of them."""
+        for process in self._processes:
+            assert process.stdin is not None
+            with contextlib.suppress(ConnectionError):
+                process.stdin.write(f"{words}\n".encode())
+
+    async def finish(self) -> None:
+        """Read on until each has told its result."""
+        await asyncio.gather(*(self._follow(index) for index in range(len(self._processes))))
+
+    async def _follow(self, index: int) -> None:
+        message = await self._read(self._processes[index], "result", index)
+        self.results.append(message["result"])
+
+    async def _read(self, process: asyncio.subprocess.Process, wanted: str, index: int = 0) -> dict[str, Any]:
+        """The next message that has `wanted`."""
+        assert process.stdout is not None
+        async for line in process.stdout:
+            message: dict[str, Any] = json.loads(line)
+            if "error" in message:
+                raise LoadError(message["error"])
+            if "up" in message:
+                self.counts[index] = message["up"], message["failed"]
+            if wanted in message:
+                return message
+        raise LoadError(f"a process of callers ended with status {await process.wait()}; see above")
+
+    async def _end(self) -> None:
+        """Each ends by itself when it has told its result, or when nobody speaks to it any more."""
+        for process in self._processes:
+            if process.stdin is not None:
+                process.stdin.close()
+        waits = [asyncio.create_task(process.wait()) for process in self._processes]
+        if not waits:
+            return
+        await asyncio.wait(waits, timeout=EXIT_WITHIN_S)
+        for process in self._processes:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    # Not `process.kill()`: that may reap it before asyncio does, which then complains.
+                    os.kill(process.pid, signal.SIGKILL)
+        await asyncio.wait(waits)
+
+
+async def _start(plan: WorkerPlan) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "runner.callers.load.worker"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=child_environment({}),
+        limit=LINE_LIMIT_BYTES,
+        # Ctrl-C is for the parent, which asks for what was measured so far.
+        start_new_session=True,
+        preexec_fn=die_with_parent if sys.platform == "linux" else None,
+    )
+    assert process.stdin is not None
+    process.stdin.write(f"{plan.to_json()}\n".encode())
+    return process
+
 
 HEAD_START_S = 0.3
 LOOK_EVERY_S = 0.25
@@ -49,8 +180,8 @@ async def run_load(plan: LoadPlan, on_progress: OnProgress, stop: asyncio.Event)
     async with _server(plan) as (url, pid):
         meter = Meter(pid)
         on_progress(Progress("callers"))
-        async with Gang(plan, url) as gang:
-            report = await _Load(plan, gang, meter, on_progress, stop).run()
+        async with CallerProcesses(plan, url) as callers:
+            report = await _Load(plan, callers, meter, on_progress, stop).run()
         # Its counters are this load's only if it was started for it.
         return replace(report, word=await asyncio.to_thread(ask, url)) if plan.file else report
 
@@ -69,31 +200,36 @@ class _Load:
     """One load, from its start to its report."""
 
     def __init__(
-        self, plan: LoadPlan, gang: Gang, meter: Meter, on_progress: OnProgress, stop: asyncio.Event
+        self,
+        plan: LoadPlan,
+        callers: CallerProcesses,
+        meter: Meter,
+        on_progress: OnProgress,
+        stop: asyncio.Event,
     ) -> None:
         self._plan = plan
-        self._gang = gang
+        self._callers = callers
         self._meter = meter
         self._on_progress = on_progress
         self._stop = stop
         self._schedule = Schedule(time.monotonic() + HEAD_START_S, plan.ramp_s, plan.duration_s)
 
     async def run(self) -> LoadReport:
-        gang, schedule = self._gang, self._schedule
-        gang.say(f"go {schedule.start_at!r}")
-        finishing = asyncio.create_task(gang.finish(), name="results")
+        callers, schedule = self._callers, self._schedule
+        callers.say(f"go {schedule.start_at!r}")
+        finishing = asyncio.create_task(callers.finish(), name="results")
         try:
             start = self._read()
             await self._watch("ramp", schedule.start_at, schedule.from_at, finishing)
             begin = self._read()
             await self._watch("measuring", begin.at, schedule.until_at, finishing)
-            end, up = self._read(), gang.up
+            end, up = self._read(), callers.up
             stopped = self._stop.is_set()
             if stopped:
-                gang.say("stop")
+                callers.say("stop")
             # Stopped before the measuring began: then all is measured, as the callers do it.
             begin = begin if begin.at < end.at - LOOK_EVERY_S else start
-            self._on_progress(Progress("reckoning", up=up, failed=gang.failed))
+            self._on_progress(Progress("reckoning", up=up, failed=callers.failed))
             async with asyncio.timeout(RESULT_WITHIN_S):
                 await finishing
         except TimeoutError:
@@ -101,10 +237,10 @@ class _Load:
         finally:
             finishing.cancel()
             await asyncio.gather(finishing, return_exceptions=True)
-        return self._report(begin, end, up, gang.results, stopped)
+        return self._report(begin, end, up, callers.results, stopped)
 
     def _read(self) -> Reading:
-        return self._meter.read(self._gang.pids)
+        return self._meter.read(self._callers.pids)
 
     async def _watch(self, phase: str, begin: float, until: float, finishing: asyncio.Task[None]) -> None:
         """Until that time, or until it is stopped."""
@@ -117,7 +253,12 @@ class _Load:
             part = (now - begin) / max(1e-9, until - begin)
             self._on_progress(
                 Progress(
-                    phase, min(1.0, max(0.0, part)), self._gang.up, self._gang.failed, until - now, cores
+                    phase,
+                    min(1.0, max(0.0, part)),
+                    self._callers.up,
+                    self._callers.failed,
+                    until - now,
+                    cores,
                 )
             )
             with contextlib.suppress(TimeoutError):

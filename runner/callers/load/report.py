@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from runner.callers.load.meter import ServerUse
 from runner.callers.load.plan import ECHO, LATE_STEP_MS, LoadPlan
-from runner.callers.load.server_word import ServerWord
+from runner.callers.load.server import ServerUse, ServerWord
 from runner.callers.report.report import STOPPED_WITHIN_S, TRUSTED_P99_MS, quantile
 
 MOST_P95_MS = 250.0

@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from runner.callers.load.echo_calls import EchoCall, echo_call
-from runner.callers.load.lines.websocket_line import EchoLine, PhoneLine
+from runner.callers.load.calls import EchoCall, TalkCaller, echo_call
 from runner.callers.load.plan import ECHO, LATE_STEP_MS, Schedule, WorkerPlan
-from runner.callers.load.talk_calls import TalkCaller
+from runner.callers.load.websocket_line import EchoLine, PhoneLine
 from runner.errors import BotrunError
 from runner.server.wire.tls import trust_anybody, trust_for
 
@@ -53,7 +52,7 @@ class EchoCrew:
             return lambda seed: PhoneLine(url, transport, seed)
         import httpx2
 
-        from runner.callers.load.lines.rtp_line import RtpLine
+        from runner.callers.load.rtp_line import RtpLine
 
         client = httpx2.AsyncClient(verify=trust_for(url) or True)
         http = await self._closing.enter_async_context(client)
@@ -105,7 +104,7 @@ class TalkCrew:
         """Make all that will be said, and let the voice's helper go."""
         from runner.callers.scenario.performer import Performer
         from runner.callers.scenario.scenario import find_scenario
-        from runner.callers.sound.voice import caller_voice
+        from runner.callers.sound.microphone import caller_voice
 
         self._scenario = find_scenario(self._plan.scenario)
         async with caller_voice() as voice:

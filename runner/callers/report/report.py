@@ -187,7 +187,7 @@ def caller_spans(phone: Phone) -> list[CallerSpan]:
     rate = phone.sample_rate
     return [
         CallerSpan(u.begin / rate, u.end / rate, u.manner, u.text)
-        for u in phone.mouth.utterances
+        for u in phone.microphone.utterances
         if u.begin is not None and u.end is not None
     ]
 
@@ -195,7 +195,7 @@ def caller_spans(phone: Phone) -> list[CallerSpan]:
 def bot_spans(phone: Phone) -> list[Span]:
     """When the bot was heard so far."""
     start = phone.started_at
-    return [Span(span.begin - start, span.end - start) for span in phone.ear.spans]
+    return [Span(span.begin - start, span.end - start) for span in phone.speech.spans]
 
 
 def lateness_ms(late_s: Iterable[float]) -> tuple[float, float, float]:

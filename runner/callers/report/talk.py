@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from runner.callers.connections import SideChannel
 from runner.callers.phone import Phone
-from runner.callers.sidechannel import SideChannel
 from runner.callers.sound.microphone import Manner, Utterance
 
 CUT_TOLD_AFTER_S = 0.1
@@ -122,13 +122,13 @@ class Talk:
     # ------------------------------------------------------------ where there are no words
 
     def _spoke(self) -> bool:
-        return len(self.phone.ear.spans) > self._told_spans and self.phone.bot_quiet_s() > TOLD_AFTER_S
+        return len(self.phone.speech.spans) > self._told_spans and self.phone.bot_quiet_s() > TOLD_AFTER_S
 
     def _tell_speech(self, *, over: bool = False) -> None:
         """Without words: that it spoke, and for how long."""
         if not (over or self._spoke()):
             return
-        spans = self.phone.ear.spans[self._told_spans :]
+        spans = self.phone.speech.spans[self._told_spans :]
         self._told_spans += len(spans)
         if spans and not self.knows_words:
             duration_s = spans[-1].end - spans[0].begin

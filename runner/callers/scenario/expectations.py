@@ -111,7 +111,7 @@ async def _keeps_talking(talk: Talk, wanted: bool) -> Verdict:
 
     def heard() -> bool:
         until = said.end + TALKS_ON_WITHIN_S
-        return talk.phone.ear.sounds_within(start + said.end, start + until)
+        return talk.phone.speech.sounds_within(start + said.end, start + until)
 
     await talk.phone.until(heard, said.end + TALKS_ON_WITHIN_S - _since_start(talk))
     told = "the bot talked on" if heard() else "the bot fell silent at a murmur"

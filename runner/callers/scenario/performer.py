@@ -1,14 +1,20 @@
-"""Plays a scenario on the phone."""
+"""Who acts as the caller: a scenario, step by step, or a person who types."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from runner.callers.phone import Phone
 from runner.callers.report.talk import Talk
 from runner.callers.scenario.expectations import check
+from runner.callers.scenario.scenario import KEYS
 from runner.callers.scenario.steps import (
     Beep,
     Expect,
@@ -23,8 +29,8 @@ from runner.callers.scenario.steps import (
     Wait,
     WaitForSilence,
 )
-from runner.callers.sound.microphone import Manner, Utterance
-from runner.callers.sound.voice import CallerVoice, Speech, read_wav
+from runner.callers.sound.microphone import CallerVoice, Manner, Speech, Utterance, read_wav
+from runner.errors import MissingPackageError
 
 PATIENCE_S = 12.0
 """How long the caller waits for a bot that should speak."""
@@ -124,7 +130,7 @@ class Performer:
         text = getattr(step, "text", "") or (step.path.name if isinstance(step, PlayWav) else "beep")
         utterance = self._phone.say(speech.pcm, speech.sample_rate, text, manner)
         self._talk.caller_said(utterance)
-        self._heard_spans = len(self._phone.ear.spans)
+        self._heard_spans = len(self._phone.speech.spans)
         return utterance
 
     async def _say(self, step: Step, manner: Manner = Manner.TURN) -> None:
@@ -136,7 +142,7 @@ class Performer:
         if not spoke:
             self._note_waiting(f"the bot was silent for {PATIENCE_S:g} s: nothing to speak over")
             return
-        begun = self._phone.ear.spans[-1].begin
+        begun = self._phone.speech.spans[-1].begin
         await asyncio.sleep(max(0.0, begun + step.after_s - self._phone.now))
         # Over its words, not into the breath between two sentences.
         await self._phone.until(self._bot_is_in_midst_of_it, BREATH_PATIENCE_S)
@@ -157,11 +163,11 @@ class Performer:
 
     def _bot_speaks_since_we_did(self) -> bool:
         """Whether it has begun something since the caller's last words, or still speaks."""
-        spans = len(self._phone.ear.spans)
+        spans = len(self._phone.speech.spans)
         return spans > self._heard_spans or (spans > 0 and self._phone.bot_quiet_s() < 0.1)
 
     def _bot_is_in_midst_of_it(self) -> bool:
-        begun_s = self._phone.now - self._phone.ear.spans[-1].begin
+        begun_s = self._phone.now - self._phone.speech.spans[-1].begin
         return begun_s >= WELL_BEGUN_S and self._phone.bot_quiet_s() < BREATHING_S
 
     async def _wait_for_silence(self, step: WaitForSilence) -> None:
@@ -172,7 +178,7 @@ class Performer:
         left_s = step.at_most_s - (self._phone.now - begun)
         if not await self._phone.until(lambda: self._phone.bot_quiet_s() >= step.quiet_s, left_s):
             self._note_waiting(f"the bot was still speaking after {step.at_most_s:g} s")
-        self._heard_spans = len(self._phone.ear.spans)
+        self._heard_spans = len(self._phone.speech.spans)
 
 
 async def sound_of(step: Step, voice: CallerVoice) -> Speech | None:
@@ -192,3 +198,96 @@ async def sound_of(step: Step, voice: CallerVoice) -> Speech | None:
 def _beep(seconds: float, sample_rate: int = 8000) -> Speech:
     time = np.arange(int(seconds * sample_rate)) / sample_rate
     return Speech((8000 * np.sin(2 * np.pi * 1000 * time)).astype("<i2").tobytes(), sample_rate)
+
+
+HELP = "Type what the caller says; /press 1# presses keys, /hangup (or Ctrl-D) ends the call."
+ANSWER_PATIENCE_S = 10.0
+QUIET_S = 1.5
+
+
+async def typed_lines(fileno: int) -> AsyncIterator[str]:
+    """Lines as they are typed, or come through a pipe; a file is read at once."""
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
+    rest = b""
+
+    def read() -> None:
+        nonlocal rest
+        data = os.read(fileno, 4096)
+        rest += data
+        *whole, rest = rest.split(b"\n")
+        for line in whole:
+            lines.put_nowait(line.decode(errors="replace"))
+        if not data:
+            loop.remove_reader(fileno)
+            lines.put_nowait(rest.decode(errors="replace"))
+            lines.put_nowait(None)
+
+    try:
+        loop.add_reader(fileno, read)
+    except PermissionError:  # epoll takes no plain files
+        for line in sys.stdin:
+            lines.put_nowait(line)
+        lines.put_nowait(None)
+    try:
+        while (line := await lines.get()) is not None:
+            yield line.strip()
+    finally:
+        with contextlib.suppress(ValueError, OSError):
+            loop.remove_reader(fileno)
+
+
+class TypedCaller:
+    """Says what is typed, in turn. Without a voice a line goes to the bot as text, where that can be."""
+
+    def __init__(self, talk: Talk, voice: CallerVoice) -> None:
+        self._talk = talk
+        self._phone: Phone = talk.phone
+        self._voice = voice
+
+    async def run(self, lines: AsyncIterator[str]) -> None:
+        """Until the last line, or until the bot hangs up."""
+        typing = asyncio.create_task(self._all(lines), name="typed")
+        over = asyncio.create_task(self._phone.ended.wait())
+        await asyncio.wait({typing, over}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (typing, over):
+            task.cancel()
+        done = await asyncio.gather(typing, over, return_exceptions=True)
+        await self._phone.hang_up()
+        if isinstance(done[0], Exception):
+            raise done[0]
+
+    async def _all(self, lines: AsyncIterator[str]) -> None:
+        async for line in lines:
+            if line in ("/hangup", "/quit"):
+                self._talk.say("caller", "hangs up")
+                return
+            if line:
+                await self._one(line)
+        # The input has ended: the bot may finish.
+        spans = len(self._phone.speech.spans)
+        await self._phone.until(lambda: len(self._phone.speech.spans) > spans, ANSWER_PATIENCE_S)
+        await self._phone.until(lambda: self._phone.bot_quiet_s() > QUIET_S, ANSWER_PATIENCE_S)
+
+    async def _one(self, line: str) -> None:
+        command, _, keys = line.partition(" ")
+        if command == "/press" and keys and set(keys.upper()) <= KEYS:
+            self._talk.say("caller", f"presses {keys}")
+            await self._phone.press(keys.upper())
+        elif line.startswith("/"):
+            self._talk.say("phone", HELP)
+        else:
+            await self._say(line)
+
+    async def _say(self, text: str) -> None:
+        try:
+            speech = await self._voice.speak(text)
+        except MissingPackageError as error:
+            if not await self._talk.side.send("send-text", {"content": text}):
+                raise error
+            self._talk.say("caller", f"{text}   (sent as text)")
+            return
+        manner = Manner.INTERRUPTION if self._phone.bot_quiet_s() < 0.1 else Manner.TURN
+        utterance = self._phone.say(speech.pcm, speech.sample_rate, text, manner)
+        self._talk.caller_said(utterance)
+        await self._phone.until(lambda: utterance.done, ANSWER_PATIENCE_S)

@@ -26,7 +26,7 @@ class Span:
         return self.end - self.begin
 
 
-class Ear:
+class SpeechDetector:
     """Takes what is heard, in order, and finds the spans in which there is sound.
 
     Attributes:

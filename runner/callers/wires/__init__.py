@@ -14,14 +14,13 @@ from runner.callers.wires.base import (
     BotDTMF,
     BotMark,
     BotSound,
+    PlainWire,
     Wire,
     WireEvent,
 )
-from runner.callers.wires.exotel import ExotelWire
-from runner.callers.wires.plain import PlainWire
 from runner.callers.wires.plivo import PlivoWire
 from runner.callers.wires.telnyx import TelnyxWire
-from runner.callers.wires.twilio import TwilioWire
+from runner.callers.wires.twilio import ExotelWire, TwilioWire
 
 WIRES: dict[str, type[Wire]] = {
     "twilio": TwilioWire,

@@ -1,1 +1,152 @@
-"""`botrun load`: run a load and show its figures."""
+"""`botrun load TARGET`: many simulated callers at once, and what they measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runner.errors import UsageError
+from runner.settings.parsing import check_bounds
+
+TRANSPORTS = ("twilio", "telnyx", "plivo", "exotel", "websocket", "webrtc")
+CALLS, DURATION_S, RAMP_S = 50, 30.0, 5.0
+FIRST_TRY, TRY_S = 8, 10.0
+"""Where `--until-it-breaks` begins, and how long (s) it measures each try."""
+
+_Target = Annotated[
+    str, typer.Argument(metavar="TARGET", help="The bot to start, or the address of a running server.")
+]
+_Transport = Annotated[
+    str, typer.Option("--transport", "-t", metavar="NAME", help="Whose wire: " + ", ".join(TRANSPORTS) + ".")
+]
+_Calls = Annotated[
+    int | None, typer.Option("-n", "--calls", metavar="N", help=f"Callers at once. [default: {CALLS}]")
+]
+_Duration = Annotated[
+    float | None, typer.Option(metavar="S", help=f"Measure for so long. [default: {DURATION_S:g}]")
+]
+_Ramp = Annotated[
+    float | None, typer.Option(metavar="S", help=f"The calls begin over so long. [default: {RAMP_S:g}]")
+]
+_Scenario = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="What they do: echo (the bot echoes), talk, or another of `botrun call --list`.",
+    ),
+]
+_Procs = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Processes of callers. [default: one per 100 calls]"),
+]
+_Pid = Annotated[
+    int | None, typer.Option(metavar="PID", help="The server's process, where it does not tell it itself.")
+]
+_Breaks = Annotated[
+    bool,
+    typer.Option("--until-it-breaks", help="Find how many calls the server carries; -n is the first try."),
+]
+_Insecure = Annotated[bool, typer.Option("--insecure", help="Trust any certificate of the server.")]
+_Plot = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Draw latency over calls: .svg, or .png (Pillow).")
+]
+_Body = Annotated[str | None, typer.Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")]
+
+
+def load(
+    target: _Target,
+    transport: _Transport = "twilio",
+    calls: _Calls = None,
+    duration: _Duration = None,
+    ramp: _Ramp = None,
+    scenario: _Scenario = "echo",
+    procs: _Procs = None,
+    pid: _Pid = None,
+    until_it_breaks: _Breaks = False,
+    plot: _Plot = None,
+    body: _Body = None,
+    insecure: _Insecure = False,
+    as_json: _Json = False,
+) -> int:
+    """Let many simulated callers ring at once, and measure.
+
+    The exit status is 1 if the server did not hold. Ctrl-C shows what was measured so far.
+    """
+    check_bounds("-n", calls, 1, 10_000)
+    check_bounds("--duration", duration, 1, 86_400)
+    check_bounds("--ramp", ramp, 0, 3600)
+    check_bounds("--procs", procs, 1, 64)
+    if plot is not None:
+        _check_plot(plot)
+    _check_scenario(scenario, transport)
+    from runner.callers.load.plan import LoadPlan
+    from runner.cli.load.run import procs_for, run_once, search
+
+    if insecure:
+        from runner.server.wire.tls import trust_anybody
+
+        trust_anybody()
+    calls = calls or (FIRST_TRY if until_it_breaks else CALLS)
+    plan = LoadPlan(
+        transport=transport,
+        calls=calls,
+        duration_s=duration or (TRY_S if until_it_breaks else DURATION_S),
+        ramp_s=RAMP_S if ramp is None else ramp,
+        scenario=scenario,
+        procs=procs or procs_for(calls),
+        body=body,
+        insecure=insecure,
+        **_whom(target, transport, pid),  # type: ignore[arg-type]  # file, url and pid
+    )
+    from runner.cli.load.view import LoadView
+
+    view = LoadView(plan, quiet=as_json)
+    if until_it_breaks:
+        return search(plan, view, plot=plot, procs=procs, as_json=as_json)
+    return run_once(plan, view, plot=plot, as_json=as_json)
+
+
+# ------------------------------------------------------------------ what was typed
+
+
+def _check_scenario(scenario: str, transport: str) -> None:
+    from runner.settings.parsing import did_you_mean
+
+    if transport not in TRANSPORTS:
+        known = ", ".join(TRANSPORTS)
+        hint = did_you_mean(transport, list(TRANSPORTS))
+        raise UsageError(f"--transport: no caller speaks {transport!r} ({known}){hint}")
+    if scenario == "echo":
+        return
+    if transport == "webrtc":
+        raise UsageError(f"--scenario {scenario}: over WebRTC there is only echo; phones do the others")
+    from runner.callers.scenario.scenario import find_scenario
+
+    find_scenario(scenario)
+
+
+def _check_plot(plot: str) -> None:
+    from runner.callers.load.chart import check_file
+
+    check_file(Path(plot))
+
+
+def _whom(target: str, transport: str, pid: int | None) -> dict[str, object]:
+    """The bot's file, or an address and perhaps its process."""
+    from runner.callers.load.server import address_for, check_reachable, is_address, is_running
+
+    if pid is not None and not is_running(pid):
+        raise UsageError(f"--pid: there is no process {pid}")
+    if is_address(target):
+        url = address_for(target, transport)
+        check_reachable(url)
+        return {"url": url, "pid": pid}
+    if pid is not None:
+        raise UsageError("--pid: a bot that is started here needs none; give the address of a running server")
+    from runner.botcode.loader import parse_target
+
+    parse_target(target)
+    return {"file": target}

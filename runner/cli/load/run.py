@@ -10,11 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from runner.callers.load.breaking import Carried, until_it_breaks
 from runner.callers.load.chart import over_calls, over_time
 from runner.callers.load.load_processes import run_load
+from runner.callers.load.search import Carried, until_it_breaks
 from runner.cli import STOPPED_BY_CTRL_C
-from runner.cli.load.command import CALLS_PER_PROC
 
 if TYPE_CHECKING:
     from runner.callers.load.plan import LoadPlan
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from runner.cli.load.view import LoadView
 
 FAILED = 1
+CALLS_PER_PROC = 100
 
 T = TypeVar("T")
 

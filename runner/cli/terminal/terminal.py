@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.text import Text
 
 from runner import logs
-from runner.cli.call import PROVIDERS
+from runner.cli.last_call import PROVIDERS
 from runner.cli.terminal.keyboard import keys
 from runner.cli.terminal.live import KEYS, render
 

@@ -13,18 +13,16 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from runner.callers.load.breaking import Carried, Search, until_it_breaks
+from runner.callers.load.calls import EchoCall, echo_call
 from runner.callers.load.chart import Axis, check_file, nice, over_calls, over_time
-from runner.callers.load.echo_calls import EchoCall, echo_call
-from runner.callers.load.lines.websocket_line import EchoLine
-from runner.callers.load.meter import ServerUse
 from runner.callers.load.plan import LoadPlan, Schedule, WorkerPlan, shares
 from runner.callers.load.probe import Heard, ProbeSound, find_echoes, probe_sound
 from runner.callers.load.report import LoadReport, Spread, merge
-from runner.callers.load.server_word import ServerWord, word_of
-from runner.callers.load.target import address_for
+from runner.callers.load.search import Carried, Search, until_it_breaks
+from runner.callers.load.server import ServerUse, ServerWord, address_for, word_of
+from runner.callers.load.websocket_line import EchoLine
 from runner.callers.load.worker import counted
-from runner.cli.load.table import rows
+from runner.cli.load.view import rows
 from runner.errors import UsageError
 
 PLAN = LoadPlan(transport="twilio", calls=2, duration_s=10, ramp_s=1, file="bot.py")

@@ -79,7 +79,7 @@ async def test_a_bot_may_parse_the_socket_and_bring_its_own_serializer(provider:
         assert await phone.until(lambda: utterance.done and phone.bot_has_spoken(), 5)
         await phone.until(lambda: phone.bot_quiet_s() > 0.3, 3)
     assert phone.log.violations == []
-    assert phone.ear.spans[0].duration_s == pytest.approx(0.3, abs=0.1)
+    assert phone.speech.spans[0].duration_s == pytest.approx(0.3, abs=0.1)
     (name, data), again = told
     assert name == provider
     assert again == (name, data)

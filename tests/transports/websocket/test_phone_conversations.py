@@ -37,8 +37,8 @@ async def speak(phone: Phone, seconds: float = 0.6, manner: Manner = Manner.TURN
 
 async def bot_spoke(phone: Phone, times: int, quiet_s: float = 0.5) -> None:
     """Wait until the bot has been heard so many times."""
-    spoke = await phone.until(lambda: len(phone.ear.spans) >= times and phone.bot_quiet_s() > quiet_s, 20)
-    assert spoke or phone.ended.is_set(), phone.ear.spans
+    spoke = await phone.until(lambda: len(phone.speech.spans) >= times and phone.bot_quiet_s() > quiet_s, 20)
+    assert spoke or phone.ended.is_set(), phone.speech.spans
 
 
 async def two_turns_keys_and_goodbye(phone: Phone, bot: CountedBot) -> None:
@@ -186,7 +186,7 @@ def test_one_caller_hears_nothing_of_another_ones_call() -> None:
             return [first, second]
 
     phones = run_virtual(run(), 60)
-    lengths = [phone.ear.spans[0].duration_s for phone in phones]
+    lengths = [phone.speech.spans[0].duration_s for phone in phones]
     assert lengths == pytest.approx([2 * WORD_S, 4 * WORD_S], abs=0.01)
 
 

@@ -141,7 +141,7 @@ def test_five_seconds_without_a_word_are_survived(provider: str) -> None:
         began = loop.time()
         utterance = phone.say(tone(0.6), 8000, "words")
         assert await phone.until(lambda: utterance.done, 5)
-        assert await phone.until(lambda: phone.ear.spans and len(phone.ear.spans) >= 2, 5)
+        assert await phone.until(lambda: phone.speech.spans and len(phone.speech.spans) >= 2, 5)
         answered.append(loop.time() - began)
         assert len(served.host.sessions.active) == 1
         await phone.until(lambda: phone.bot_quiet_s() > 0.5, 5)
@@ -190,7 +190,7 @@ def test_of_a_stalled_line_no_other_call_hears_anything() -> None:
 
     other = run_virtual(run(), 60)
     assert other.playout.underruns == []
-    assert other.ear.spans[0].duration_s == pytest.approx(1.0, abs=0.01)
+    assert other.speech.spans[0].duration_s == pytest.approx(1.0, abs=0.01)
 
 
 async def test_what_waits_for_a_far_end_that_does_not_read_is_bounded_and_leaves_when_it_reads() -> None:

@@ -30,8 +30,8 @@ async def speak(phone: Phone, seconds: float = 0.4, manner: Manner = Manner.TURN
 
 
 async def bot_spoke(phone: Phone, times: int, quiet_s: float = 0.4) -> None:
-    met = await phone.until(lambda: len(phone.ear.spans) >= times and phone.bot_quiet_s() > quiet_s, 15)
-    assert met, f"{len(phone.ear.spans)} of {times} times, closed with {phone.close}"
+    met = await phone.until(lambda: len(phone.speech.spans) >= times and phone.bot_quiet_s() > quiet_s, 15)
+    assert met, f"{len(phone.speech.spans)} of {times} times, closed with {phone.close}"
 
 
 @pytest.mark.parametrize("provider", PHONES)
@@ -45,7 +45,7 @@ async def test_a_scripted_call_passes_end_to_end(provider: str) -> None:
         await speak(phone)
         await bot_spoke(phone, 2)
         await speak(phone)
-        await phone.until(lambda: len(phone.ear.spans) == 3, 5)
+        await phone.until(lambda: len(phone.speech.spans) == 3, 5)
         await asyncio.sleep(0.3)
         await speak(phone, 0.4, Manner.INTERRUPTION)
         await bot_spoke(phone, 4)

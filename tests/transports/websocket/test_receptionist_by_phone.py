@@ -70,9 +70,9 @@ async def test_a_caller_books_by_phone_and_the_diary_has_it(
                 async with served.phone("twilio", wire=wire) as phone:
                     assert await phone.until(phone.bot_has_spoken, 10)
                     assert await phone.until(lambda: phone.bot_quiet_s() > 0.7, 10)
-                    greeted = len(phone.ear.spans)
+                    greeted = len(phone.speech.spans)
                     phone.say(spoken("book an appointment for tomorrow"), RATE_HZ)
-                    assert await phone.until(lambda: len(phone.ear.spans) > greeted, 15)
+                    assert await phone.until(lambda: len(phone.speech.spans) > greeted, 15)
                     assert await phone.until(lambda: phone.bot_quiet_s() > 0.7, 10)
         finally:
             await warmup.stop_all()

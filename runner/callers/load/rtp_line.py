@@ -13,9 +13,9 @@ import numpy as np
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from runner.audio.rtp import RtpPacket, ahead16, build_rtp
-from runner.callers.load.lines.websocket_line import EchoLine
 from runner.callers.load.plan import ANSWER_TIMEOUT_S
 from runner.callers.load.probe import Heard, probe_sound
+from runner.callers.load.websocket_line import EchoLine
 from runner.errors import TransportError
 from runner.server.access.local_only import is_loopback
 from runner.server.access.login import key_headers

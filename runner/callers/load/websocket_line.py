@@ -23,7 +23,7 @@ from runner.callers.call import new_wire
 from runner.callers.load.plan import ANSWER_TIMEOUT_S
 from runner.callers.load.probe import Heard, ProbeSound, probe_sound
 from runner.callers.wires import BotSound
-from runner.callers.wires.plain import PlainWire
+from runner.callers.wires.base import PlainWire
 from runner.errors import TransportError
 from runner.server.access.login import key_headers
 from runner.server.wire.tls import trust_for

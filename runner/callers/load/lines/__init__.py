@@ -1,1 +1,0 @@
-"""The connections of `botrun load`'s callers."""
