@@ -27,13 +27,11 @@ from runner.providers import plivo as plivo_scheme
 from runner.providers import provider_named
 from runner.providers import twilio as twilio_scheme
 from runner.server.app import Host
-from runner.server.endpoints.media_socket import CallDoor
 from runner.server.public.address import PublicAddress
-from runner.server.public.endpoints import create_public_app
 from runner.server.public.ledger.client import OwnDesk
 from runner.server.public.ledger.ledger import Ledger
 from runner.server.public.public_calls import Exchange
-from runner.server.wire.uvicorn_server import Server
+from runner.server.public.public_side import serving
 from runner.sessions.registry import SessionLimits, Sessions
 from runner.sessions.session import EndReason
 from runner.settings import Settings
@@ -199,14 +197,11 @@ async def public_world(
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listener.getsockname()[1]
-    server = Server(create_public_app(exchange, CallDoor(host)))
     async with httpx2.AsyncClient(timeout=10, trust_env=False) as client:
         with listener:
-            async with server.serving(listener, 0.3):
+            async with serving(host, exchange, listener):
                 yield World(host, exchange, ledger, port, client)
                 await host.sessions.end_all(EndReason.SHUTDOWN, 6)
-    for provider in providers.values():
-        await provider.aclose()
 
 
 async def until(holds: Callable[[], object], within_s: float = 5.0) -> None:

@@ -28,7 +28,7 @@ from runner.server.forwarding.rejoin import HEARD, RESUME_S, FurtherSockets, go_
 from runner.server.handover.phone_peer import PhoneEnd, can_move, wait_for_mended_code
 from runner.server.public.call_ending import Farewell, LocalFarewell
 from runner.server.public.dial import dial_router
-from runner.server.wire.closing import POLICY_VIOLATION, TRY_AGAIN_LATER, close
+from runner.server.wire.websocket_protocol import POLICY_VIOLATION, TRY_AGAIN_LATER, close
 from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id
 from runner.transports.websocket.handshake import read_handshake

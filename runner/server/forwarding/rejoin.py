@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from runner.errors import ProtocolError
 from runner.serializers.handshake import HandshakeResult
 from runner.server.handover.other_workers import AGAIN_PATH
-from runner.server.wire.closing import POLICY_VIOLATION, close
+from runner.server.wire.websocket_protocol import POLICY_VIOLATION, close
 from runner.transports.websocket.handshake import read_handshake
 from runner.transports.websocket.socket import CallWebSocket
 

@@ -33,7 +33,8 @@ from runner.server.public.pinless import PATHS, PinlessDoor
 from runner.server.public.public_calls import Exchange
 from runner.server.public.signed_requests import opening_of, webhook_of
 from runner.server.public.throttled_log import Quiet
-from runner.server.wire.closing import POLICY_VIOLATION, close
+from runner.server.wire.connection_limits import verify
+from runner.server.wire.websocket_protocol import POLICY_VIOLATION, close
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class PublicDoor:
             try:
                 web = await webhook_of(request, self._exchange.origin)
                 self._exchange.check(lambda: provider.check_request(web, time.time()))
+                verify(request.scope)
                 return await handle(provider, web, request)
             except RefusedError as error:
                 self._quiet.warning("a %s webhook was refused: %s", provider.title, error)

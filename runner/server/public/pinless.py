@@ -21,6 +21,7 @@ from runner.server.public.public_calls import Exchange
 from runner.server.public.readiness import DIAL_IN
 from runner.server.public.signed_requests import webhook_of
 from runner.server.public.throttled_log import Quiet
+from runner.server.wire.connection_limits import verify
 from runner.settings import read_keys
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class PinlessDoor:
                 return JSONResponse({"status": "OK"})
             secret = self._exchange.address.keys.get(SECRET) or read_keys([SECRET]).get(SECRET, "")
             self._exchange.check(lambda: check_pinless(web, _there(secret), time.time()))
+            verify(request.scope)
             return await self._take(read_waiting_call(web))
         except RefusedError as error:
             self._quiet.warning("a Daily webhook was refused: %s", error)

@@ -113,10 +113,13 @@ async def serving(host: Host, exchange: Exchange, listener: socket.socket) -> As
     from runner.server.endpoints.media_socket import CallDoor
     from runner.server.public.endpoints import create_public_app
     from runner.server.public.pinless import PinlessDoor
+    from runner.server.wire.connection_limits import ConnectionLimits
     from runner.server.wire.uvicorn_server import Server
 
     pinless = PinlessDoor(exchange, host.rooms) if host.rooms is not None else None
-    server = Server(create_public_app(exchange, CallDoor(host), pinless))
+    app = create_public_app(exchange, CallDoor(host), pinless)
+    # Strangers come through a tunnel, whose connections are this machine's.
+    server = Server(app, limits=ConnectionLimits(limits_local=True))
     async with server.serving(listener, CLOSE_CONNECTIONS_S):
         yield server
     for provider in exchange.providers.values():

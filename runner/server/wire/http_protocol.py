@@ -1,35 +1,53 @@
-"""HTTP connections under uvicorn, on which a request has to be whole in time.
+"""HTTP connections under uvicorn: each request must arrive, and each answer be read, in time.
 
-uvicorn has a limit for the time between two requests only; a client that sends a byte now and then would keep
-its connection for ever.
+uvicorn limits only the time between two requests: a client that sends a byte now and then would keep its
+connection for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from runner.server.wire import connection_limits
+from runner.server.wire.connection_limits import ConnectionLimits
+
 REQUEST_S = 10.0
 """How long (s) a request may take, head and body, from its first byte; the first one, from the connection."""
 
+MAX_HEAD_BYTES = 64 * 1024
+
+STALL_S = 20.0
+"""How long (s) a client may leave an answer unread."""
+
 
 class HttpProtocol(H11Protocol):
-    """uvicorn's, with a deadline for each request. Once upgraded, a connection is another protocol's."""
+    """uvicorn's, with a deadline for each request. After an upgrade, `WebSocketProtocol` takes over."""
 
-    def __init__(self, *args: Any, request_s: float = REQUEST_S, **more: Any) -> None:
+    def __init__(
+        self, *args: Any, request_s: float = REQUEST_S, limits: ConnectionLimits | None = None, **more: Any
+    ) -> None:
         super().__init__(*args, **more)
+        self.conn = _StrictConnection(h11.SERVER, MAX_HEAD_BYTES)
         self._request_s = request_s
+        self._limits = limits or ConnectionLimits()
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self._seen_scope: object = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_more()
+        self._limits.opened(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._expect_nothing()
+        self._watch_writing(stalled=False)
+        self._limits.closed(self.transport)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -39,10 +57,24 @@ class HttpProtocol(H11Protocol):
             self._expect_more()
         else:
             self._expect_nothing()
+            self._limits.answering(self.transport)
+
+    def handle_events(self) -> None:
+        """Process what was received; a new request's scope gets our extension before its task starts."""
+        super().handle_events()
+        if self.scope is not self._seen_scope:
+            self._seen_scope = self.scope
+            transport = self.transport
+            extensions = connection_limits.extension(lambda: self._limits.verified(transport))
+            self.scope["extensions"] = extensions
+
+    def on_response_complete(self) -> None:
+        self._limits.idle(self.transport)
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP. In the middle of a request uvicorn would answer twice: who is at it learns
-        that nobody listens any more."""
+        """Refuse what is no HTTP. uvicorn would answer twice in the middle of a request; the application
+        that is answering that request is informed of the disconnect instead."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -51,12 +83,45 @@ class HttpProtocol(H11Protocol):
         else:
             self.transport.close()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_writing(stalled=True)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._watch_writing(stalled=False)
+
     def _expect_more(self) -> None:
         if self._deadline is None:
-            # Aborted, for under TLS a goodbye would wait for theirs.
+            # Aborted, because under TLS a close would wait for the client's.
             self._deadline = self.loop.call_later(self._request_s, self.transport.abort)
 
     def _expect_nothing(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _watch_writing(self, *, stalled: bool) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+        self._stalled = self.loop.call_later(STALL_S, self.transport.abort) if stalled else None
+
+
+class _StrictConnection(h11.Connection):
+    """Refuses requests that h11 accepts and that two servers may understand differently."""
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            names = {name for name, _ in event.headers}
+            if b"content-length" in names and b"transfer-encoding" in names:
+                # RFC 9112, 6.1: a sign of request smuggling, which a server may refuse.
+                raise h11.RemoteProtocolError("Content-Length beside Transfer-Encoding")
+            if event.http_version < b"1.1" and (b"upgrade", b"websocket") in _lower(event.headers):
+                # RFC 6455, 4.1: the version must be 1.1 or higher.
+                raise h11.RemoteProtocolError("an upgrade of HTTP/1.0")
+        return event
+
+
+def _lower(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    return ((name, value.lower()) for name, value in headers)

@@ -1,21 +1,31 @@
-"""`--https`: what a run needs so that a mobile on the same network may use its page and microphone."""
+"""`--https`: a certificate of this machine's own, and which certificates botrun's commands trust.
+
+Browsers give a microphone only to pages over HTTPS (or on localhost). The certificate is self-signed, so each
+browser asks once whether to trust it; it is kept, so that it asks only once.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
+import ipaddress
+import os
 import secrets
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runner.errors import UsageError
 from runner.server.access.local_only import is_loopback
-from runner.server.wire.certificate import own_certificate
 from runner.settings import Settings, resolve, state_folder
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 ALL = "0.0.0.0"
 _ELSEWHERE = ("192.0.2.1", 9)
@@ -23,10 +33,10 @@ _ELSEWHERE = ("192.0.2.1", 9)
 
 
 def with_https(settings: Settings) -> Settings:
-    """The settings of a run that is opened to the network: a certificate, and a key that it asks for.
+    """The settings of a run that the network can reach: with a certificate, and a login key.
 
     Raises:
-        UsageError: the certificate cannot be made or kept.
+        UsageError: the certificate cannot be made or stored.
     """
     host = settings.host if "host" in settings.sources else ALL
     names = {"localhost", "127.0.0.1", "::1", *([lan] if (lan := lan_address()) else [])}
@@ -36,9 +46,11 @@ def with_https(settings: Settings) -> Settings:
     try:
         made = own_certificate(folder, sorted(names))
     except OSError as error:
-        raise UsageError(f"--https: {folder} cannot be written: {error.strerror or error}") from None
+        raise UsageError(f"--https: cannot write to {folder}: {error.strerror or error}") from None
     except ValueError:
-        raise UsageError(f"--https: a certificate cannot name {host!r}") from None
+        raise UsageError(
+            f"--https: a certificate cannot name the host {host!r}; use another --host"
+        ) from None
     return replace(
         settings,
         host=host,
@@ -48,7 +60,7 @@ def with_https(settings: Settings) -> Settings:
 
 
 def lan_address() -> str:
-    """This machine's address in its network; "" if it has none."""
+    """This machine's address in its network; "" without a network."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(_ELSEWHERE)
         address = str(probe.getsockname()[0])
@@ -58,7 +70,7 @@ def lan_address() -> str:
 
 @contextlib.contextmanager
 def key_file(settings: Settings) -> Iterator[None]:
-    """The run's key, where this user's commands find it, while the block lasts."""
+    """Keep the run's login key where this user's commands find it, while the block lasts."""
     from runner.server.public.keeper import dial_key_path
     from runner.server.state_file import write_private
 
@@ -70,26 +82,27 @@ def key_file(settings: Settings) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-_anybody: ContextVar[bool] = ContextVar("botrun trusts anybody", default=False)
+_insecure: ContextVar[bool] = ContextVar("botrun_insecure", default=False)
 
 
 def trust_anybody() -> None:
-    """`--insecure`: from here on, in this context, a certificate of any kind will do."""
-    _anybody.set(True)
+    """`--insecure`: accept any certificate from here on, in this context."""
+    _insecure.set(True)
 
 
 def trust_for(url: str, *, insecure: bool = False) -> ssl.SSLContext | None:
-    """Whom a command of ours trusts at this address, if it is TLS': the run's own certificate, too.
+    """The TLS context for a command's connection to `url`; None if it is not encrypted.
 
-    Its key lies on this disk, so that it may be trusted at any of this machine's addresses.
-    `insecure`: whoever answers is trusted.
+    The run's own certificate is trusted at any of this machine's addresses: its key is on this disk.
+    `insecure`: any certificate is accepted.
     """
+
     if urlsplit(url).scheme not in {"wss", "https"}:
         return None
     context = ssl.create_default_context()
     with contextlib.suppress(OSError):
         context.load_verify_locations(_chain())
-    if insecure or _anybody.get():
+    if insecure or _insecure.get():
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
@@ -97,3 +110,89 @@ def trust_for(url: str, *, insecure: bool = False) -> ssl.SSLContext | None:
 
 def _chain() -> Path:
     return state_folder(resolve({}, {})) / "https.pem"
+
+
+# ------------------------------------------------------------ the certificate
+
+VALID_DAYS = 365
+"""Browsers refuse server certificates that last much longer than a year."""
+
+RENEW_DAYS = 7
+"""A certificate that is valid for fewer days is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The files of a certificate and its key: PEM, readable by their owner only."""
+
+    chain: Path
+    key: Path
+
+
+def own_certificate(folder: Path, hosts: Sequence[str]) -> Certificate:
+    """The certificate in `folder` if it is valid for all of `hosts` (names and addresses), else a new one."""
+    found = Certificate(folder / "https.pem", folder / "https-key.pem")
+    if not _is_good(found, hosts):
+        _make(found, hosts)
+    return found
+
+
+def _is_good(found: Certificate, hosts: Sequence[str]) -> bool:
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_pem_x509_certificate(found.chain.read_bytes())
+        found.key.read_bytes()
+    except (OSError, ValueError):
+        return False
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    remaining = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
+    return remaining.days >= RENEW_DAYS and all(_name(host) in names for host in hosts)
+
+
+def _make(found: Certificate, hosts: Sequence[str]) -> None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "botrun on this machine")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
+        .add_extension(x509.SubjectAlternativeName([_name(host) for host in hosts]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    found.chain.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(found.key, private)
+    _write(found.chain, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _name(host: str) -> x509.GeneralName:
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write the file atomically, and never readable by others."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    draft.replace(path)

@@ -1,4 +1,4 @@
-"""uvicorn, as we use it: on a given socket, without its signals, its log lines or its pauses."""
+"""uvicorn on a given socket, without its signal handlers, its log lines and its polling."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from runner.server.wire.connection_limits import ConnectionLimits
 from runner.server.wire.http_protocol import REQUEST_S, HttpProtocol
 from runner.server.wire.websocket_protocol import WebSocketProtocol
 
@@ -33,20 +34,29 @@ class Server(uvicorn.Server):
         app: what is served.
         certificate: the files of a certificate and its key; with them, over TLS.
         request_s: how long (s) a request may take to arrive.
+        limits: of the connections whose clients have not shown who they are; None limits those of other
+            machines.
     """
 
     def __init__(
-        self, app: ASGIApp, certificate: Sequence[str] = (), *, request_s: float = REQUEST_S
+        self,
+        app: ASGIApp,
+        certificate: Sequence[str] = (),
+        *,
+        request_s: float = REQUEST_S,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         chain, key = certificate or (None, None)
+        limits = limits or ConnectionLimits()
+        http = functools.partial(HttpProtocol, request_s=request_s, limits=limits)
         config = uvicorn.Config(
             app,
             # No compression, which saves nothing on encoded sound and takes memory for each socket.
-            ws=WebSocketProtocol,
+            ws=cast(type[asyncio.Protocol], functools.partial(WebSocketProtocol, limits=limits)),
             ws_max_size=MESSAGE_LIMIT_BYTES,
-            # A caller that has vanished without a word is noticed within twice that.
+            # A caller that vanished is noticed within twice that.
             ws_ping_interval=PING_S,
-            http=cast(type[asyncio.Protocol], functools.partial(HttpProtocol, request_s=request_s)),
+            http=cast(type[asyncio.Protocol], http),
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -62,7 +72,7 @@ class Server(uvicorn.Server):
     @contextlib.asynccontextmanager
     async def serving(self, listener: socket.socket, close_within_s: float) -> AsyncIterator[None]:
         """Accept on `listener`; at the end, close what is open within `close_within_s`."""
-        self.config.timeout_graceful_shutdown = close_within_s  # type: ignore[assignment]  # any number will do
+        self.config.timeout_graceful_shutdown = close_within_s  # type: ignore[assignment]  # uvicorn declares int
         task = asyncio.create_task(self.serve([listener]), name="server")
         waiting = asyncio.create_task(self._listening.wait())
         try:
@@ -78,7 +88,7 @@ class Server(uvicorn.Server):
 
     @contextlib.asynccontextmanager
     async def serving_inside(self, path: Path, wrap: Callable[[Any], Any]) -> AsyncIterator[None]:
-        """Serve the application, wrapped, on a Unix socket, too; `refuse_more` leaves that open."""
+        """Also serve the application, wrapped by `wrap`, on a Unix socket; `refuse_more` leaves that open."""
         config = copy.copy(self.config)
         config.loaded_app = wrap(self.config.loaded_app)
 
@@ -88,7 +98,11 @@ class Server(uvicorn.Server):
         try:
             server = await asyncio.get_running_loop().create_unix_server(connected, str(path))
         except OSError as error:
-            logger.warning("calls that stay with old code are not found any more after a save: %s", error)
+            logger.warning(
+                "cannot listen on %s (%s): after a save, requests for calls that stay with the old code fail",
+                path,
+                error,
+            )
             yield
             return
         try:
@@ -98,19 +112,19 @@ class Server(uvicorn.Server):
             path.unlink(missing_ok=True)
 
     def refuse_more(self) -> None:
-        """Accept no further connection; those that stand go on."""
+        """Accept no more connections; those that are open continue."""
         for server in self.servers:
             server.close()
 
     def close_idle(self) -> None:
-        """Close connections on which no request is under way: their next one shall find the new code."""
+        """Close connections without a request being answered, so that the next one reaches the new code."""
         for connection in list(self.server_state.connections):
             # A WebSocket's would be closed in the middle of its call.
             if isinstance(connection, H11Protocol):
                 connection.shutdown()
 
     async def main_loop(self) -> None:
-        """uvicorn's own looks ten times a second whether it is to stop."""
+        """Wait until the server stops; uvicorn's own loop polls ten times a second."""
         self._listening.set()
         while not self._stop.is_set():
             await self.on_tick(0)
@@ -120,13 +134,13 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the process' affair."""
+        """Leave signals to the process."""
         yield
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What is cut off at the end is cut off on purpose: not a word, and no traceback."""
+    """Hide what uvicorn logs about connections that are cut off at the end on purpose."""
     logger = logging.getLogger("uvicorn.error")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

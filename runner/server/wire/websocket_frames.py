@@ -1,193 +1,231 @@
-"""WebSocket frames as a server reads and writes them: bytes in, messages out. Pure; no extensions.
+"""WebSocket frames of the server's side: websockets' sans-I/O protocol, bytes in, messages and bytes out.
 
-Clauses are those of RFC 6455.
+websockets parses, checks and answers. Added here, as clauses of RFC 6455 ask or allow:
+
+* Unfragmented data messages, which a call consists of, take a short cut: through the library alone the wire's
+  work for a second of a phone call is four times as long (ARCHITECTURE.md has the figures).
+* A Close inside a fragmented message is in order (5.4).
+* Text that is not UTF-8 fails the connection as soon as the wrong byte is there, not when its message or its
+  frame is complete (8.1).
+* The number of fragments is bounded: empty fragments take memory although they have no bytes.
+* A Pong is not queued behind output that the client does not read (5.5.3 allows to skip it).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import codecs
+from collections.abc import Callable, Generator
 
-from websockets.frames import apply_mask  # type: ignore[attr-defined]  # its C version where there is one
-
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-"""Opcodes, 5.2."""
-
-FIN, MASKED = 0x80, 0x80
-_WHOLE_TEXT = FIN | TEXT
-LONGEST_CONTROL = 125
-
-NORMAL, NO_STATUS, ABNORMAL = 1000, 1005, 1006
-PROTOCOL_ERROR, INVALID_DATA, TOO_BIG, INTERNAL_ERROR, RESTART = 1002, 1007, 1009, 1011, 1012
-"""Close codes, 7.4.1; 1012 is of IANA's registry."""
-
-_SENDABLE_CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
+import websockets.frames
+from websockets.exceptions import ProtocolError
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+from websockets.streams import StreamReader
 
 Message = str | bytes
 
+apply_mask = websockets.frames.apply_mask  # type: ignore[attr-defined]  # the C version where there is one
 
-class FrameError(Exception):
-    """The far end has broken the protocol: the connection fails with this close code (7.1.7)."""
+MAX_FRAGMENTS = 1024
+"""Frames in one message."""
 
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
+MAX_REASON_BYTES = 123
+"""A close frame holds 125 bytes, of which the code takes 2 (5.5)."""
 
+_TEXT, _BINARY = 0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY
+_MASKED = 0x80
 
-@dataclass(frozen=True, slots=True)
-class Control:
-    """A control frame: `CLOSE`, `PING` or `PONG`, with its payload."""
-
-    opcode: int
-    payload: bytes
+_new_decoder = codecs.getincrementaldecoder("utf-8")
 
 
-MOST_FRAGMENTS = 1024
-"""Maximum number of frames in one message: empty fragments take memory although they have no bytes."""
+class FrameProtocol(ServerProtocol):
+    """One connection: its handshake, then its frames.
 
-
-class FrameReader:
-    """Cuts what a client sends into messages.
+    After `feed`, write what `data_to_send` returns; `state` says whether the connection is closing.
 
     Args:
-        on_message: is given each message, in order; may be replaced at any time.
-        on_control: is given each control frame, in its place among them.
-        most_bytes: the longest message; a longer one fails the connection.
+        on_message: is called with each message, in order; may be replaced at any time.
+        max_bytes: the size of the largest message; a larger one fails the connection with 1009.
+
+    Attributes:
+        skip_pongs: whether Pings are left unanswered, because the client does not read what it is sent.
     """
 
-    def __init__(
-        self, on_message: Callable[[Message], None], on_control: Callable[[Control], None], most_bytes: int
-    ) -> None:
+    reader: _Reader
+
+    def __init__(self, on_message: Callable[[Message], None], max_bytes: int) -> None:
+        super().__init__(max_size=max_bytes)
+        # Its trace would put what is said in a call, and tokens, into the log.
+        self.debug = False
         self.on_message = on_message
-        self._on_control = on_control
-        self._most_bytes = most_bytes
-        self._rest = bytearray()
-        self._needed = 0
-        self._parts: list[bytes] = []
-        self._parts_opcode = 0
-        self._parts_bytes = 0
+        self.skip_pongs = False
+        self._max_bytes = max_bytes
+        self._fragments = 0
+        self._bytes: list[bytes] = []
+        self._text: list[str] = []
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self.reader = _Reader()
+        self.parser = self.parse()
+        next(self.parser)
+
+    def read_request(self, data: bytes) -> Request | None:
+        """Read the request that asks for the upgrade; None if it is refused or not yet complete."""
+        self.receive_data(data)
+        return next((event for event in self.events_received() if isinstance(event, Request)), None)
 
     def feed(self, data: bytes) -> None:
-        """Take in bytes as they came.
+        """Read what the client sent after its request."""
+        at = self._read_whole_messages(data) if self.reader.is_between_frames else 0
+        if at < len(data):
+            self.receive_data(data[at:] if at else data)
+            if self.reader.payload_of is not None and not self.reader.is_between_frames:
+                self._check_partial_text()
 
-        Raises:
-            FrameError: the far end has broken the protocol; nothing further is to be fed.
+    def _read_whole_messages(self, data: bytes) -> int:
+        """Hand over the unfragmented messages at the start of `data`; returns how many bytes they took.
+
+        Everything else is left to websockets, whatever is wrong with it, too.
         """
-        if self._rest:
-            self._rest += data
-            if len(self._rest) < self._needed:
-                return
-            data, self._rest = bytes(self._rest), bytearray()
-        at, end, needed = 0, len(data), 2
-        while end - at >= 2:
-            head, second = data[at], data[at + 1]
-            if head != _WHOLE_TEXT or not second & MASKED or self._parts_opcode:
-                self._check_head(head, second)
-            size = second & 0x7F
-            begin = at + (6 if size < 126 else 8 if size == 126 else 14)
-            needed = begin - at
-            if begin > end:
+        if self._state is not OPEN or self.current_size is not None:
+            return 0
+        at, end = 0, len(data)
+        while end - at >= 6 and ((head := data[at]) == _TEXT or head == _BINARY):
+            size = data[at + 1] - _MASKED
+            begin = at + 6
+            if size == 126:
+                begin = at + 8
+                size = int.from_bytes(data[at + 2 : at + 4], "big")
+            elif not 0 <= size < 126:
                 break
-            if size >= 126:
-                size = int.from_bytes(data[at + 2 : begin - 4], "big")
-            if size > self._most_bytes or self._parts_opcode:
-                self._check_size(head, size)
             stop = begin + size
-            needed = stop - at
-            if stop > end:
+            if stop > end or size > self._max_bytes:
                 break
             payload = apply_mask(data[begin:stop], data[begin - 4 : begin])
-            if head == _WHOLE_TEXT:
-                self.on_message(_message(TEXT, payload))
+            if head == _BINARY:
+                self.on_message(payload)
             else:
-                self._complete(head, payload)
-            at, needed = stop, 2
-        if at < end:
-            self._rest += data[at:]
-            self._needed = needed
+                try:
+                    text = payload.decode()
+                except UnicodeDecodeError:
+                    break
+                self.on_message(text)
+            at = stop
+        return at
 
-    def _check_size(self, head: int, size: int) -> None:
-        if not head & 0x08 and self._parts_bytes + size > self._most_bytes:
-            raise FrameError(TOO_BIG, f"a message has at most {self._most_bytes} bytes")
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame, unless one was sent; what the protocol does not allow in it is corrected."""
+        if self._state is not OPEN:
+            return
+        if code == CloseCode.NO_STATUS_RCVD:
+            self.send_close()
+            return
+        short = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+        try:
+            self.send_close(code, short)
+        except ProtocolError:  # no code that may be sent
+            self.send_close(CloseCode.INTERNAL_ERROR, short)
 
-    def _check_head(self, head: int, second: int) -> None:
-        opcode = head & 0x0F
-        if head & 0x70:
-            raise FrameError(PROTOCOL_ERROR, "reserved bits must be 0")
-        if not second & MASKED:
-            raise FrameError(PROTOCOL_ERROR, "a client's frames must be masked")
-        if opcode in (TEXT, BINARY):
-            if self._parts_opcode:
-                raise FrameError(PROTOCOL_ERROR, "a message began within another")
-        elif opcode == CONTINUATION:
-            if not self._parts_opcode:
-                raise FrameError(PROTOCOL_ERROR, "nothing is there to be continued")
-        elif opcode not in (CLOSE, PING, PONG):
-            raise FrameError(PROTOCOL_ERROR, "unknown opcode")
-        elif second & 0x7F > LONGEST_CONTROL or not head & FIN:
-            raise FrameError(PROTOCOL_ERROR, "a control frame is short and whole")
-        elif opcode == CLOSE and self._parts_opcode:
-            raise FrameError(PROTOCOL_ERROR, "closed within a message")
+    # ------------------------------------------------------------ what websockets calls
 
-    def _complete(self, head: int, payload: bytes) -> None:
-        opcode = head & 0x0F
-        if opcode & 0x08:
-            self._on_control(Control(opcode, payload))
-        elif head & FIN and not self._parts_opcode:
-            self.on_message(_message(opcode, payload))
+    def recv_frame(self, frame: Frame) -> None:
+        """Process a frame that was parsed."""
+        if frame.opcode is Opcode.PONG or (frame.opcode is Opcode.PING and self.skip_pongs):
+            return
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+        self.events.clear()
+        if frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            self._add_fragment(frame)
+
+    def _add_fragment(self, frame: Frame) -> None:
+        self._fragments += 1
+        if self._fragments > MAX_FRAGMENTS:
+            self.fail(CloseCode.MESSAGE_TOO_BIG, f"a message has at most {MAX_FRAGMENTS} fragments")
+            return
+        data = bytes(frame.data)
+        if frame.opcode is Opcode.BINARY or (frame.opcode is Opcode.CONT and self._decoder is None):
+            self._bytes.append(data)
         else:
-            self._parts_opcode = self._parts_opcode or opcode
-            if len(self._parts) == MOST_FRAGMENTS:
-                raise FrameError(TOO_BIG, f"a message has at most {MOST_FRAGMENTS} fragments")
-            self._parts.append(payload)
-            self._parts_bytes += len(payload)
-            if head & FIN:
-                opcode, whole = self._parts_opcode, b"".join(self._parts)
-                self._parts, self._parts_opcode, self._parts_bytes = [], 0, 0
-                self.on_message(_message(opcode, whole))
+            self._decode(frame.opcode, data[self.reader.checked :], final=frame.fin)
+        if frame.fin:
+            whole: Message = b"".join(self._bytes) if self._decoder is None else "".join(self._text)
+            self._fragments, self._bytes, self._text, self._decoder = 0, [], [], None
+            self.on_message(whole)
+
+    def _decode(self, opcode: Opcode, data: bytes, *, final: bool) -> None:
+        if opcode is Opcode.TEXT and not self.reader.checked:
+            self._decoder = _new_decoder()
+        assert self._decoder is not None
+        self._text.append(self._decoder.decode(data, final))
+
+    def _check_partial_text(self) -> None:
+        """Decode what is there of a text frame that has not arrived completely."""
+        header, mask = self.reader.payload_of or (0, b"")
+        opcode = header & 0x0F
+        if opcode == Opcode.TEXT:
+            is_text = self.current_size is None
+        else:
+            is_text = opcode == Opcode.CONT and self._decoder is not None
+        checked = self.reader.checked
+        new = bytes(self.reader.buffer[checked:]) if is_text else b""
+        if not new:
+            return
+        turned = mask[checked % 4 :] + mask[: checked % 4]
+        try:
+            self._decode(Opcode(opcode), apply_mask(new, turned), final=False)
+        except UnicodeDecodeError as error:
+            self.fail(CloseCode.INVALID_DATA, f"{error.reason} in a text message")
+        self.reader.checked = checked + len(new)
 
 
-def _message(opcode: int, payload: bytes) -> Message:
-    if opcode == BINARY:
-        return payload
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        raise FrameError(INVALID_DATA, "a text is not UTF-8") from None
+class _Reader(StreamReader):
+    """websockets' reader, which also knows where within a frame it is.
+
+    Attributes:
+        is_between_frames: whether all that came has been processed, up to the end of a frame.
+        payload_of: the first byte and the mask of the frame whose payload is being read; else None.
+        checked: bytes of that payload that were decoded already.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_between_frames = False
+        self.payload_of: tuple[int, bytes] | None = None
+        self.checked = 0
+        self._header = b""
+        self._reads = 0
+
+    def at_eof(self) -> Generator[None, None, bool]:
+        """See `StreamReader`; websockets asks before each frame."""
+        self.is_between_frames = True
+        self.payload_of, self._reads, self.checked = None, 0, 0
+        ended = yield from super().at_eof()
+        self.is_between_frames = False
+        return ended
+
+    def read_exact(self, n: int) -> Generator[None, None, bytes | bytearray]:  # type: ignore[override]
+        """See `StreamReader`; a frame is read as header, perhaps extended length, mask, payload."""
+        data: bytes | bytearray = yield from super().read_exact(n)
+        self._reads += 1
+        if self._reads == 1:
+            self._header = bytes(data)
+        elif self._reads == (3 if self._header[1] & 0x7F >= 126 else 2):
+            self.payload_of = (self._header[0], bytes(data))
+        return data
 
 
-def frame(opcode: int, payload: bytes) -> bytes:
-    """A whole frame of the server's: not masked (5.1)."""
+def data_frame(message: Message) -> bytes:
+    """The frame of an unfragmented message, as a server sends it: not masked (5.1)."""
+    if isinstance(message, str):
+        head, payload = _TEXT, message.encode()
+    else:
+        head, payload = _BINARY, message
     size = len(payload)
     if size < 126:
-        return bytes((FIN | opcode, size)) + payload
+        return bytes((head, size)) + payload
     if size < 1 << 16:
-        return bytes((FIN | opcode, 126, size >> 8, size & 0xFF)) + payload
-    return bytes((FIN | opcode, 127)) + size.to_bytes(8, "big") + payload
-
-
-def close_payload(code: int, reason: str) -> bytes:
-    """The payload of a close frame: at most 125 bytes, of whole characters; nothing for 1005 (7.4.1)."""
-    if code == NO_STATUS:
-        return b""
-    return code.to_bytes(2, "big") + reason.encode()[: LONGEST_CONTROL - 2].decode(errors="ignore").encode()
-
-
-def read_close(payload: bytes) -> tuple[int, str]:
-    """Code and reason of a close frame.
-
-    Raises:
-        FrameError: they are none.
-    """
-    if not payload:
-        return NO_STATUS, ""
-    if len(payload) == 1:
-        raise FrameError(PROTOCOL_ERROR, "half a close code")
-    try:
-        code, reason = int.from_bytes(payload[:2], "big"), payload[2:].decode()
-    except UnicodeDecodeError:
-        raise FrameError(INVALID_DATA, "the reason is not UTF-8") from None
-    if code not in _SENDABLE_CODES and not 3000 <= code < 5000:
-        raise FrameError(PROTOCOL_ERROR, "no such close code")
-    return code, reason
+        return bytes((head, 126, size >> 8, size & 0xFF)) + payload
+    return bytes((head, 127)) + size.to_bytes(8, "big") + payload

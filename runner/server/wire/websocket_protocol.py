@@ -1,8 +1,8 @@
 """WebSocket connections under uvicorn, made for many small messages.
 
 Beside ASGI's `receive` and `send`, which wake a task for each message, the scope offers a way without one:
-`scope["extensions"][DIRECT]["socket"]` is a `transports.socket.DirectSocket`. The handshake is made by the
-package websockets, the frames by `websocket_frames.py`.
+`scope["extensions"][DIRECT]["socket"]` is a `transports.websocket.socket.DirectSocket`. Like uvicorn's
+`WebSocketsSansIOProtocol` it takes the frames from websockets (`websocket_frames.py`); the I/O is its own.
 """
 
 from __future__ import annotations
@@ -12,29 +12,43 @@ import logging
 from collections.abc import Callable, MutableMapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
-from uvicorn.protocols.utils import ClientDisconnected
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.protocols.utils import ClientDisconnected, get_local_addr, get_remote_addr, is_ssl
 from websockets.exceptions import SecurityError
+from websockets.frames import CloseCode
 from websockets.http11 import Request
-from websockets.server import ServerProtocol
+from websockets.protocol import OPEN
 
 from runner.eventloop.batched_reads import rounds_of
-from runner.server.wire import websocket_frames as ws
-from runner.server.wire.asgi_scope import asgi_scope
-from runner.server.wire.websocket_frames import Control, FrameError, FrameReader, Message, frame
+from runner.server.wire.connection_limits import ConnectionLimits
+from runner.server.wire.websocket_frames import FrameProtocol, Message, data_frame
 from runner.transports.websocket.socket import DIRECT
 
 if TYPE_CHECKING:
     from uvicorn import Config
     from uvicorn.server import ServerState
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-MOST_WAITING = 32
-"""So many messages may wait for the application; then no more are read."""
+POLICY_VIOLATION, TRY_AGAIN_LATER = CloseCode.POLICY_VIOLATION, CloseCode.TRY_AGAIN_LATER
+
+MAX_WAITING = 32
+"""Messages that wait for the application; above that, no more are read."""
+
+HANDSHAKE_S = 10.0
+"""How long (s) the application may take to accept or refuse a connection."""
 
 CLOSE_S = 10.0
-"""How long (s) the far end may take to answer our close frame."""
+"""How long (s) the client may take to answer our close frame."""
+
+DISCARD_S = 3.0
+"""How long (s) input is read and discarded after our last byte. A socket that is closed with unread input
+resets the connection, and the client may lose the close code."""
+
+SHUTDOWN_S = 0.2
+"""The same (s) when the server stops."""
 
 
 class WebSocketProtocol(asyncio.Protocol):
@@ -46,19 +60,23 @@ class WebSocketProtocol(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self._config = config
         self._server = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
+        self._limits = limits or ConnectionLimits()
         self._rounds = rounds_of(self._loop)
-        self._handshake: ServerProtocol | None = ServerProtocol()
-        self._reader = FrameReader(self._wait_for_app, self._control, config.ws_max_size)
+        self._frames = FrameProtocol(self._wait_for_app, config.ws_max_size)
         self._waiting: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
         self._on_closed: Callable[[int], None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
-        self._requested = self._open = self._closing = self._gone = self._paused = self._full = False
+        self._handshaking = True
+        self._open = self._closing = self._half_closed = self._gone = False
+        self._paused = self._full = False
         self._alive = True
         self._timer: asyncio.TimerHandle | None = None
 
@@ -67,96 +85,93 @@ class WebSocketProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._server.connections.add(cast(Any, self))
+        self._set_timer(HANDSHAKE_S, self._refuse_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._rounds.leave(self._transport)
         self._server.connections.discard(cast(Any, self))
+        self._limits.closed(self._transport)
         self._open = False
         self._closing = True
-        self._reader.on_message = _nobody
+        self._frames.on_message = _ignore
         self._set_timer(None)
         self._writable.set()
-        self._tell_gone(ws.ABNORMAL)
+        self._report_gone(CloseCode.ABNORMAL_CLOSURE)
 
     def pause_writing(self) -> None:
-        self._full = True
+        self._full = self._frames.skip_pongs = True
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        self._full = False
+        self._full = self._frames.skip_pongs = False
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
         self._alive = True
-        try:
-            if self._requested:
-                self._reader.feed(data)
-            else:
-                self._read_request(data)
-        except FrameError as error:
-            self._fail(error.code, error.reason)
-            self._transport.close()
+        if self._handshaking:
+            self._read_request(data)
+            return
+        self._frames.feed(data)
+        if self._frames.writes:
+            self._flush()
 
     def shutdown(self) -> None:
         """The server stops."""
-        if self._handshake is not None:
+        if self._handshaking:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
         else:
-            self._fail(ws.RESTART, "")
-            self._transport.close()
+            self._close(CloseCode.SERVICE_RESTART, "")
+            self._end_sending(SHUTDOWN_S)
 
     # ------------------------------------------------------------ handshake
 
     def _read_request(self, data: bytes) -> None:
-        assert self._handshake is not None
-        self._handshake.receive_data(data)
-        for request in self._handshake.events_received():
-            assert isinstance(request, Request)
-            self._requested = True
-            self._response = self._handshake.accept(request)
-            if self._response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-                self._respond()
-                self._transport.close()
-                return
-            self._waiting.put_nowait({"type": "websocket.connect"})
-            scope = asgi_scope(request, self._transport, self._config)
-            scope |= {"state": self._app_state.copy(), "extensions": {DIRECT: {"socket": self}}}
-            task = self._loop.create_task(self._run(scope))
-            self._server.tasks.add(task)
-            task.add_done_callback(self._server.tasks.discard)
-        if not self._requested:
-            self._reject_request(self._handshake.handshake_exc)
+        request = self._frames.read_request(data)
+        if request is None:
+            # uvicorn passes the whole request in one piece, so a request without a result never gets one.
+            self._reject_request(self._frames.handshake_exc)
+            return
+        self._response = self._frames.accept(request)
+        if self._response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._respond()
+            self._transport.close()
+            return
+        self._waiting.put_nowait({"type": "websocket.connect"})
+        scope = asgi_scope(request, self._transport, self._config)
+        scope |= {"state": self._app_state.copy(), "extensions": {DIRECT: {"socket": self}}}
+        task = self._loop.create_task(self._run(scope))
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
 
     def _reject_request(self, error: Exception | None) -> None:
-        """Answer an upgrade request that the parser refused: 431 above its size limits, otherwise 400.
-
-        uvicorn passes the whole request in one piece, so a request without a result never gets one.
-        """
-        self._requested = self._closing = True
-        self._handshake = None
-        too_large = isinstance(error, SecurityError) or isinstance(
-            error.__cause__ if error else None, SecurityError
-        )
+        """Answer an upgrade request that the parser refused: 431 above its size limits, otherwise 400."""
+        cause = error.__cause__ if error else None
+        too_large = isinstance(error, SecurityError) or isinstance(cause, SecurityError)
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
-        log.debug("refused a WebSocket request with %d: %s", status, error)
+        logger.debug("refused a WebSocket request with %d: %s", status, error)
+        self._handshaking, self._closing = False, True
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         self._transport.write(head.encode())
         self._transport.close()
 
+    def _refuse_late(self) -> None:
+        logger.warning("the application did not answer a WebSocket request within %g s", HANDSHAKE_S)
+        self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+
     async def _run(self, scope: dict[str, Any]) -> None:
+        code = CloseCode.NORMAL_CLOSURE
         try:
             await self._config.loaded_app(cast(Any, scope), cast(Any, self.receive), cast(Any, self.send))
         except ClientDisconnected:
             pass
         except Exception:
-            log.exception("the application failed while serving WebSocket %s", scope["path"])
-            if self._handshake is None and not self._closing:
-                self._fail(ws.INTERNAL_ERROR, "")
+            logger.exception("the application failed while serving WebSocket %s", scope["path"])
+            code = CloseCode.INTERNAL_ERROR
         finally:
-            if self._handshake is not None:
+            if self._handshaking:
                 self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
-            elif not self._closing:
-                self._transport.close()
+            else:
+                self._close(code, "")
 
     def _accept(self, message: MutableMapping[str, Any]) -> None:
         for name, value in message.get("headers") or ():
@@ -165,44 +180,29 @@ class WebSocketProtocol(asyncio.Protocol):
             self._response.headers["Sec-WebSocket-Protocol"] = message["subprotocol"]
         self._respond()
         self._open = True
-        self._set_timer(self._config.ws_ping_interval, self._beat)
+        self._limits.verified(self._transport)
+        self._set_timer(self._config.ws_ping_interval, self._ping)
 
     def _refuse(self, status: HTTPStatus) -> None:
-        assert self._handshake is not None
-        self._response = self._handshake.reject(status, "")
+        self._response = self._frames.reject(status, "")
         self._respond()
-        self._closing = True
-        self._tell_gone(ws.ABNORMAL)
+        self._report_gone(CloseCode.ABNORMAL_CLOSURE)
         self._transport.close()
 
     def _respond(self) -> None:
-        assert self._handshake is not None
-        self._handshake.send_response(self._response)
-        self._transport.write(b"".join(self._handshake.data_to_send()))
-        self._handshake = None
+        self._handshaking = False
+        self._closing = self._response.status_code != HTTPStatus.SWITCHING_PROTOCOLS
+        self._frames.send_response(self._response)
+        self._transport.write(b"".join(self._frames.data_to_send()))
 
     # ------------------------------------------------------------ in
 
     def _wait_for_app(self, message: Message) -> None:
         kind = "text" if isinstance(message, str) else "bytes"
         self._waiting.put_nowait({"type": "websocket.receive", kind: message})
-        if self._waiting.qsize() > MOST_WAITING and not self._paused:
+        if self._waiting.qsize() > MAX_WAITING and not self._paused:
             self._paused = True
             self._transport.pause_reading()
-
-    def _control(self, control: Control) -> None:
-        if self._closing:
-            if control.opcode == ws.CLOSE:
-                self._transport.close()
-        elif control.opcode == ws.PING:
-            # RFC 6455 section 5.5.3 lets us skip pongs: a client that does not read must not fill our memory.
-            if not self._full:
-                self._transport.write(frame(ws.PONG, control.payload))
-        elif control.opcode == ws.CLOSE:
-            code, reason = ws.read_close(control.payload)
-            self._send_close(code, reason)
-            self._tell_gone(code, reason)
-            self._transport.close()
 
     async def receive(self) -> MutableMapping[str, Any]:
         """ASGI's."""
@@ -225,7 +225,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 on_closed(waiting["code"])
         self._on_closed = on_closed
         if not self._closing:
-            self._reader.on_message = on_message
+            self._frames.on_message = on_message
         self._read_on()
         if not self._transport.is_closing():
             self._rounds.join(self._transport, self.data_received)
@@ -235,7 +235,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._rounds.leave(self._transport)
         self._on_closed = None
         if not self._closing:
-            self._reader.on_message = self._wait_for_app
+            self._frames.on_message = self._wait_for_app
 
     # ------------------------------------------------------------ out
 
@@ -243,17 +243,17 @@ class WebSocketProtocol(asyncio.Protocol):
         """ASGI's."""
         await self._writable.wait()
         kind = message["type"]
-        if self._handshake is not None and kind == "websocket.accept":
-            self._accept(message)
-        elif self._handshake is not None and kind == "websocket.close":
-            self._refuse(HTTPStatus.FORBIDDEN)
-        elif self._closing:
+        if self._closing:
             raise ClientDisconnected
-        elif kind == "websocket.send":
+        if self._handshaking and kind == "websocket.accept":
+            self._accept(message)
+        elif self._handshaking and kind == "websocket.close":
+            self._refuse(HTTPStatus.FORBIDDEN)
+        elif self._open and kind == "websocket.send":
             text = message.get("text")
             self.post(text if text is not None else message["bytes"])
-        elif kind == "websocket.close":
-            self._fail(message.get("code", ws.NORMAL), message.get("reason") or "")
+        elif self._open and kind == "websocket.close":
+            self._close(message.get("code", CloseCode.NORMAL_CLOSURE), message.get("reason") or "")
         else:
             raise RuntimeError(f"{kind!r} may not be sent now")
 
@@ -262,35 +262,56 @@ class WebSocketProtocol(asyncio.Protocol):
         return self._open and not self._full
 
     def post(self, message: Message) -> bool:
-        """Send at once; False if the far end must take in more before, or is gone."""
+        """Send at once; False if the client must read more first, or is gone."""
         if not self._open or self._full:
             return False
-        if isinstance(message, str):
-            self._transport.write(frame(ws.TEXT, message.encode()))
-        else:
-            self._transport.write(frame(ws.BINARY, message))
+        self._transport.write(data_frame(message))
         return True
+
+    def _flush(self) -> None:
+        """Write what websockets has to send, and follow it where it closes the connection."""
+        frames = self._frames
+        writes = frames.data_to_send()
+        if frames.state is not OPEN:
+            self._begin_closing(frames.close_rcvd or frames.close_sent)
+        self._transport.write(b"".join(writes))
+        if b"" in writes and not self._half_closed:
+            # websockets' word for: nothing more will be sent.
+            self._end_sending(DISCARD_S)
 
     # ------------------------------------------------------------ ends
 
-    def _fail(self, code: int, reason: str) -> None:
-        """Close from our side, and wait for the far end's answer."""
-        if not self._closing:
-            self._send_close(code, reason)
-            self._tell_gone(code, reason)
-            self._set_timer(CLOSE_S, self._transport.abort)
+    def _close(self, code: int, reason: str) -> None:
+        """Close from our side, and wait for the client's answer."""
+        if self._closing:
+            return
+        self._set_timer(CLOSE_S, self._transport.abort)
+        self._frames.close(code, reason)
+        self._flush()
 
-    def _send_close(self, code: int, reason: str) -> None:
+    def _begin_closing(self, close: Any) -> None:
+        if self._closing:
+            return
         self._open = False
         self._closing = True
-        self._reader.on_message = _nobody
-        self._set_timer(None)
-        self._transport.write(frame(ws.CLOSE, ws.close_payload(code, reason)))
+        self._frames.on_message = _ignore
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
+        self._report_gone(close.code, close.reason)
 
-    def _tell_gone(self, code: int, reason: str = "") -> None:
+    def _end_sending(self, discard_s: float) -> None:
+        """Half-close; what still arrives is discarded until the client closes, or until the deadline."""
+        if self._transport.is_closing():
+            return
+        self._half_closed = True
+        self._set_timer(discard_s, self._transport.abort)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:  # TLS, which has no half-closed state
+            self._transport.close()
+
+    def _report_gone(self, code: int, reason: str = "") -> None:
         if self._gone:
             return
         self._gone = True
@@ -299,20 +320,56 @@ class WebSocketProtocol(asyncio.Protocol):
         else:
             self._waiting.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
 
-    def _beat(self) -> None:
-        """Whoever has not even answered the last ping is gone."""
-        if not self._alive:
-            self._fail(ws.INTERNAL_ERROR, "no answer to a ping")
+    def _ping(self) -> None:
+        """A client that has not even answered the last ping is gone."""
+        if not self._alive and not self._paused:
+            self._close(CloseCode.INTERNAL_ERROR, "no answer to a ping")
             return
         self._alive = False
-        self._transport.write(frame(ws.PING, b""))
-        self._set_timer(self._config.ws_ping_interval, self._beat)
+        if not self._full:
+            self._frames.send_ping(b"")
+            self._flush()
+        self._set_timer(self._config.ws_ping_interval, self._ping)
 
-    def _set_timer(self, delay_s: float | None, then: Callable[[], None] | None = None) -> None:
+    def _set_timer(self, delay_s: float | None, then: Callable[[], object] | None = None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(delay_s, then) if delay_s and then else None
 
 
-def _nobody(message: Message) -> None:
-    """Takes what comes behind the end."""
+def _ignore(message: Message) -> None:
+    """For messages after the end."""
+
+
+def asgi_scope(request: Request, transport: asyncio.Transport, config: Config) -> dict[str, Any]:
+    """What ASGI says of a WebSocket request (asgiref 3, specs/www.rst, "WebSocket Connection Scope"), except
+    the application's state and extensions."""
+    path, _, query = request.path.partition("?")
+    protocols = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+    # `surrogateescape`: websockets before 17 marks non-ASCII bytes so.
+    headers = [
+        (name.encode().lower(), value.encode("latin-1", "surrogateescape"))
+        for name, value in request.headers.raw_items()
+    ]
+    return {
+        "type": "websocket",
+        "asgi": {"version": config.asgi_version, "spec_version": "2.4"},
+        "http_version": "1.1",
+        "scheme": "wss" if is_ssl(transport) else "ws",
+        "server": get_local_addr(transport),
+        "client": get_remote_addr(transport),
+        "root_path": config.root_path,
+        "path": config.root_path + unquote(path),
+        "raw_path": (config.root_path + path).encode("ascii"),
+        "query_string": query.encode("ascii"),
+        "headers": headers,
+        "subprotocols": [name.strip() for name in protocols.split(",") if name.strip()],
+    }
+
+
+async def close(websocket: WebSocket, code: int, reason: str) -> None:
+    """Close an application's socket, unless it is closed already."""
+    try:
+        await websocket.close(code, reason[:120])
+    except (RuntimeError, WebSocketDisconnect):
+        logger.debug("the socket was closed already")

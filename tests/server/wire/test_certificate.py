@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.server.wire import certificate
-from runner.server.wire.certificate import own_certificate
+from runner.server.wire import tls
+from runner.server.wire.tls import own_certificate
 
 HOSTS = ["localhost", "127.0.0.1"]
 
@@ -32,7 +32,7 @@ def test_one_that_does_not_fit_is_made_anew(
     if fault == "another host":
         hosts = [*HOSTS, "10.0.0.7"]
     elif fault == "soon over":
-        monkeypatch.setattr(certificate, "RENEW_DAYS", certificate.VALID_DAYS + 1)
+        monkeypatch.setattr(tls, "RENEW_DAYS", tls.VALID_DAYS + 1)
     elif fault == "no certificate":
         first.chain.write_bytes(b"nonsense")
     else:

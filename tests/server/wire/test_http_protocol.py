@@ -1,4 +1,4 @@
-"""Who opens a port and takes its time over a request is not waited for (RELIABILITY test 25)."""
+"""A client that takes too long over a request, or sends one that servers may read differently, is refused."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def served(body_s: float = REQUEST_S * 2) -> AsyncIterator[int]:
 
 
 async def until_closed(port: int, begin: bytes, trickle: bytes) -> bytes:
-    """Send `begin`, then `trickle` byte by byte for as long as the far end takes it; what it has answered."""
+    """Send `begin`, then `trickle` byte by byte until the server closes; returns what it answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(begin)
@@ -169,3 +169,56 @@ async def test_who_leaves_in_the_middle_of_a_body_is_no_fault_of_ours(
         await writer.wait_closed()
         await asyncio.sleep(REQUEST_S / 8)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def chunked(*headers: str) -> bytes:
+    lines = ["POST /body HTTP/1.1", "Host: localhost", *headers, "Transfer-Encoding: chunked"]
+    return "\r\n".join([*lines, "", "5", "hello", "0", "", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (chunked(), b"200"),
+        (chunked("Content-Length: 5"), b"400"),
+        (chunked("content-length: 26"), b"400"),
+        (UPGRADE.replace(b"1.1", b"1.0") + b"dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", b"400"),
+        (
+            UPGRADE.replace(b"Upgrade: websocket", b"Upgrade: h2c").replace(b"/ws", b"/status")
+            + b"x\r\n\r\n",
+            b"200",
+        ),
+    ],
+    ids=["chunked", "with a length", "with another length", "upgrade of HTTP/1.0", "unknown upgrade"],
+)
+async def test_a_request_that_two_servers_may_read_differently_is_refused(
+    request_bytes: bytes, status: bytes
+) -> None:
+    async with served() as port:
+        answered = await until_closed(port, request_bytes, b"")
+    assert answered.split()[1] == status
+
+
+async def big_answer(request: Request) -> Response:
+    return Response(b"x" * 50_000_000)
+
+
+async def test_a_client_that_does_not_read_its_answer_is_disconnected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from runner.server.wire import http_protocol
+
+    monkeypatch.setattr(http_protocol, "STALL_S", 0.2)
+    app = Starlette(routes=[Route("/status", big_answer)])
+    with open_listener("127.0.0.1", 0) as listener:
+        server = Server(app)
+        async with server.serving(listener, 0.3):
+            _, writer = await asyncio.open_connection(*address_of(listener))
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(WHOLE)
+            async with asyncio.timeout(PATIENCE_S):
+                while not server.server_state.connections:
+                    await asyncio.sleep(0.01)
+                while server.server_state.connections:
+                    await asyncio.sleep(0.01)
+            writer.transport.abort()
