@@ -27,8 +27,8 @@ from runner.settings.credentials import KEYS
 from runner.settings.transports import TRANSPORTS
 
 ROOT = Path(__file__).parents[1]
-LONGEST_README_LINES = 400
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LONGEST_README_LINES = 200
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 GIVEN = """\
 from typing import Any
@@ -218,7 +218,7 @@ def spans(pattern: str) -> list[str]:
 
 
 # Flags of other programs.
-OTHERS_FLAGS = {"--extra", "-m"}
+OTHERS_FLAGS = {"--extra", "-m", "-n", "--realtime"}
 
 
 def test_every_flag_that_is_named_exists() -> None:
@@ -227,7 +227,7 @@ def test_every_flag_that_is_named_exists() -> None:
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    known = {setting.env for setting in SETTINGS.values()} | {key.env for key in KEYS}
+    known = {"BOTRUN_CI"} | {setting.env for setting in SETTINGS.values()} | {key.env for key in KEYS}
     assert set(spans(r"\b(BOTRUN_[A-Z_]+|[A-Z]+_(?:API_KEY|AUTH_TOKEN|AUTH_ID))\b")) - known == set()
 
 
