@@ -25,6 +25,7 @@ from runner.frames import (
 from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor
 from runner.processors.context import LLMContext
 from runner.services.common.fallback_order import Order, check_services
+from runner.services.common.work import iterating
 from runner.services.llm import LLMService
 from runner.services.text.fallback_speech import Spoken
 from runner.services.text.sentences import piece_end
@@ -94,6 +95,7 @@ class FallbackLLM(LLMService):
         self._inside = put_inside(self, services)
         self._order = Order(self, services, cool_down_s)
         self._patience_s = patience_s
+        self.sorry = next((service.sorry for service in services if service.sorry), "")
         for service in services:
             service.toolbox = self.toolbox
 
@@ -106,7 +108,9 @@ class FallbackLLM(LLMService):
             try:
                 asked = _going_on(context, said.text)
                 patience_s = None if is_last else self._patience_s
-                async with contextlib.aclosing(patiently(service.run_llm(asked), patience_s)) as pieces:
+                async with contextlib.aclosing(
+                    patiently(iterating(service.run_llm(asked), service, "run_llm"), patience_s)
+                ) as pieces:
                     async for piece in pieces:
                         if isinstance(piece, str):
                             piece = said.take(piece)

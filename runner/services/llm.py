@@ -25,10 +25,12 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.aggregators import LLMContextAggregatorPair
-from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
+from runner.processors.base import DOWNSTREAM, survives_interruption
 from runner.processors.context import LLMContext
 from runner.processors.line import stands_in_line
-from runner.services.common.work import ReplyWork, push_failure
+from runner.services.common.refusals import EmptyAnswer
+from runner.services.common.work import ReplyWork, iterating, push_failure
+from runner.services.tools.call import LanguageModel
 from runner.services.tools.filler import VoiceWatch
 from runner.services.tools.messages import asked_with
 from runner.services.tools.quiet_wait import RightMoment
@@ -41,7 +43,7 @@ TOOL_ROUNDS = 8
 """So often in one reply the model may call tools; then it must answer in words."""
 
 
-class LLMService(FrameProcessor):
+class LLMService(LanguageModel):
     """A language model. Override `run_llm`.
 
     A reply is made in a task of its own; an interruption, or a newer question, ends it. What must not
@@ -177,10 +179,12 @@ class LLMService(FrameProcessor):
 
     async def _reply(self, work: ReplyWork, context: LLMContext, start: LLMFullResponseStartFrame) -> None:
         view = context
+        self._tools.acted = has_spoken = False
         for round_number in range(TOOL_ROUNDS + 1):
             self._moment.forget()
             self.toolbox.withheld = round_number == TOOL_ROUNDS
-            calls, said = await self._round(work, view, start)
+            calls, said = await self._round(work, view, start, has_spoken=has_spoken or self._tools.acted)
+            has_spoken = has_spoken or bool(said.strip())
             if calls and self.toolbox.withheld:
                 logger.warning(
                     "%s calls tools without end: after %d rounds it is not heard", self.name, TOOL_ROUNDS
@@ -194,9 +198,10 @@ class LLMService(FrameProcessor):
         await self._release()
 
     async def _round(
-        self, work: ReplyWork, context: LLMContext, start: LLMFullResponseStartFrame
+        self, work: ReplyWork, context: LLMContext, start: LLMFullResponseStartFrame, *, has_spoken: bool
     ) -> tuple[list[FunctionCall], str]:
-        """Ask once; returns the tools that the model wants called, and what it has said."""
+        """Ask once; returns the model's tool calls, and its text. An empty answer is an error, unless the
+        reply `has_spoken` before."""
         reply_id = start.reply_id
         await work.push(replace(start))  # a frame of its own: observers tell each once
         calls: list[FunctionCall] = []
@@ -209,14 +214,18 @@ class LLMService(FrameProcessor):
                         continue
                     if isinstance(piece, str):
                         piece = LLMTextFrame(piece, reply_id=reply_id)
+                    if not isinstance(piece, Frame):
+                        what = f"{type(self).__name__}.run_llm yielded {piece!r:.60}"
+                        raise TypeError(f"{what}: yield text, a FunctionCall or a frame")
                     if isinstance(piece, TextFrame):
                         said.append(piece.text)
                     await work.push(piece)
         except Exception as error:  # the boundary to the service's own code
             calls = []
-            await push_failure(self, error)
-            if self.sorry and not said:
-                await work.push(LLMTextFrame(self.sorry, reply_id=reply_id))
+            if not (isinstance(error, EmptyAnswer) and has_spoken):
+                await push_failure(self, error)
+                if self.sorry and not said:
+                    await work.push(LLMTextFrame(self.sorry, reply_id=reply_id))
         await work.push(LLMFullResponseEndFrame(reply_id=reply_id))
         return calls, "".join(said)
 
@@ -226,7 +235,7 @@ class LLMService(FrameProcessor):
         """`run_llm`, and how long its first piece took."""
         asked_at = self.lent.clock()
         first = True
-        async with contextlib.aclosing(self.run_llm(context)) as pieces:
+        async with contextlib.aclosing(iterating(self.run_llm(context), self, "run_llm")) as pieces:
             async for piece in pieces:
                 if first:
                     first = False

@@ -1,5 +1,5 @@
-"""Requests to an OpenAI-compatible server: a connection that is there before it is needed, and pauses where
-the server asks for them."""
+"""HTTP requests to an OpenAI-compatible server: it connects in advance, and waits and asks again where the
+server demands it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -32,15 +33,37 @@ CONNECT_TIMEOUT_S = 5.0
 TRIES = 3
 PAUSE_S = 0.5
 LONGEST_PAUSE_S = 4.0
-"""A request that was refused for now is sent again after these pauses, which double, or after what the server
-asks for; a conversation cannot wait for longer."""
+"""A request that was refused for now is sent again after these pauses, which double, or after the server's
+`Retry-After`, if that is not longer than the last of these."""
 
 KEPT_OPEN_S = 300.0
 """An idle connection is kept for the next sentence."""
 
 
+class Patience:
+    """Reads a body in pieces, with a deadline that only content extends: keep-alives do not.
+
+    Args:
+        seconds: how long the server may take until its first content, and from one to the next.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._until = 0.0
+        self.restart(seconds)
+
+    def restart(self, seconds: float) -> None:
+        """Content came, or was asked for: wait this long from now."""
+        self._until = asyncio.get_running_loop().time() + seconds
+
+    async def next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+        """The next piece; None at the end of the body. Raises `TimeoutError`."""
+        async with asyncio.timeout_at(self._until):
+            return await anext(pieces, None)
+
+
 class ServiceHttp:
-    """A client of one server. What has been answered in part is never asked for again.
+    """A client of one server. A request that was answered in part is never sent again.
 
     Args:
         owner: the service, for its name and its tasks.
@@ -50,12 +73,11 @@ class ServiceHttp:
 
     def __init__(self, owner: FrameProcessor, *, api_key: str | None, base_url: str | None) -> None:
         if base_url is not None and not base_url.startswith(("http://", "https://")):
-            raise UsageError(
-                f"base_url={base_url!r} is no address of a server: it begins with http:// or https://"
-            )
+            raise UsageError(f"base_url={base_url!r} must begin with http:// or https://")
         self._owner = owner
         self._url = (base_url or OPENAI_URL).rstrip("/")
         self.service = urlsplit(base_url).netloc if base_url else "OpenAI"
+        self.hint = _hint(self._url)
         own_server = base_url is not None
         self._key = (
             keys.remember(api_key or keys.read(KEY))
@@ -65,7 +87,7 @@ class ServiceHttp:
         self._client: httpx2.AsyncClient | None = None
 
     def open(self, *, knock: bool = True) -> None:
-        """Make the client, and let it connect meanwhile."""
+        """Make the client, and connect in the background."""
         import httpx2
 
         self._client = httpx2.AsyncClient(
@@ -138,7 +160,7 @@ class ServiceHttp:
             raise ServiceError(f"{self.service} did not answer within {silence_s:g} s") from None
         except httpx2.HTTPError as error:
             raise ServiceError(f"{self.service} cannot be reached: {_why(error)}") from error
-        raise refusal(self.service, KEY, answer.status_code, body, dict(answer.headers))
+        raise refusal(self.service, KEY, answer.status_code, body, dict(answer.headers), self.hint)
 
     async def get_json(self, path: str) -> Any:
         """Ask for a small answer; it leaves the connection open. Raises `ServiceError`."""
@@ -153,7 +175,7 @@ class ServiceHttp:
         except httpx2.HTTPError as error:
             raise ServiceError(f"{self.service} cannot be reached: {_why(error)}") from error
         except ValueError:
-            raise ServiceError(f"{self.service} sent what is not JSON") from None
+            raise ServiceError(f"{self.service} sent an answer that is not JSON") from None
 
     async def _knock(self) -> None:
         """Connect, and see whether the key fits, before there is something to say."""
@@ -182,6 +204,13 @@ async def _get_ready() -> None:
 
 
 warmup.register("HTTP", _get_ready)
+
+
+def _hint(url: str) -> str:
+    """What to try if the server does not know the address."""
+    if re.search(r"/v\d|/openai\b", urlsplit(url).path):
+        return ""
+    return f"; base_url usually ends with /v1: try {url}/v1"
 
 
 def _why(error: Exception) -> str:

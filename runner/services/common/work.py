@@ -7,13 +7,15 @@ runs other processors' code, which is not ours to cancel. It then ends when the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, TypeVar
 
 from runner.errors import ServiceError
 from runner.frames import Frame, FrameDirection
 from runner.processors.base import DOWNSTREAM, FrameProcessor
 from runner.settings import credentials as keys
+
+T = TypeVar("T")
 
 
 class ReplyWork:
@@ -56,6 +58,19 @@ class ReplyWork:
         self._stopped = True
         if self._task is not None and not self._pushing:
             self._task.cancel()
+
+
+def iterating(made: AsyncGenerator[T, None], service: FrameProcessor, method: str) -> AsyncGenerator[T, None]:
+    """The async generator that a service's own method returned; raises `TypeError` with one sentence if it
+    returned something else."""
+    if hasattr(made, "__anext__") and hasattr(made, "aclose"):
+        return made
+    if asyncio.iscoroutine(made):
+        made.close()
+    raise TypeError(
+        f"{type(service).__name__}.{method} must be an async generator (async def with yield), "
+        f"but returned {type(made).__name__}"
+    )
 
 
 async def push_failure(service: FrameProcessor, error: Exception) -> None:

@@ -1,10 +1,10 @@
-"""`ToolCall`: what a tool may be given beside its arguments, to act on the conversation."""
+"""`ToolCall`: what a tool can take beside its arguments, to act on the conversation."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner.frames import (
     EndTaskFrame,
@@ -14,32 +14,37 @@ from runner.frames import (
     TransferCallFrame,
     TTSSpeakFrame,
 )
-from runner.processors.base import DOWNSTREAM, UPSTREAM
+from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor
 from runner.processors.context import LLMContext
-
-if TYPE_CHECKING:
-    from runner.services.llm import LLMService
 
 Push = Callable[[Frame, FrameDirection], Awaitable[None]]
 
 
+class LanguageModel(FrameProcessor):
+    """A language model, as its tools see it. `LLMService` is one."""
+
+    def push_after_reply(self, frame: Frame) -> None:
+        """Push a frame after the reply under way."""
+        raise NotImplementedError(f"{type(self).__name__} does not override push_after_reply")
+
+
 @dataclass(frozen=True, slots=True)
 class MalformedCall(FunctionCall):
-    """A call whose arguments are no JSON object; `raw` is what the model wrote."""
+    """A call whose arguments are not a JSON object; `raw` is what the model wrote."""
 
     raw: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCall:
-    """A call of a tool while it runs. A parameter of this type is filled by us, and not shown to the model.
+    """A tool's call while it runs. A parameter of this type is filled in by botrun and hidden from the model.
 
     Attributes:
         function_name: the tool's name.
-        tool_call_id: the model's name for this call.
-        arguments: what the model gave.
+        tool_call_id: the call's id in the context.
+        arguments: the model's arguments.
         context: the conversation.
-        llm: the service that the model is asked through.
+        llm: the language model's service.
         reply_id: the reply that the call belongs to.
     """
 
@@ -47,13 +52,13 @@ class ToolCall:
     tool_call_id: str
     arguments: Mapping[str, Any]
     context: LLMContext
-    llm: LLMService
+    llm: LanguageModel
     reply_id: int | None
     push: Push = field(repr=False)
     answers: list[Any] = field(default_factory=list, repr=False)
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = DOWNSTREAM) -> None:
-        """Push a frame from where the language model stands."""
+        """Push a frame from the language model's place in the pipeline."""
         await self.push(frame, direction)
 
     async def say(self, text: str) -> None:
@@ -61,11 +66,11 @@ class ToolCall:
         await self.push(TTSSpeakFrame(text, reply_id=self.reply_id), DOWNSTREAM)
 
     async def end_call(self, reason: str = "") -> None:
-        """Hang up when the reply has been heard."""
+        """Hang up once the reply has been played."""
         await self.push(EndTaskFrame(reason or f"ended by {self.function_name}"), UPSTREAM)
 
     async def transfer(self, to: str) -> None:
-        """Hand the caller to another phone, "+14155550100", when the reply has been heard."""
+        """Transfer the caller to another number, as "+14155550100", once the reply has been played."""
         self.llm.push_after_reply(TransferCallFrame(to=to))
 
     async def result_callback(self, result: Any, *, properties: Any = None) -> None:

@@ -8,10 +8,12 @@ import logging
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner.frames import (
+    EndTaskFrame,
     Frame,
+    FrameDirection,
     FunctionCall,
     FunctionCallCancelFrame,
     FunctionCallInProgressFrame,
@@ -23,14 +25,11 @@ from runner.frames import (
 from runner.processors.base import DOWNSTREAM, UPSTREAM
 from runner.processors.context import LLMContext, Message
 from runner.services.common.work import ReplyWork
-from runner.services.tools.call import MalformedCall, ToolCall
+from runner.services.tools.call import LanguageModel, MalformedCall, ToolCall
 from runner.services.tools.filler import Fillers, VoiceWatch
 from runner.services.tools.messages import CANCELLED, as_json, write_down
 from runner.services.tools.signature import ArgumentsError
 from runner.services.tools.toolbox import Tool, Toolbox, ToolOptions
-
-if TYPE_CHECKING:
-    from runner.services.llm import LLMService
 
 logger = logging.getLogger(__name__)
 
@@ -75,11 +74,14 @@ class ToolRunner:
         llm: pushes the frames.
         toolbox: knows the functions.
         voice: whether the bot is heard, for fillers.
-        late: told the context when a tool answers whose reply was interrupted.
+        late: called with the context when a tool answers after its reply was interrupted.
+
+    Attributes:
+        acted: whether a tool spoke or ended the call since this was last cleared.
     """
 
     def __init__(
-        self, llm: LLMService, toolbox: Toolbox, voice: VoiceWatch, late: Callable[[LLMContext], None]
+        self, llm: LanguageModel, toolbox: Toolbox, voice: VoiceWatch, late: Callable[[LLMContext], None]
     ) -> None:
         self._llm = llm
         self._toolbox = toolbox
@@ -88,6 +90,7 @@ class ToolRunner:
         self._runs: list[Run] = []
         self._cancelled: list[FunctionCall] = []
         self._fillers_said = 0
+        self.acted = False
 
     async def run(
         self,
@@ -186,6 +189,10 @@ class ToolRunner:
         return _outcome(name, running, run.tool)
 
     def _call(self, run: Run, work: ReplyWork) -> ToolCall:
+        async def push(frame: Frame, direction: FrameDirection = DOWNSTREAM) -> None:
+            self.acted = self.acted or isinstance(frame, TTSSpeakFrame | EndTaskFrame)
+            await work.push(frame, direction)
+
         return ToolCall(
             function_name=run.call.function_name,
             tool_call_id=run.call.tool_call_id,
@@ -193,7 +200,7 @@ class ToolRunner:
             context=run.context,
             llm=self._llm,
             reply_id=run.reply_id,
-            push=work.push,
+            push=push,
         )
 
 

@@ -211,12 +211,12 @@ async def test_too_many_requests_are_waited_out() -> None:
             await running.say(SENTENCE)
             await running.said()
             assert running.pcm == SOUND
-            assert "asked too often" in running.errors[0]
+            assert "limits the rate" in running.errors[0]
 
 
 @pytest.mark.parametrize(
     ("status", "sentence", "requests"),
-    [(404, "knows no such model, voice", 1), (429, "asked too often", 3), (500, "out of order", 3)],
+    [(404, "knows no such model, voice", 1), (429, "limits the rate", 3), (500, "out of order", 3)],
 )
 async def test_an_error_of_a_context_is_told_and_what_may_pass_is_tried_again(
     status: int, sentence: str, requests: int, monkeypatch: pytest.MonkeyPatch

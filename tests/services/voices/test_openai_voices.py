@@ -171,7 +171,7 @@ async def test_too_many_requests_are_waited_out_and_in_the_end_told(monkeypatch:
         await running.said(2)
         assert running.pcm == SOUND
         assert len(running.errors) == 1
-        assert "asked too often" in running.errors[0]
+        assert "limits the rate" in running.errors[0]
         assert len(far.asked) == 6
 
 

@@ -1,0 +1,284 @@
+"""The streamed answer of an OpenAI-compatible chat server: bytes in, text and tool calls out. Pure.
+
+The form is that of PyPI's `openai` 3.54.0: `types/chat/chat_completion_chunk.py` (a `delta` of a choice holds
+`content`, `refusal` and `tool_calls`; `choices` may be empty) and `_streaming.py` (events of JSON, an `error`
+object among them, `data: [DONE]` at the end). What other servers do differently is listed, with the expected
+result of each, in `tests/services/model_server_streams.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from runner.errors import ServiceError
+from runner.frames import FunctionCall
+from runner.services.common.call_pieces import CallPieces, pieces_in
+from runner.services.common.refusals import EmptyAnswer, own_words
+from runner.services.common.sse import Event, EventReader, IgnoredLine
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""An answer that is no event stream is read up to this size."""
+
+QUOTED_CHARS = 80
+
+_PINGS = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
+_NO_REASON = frozenset({"", "null", "none"})
+
+
+class ChatStream:
+    """One answer. Raises `ServiceError` for errors inside the answer, and for what is no answer.
+
+    Args:
+        service: who answers, for sentences about it.
+        hint: what to try if the answer is no chat completion at all.
+
+    Attributes:
+        content: how many pieces with content have come (text, thoughts, tool calls, the finish reason).
+        done: the server said that this is all.
+        finish_reason: why the model ended; empty until it is known.
+    """
+
+    def __init__(self, service: str = "the server", hint: str = "") -> None:
+        self.content = 0
+        self.done = False
+        self.finish_reason = ""
+        self._service = service
+        self._hint = hint
+        self._reader = EventReader()
+        self._calls = CallPieces()
+        self._thoughts = Thoughts()
+        self._plain = bytearray()
+        self._is_stream = False
+        self._spoke = False
+        self._thought = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer may end here."""
+        return self.done or bool(self.finish_reason)
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """Take in bytes of the body; yields the text that came with them."""
+        if not self._is_stream:
+            self._plain += data
+            if len(self._plain) > MAX_BODY_BYTES:
+                raise ServiceError(f"{self._service} sent {MAX_BODY_BYTES} bytes that are no event stream")
+        yield from self._take(self._reader.feed(data))
+
+    def close(self) -> Iterator[str]:
+        """The body has ended; yields the last text. Raises `ServiceError` if the answer is not complete, and
+        `EmptyAnswer` if it says nothing."""
+        yield from self._take(self._reader.close())
+        if not self._is_stream:
+            yield from self._spoken(self._plain_answer())
+        if not self.complete:
+            raise ServiceError(f"{self._service} broke off in the middle of its answer")
+        if self.finish_reason == "content_filter":
+            kind = ServiceError if self._spoke else EmptyAnswer
+            what = "cut its answer off" if self._spoke else "withheld its answer"
+            raise kind(f"{self._service} {what} (finish_reason content_filter)")
+        if not self._spoke and not self.calls():
+            raise EmptyAnswer(f"{self._service} sent an empty answer ({self._why_empty()})")
+
+    def calls(self) -> list[FunctionCall]:
+        """The tools that the model wants called, once the answer is complete."""
+        return self._calls.calls()
+
+    # ------------------------------------------------------------ events
+
+    def _take(self, found: Sequence[Event | IgnoredLine]) -> Iterator[str]:
+        for item in found:
+            yield from self._spoken(self._line(item) if isinstance(item, IgnoredLine) else self._event(item))
+
+    def _spoken(self, text: str) -> Iterator[str]:
+        if text:
+            self._spoke = self._spoke or bool(text.strip())
+            yield text
+
+    def _line(self, line: IgnoredLine) -> str:
+        name, _, rest = line.text.partition(":")
+        if name.strip().lower() == "error" and rest.strip():
+            raise self._failure(rest)
+        if line.text.startswith("{") and (chunk := _object_in(line.text)):
+            return self._chunk(chunk, line.text)  # JSON lines without `data:`
+        return ""
+
+    def _event(self, event: Event) -> str:
+        data = event.data.strip()
+        if not data or event.kind.lower() in _PINGS:
+            return ""
+        if data.strip('"').upper() == "[DONE]":
+            self._is_stream = self.done = True
+            return ""
+        if event.kind == "error":
+            raise self._failure(data)
+        return "".join(self._chunk(chunk, data) for chunk in self._chunks(data))
+
+    def _chunks(self, data: str) -> list[Mapping[str, Any]]:
+        try:
+            values = [json.loads(data, strict=False)]
+        except ValueError:
+            # Some servers forget the blank line between two events.
+            values = [_object_in(line) for line in data.split("\n") if line.strip()]
+            if len(values) < 2 or None in values:
+                words = own_words(data)[:QUOTED_CHARS]
+                raise ServiceError(f"{self._service} sent an event that is not JSON: {words!r}") from None
+        if isinstance(values[0], list) and values[0] and isinstance(values[0][0], Mapping):
+            values = values[0]
+        for value in values:
+            if not isinstance(value, Mapping):
+                words = own_words(data)[:QUOTED_CHARS]
+                raise ServiceError(f"{self._service} sent an event that is not an object: {words!r}")
+        return values
+
+    def _chunk(self, chunk: Mapping[str, Any], raw: str) -> str:
+        if error := _error_in(chunk):
+            raise self._failure(error)
+        self._is_stream = True
+        self._plain.clear()
+        choices = chunk.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else choices
+        if not isinstance(choice, Mapping) or choice.get("index") not in (0, None):
+            return ""
+        text = self._choice(choice)
+        reason = str(choice.get("finish_reason") or "").lower()
+        if reason not in _NO_REASON:
+            self.content += not self.finish_reason
+            self.finish_reason = reason
+        if reason == "error" or choice.get("error"):
+            raise self._failure(json.dumps(choice.get("error") or raw))
+        return text
+
+    def _choice(self, choice: Mapping[str, Any]) -> str:
+        delta = choice.get("delta")
+        if isinstance(delta, Mapping) and delta:
+            return self._delta(delta)
+        message = choice.get("message")
+        if isinstance(message, Mapping) and not self._spoke and not self._calls.calls():
+            self.finish_reason = self.finish_reason or "stop"
+            return self._delta(message)
+        text = choice.get("text")
+        return self._delta({"content": text}) if isinstance(text, str) else ""
+
+    def _delta(self, delta: Mapping[str, Any]) -> str:
+        for piece in pieces_in(delta.get("tool_calls")):
+            self.content += 1
+            self._calls.add(piece)
+        if isinstance(old := delta.get("function_call"), Mapping):
+            self.content += 1
+            self._calls.add({"index": 0, "function": old})
+        if _text_of(delta.get("reasoning_content") or delta.get("reasoning")):
+            self.content += 1
+            self._thought = True
+        content = delta.get("content")
+        text = _text_of(content) or _text_of(delta.get("refusal"))
+        if text or content:
+            self.content += 1
+        return self._thoughts.feed(text)
+
+    def _failure(self, words: str) -> ServiceError:
+        if self._is_stream:
+            return ServiceError(f"{self._service} broke off: {own_words(words)}")
+        return ServiceError(f"{self._service} answered 200 with an error: {own_words(words)}{self._hint}")
+
+    def _why_empty(self) -> str:
+        reason = f"finish_reason {self.finish_reason or 'missing'}"
+        if self.finish_reason == "length":
+            reason += ": raise max_tokens"
+        if self._thought or self._thoughts.unfinished:
+            reason += "; it sent its thoughts only"
+        return reason
+
+    # ------------------------------------------------------------ an answer that is no stream
+
+    def _plain_answer(self) -> str:
+        body = bytes(self._plain).decode("utf-8-sig", "replace").strip()
+        if not body:
+            raise ServiceError(f"{self._service} answered 200 with an empty body{self._hint}")
+        answer = _json_in(body)
+        if isinstance(answer, list) and answer:
+            answer = answer[0]
+        if isinstance(answer, Mapping) and (error := _error_in(answer)):
+            raise self._failure(error)
+        if isinstance(answer, Mapping) and answer.get("choices"):
+            return self._chunk(answer, body)
+        kind = "HTML" if body.lower().startswith(("<!doctype html", "<html")) else "no chat completion"
+        words = own_words(_without_tags(body) if kind == "HTML" else body)[:QUOTED_CHARS]
+        raise ServiceError(f"{self._service} answered 200 with {kind}: {words!r}{self._hint}")
+
+
+class Thoughts:
+    """Leaves out what a model thinks aloud, in `<think>` at the beginning of its answer."""
+
+    _MARKS = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"))
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._open = True
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether text is held back that may be thoughts."""
+        return bool(self._held)
+
+    def feed(self, text: str) -> str:
+        """What of the text is meant for the user."""
+        if not self._open:
+            return text
+        self._held += text
+        begin = self._held.lstrip()
+        for opening, closing in self._MARKS:
+            if begin.startswith(opening):
+                _, end, rest = begin.partition(closing)
+                return self._release(rest.lstrip()) if end else ""
+            if opening.startswith(begin):
+                return ""
+        return self._release(self._held)
+
+    def _release(self, text: str) -> str:
+        self._open, self._held = False, ""
+        return text
+
+
+def _text_of(content: Any) -> str:
+    """The text of a message's content: a string, or a list of parts, of which only `text` is spoken."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        text = content.get("text") if content.get("type", "text") in ("text", "output_text") else ""
+        return text if isinstance(text, str) else ""
+    if isinstance(content, list):
+        return "".join(_text_of(part) for part in content)
+    return ""
+
+
+def _error_in(answer: Mapping[str, Any]) -> str:
+    """The error object in an answer, as JSON; empty if it is none."""
+    error = answer.get("error")
+    if error:
+        return json.dumps(error)
+    if answer.get("object") == "error" or answer.get("type") == "error":
+        return json.dumps(answer)
+    says = answer.get("message") or answer.get("detail") or answer.get("msg")
+    is_chunk = "choices" in answer or "usage" in answer
+    return json.dumps(answer) if says and not is_chunk else ""
+
+
+def _json_in(text: str) -> Any:
+    try:
+        return json.loads(text, strict=False)
+    except ValueError:
+        return None
+
+
+def _object_in(text: str) -> Mapping[str, Any] | None:
+    value = _json_in(text)
+    return value if isinstance(value, dict) else None
+
+
+def _without_tags(html: str) -> str:
+    body = re.sub(r"(?is)<(script|style)\b.*?</\1>|<!--.*?-->", " ", html)
+    return re.sub(r"<[^>]*>", " ", body).strip() or html
