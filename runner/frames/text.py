@@ -28,22 +28,30 @@ class LLMTextFrame(TextFrame):
 
 @dataclass(frozen=True, slots=True)
 class TTSTextFrame(TextFrame):
-    """A word of the bot's speech.
+    """A word of the bot's speech; in scripts without spaces between words, a character.
 
-    `audio_offset_ms` places it after the beginning of its `TTSStartedFrame`; without one it stands
-    where it comes among the sound. Behind `transport.output()`, `heard_at` tells when it was heard,
-    and words that nobody heard do not arrive.
+    Attributes:
+        audio_offset_ms: when it begins, in ms after its `TTSStartedFrame`. None: where it stands among the
+            sound.
+        heard_at: behind `transport.output()`, when the listener heard it. Words that nobody heard do not
+            arrive there.
+        joined: whether it follows the text before it without a space.
     """
 
     audio_offset_ms: float | None = field(default=None, kw_only=True)
     heard_at: float | None = field(default=None, kw_only=True)
+    joined: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class UnspokenTextFrame(DataFrame):
-    """A sentence of a reply that is to be read, not heard (`skip_tts`)."""
+    """A sentence of a reply that is to be read, not heard (`skip_tts`).
+
+    `joined`: it follows the text before it without a space.
+    """
 
     text: str
+    joined: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from runner.frames import (
 )
 from runner.processors.base import FrameProcessor
 from runner.processors.context import LLMContext, Message
+from runner.turns.segments import join_units
 
 
 class LLMAssistantAggregator(FrameProcessor):
@@ -22,7 +23,7 @@ class LLMAssistantAggregator(FrameProcessor):
     def __init__(self, context: LLMContext) -> None:
         super().__init__()
         self.context = context
-        self._words: list[str] = []
+        self._words: list[tuple[str, bool]] = []
         self._reply_id: int | None = None
         self._written: Message | None = None
 
@@ -33,22 +34,22 @@ class LLMAssistantAggregator(FrameProcessor):
                     self._commit()
                     self._written = None
                     self._reply_id = frame.reply_id
-                self._words.append(frame.text.strip())
+                self._words.append((frame.text.strip(), frame.joined))
             case InterruptionFrame() | LLMFullResponseEndFrame() | BotStoppedSpeakingFrame() | EndFrame():
                 self._commit()
         await self.push_frame(frame, direction)
 
     def _commit(self) -> None:
         """A reply that was heard in several pieces becomes one message."""
-        text = " ".join(word for word in self._words if word)
+        words = [(text, joined) for text, joined in self._words if text]
         self._words.clear()
-        if not text:
+        if not words:
             return
         last = self.context.messages[-1] if self.context.messages else None
         if last is not None and last is self._written:
-            last["content"] = f"{last['content']} {text}"
+            last["content"] = join_units([(last["content"], False), *words])
         else:
-            self.context.add("assistant", text)
+            self.context.add("assistant", join_units(words))
             self._written = self.context.messages[-1]
 
     async def cleanup(self) -> None:

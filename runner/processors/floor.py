@@ -22,6 +22,7 @@ from runner.processors.user_mute import UserMute
 from runner.turns.end_of_turn import RuleTurnAnalyzer, TurnAnalyzer
 from runner.turns.interruption import Decision, InterruptionStrategy, Overlap, Speech
 from runner.turns.muting import Mute
+from runner.turns.speeches import Speeches
 
 if TYPE_CHECKING:
     from runner.processors.base import FrameProcessor
@@ -46,6 +47,9 @@ class Floor:
         bot: what the bot is at.
         strategy: decides about speech over the bot.
         turn_analyzer: decides about pauses; the input's transport brings it.
+        speeches: the caller's speeches while they are not muted.
+        speech: which of them the last transcript belongs to.
+        dismissed: the speeches that were taken for nothing: from the first to the last number.
     """
 
     frame_types = (*TELLING, TranscriptionFrame, InterimTranscriptionFrame)
@@ -64,6 +68,9 @@ class Floor:
         self.bot = BotState()
         self.strategy = strategy or Speech()
         self.turn_analyzer: TurnAnalyzer = RuleTurnAnalyzer()
+        self.speeches = Speeches()
+        self.speech = 0
+        self.dismissed = range(0)
         self._clock = clock
         self._replies = replies
         self._create_task = create_task
@@ -73,6 +80,7 @@ class Floor:
         self._output_ids: set[int] = set()
         self._settled: list[Callable[[bool], object]] = []
         self._overlap: Overlap | None = None
+        self._overlaps_from = 0
         self._looked_at: Overlap | None = None
         self._dismissed: Overlap | None = None
         self._paused = False
@@ -104,12 +112,13 @@ class Floor:
         if self._mute.on:
             self._mute.missed = True
             return False
-        self._user_speaking, self._dismissed = True, None
+        self._user_speaking = True
+        self.speeches.started(at)
         if self._overlap is not None:
             self._overlap.go_on(at)
             self._judge()
         elif self.bot.busy and not self._replies.holding:
-            self._overlap = Overlap(at)
+            self._overlap, self._overlaps_from = Overlap(at), self.speeches.last
             self._judge()
         elif not self.strategy.keeps_reply or self._replies.holding:
             self._end_reply()
@@ -117,11 +126,13 @@ class Floor:
 
     def user_stopped(self, at: float) -> bool:
         """The VAD heard speech end; False if its beginning was not told either."""
-        self._mute.missed, told, self._user_speaking = False, self._user_speaking, False
+        self._mute.missed, began, self._user_speaking = False, self._user_speaking, False
+        if began:
+            self.speeches.stopped(at)
         if self._overlap is not None:
             self._overlap.stopped_at = at
             self._judge()
-        return told
+        return began
 
     # ------------------------------------------------------------ from the aggregator
 
@@ -169,13 +180,20 @@ class Floor:
     def _understood(self, text: str, frame: Frame, *, final: bool) -> None:
         if self._mute.covers(self._user_speaking):
             self._swallowed = frame
-        elif (overlap := self._overlap) is not None:
+            return
+        self.speech = self._speech_of(frame)
+        if (overlap := self._overlap) is not None and self.speech >= self._overlaps_from:
             _hear(overlap, text, frame, final=final)
             self._judge()
             if self._dismissed is overlap:
                 self._swallowed = frame
-        elif (late := self._dismissed) is not None:
+        elif (late := self._dismissed) is not None and self.speech in self.dismissed:
             self._understood_late(late, text, frame, final=final)
+
+    def _speech_of(self, frame: Frame) -> int:
+        if not isinstance(frame, TranscriptionFrame):
+            return self.speeches.last
+        return self.speeches.transcribed(self._clock(), frame.words[0].at if frame.words else None)
 
     def _understood_late(self, late: Overlap, text: str, frame: Frame, *, final: bool) -> None:
         """What was taken for nothing is understood after all."""
@@ -230,6 +248,7 @@ class Floor:
 
     def _dismiss(self, overlap: Overlap) -> None:
         self._overlap, self._dismissed = None, overlap
+        self.dismissed = range(self._overlaps_from, self.speeches.last + 1)
         self._news.set()
         if self._paused:
             self._paused = False

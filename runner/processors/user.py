@@ -19,10 +19,7 @@ from runner.frames import (
 from runner.processors import handover_state as conversation
 from runner.processors.base import FrameProcessor, ProcessorSetup
 from runner.processors.context import LLMContext, Message
-from runner.turns.words import words_of
-
-WORDS_S = 1.5
-"""How long (s) after the end of speech the recogniser is waited for, where words are there already."""
+from runner.turns.segments import join_texts, words_of
 
 KEYPAD_PAUSE_S = 2.0
 """After so long (s) without a key, what was pressed is a turn; "#" makes it one at once."""
@@ -43,8 +40,7 @@ class LLMUserAggregator(FrameProcessor):
         self._call = conversation.current.get()
         self._speaking = False
         self._stopped_at: float | None = None
-        self._words: list[str] = []
-        self._words_before = 0
+        self._words: list[tuple[int, str]] = []
         self._interim = ""
         self._keys = ""
         self._waiting = 0
@@ -78,15 +74,11 @@ class LLMUserAggregator(FrameProcessor):
             case UserStartedSpeakingFrame():
                 self._speaking = True
                 self._waiting += 1
-                self._words_before = len(self._words)
                 self._prepared = None
             case UserStoppedSpeakingFrame(at=at):
                 self._speaking = False
                 self._stopped_at = at
-                if self._words and (self._interim or len(self._words) == self._words_before):
-                    await self._await_words(at)
-                else:
-                    await self._consider()
+                await self._consider()
 
     # ------------------------------------------------------------ words
 
@@ -94,8 +86,9 @@ class LLMUserAggregator(FrameProcessor):
         text = frame.text.strip()
         counts = self.lent.floor.takes(frame)
         if text and counts:
-            self._words.append(text)
-        self._interim = ""
+            self._words.append((self.lent.floor.speech, text))
+        if self.lent.floor.speech == self.lent.floor.speeches.last:
+            self._interim = ""
         await self.push_frame(frame, direction)  # for the recorder and the subtitles
         if counts and not self._speaking:
             await self._consider()
@@ -103,26 +96,35 @@ class LLMUserAggregator(FrameProcessor):
     def _settled(self, counts: bool) -> None:
         """It was open whether the words of this speech count, or the bot was to finish first."""
         if not counts:
-            del self._words[self._words_before :]
+            dismissed = self.lent.floor.dismissed
+            self._words = [(speech, text) for speech, text in self._words if speech not in dismissed]
             self._interim = ""
-        elif self._words and not self._speaking:
+        if self._words and not self._speaking:
             self.create_task(self._consider(), "settled")
 
-    async def _await_words(self, at: float) -> None:
-        """The user has gone on with a turn: what was said now is still to come, unless it was no words."""
+    async def _await_words(self, due: float) -> None:
+        """The recogniser has yet to say what was said last, unless that was no words."""
         self._waiting += 1
-        self.create_task(self._ask_at(at + WORDS_S, self._waiting), "end of turn")
+        self.create_task(self._ask_at(due, self._waiting), "end of turn")
         if self._speculative and self._interim:
             await self._prepare(self._text())
 
-    def _text(self) -> str:
-        return " ".join([*self._words, self._interim]).strip()
+    def _text(self, *, interim: bool = True) -> str:
+        words = [text for _, text in self._words]
+        return join_texts(*words, self._interim) if interim else join_texts(*words)
 
     async def _consider(self) -> None:
         """Ask when the pause is long enough for what was said."""
-        text = self._text()
-        if not text or self.lent.floor.undecided:
+        text, floor = self._text(), self.lent.floor
+        if not text or floor.undecided:
             return
+        if self._words and not self._speaking:
+            ended_at = floor.speeches.waiting(self.lent.clock())
+            if ended_at is None and self._interim:
+                ended_at = self._stopped_at
+            if ended_at is not None:
+                await self._await_words(ended_at + floor.speeches.wait_s)
+                return
         pause_s = await self._pause_s(text)
         due = 0.0 if self._stopped_at is None else self._stopped_at + pause_s
         if self._words and due <= self.lent.clock():
@@ -142,7 +144,7 @@ class LLMUserAggregator(FrameProcessor):
         await asyncio.sleep(max(due - self.lent.clock(), 0.0))
         if waiting == self._waiting and not self._speaking:
             if self._interim:
-                self._words.append(self._interim)
+                self._words.append((self.lent.floor.speeches.last, self._interim))
                 self._interim = ""
             await self._ask()
 
@@ -150,11 +152,10 @@ class LLMUserAggregator(FrameProcessor):
 
     async def _ask(self) -> None:
         """The turn is over."""
-        text = " ".join(self._words)
+        text = self._text(interim=False)
         if not text or self.lent.floor.undecided:
             return
         self._words.clear()
-        self._words_before = 0
         self._waiting += 1
         self.lent.floor.turn_analyzer.reset()
         prepared, self._prepared = self._prepared, None
@@ -176,7 +177,7 @@ class LLMUserAggregator(FrameProcessor):
         """A user who goes on before anything was answered goes on with the same turn."""
         messages = self.context.messages
         if self._turn is not None and messages and messages[-1] is self._turn:
-            self._turn["content"] = f"{self._turn['content']} {text}"
+            self._turn["content"] = join_texts(self._turn["content"], text)
         else:
             self.context.add("user", text)
             self._turn = messages[-1]
@@ -194,7 +195,7 @@ class LLMUserAggregator(FrameProcessor):
         messages = self.context.messages
         if self._turn is not None and messages and messages[-1] is self._turn:
             forked = self.context.fork()
-            forked.messages[-1] = {"role": "user", "content": f"{self._turn['content']} {text}"}
+            forked.messages[-1] = {"role": "user", "content": join_texts(self._turn["content"], text)}
         else:
             forked = self.context.fork({"role": "user", "content": text})
         self._prepared = (text, forked)

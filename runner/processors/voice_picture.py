@@ -16,6 +16,7 @@ from runner.frames import (
 )
 from runner.processors.base import UPSTREAM, FrameProcessor
 from runner.processors.voice_canvas import BAR_MS, VoiceCanvas, levels
+from runner.turns.segments import join_units
 
 
 class VoicePicture(FrameProcessor):
@@ -35,7 +36,7 @@ class VoicePicture(FrameProcessor):
         self._canvas = VoiceCanvas(width, height)
         self._interval_secs = 1 / framerate
         self._heard: list[float] = []
-        self._words: list[str] = []
+        self._words: list[tuple[str, bool]] = []
         self._has_subtitles = False
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -47,9 +48,9 @@ class VoicePicture(FrameProcessor):
             case SubtitleFrame(speaker="bot", text=text):
                 self._has_subtitles = True
                 self._canvas.say(text)
-            case TTSTextFrame(text=text) if not self._has_subtitles:
-                self._words.append(text.strip())
-                self._canvas.say(" ".join(self._words))
+            case TTSTextFrame(text=text, joined=joined) if not self._has_subtitles:
+                self._words.append((text.strip(), joined))
+                self._canvas.say(join_units(self._words))
             case UserStartedSpeakingFrame():
                 self._words.clear()
                 self._canvas.say("")

@@ -12,6 +12,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from runner.turns.segments import bare_word, is_unspaced, join_units
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -67,14 +69,14 @@ class Speech:
         self._last_id += 1
         return self._last_id
 
-    def word(self, reply_id: int | None, word: str) -> list[Segment]:
-        """A word was heard; the segments that changed by it, in order."""
+    def word(self, reply_id: int | None, word: str, *, joined: bool = False) -> list[Segment]:
+        """A word was heard, `joined` to the one before; the segments that changed by it, in order."""
         index = self._index_of(reply_id, word)
         if index is None:
             return []
         passed = [self._segments.popleft() for _ in range(index)]
         before = self._segments[0]
-        self._segments[0] = after = _advance(before, word)
+        self._segments[0] = after = _advance(before, word, joined)
         return [*_completed(passed), *([after] if after != before else [])]
 
     def finish(self) -> list[Segment]:
@@ -121,15 +123,17 @@ def _same_reply(segment: Segment, reply_id: int | None) -> bool:
 
 def _find(segment: Segment, word: str, within: int = LOOK_AHEAD_CHARS) -> int | None:
     """Where `word` ends in what is left of the segment, with the punctuation that clings to it."""
-    bare = re.escape(re.sub(r"^\W+|\W+$", "", word))
+    bare = bare_word(word)
     ahead = segment.remaining_text[: within + len(word)]
-    found = re.search(rf"(?<!\w){bare}(?!\w)[^\w\s]*", ahead, re.IGNORECASE) if bare else None
+    # A word of a script without spaces stands among letters.
+    begin, end = ("", "") if is_unspaced(bare) else (r"(?<!\w)", r"(?!\w)")
+    found = re.search(rf"{begin}{re.escape(bare)}{end}[^\w\s]*", ahead, re.IGNORECASE) if bare else None
     return segment.heard + found.end() if found else None
 
 
-def _advance(segment: Segment, word: str) -> Segment:
+def _advance(segment: Segment, word: str, joined: bool) -> Segment:
     if _grows(segment):
-        text = f"{segment.text} {word.strip()}".strip()
+        text = join_units([(segment.text, False), (word.strip(), joined)])
         return replace(segment, text=text, heard=len(text), status="in-progress")
     heard = _find(segment, word) or segment.heard
     done = heard == len(segment.text)

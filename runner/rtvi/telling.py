@@ -185,7 +185,7 @@ class Telling:
         await self._outbox.post(messages.text_message("bot-tts-text", frame.text))
         heard = messages.bot_output_v1(frame.text, spoken=True, aggregated_by="word")
         await self._outbox.post(heard, majors=(1,))
-        await self._tell_progress(self._speech.word(frame.reply_id, frame.text))
+        await self._tell_progress(self._speech.word(frame.reply_id, frame.text, joined=frame.joined))
 
     async def _tell_progress(self, segments: list[Segment]) -> None:
         for segment in segments:

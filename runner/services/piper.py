@@ -83,4 +83,4 @@ class PiperTTSService(TTSService):
                 if isinstance(item, Sound):
                     yield TTSAudioRawFrame(item.pcm, voice.rate_hz)
                 else:
-                    yield TTSTextFrame(item.text, audio_offset_ms=item.offset_ms)
+                    yield TTSTextFrame(item.text, audio_offset_ms=item.offset_ms, joined=item.joined)

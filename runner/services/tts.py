@@ -24,7 +24,8 @@ from runner.frames import (
 from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
 from runner.processors.line import stands_in_line
 from runner.services.common.work import ReplyWork, push_failure
-from runner.services.text.sentences import SentenceAggregator
+from runner.services.text.sentences import Piece, SentenceAggregator, cut
+from runner.turns.segments import speaking_weight, units
 
 CHARS_PER_S = 14.5
 """How fast voices speak, about: places the words of a voice that does not tell their times."""
@@ -36,6 +37,7 @@ class _Say:
 
     text: str
     reply_id: int | None
+    joined: bool = False
 
 
 class TTSService(FrameProcessor):
@@ -73,10 +75,10 @@ class TTSService(FrameProcessor):
                 await self._in_line(frame)
             case TextFrame():
                 reply_id = frame.reply_id or self._reply_id
-                for sentence in self._sentences.feed(frame.text):
-                    self._line.append(self._to_say(sentence, reply_id))
+                self._line += [self._to_say(piece, reply_id) for piece in self._sentences.feed(frame.text)]
             case TTSSpeakFrame():
-                self._line.append(_Say(frame.text, frame.reply_id or self.lent.replies.new()))
+                reply_id = frame.reply_id or self.lent.replies.new()
+                self._line += [_Say(piece.text, reply_id, piece.joined) for piece in cut(frame.text)]
             case LLMFullResponseStartFrame():
                 self._sentences.clear()
                 self._reply_id = frame.reply_id
@@ -102,15 +104,13 @@ class TTSService(FrameProcessor):
         return self._work is not None and self._work.running
 
     def _flush_text(self) -> None:
-        rest = self._sentences.flush()
-        if rest:
-            self._line.append(self._to_say(rest, self._reply_id))
+        self._line += [self._to_say(piece, self._reply_id) for piece in self._sentences.flush()]
 
-    def _to_say(self, sentence: str, reply_id: int | None) -> Frame | _Say:
+    def _to_say(self, piece: Piece, reply_id: int | None) -> Frame | _Say:
         """A sentence, to be spoken; or to be read, if its reply is one that is not spoken."""
         if reply_id is not None and reply_id == self._read_only:
-            return UnspokenTextFrame(sentence, reply_id=reply_id)
-        return _Say(sentence, reply_id)
+            return UnspokenTextFrame(piece.text, joined=piece.joined, reply_id=reply_id)
+        return _Say(piece.text, reply_id, piece.joined)
 
     async def _in_line(self, frame: Frame) -> None:
         if (self._busy or self._line) and stands_in_line(frame):
@@ -130,9 +130,11 @@ class TTSService(FrameProcessor):
 
     async def _say(self, work: ReplyWork, item: _Say) -> None:
         await work.push(TTSStartedFrame(item.text, reply_id=item.reply_id))
+        joined = item.joined
         if not self.gives_word_times:
             for word in spread_words(item.text):
-                await work.push(replace(word, reply_id=item.reply_id))
+                await work.push(replace(word, reply_id=item.reply_id, joined=word.joined or joined))
+                joined = False
         asked_at = self.lent.clock()
         first = True
         try:
@@ -142,7 +144,10 @@ class TTSService(FrameProcessor):
                         first = False
                         waited_ms = (self.lent.clock() - asked_at) * 1000
                         await work.push(MetricsFrame("ttfb", self.name, waited_ms, reply_id=item.reply_id))
-                    if isinstance(frame, OutputAudioRawFrame | TTSTextFrame):
+                    if isinstance(frame, TTSTextFrame):
+                        frame = replace(frame, reply_id=item.reply_id, joined=frame.joined or joined)
+                        joined = False
+                    elif isinstance(frame, OutputAudioRawFrame):
                         frame = replace(frame, reply_id=item.reply_id)
                     await work.push(frame)
         except Exception as error:  # the boundary to the service's own code
@@ -153,9 +158,12 @@ class TTSService(FrameProcessor):
 def spread_words(text: str) -> list[TTSTextFrame]:
     """The words of a text at the times at which a usual voice says them."""
     frames = []
-    position = 0
-    for word in text.split():
-        position = text.index(word, position)
-        frames.append(TTSTextFrame(word, audio_offset_ms=position / CHARS_PER_S * 1000))
-        position += len(word)
+    before, end = 0.0, 0
+    for unit in units(text):
+        before += speaking_weight(text[end : unit.start])
+        frames.append(
+            TTSTextFrame(unit.text, audio_offset_ms=before / CHARS_PER_S * 1000, joined=unit.joined)
+        )
+        before += speaking_weight(unit.text)
+        end = unit.start + len(unit.text)
     return frames

@@ -25,6 +25,7 @@ from runner.services.tts import TTSService
 from runner.testing.caller import FakeInput, ScriptedVAD
 from runner.transports.base import BaseTransport, TransportParams
 from runner.transports.output import BaseOutputTransport
+from runner.turns.segments import units
 
 LEAD_S = 0.12
 
@@ -144,10 +145,10 @@ class ScriptedTTS(TTSService):
     async def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
         await asyncio.sleep(self._first_s)
         sound = (b"\x00\x10\x00\xf0" * (self._rate // 2))[: int(self._word_s * self._rate) * 2]
-        for index, word in enumerate(text.split()):
+        for index, (word, _, joined) in enumerate(units(text)):
             if word == self.fails_at:
                 raise ServiceError("the script says so")
-            yield TTSTextFrame(word, audio_offset_ms=index * self._word_s * 1000)
+            yield TTSTextFrame(word, audio_offset_ms=index * self._word_s * 1000, joined=joined)
             yield TTSAudioRawFrame(sound, self._rate)
 
 

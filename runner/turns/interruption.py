@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from runner.errors import UsageError
-from runner.turns.words import ENGLISH, Words, words_of
+from runner.turns.segments import join_texts, words_of
+from runner.turns.words import ENGLISH, Words
 
 _ROUNDING_S = 1e-6
 """Added to the time at which speech has become long: sums of fractions must not come out just below it, or
@@ -62,7 +63,7 @@ class Overlap:
     ) -> None:
         """The recogniser has understood this, behind what is sure."""
         self.confidence = confidence
-        self.text = f"{self.sure} {text}".strip()
+        self.text = join_texts(self.sure, text)
         if final:
             if murmur is not None:
                 self.murmur = murmur and self.murmur is not False

@@ -1,14 +1,16 @@
-"""What a few words tell about a turn: whether it goes on, whether it was one at all. English.
+"""Words that decide about a turn: fillers, backchannels, words that ask for more. English by default.
 
-Another language is another `Words`: give it to the analyzer and to the strategy.
+For another language, give your own `Words` to the turn analyzer and to the interruption strategy.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+from runner.turns.segments import words_of
 
 
 def _listed(text: str) -> frozenset[str]:
@@ -65,9 +67,9 @@ NUMBER_COMES = re.compile(
 LEAST_DIGITS = 4
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation."""
-    return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
+_PAUSING = ("...", "…", ",", "-", "–", "—", ":", "，", "、", "：", "،", "፣", "၊", "៖")
+_ENDING = (*".!?。！？｡．؟۔।॥։።፧။។៕།܀", "\u037e")
+"""What a text ends with that goes on, and one that is a whole turn, in all scripts."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,11 @@ class Words:
     def is_backchannel(self, text: str) -> bool:
         """Whether the text is nothing but backchannels and fillers. Empty text is not."""
         words = words_of(text)
-        known = self.backchannels | self.fillers
+        known = self._listening
+        longest = max(map(len, known), default=0)
         while words:
-            length = next((n for n in (3, 2, 1) if n <= len(words) and " ".join(words[:n]) in known), 0)
+            sizes = range(min(longest, len(words)), 0, -1)
+            length = next((n for n in sizes if tuple(words[:n]) in known), 0)
             if not length:
                 return False
             words = words[length:]
@@ -101,28 +105,41 @@ class Words:
 
     def is_unfinished(self, text: str) -> bool:
         """Whether the text surely goes on: it ends in a filler, a conjunction, half a number or "…"."""
-        words = words_of(text)
+        words = tuple(words_of(text))
         bare = text.rstrip()
-        if not words or " ".join(words) in self.whole:
+        if not words or words in self._whole:
             return False
-        if bare.endswith(("...", "…", ",", "-", "–", "—", ":")):
+        if bare.endswith(_PAUSING):
             return True
-        if self._half_a_number(text, words):
+        if self._half_a_number(text):
             return True
-        if words[-1] in self.fillers:
-            return not bare.endswith((".", "!", "?"))
-        return words[-1] in self.going_on and not bare.endswith(("?", "!"))
+        if _ends_with_one_of(words, self._fillers):
+            return not bare.endswith(_ENDING)
+        return _ends_with_one_of(words, self._going_on) and not bare.endswith(("?", "!", "？", "！", "؟"))
 
     def is_complete(self, text: str) -> bool:
         """Whether the text surely is a whole turn."""
         if self.is_unfinished(text):
             return False
-        return (
-            text.rstrip().endswith((".", "!", "?", "。", "！", "？"))
-            or " ".join(words_of(text)) in self.whole
-        )
+        return text.rstrip().endswith(_ENDING) or tuple(words_of(text)) in self._whole
 
-    def _half_a_number(self, text: str, words: list[str]) -> bool:
+    @cached_property
+    def _listening(self) -> frozenset[tuple[str, ...]]:
+        return _split(self.backchannels | self.fillers)
+
+    @cached_property
+    def _fillers(self) -> frozenset[tuple[str, ...]]:
+        return _split(phrase for phrase in self.fillers if " " not in phrase)
+
+    @cached_property
+    def _going_on(self) -> frozenset[tuple[str, ...]]:
+        return _split(phrase for phrase in self.going_on if " " not in phrase)
+
+    @cached_property
+    def _whole(self) -> frozenset[tuple[str, ...]]:
+        return _split(self.whole)
+
+    def _half_a_number(self, text: str) -> bool:
         """ "My number is oh seven nine" goes on."""
         announced = list(NUMBER_COMES.finditer(text))
         if not announced:
@@ -131,6 +148,15 @@ class Words:
         digits = [word for word in said if word in self.numbers or word.isdigit()]
         count = sum(len(word) if word.isdigit() else 1 for word in digits)
         return len(digits) == len(said) and count < LEAST_DIGITS
+
+
+def _split(phrases: Iterable[str]) -> frozenset[tuple[str, ...]]:
+    """Phrases as `words_of` cuts them: in Chinese, by character."""
+    return frozenset(tuple(words_of(phrase)) for phrase in phrases)
+
+
+def _ends_with_one_of(words: tuple[str, ...], phrases: frozenset[tuple[str, ...]]) -> bool:
+    return any(phrase and words[-len(phrase) :] == phrase for phrase in phrases)
 
 
 ENGLISH = Words()

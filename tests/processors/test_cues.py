@@ -132,3 +132,11 @@ def test_what_is_only_read_stands_long_enough_to_be_read() -> None:
 def test_cues_are_ordered_by_their_beginning() -> None:
     late, soon = Cue("user", 5, 9, "b"), Cue("bot", 1, 20, "a")
     assert in_order([late, soon]) == [soon, late]
+
+
+def test_chinese_cues_are_spaced_as_written_and_broken_between_characters() -> None:
+    text = "我们明天上午和后天下午都有空位，请告诉我您几位，什么时候来，需要不需要儿童座椅，"
+    text += "以及您的电话号码，谢谢您的来电。"
+    cues = spread("user", text, 0, 9000)
+    assert "".join(cue.text for cue in cues) == text
+    assert all(len(line) <= LINE_CHARS for cue in cues for line in lines(cue.text))

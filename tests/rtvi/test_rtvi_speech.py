@@ -106,3 +106,25 @@ def test_whatever_is_said_progress_only_goes_forward(sentences: list[list[str]],
             assert segment.heard >= place.get(segment.id, 0)
             assert segment.heard <= len(segment.text)
             place[segment.id] = segment.heard
+
+
+def test_chinese_advances_by_character_and_keeps_its_punctuation() -> None:
+    speech = Speech()
+    speech.announce(1, "你好，世界。")
+    heard = [speech.word(1, word, joined=True)[-1].spoken_text for word in ("你", "好，", "世", "界。")]
+    assert heard == ["你", "你好，", "你好，世", "你好，世界。"]
+
+
+def test_thai_letters_keep_their_marks() -> None:
+    speech = Speech()
+    speech.announce(1, "สวัสดี")
+    assert [speech.word(1, word, joined=True)[-1].spoken_text for word in ("ส", "วั", "ส", "ดี")][-2:] == [
+        "สวัส",
+        "สวัสดี",
+    ]
+
+
+def test_a_segment_that_was_not_announced_grows_as_its_script_is_written() -> None:
+    speech = Speech()
+    speech.word(1, "你")
+    assert speech.word(1, "好", joined=True)[-1].text == "你好"

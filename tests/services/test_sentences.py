@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.services.text.sentences import SentenceAggregator
+from runner.services.text.sentences import LONGEST_CHARS, Piece, SentenceAggregator, cut
 from runner.services.text.spoken_text import for_speech
 from runner.services.tts import spread_words
+from runner.turns.segments import join_units
 
 
 def pieces(text: str, step: int = 3) -> list[str]:
     aggregator = SentenceAggregator()
     found = [piece for i in range(0, len(text), step) for piece in aggregator.feed(text[i : i + step])]
-    rest = aggregator.flush()
-    return [*found, rest] if rest else found
+    return [piece.text for piece in (*found, *aggregator.flush())]
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,60 @@ def test_words_are_spread_in_order_from_the_beginning() -> None:
     offsets = [word.audio_offset_ms or 0.0 for word in words]
     assert offsets[0] == 0
     assert offsets == sorted(offsets)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("شکریہ جناب۔ پھر ملیں گے۔", ["شکریہ جناب۔", "پھر ملیں گے۔"]),
+        ("هل أنت هناك؟ نعم.", ["هل أنت هناك؟", "نعم."]),
+        ("नमस्ते। आप कैसे हैं?", ["नमस्ते।", "आप कैसे हैं?"]),
+        ("Բարև։ Ինչպես եք։", ["Բարև։", "Ինչպես եք։"]),
+        ("ሰላም። እንዴት ነህ፧", ["ሰላም።", "እንዴት ነህ፧"]),
+        ("မင်္ဂလာပါ။ နေကောင်းလား။", ["မင်္ဂလာပါ။", "နေကောင်းလား။"]),
+        ("សួស្តី។ សុខសប្បាយទេ៕", ["សួស្តី។", "សុខសប្បាយទេ៕"]),
+        ("Τι κάνεις; Καλά.", ["Τι κάνεις;", "Καλά."]),
+        ("「はい。」「いいえ。」", ["「はい。」", "「いいえ。」"]),
+        ("שלום לך. מה שלומך?", ["שלום לך.", "מה שלומך?"]),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_sentences_end_in_every_script(text: str, expected: list[str], step: int) -> None:
+    assert pieces(text, step) == expected
+
+
+@pytest.mark.parametrize("step", [7, 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ได้ครับ พรุ่งนี้เช้าเรามีโต๊ะว่างสำหรับสองคน " * 60,
+        "พรุ่งนี้เช้าเรามีโต๊ะว่างสำหรับสองคน" * 60,
+        "ស្អែកព្រឹកយើងមានតុទំនេរ " * 80,
+        "မနက်ဖြန်မနက်စားပွဲရှိပါတယ် " * 80,
+        "我们明天上午有空位" * 60,
+        "and then we went on to the next house " * 60,
+    ],
+)
+def test_text_without_punctuation_is_cut_and_nothing_is_lost(text: str, step: int) -> None:
+    found = pieces(text, step)
+    assert max(map(len, found)) <= LONGEST_CHARS
+    assert "".join(found).replace(" ", "") == text.replace(" ", "")
+    if " " in text:
+        words = set(text.split())
+        assert all(word in words for piece in found for word in piece.split())
+
+
+def test_a_long_announcement_is_cut_and_joined_again_as_written() -> None:
+    text = "我们明天上午有空位，" * 60
+    found = cut(text)
+    assert max(len(piece.text) for piece in found) <= LONGEST_CHARS
+    assert join_units(found) == text
+    assert cut("Short. As it is.") == [Piece("Short. As it is.")]
+
+
+def test_chinese_takes_a_voice_longer_than_as_many_letters() -> None:
+    chinese, english = spread_words("你好吗")[-1], spread_words("a b c")[-1]
+    assert chinese.audio_offset_ms is not None
+    assert english.audio_offset_ms is not None
+    assert chinese.audio_offset_ms > english.audio_offset_ms
+    assert [frame.joined for frame in spread_words("你好 吗")] == [False, True, False]

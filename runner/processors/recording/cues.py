@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from runner.turns.segments import join_units, units
+
 LINE_CHARS = 42
 CUE_CHARS = 2 * LINE_CHARS
 LONGEST_CUE_MS = 7000
@@ -23,8 +25,8 @@ CLAUSE_CHARS = 20
 READING_MS_PER_CHAR = 60
 SHORTEST_READING_MS = 1200
 
-_SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)]*$")
-_CLAUSE_END = re.compile(r"[.!?…。！？,;:–—、，][\"'”’)]*$")
+_SENTENCE_END = re.compile(r"[.!?…。！？؟۔।։።។။][\"'”’)」』]*$")
+_CLAUSE_END = re.compile(r"[.!?…。！？؟۔।։።។။,;:–—、，،፣၊][\"'”’)]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,11 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, and when (ms) it was heard."""
+    """A word, and when (ms) it was heard; `joined` if no space stands before it."""
 
     text: str
     at_ms: int
+    joined: bool = False
 
 
 class CueMaker:
@@ -88,17 +91,17 @@ class CueMaker:
 
     def _cue(self, words: list[Word], until_ms: int) -> Cue:
         end_ms = max(words[0].at_ms + 1, min(until_ms, words[-1].at_ms + PAUSE_MS))
-        return Cue(self._speaker, words[0].at_ms, end_ms, " ".join(word.text for word in words))
+        return Cue(
+            self._speaker, words[0].at_ms, end_ms, join_units((word.text, word.joined) for word in words)
+        )
 
 
 def spread(speaker: str, text: str, start_ms: int, end_ms: int) -> list[Cue]:
     """The cues of an utterance whose words have no times of their own."""
-    words, total = text.split(), max(1, len(text))
-    maker, cues, position = CueMaker(speaker), list[Cue](), 0
-    for word in words:
-        at_ms = start_ms + (end_ms - start_ms) * position // total
-        cues += maker.word(Word(word, at_ms))
-        position += len(word) + 1
+    maker, cues, total = CueMaker(speaker), list[Cue](), max(1, len(text))
+    for unit in units(text):
+        at_ms = start_ms + (end_ms - start_ms) * unit.start // total
+        cues += maker.word(Word(unit.text, at_ms, unit.joined))
     # Spread over a long utterance, a word may be shown for longer than words of a voice are.
     return [*cues, *(replace(cue, end_ms=max(end_ms, cue.start_ms + 1)) for cue in maker.finish(end_ms))]
 
@@ -113,17 +116,17 @@ def lines(text: str) -> list[str]:
     """A cue's text on one line or two of like length, broken behind a clause that ends near the middle."""
     if len(text) <= LINE_CHARS:
         return [text]
-    spaces = [found.start() for found in re.finditer(" ", text)]
-    fitting = [at for at in spaces if at <= LINE_CHARS and len(text) - at - 1 <= LINE_CHARS]
-    if not spaces:
+    cuts = [unit.start for unit in units(text)[1:]]
+    fitting = [at for at in cuts if len(text[:at].rstrip()) <= LINE_CHARS and len(text) - at <= LINE_CHARS]
+    if not cuts:
         return [text]
     middle = len(text) / 2
 
     def badness(at: int) -> float:
-        return abs(at - middle) - (8 if _CLAUSE_END.search(text[:at]) else 0)
+        return abs(at - middle) - (8 if _CLAUSE_END.search(text[:at].rstrip()) else 0)
 
-    at = min(fitting or spaces, key=badness)
-    return [text[:at], text[at + 1 :]]
+    at = min(fitting or cuts, key=badness)
+    return [text[:at].rstrip(), text[at:]]
 
 
 def srt(number: int, cue: Cue, name: str) -> str:
@@ -158,7 +161,7 @@ def _clean(text: str) -> str:
 
 
 def _length(words: list[Word]) -> int:
-    return sum(len(word.text) + 1 for word in words) - 1
+    return sum(len(word.text) + (not word.joined) for word in words) - 1
 
 
 def _last_clause(words: list[Word]) -> int:

@@ -44,7 +44,8 @@ class AudioRecorder(FrameProcessor):
     Stands behind `transport.output()`. It writes while the call goes on, so that an hour takes no memory and
     a crash leaves a file that plays, at most 3 s short. Beside `call.wav` stands `call.words.jsonl`: a JSON
     object a line, `{"speaker": "bot", "at_ms": 1200, "text": "Hello"}` for each word of the bot that was
-    heard (or sentence that was read), and for each utterance of the caller one with `until_ms`.
+    heard (or sentence that was read), and for each utterance of the caller one with `until_ms`. `"joined":
+    true` marks a word that no space separates from the one before, as in Chinese.
 
     Args:
         path: the WAV file; its folder is made, a file of that name is overwritten.
@@ -88,9 +89,9 @@ class AudioRecorder(FrameProcessor):
             case UserStoppedSpeakingFrame(at=at):
                 self._utterance[1] = at
             case TTSTextFrame(heard_at=float() as at):
-                self._write_words("bot", frame.text, at)
+                self._write_words("bot", frame.text, at, **_joined(frame))
             case UnspokenTextFrame():
-                self._write_words("bot", frame.text, self.lent.clock(), read=True)
+                self._write_words("bot", frame.text, self.lent.clock(), read=True, **_joined(frame))
             case TranscriptionFrame() if frame.text.strip():
                 since, until = self._utterance
                 self._write_words("user", frame.text, since, until_ms=self._ms(until))
@@ -168,6 +169,11 @@ class AudioRecorder(FrameProcessor):
 
     def _ms(self, at: float) -> int:
         return round(self._seconds(at) * 1000)
+
+
+def _joined(frame: TTSTextFrame | UnspokenTextFrame) -> dict[str, bool]:
+    """Only where it is so: no space stands before it in scripts that write none."""
+    return {"joined": True} if frame.joined else {}
 
 
 class _Channel:

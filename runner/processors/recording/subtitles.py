@@ -31,6 +31,7 @@ from runner.processors.recording.cues import (
     to_read,
     vtt,
 )
+from runner.turns.segments import units
 
 FORMATS = (".srt", ".vtt")
 
@@ -93,8 +94,9 @@ class Subtitles(FrameProcessor):
         if frame.reply_id != self._reply_id:
             self._reply_id = frame.reply_id
             await self._complete(self._maker.finish(self._ms(at)))
-        for text in frame.text.split():
-            await self._complete(self._maker.word(Word(text, self._ms(at))))
+        for index, unit in enumerate(units(frame.text)):
+            joined = unit.joined if index else frame.joined
+            await self._complete(self._maker.word(Word(unit.text, self._ms(at), joined)))
         if (growing := self._maker.growing) is not None:
             await self._tell(growing, final=False)
 

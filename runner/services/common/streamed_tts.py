@@ -83,7 +83,9 @@ class Utterance:
 
     def _put(self, words: Iterable[Word]) -> None:
         for word in words:
-            self._coming.put_nowait(TTSTextFrame(word.text, audio_offset_ms=word.offset_ms))
+            self._coming.put_nowait(
+                TTSTextFrame(word.text, audio_offset_ms=word.offset_ms, joined=word.joined)
+            )
 
 
 class StreamedTTSService(TTSService):

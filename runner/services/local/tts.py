@@ -50,7 +50,7 @@ class LocalTTSService(TTSService):
                     if sound:
                         yield TTSAudioRawFrame(sound, voice.rate_hz)
                 else:
-                    yield TTSTextFrame(item.text, audio_offset_ms=item.offset_ms)
+                    yield TTSTextFrame(item.text, audio_offset_ms=item.offset_ms, joined=item.joined)
         rest = bytes(pause[: int(PAUSE_S * voice.rate_hz) * 2])
         if rest:
             yield TTSAudioRawFrame(rest, voice.rate_hz)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from dataclasses import dataclass
+
+from runner.turns.segments import Unit, units
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,8 @@ class Word:
 
     text: str
     offset_ms: float
+    joined: bool = False
+    """Whether it follows the word before it without a space."""
 
 
 class WordPlacer:
@@ -23,19 +26,22 @@ class WordPlacer:
     """
 
     def __init__(self, text: str) -> None:
-        self._words = deque((match.start(), match.group()) for match in re.finditer(r"\S+", text))
+        self._words = deque(units(text))
         self._last_ms = 0.0
 
     def reached(self, position: int, offset_ms: float) -> list[Word]:
         """The voice says what stands at this index of the text: the words that this tells the time of."""
         self._last_ms = max(self._last_ms, offset_ms)
         placed = []
-        while self._words and self._words[0][0] <= position:
-            placed.append(Word(self._words.popleft()[1], self._last_ms))
+        while self._words and self._words[0].start <= position:
+            placed.append(self._word(self._words.popleft()))
         return placed
 
     def finish(self) -> list[Word]:
         """The words that the voice never told of: they go with the last one."""
-        rest = [Word(word, self._last_ms) for _, word in self._words]
+        rest = [self._word(unit) for unit in self._words]
         self._words.clear()
         return rest
+
+    def _word(self, unit: Unit) -> Word:
+        return Word(unit.text, self._last_ms, unit.joined)

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from runner.frames import HeardWord, TranscriptionFrame
+from runner.turns.segments import join_texts
 
 KEPT_S = 15.0
 """So much sound (s) is kept for another connection; older sound is given up."""
@@ -87,7 +88,7 @@ class HeardStream:
     @property
     def text(self) -> str:
         """The turn's words so far."""
-        return " ".join(text for text in (*(piece.text for piece in self._pieces), self.interim) if text)
+        return join_texts(*(piece.text for piece in self._pieces), self.interim)
 
     def take_turn(self) -> TranscriptionFrame:
         """The turn is over: its words. What may still have changed is taken as it stands."""

@@ -7,8 +7,9 @@ as it stands among the phonemes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+
+from runner.turns.segments import units
 
 SPACE = " "
 
@@ -18,7 +19,7 @@ class PhonemeWords:
 
     def __init__(self, text: str, sentences: Sequence[Sequence[str]]) -> None:
         lengths = [len(word) for sentence in sentences for word in _words(sentence)]
-        starts = [match.start() for match in re.finditer(r"\S+", text)]
+        starts = [unit.start for unit in units(text)]
         if len(lengths) == len(starts):
             self._positions = starts
         else:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from runner.services.text.spoken_text import for_speech
+from runner.turns.segments import last_cut
 
 FIRST_CLAUSE_CHARS = 24
 FIRST_CLAUSE_WORDS = 3
@@ -14,10 +16,24 @@ FIRST_CLAUSE_CHARS_CJK = 8
 """The same in scripts that write no spaces."""
 
 LONGEST_CHARS = 240
-"""A sentence that goes on for longer is cut at its last clause, so that the voice does not run dry."""
+"""A sentence that goes on for longer is cut at its last clause, or else between two words, so that the voice
+does not run dry."""
 
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]*_]*(?=\s)|[。！？｡؟।]+[」』”）]*|\n+")
-_CLAUSE_END = re.compile(r"[,;:–—](?=\s)|[，；：、]")
+PHRASE_CHARS = 60
+"""Thai, Lao, Khmer and Burmese put a space between phrases and often nothing else: from this length on, such
+a space ends a piece."""
+
+_SENTENCE_END = re.compile(
+    r"[.!?…]+[\"'”’»)\]*_]*(?=\s)"
+    # Greek asks with a semicolon.
+    r"|(?:(?<=[\u0370-\u03ff\u1f00-\u1fff]);|\u037e)(?=\s)"
+    # Chinese, Japanese, Arabic, Urdu, Indic, Armenian, Ethiopic, Burmese, Khmer, Tibetan, Mongolian, Syriac.
+    r"|[。！？｡؟۔।॥։።፧፨။។៕༎᠃܀‼⁇⁈⁉]+[」』”’»）)]*"
+    r"|\n+"
+)
+_CLAUSE_END = re.compile(r"[,;:–—](?=\s)|[，；：、،؛፣፤፥၊៖]")
+_PHRASE_END = re.compile(r"(?<=[\u0e01-\u0eff\u1000-\u109f\u1780-\u17e9])[ \t]+(?=\S)")
+_BRACKETS = {"「": "」", "『": "』", "“": "”", "（": "）", "«": "»"}
 
 _NO_END = re.compile(
     r"(?:\b(?i:Mr|Mrs|Ms|Mx|Dr|Prof|St|Gen|Capt|Lt|Nr|vs|e\.g|i\.e|approx|ca|cf|vol|z\.B|d\.h)"
@@ -36,15 +52,33 @@ def piece_end(text: str, *, first: bool) -> int | None:
 
     `first` is whether it begins a reply: then a clause of enough words is a piece, too.
     """
-    for match in _SENTENCE_END.finditer(text):
-        if _ends_sentence(text, match.end()):
-            return match.end()
-    if first:
-        return next((match.end() for match in _CLAUSE_END.finditer(text) if _is_enough(text, match)), None)
-    if len(text) > LONGEST_CHARS:
-        clauses = [match.end() for match in _CLAUSE_END.finditer(text)]
-        return clauses[-1] if clauses else None
-    return None
+    end = next((m.end() for m in _SENTENCE_END.finditer(text) if _ends_sentence(text, m.end())), None)
+    if end is None and first:
+        end = next((match.end() for match in _CLAUSE_END.finditer(text) if _is_enough(text, match)), None)
+    if end is None or end > PHRASE_CHARS:
+        least = FIRST_CLAUSE_CHARS if first else PHRASE_CHARS
+        end = next((m.end() for m in _PHRASE_END.finditer(text) if m.start() >= least), end)
+    if len(text) > LONGEST_CHARS and (end is None or end > LONGEST_CHARS):
+        clauses = [match.end() for match in _CLAUSE_END.finditer(text, 0, LONGEST_CHARS)]
+        return clauses[-1] if clauses else last_cut(text, LONGEST_CHARS)
+    return end
+
+
+class Piece(NamedTuple):
+    """What a voice is asked to say at once; `joined` if it follows the piece before without a space."""
+
+    text: str
+    joined: bool = False
+
+
+def cut(text: str) -> list[Piece]:
+    """A whole text in pieces, as it is written; one if it is no longer than `LONGEST_CHARS`."""
+    pieces, joined = [], False
+    while len(text) > LONGEST_CHARS and (end := piece_end(text, first=False)) is not None:
+        pieces.append(Piece(text[:end].strip(), joined))
+        joined = not (text[end - 1].isspace() or text[end : end + 1].isspace())
+        text = text[end:]
+    return [*pieces, Piece(text.strip(), joined)] if text.strip() else pieces
 
 
 class SentenceAggregator:
@@ -53,32 +87,43 @@ class SentenceAggregator:
     def __init__(self) -> None:
         self._text = ""
         self._first = True
+        self._joined = False
 
-    def feed(self, text: str) -> list[str]:
+    def feed(self, text: str) -> list[Piece]:
         """Add text; returns the pieces that are complete now."""
         self._text += text
-        pieces = []
+        pieces: list[Piece] = []
         while (end := piece_end(self._text, first=self._first)) is not None:
-            piece, self._text = for_speech(self._text[:end]), self._text[end:]
-            if piece:
-                self._first = False
-                pieces.append(piece)
+            pieces += self._take(end)
         return pieces
 
-    def flush(self) -> str:
-        """The rest, as the reply is complete; empty if there is none."""
-        rest = for_speech(self._text)
+    def flush(self) -> list[Piece]:
+        """The rest, as the reply is complete."""
+        pieces = self._take(len(self._text))
         self.clear()
-        return rest
+        return pieces
 
     def clear(self) -> None:
         """Forget what was fed: another reply begins."""
         self._text = ""
         self._first = True
+        self._joined = False
+
+    def _take(self, end: int) -> list[Piece]:
+        raw, self._text = self._text[:end], self._text[end:]
+        joined = self._joined and not raw[:1].isspace()
+        if not (text := for_speech(raw)):
+            self._joined = joined and not raw[-1:].isspace()
+            return []
+        self._first = False
+        self._joined = not raw[-1:].isspace()
+        return [Piece(text, joined)]
 
 
 def _ends_sentence(text: str, end: int) -> bool:
     before = text[:end]
+    if end == len(text) and any(before.count(a) > before.count(b) for a, b in _BRACKETS.items()):
+        return False  # the closing bracket belongs to the sentence
     if _MAY_END.search(before):
         return bool(_NEW_SENTENCE.match(text, end))
     return not _NO_END.search(before)
@@ -86,6 +131,6 @@ def _ends_sentence(text: str, end: int) -> bool:
 
 def _is_enough(text: str, clause_end: re.Match[str]) -> bool:
     clause = text[: clause_end.end()].strip()
-    if clause_end.group() in "，；：、":
+    if clause_end.group() in "，；：、၊៖":
         return len(clause) >= FIRST_CLAUSE_CHARS_CJK
     return len(clause) >= FIRST_CLAUSE_CHARS and len(clause.split()) >= FIRST_CLAUSE_WORDS

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.services.local.words import Word, WordPlacer
+from runner.turns.segments import units
 
 LOOK_AHEAD_CHARS = 40
 """A told word is looked for so far behind the last one that was found; further on is another word like it."""
@@ -61,6 +62,8 @@ class CharacterTimes:
             if char.isspace():
                 words += self.flush()
                 continue
+            if self._word and units(self._word + char)[-1].joined:
+                words += self.flush()
             if not self._word:
                 self._since_ms = start_ms
             self._word += char
