@@ -7,7 +7,7 @@ websockets parses, checks and answers. Added here, as clauses of RFC 6455 ask or
 * A Close inside a fragmented message is in order (5.4).
 * Text that is not UTF-8 fails the connection as soon as the wrong byte is there, not when its message or its
   frame is complete (8.1).
-* The number of fragments is bounded: empty fragments take memory although they have no bytes.
+* The number of fragments is bounded: a client could send empty ones for ever.
 * A Pong is not queued behind output that the client does not read (5.5.3 allows to skip it).
 """
 
@@ -29,7 +29,9 @@ Message = str | bytes
 apply_mask = websockets.frames.apply_mask  # type: ignore[attr-defined]  # the C version where there is one
 
 MAX_FRAGMENTS = 1024
-"""Frames in one message."""
+"""Frames in one message, however small; more are allowed if they hold `MIN_FRAGMENT_BYTES` on average."""
+
+MIN_FRAGMENT_BYTES = 16
 
 MAX_REASON_BYTES = 123
 """A close frame holds 125 bytes, of which the code takes 2 (5.5)."""
@@ -62,9 +64,9 @@ class FrameProtocol(ServerProtocol):
         self.on_message = on_message
         self.skip_pongs = False
         self._max_bytes = max_bytes
+        self._max_fragments = max(MAX_FRAGMENTS, max_bytes // MIN_FRAGMENT_BYTES)
         self._fragments = 0
-        self._bytes: list[bytes] = []
-        self._text: list[str] = []
+        self._payload = bytearray()
         self._decoder: codecs.IncrementalDecoder | None = None
         self.reader = _Reader()
         self.parser = self.parse()
@@ -142,27 +144,26 @@ class FrameProtocol(ServerProtocol):
 
     def _add_fragment(self, frame: Frame) -> None:
         self._fragments += 1
-        if self._fragments > MAX_FRAGMENTS:
-            self.fail(CloseCode.MESSAGE_TOO_BIG, f"a message has at most {MAX_FRAGMENTS} fragments")
+        if self._fragments > self._max_fragments:
+            self.fail(CloseCode.MESSAGE_TOO_BIG, f"a message has at most {self._max_fragments} fragments")
             return
-        data = bytes(frame.data)
-        if frame.opcode is Opcode.BINARY or (frame.opcode is Opcode.CONT and self._decoder is None):
-            self._bytes.append(data)
-        else:
-            self._decode(frame.opcode, data[self.reader.checked :], final=frame.fin)
+        is_text = frame.opcode is Opcode.TEXT or (frame.opcode is Opcode.CONT and self._decoder is not None)
+        if is_text:
+            self._check_text(frame.opcode, bytes(frame.data[self.reader.checked :]), final=frame.fin)
+        self._payload += frame.data
         if frame.fin:
-            whole: Message = b"".join(self._bytes) if self._decoder is None else "".join(self._text)
-            self._fragments, self._bytes, self._text, self._decoder = 0, [], [], None
+            whole: Message = self._payload.decode() if is_text else bytes(self._payload)
+            self._fragments, self._payload, self._decoder = 0, bytearray(), None
             self.on_message(whole)
 
-    def _decode(self, opcode: Opcode, data: bytes, *, final: bool) -> None:
+    def _check_text(self, opcode: Opcode, data: bytes, *, final: bool) -> None:
         if opcode is Opcode.TEXT and not self.reader.checked:
             self._decoder = _new_decoder()
         assert self._decoder is not None
-        self._text.append(self._decoder.decode(data, final))
+        self._decoder.decode(data, final)
 
     def _check_partial_text(self) -> None:
-        """Decode what is there of a text frame that has not arrived completely."""
+        """Check what is there of a text frame that has not arrived completely."""
         header, mask = self.reader.payload_of or (0, b"")
         opcode = header & 0x0F
         if opcode == Opcode.TEXT:
@@ -175,7 +176,7 @@ class FrameProtocol(ServerProtocol):
             return
         turned = mask[checked % 4 :] + mask[: checked % 4]
         try:
-            self._decode(Opcode(opcode), apply_mask(new, turned), final=False)
+            self._check_text(Opcode(opcode), apply_mask(new, turned), final=False)
         except UnicodeDecodeError as error:
             self.fail(CloseCode.INVALID_DATA, f"{error.reason} in a text message")
         self.reader.checked = checked + len(new)

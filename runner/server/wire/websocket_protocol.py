@@ -43,6 +43,9 @@ HANDSHAKE_S = 10.0
 CLOSE_S = 10.0
 """How long (s) the client may take to answer our close frame."""
 
+ANSWER_S = 1.0
+"""How long (s) the application may take to answer what came before a client's fault closes the connection."""
+
 DISCARD_S = 3.0
 """How long (s) input is read and discarded after our last byte. A socket that is closed with unread input
 resets the connection, and the client may lose the close code."""
@@ -76,7 +79,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._writable.set()
         self._handshaking = True
         self._open = self._closing = self._half_closed = self._gone = False
-        self._paused = self._full = False
+        self._paused = self._full = self._receiving = self._failed = False
         self._alive = True
         self._timer: asyncio.TimerHandle | None = None
 
@@ -112,8 +115,11 @@ class WebSocketProtocol(asyncio.Protocol):
             self._read_request(data)
             return
         self._frames.feed(data)
-        if self._frames.writes:
-            self._flush()
+        if self._frames.writes and not self._failed:
+            if self._frames.state is not OPEN and self._frames.close_rcvd is None and self._app_is_behind():
+                self._fail_soon()
+            else:
+                self._flush()
 
     def shutdown(self) -> None:
         """The server stops."""
@@ -206,9 +212,27 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def receive(self) -> MutableMapping[str, Any]:
         """ASGI's."""
-        message = await self._waiting.get()
+        if self._failed and self._waiting.empty():
+            self._flush()
+        self._receiving = True
+        try:
+            message = await self._waiting.get()
+        finally:
+            self._receiving = False
         self._read_on()
         return message
+
+    def _app_is_behind(self) -> bool:
+        """Whether the application still has messages to answer."""
+        return self._on_closed is None and not (self._receiving and self._waiting.empty())
+
+    def _fail_soon(self) -> None:
+        """Close when the application has answered what came before the client's fault; pongs are sent now."""
+        *pongs, close, end = self._frames.data_to_send()
+        self._transport.write(b"".join(pongs))
+        self._frames.writes += [close, end]
+        self._failed = True
+        self._set_timer(ANSWER_S, self._flush)
 
     def _read_on(self) -> None:
         if self._paused and self._waiting.empty():
@@ -265,6 +289,8 @@ class WebSocketProtocol(asyncio.Protocol):
         """Send at once; False if the client must read more first, or is gone."""
         if not self._open or self._full:
             return False
+        if self._frames.writes and not self._failed:
+            self._flush()  # a pong, whose ping came before what this answers
         self._transport.write(data_frame(message))
         return True
 
@@ -283,11 +309,10 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _close(self, code: int, reason: str) -> None:
         """Close from our side, and wait for the client's answer."""
-        if self._closing:
-            return
-        self._set_timer(CLOSE_S, self._transport.abort)
-        self._frames.close(code, reason)
-        self._flush()
+        if not self._closing:
+            self._set_timer(CLOSE_S, self._transport.abort)
+            self._frames.close(code, reason)
+            self._flush()
 
     def _begin_closing(self, close: Any) -> None:
         if self._closing:

@@ -218,8 +218,15 @@ def test_fragments_that_are_together_too_big_are_refused() -> None:
 
 def test_a_message_of_endless_empty_fragments_is_refused() -> None:
     most = frame(TEXT) + frame(CONT) * (MAX_FRAGMENTS - 2)
-    assert serve([most, frame(FIN | CONT)]).messages == [""]
-    assert serve([most, frame(CONT), frame(CONT)]).code == 1009
+    assert serve([most, frame(FIN | CONT)], 1024).messages == [""]
+    assert serve([most, frame(CONT), frame(CONT)], 1024).code == 1009
+
+
+def test_a_large_message_may_have_many_small_fragments() -> None:
+    """Autobahn 9.3.1: 4 MiB in fragments of 64 bytes."""
+    part = b"x" * 64
+    pieces = [frame(TEXT, part), *[frame(CONT, part)] * 65_534, frame(FIN | CONT, part)]
+    assert serve(pieces, 4 << 20).messages == ["x" * (4 << 20)]
 
 
 def test_a_large_message_in_small_pieces_arrives_whole() -> None:

@@ -14,13 +14,14 @@ import pytest
 import websockets
 from websockets.asyncio.client import connect
 from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from runner.server.wire import websocket_protocol
 from runner.server.wire.uvicorn_server import Server
 from runner.transports.websocket.socket import DIRECT
-from tests.server.wire.test_websocket_frames import CLOSE, FIN, PING, TEXT, frame
+from tests.server.wire.test_websocket_frames import CLOSE, CONT, FIN, PING, TEXT, frame
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -157,6 +158,44 @@ async def test_the_close_code_reaches_a_client_that_is_still_sending(
         client.receive_data(received)
         assert client.close_rcvd is not None
         assert client.close_rcvd.code == code
+
+
+@pytest.mark.parametrize("app", [echo, echo_directly])
+async def test_what_came_before_a_fault_is_answered_in_order(app: App) -> None:
+    """Autobahn 3.2, 5.6: an echo, a pong within a fragmented message, its echo; then the fault closes."""
+    async with serving(app) as port, raw_socket(port) as (reader, writer):
+        writer.write(frame(FIN | TEXT, b"one") + frame(TEXT, b"t") + frame(FIN | PING, b"ping"))
+        writer.write(
+            frame(FIN | CONT, b"wo") + frame(FIN | 0x40 | TEXT, b"fault") + frame(FIN | TEXT, b"after")
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            received = await reader.read()
+    client = ClientProtocol(parse_uri("ws://localhost/"), state=OPEN)
+    client.receive_data(received)
+    frames = [event for event in client.events_received() if isinstance(event, Frame)]
+    assert sorted(bytes(each.data) for each in frames[:3]) == [b"one", b"ping", b"two"]
+    assert [bytes(each.data) for each in frames[:3] if each.opcode is Opcode.TEXT] == [b"one", b"two"]
+    assert frames[2].data == b"two"
+    assert frames[3].opcode is Opcode.CLOSE
+    assert client.close_rcvd is not None
+    assert client.close_rcvd.code == 1002
+
+
+async def test_an_application_that_never_reads_on_does_not_keep_a_faulty_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(websocket_protocol, "ANSWER_S", 0.1)
+    released = asyncio.Event()
+
+    async def sleeps(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await released.wait()
+
+    async with serving(sleeps) as port, raw_socket(port) as (reader, writer):
+        writer.write(frame(FIN | TEXT, b"one") + frame(FIN | 0x40 | TEXT))
+        async with asyncio.timeout(PATIENCE_S):
+            assert b"\x03\xea" in await reader.read()
+        released.set()
 
 
 async def test_a_client_that_sends_for_ever_after_the_close_is_disconnected(
