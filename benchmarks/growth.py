@@ -38,7 +38,8 @@ from runner.callers.memory import MemorySocket, dial
 from runner.frames import Frame, FrameDirection, InputAudioRawFrame, StartFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
-from runner.server.app import Host, create_app
+from runner.server.app import create_app
+from runner.server.host import Host
 from runner.services.llm import LLMService
 from runner.sessions.registry import Sessions
 from runner.sessions.session import EndReason

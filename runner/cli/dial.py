@@ -96,7 +96,7 @@ class _Run:
     """The botrun at a port of this machine, and the key that only who started it can read."""
 
     def __init__(self, port: int) -> None:
-        from runner.server.public.keeper import dial_key_path
+        from runner.server.state_file import dial_key_path
         from runner.settings import Settings, resolve
 
         state_dir = resolve({}, {}).state_dir

@@ -41,8 +41,8 @@ def run_direct(target: BotTarget, settings: Settings, dotenv: Mapping[str, str])
 
 async def _serve(bot: LoadedBot, settings: Settings) -> bool:
     """Whether the bot failed."""
-    from runner.server.app import Host
     from runner.server.daily.rooms import DailyRooms, RoomAsk
+    from runner.server.host import Host
     from runner.services.common import warmup
     from runner.sessions.registry import SessionLimits, Sessions
 

@@ -182,7 +182,7 @@ def _supervise(
 
 
 def _public_listener(settings: Settings) -> socket.socket:
-    from runner.server.public.listener import open_public_listener
+    from runner.server.public.readiness import open_public_listener
 
     return open_public_listener(settings)
 

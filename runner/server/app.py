@@ -1,12 +1,8 @@
-"""One process' HTTP application: the doors that were asked for, behind what guards them."""
+"""One process' HTTP application: the endpoints that were asked for, behind what guards them."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterator, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,121 +11,95 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Router
 
-from runner.botcode.loader import LoadedBot
-from runner.server.access.local_only import BodyLimit, LocalDoor, is_loopback
-from runner.server.access.login import LoginDoor
-from runner.server.endpoints.lazy import LaterDoor
+from runner.server.access.local_only import BodyLimit, LocalOnly, is_loopback
+from runner.server.access.login import LoginRequired
+from runner.server.endpoints.lazy import LazyApp
 from runner.server.endpoints.page_files import page_router
 from runner.server.endpoints.prometheus import metrics_router
 from runner.server.endpoints.start import start_router
 from runner.server.endpoints.status import status_router
-from runner.server.handover.moves import Moves
-from runner.server.handover.other_workers import Knows, Siblings, ToOwner
-from runner.server.handover.run_totals import RunFigures
-from runner.sessions.registry import Sessions
-from runner.settings import Settings
-from runner.settings.transports import TRANSPORTS
-
-if TYPE_CHECKING:
-    from runner.server.daily.rooms import DailyRooms
-    from runner.server.public.public_calls import Exchange
-    from runner.transports.websocket.socket import CallWebSocket
-
-Starter = Callable[[Request], Awaitable[Response]]
+from runner.server.forwarding.middleware import ForwardToOwner
+from runner.server.host import Host
 
 PAGE_TRANSPORT = "webrtc"
 PAGE_PATHS = ("/api/offer", "/sessions/{session_id}/api/offer")
-"""Where the page's door is, which is loaded at once only where it was asked for."""
+"""The page's signaling, which is imported at once only where `-t webrtc` asks for it."""
 
-
-@dataclass
-class Host:
-    """What every door needs: whom to serve, and how. `transports` are those asked for, the default first;
-    `exchange` is the public side, while it is open; `moves` the calls that change their code; `starters`
-    answer `/start`, by transport; `rooms` are Daily's, where it is served; `siblings` the other workers, and
-    `knows` what tells the doors' ids of calls; `calls` are those that a socket brings, by provider and id;
-    `passing` carries the sockets of calls that others have; `run_figures` counts the calls of all of them."""
-
-    settings: Settings
-    bot: LoadedBot
-    sessions: Sessions
-    transports: tuple[str, ...]
-    exchange: Exchange | None = None
-    moves: Moves = field(default_factory=Moves)
-    starters: dict[str, Starter] = field(default_factory=dict)
-    rooms: DailyRooms | None = None
-    siblings: Siblings | None = None
-    knows: list[Knows] = field(default_factory=list)
-    calls: dict[str, CallWebSocket] = field(default_factory=dict)
-    passing: set[asyncio.Task[Any]] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.run_figures = RunFigures(self)
-        self.moves.on_lost = self.sessions.lose
-
-    @property
-    def login_key(self) -> str:
-        """What the main port asks for; "" while nobody else can reach it (`server/access/login.py`)."""
-        return self.exchange.dial_key if self.exchange is not None else self.settings.login_key
-
-    def knows_call(self, names: Sequence[str]) -> bool:
-        """Whether one of these ids is of a call, under way or to come, that this process has."""
-        return any(
-            knows(name) for name in names for knows in (self.sessions.knows, self.moves.has, *self.knows)
-        )
+Endpoint = Callable[[Host], Router]
 
 
 def create_app(host: Host) -> Starlette:
-    """The application: the page, `/status`, `/metrics` and the routes of each transport's door."""
+    """The application of the main port: the page, `/status`, `/metrics` and each transport's routes."""
     routes = [route for router in _routers(host) for route in router.routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
     app.router.redirect_slashes = False
-    # The one added last stands outermost: who is not let in cannot send a body either.
-    app.add_middleware(ToOwner, host=host)
+    # Middleware added last runs first: a client that may not come in cannot send a body either.
+    app.add_middleware(ForwardToOwner, host=host)
     app.add_middleware(BodyLimit)
-    app.add_middleware(LoginDoor, host=host)
+    app.add_middleware(LoginRequired, login_key=lambda: host.login_key)
     origins = host.settings.allow_origins
-    if (
-        origins
-    ):  # browsers ask before they let a page of another site call; outside of the login, which they lack
+    if origins:  # Outside of the login: browsers send the preflight without cookies.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST", "PATCH"],
             allow_headers=["*"],
         )
-    app.add_middleware(LocalDoor, loopback_only=is_loopback(host.settings.host), origins=origins)
+    app.add_middleware(LocalOnly, loopback_only=is_loopback(host.settings.host), origins=origins)
     return app
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """In the same words as `LocalDoor`'s refusals."""
+    """In the same shape as `LocalOnly`'s refusals."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
 
+# ------------------------------------------------------------------ endpoints, by transport
+
+
+def _webrtc(host: Host) -> Router:
+    from runner.server.endpoints.webrtc import webrtc_router
+
+    return webrtc_router(host)
+
+
+def _daily(host: Host) -> Router:
+    from runner.server.daily.endpoint import daily_router
+
+    return daily_router(host)
+
+
+def _media_sockets(host: Host) -> Router:
+    from runner.server.endpoints.dial import dial_router
+    from runner.server.endpoints.media_socket import media_socket_router
+
+    return Router([*media_socket_router(host).routes, *dial_router(host).routes])
+
+
+_ENDPOINTS: dict[str, Endpoint] = {PAGE_TRANSPORT: _webrtc, "daily": _daily}
+"""What serves a transport; phone providers and plain clients share `_media_sockets`."""
+
+
+def _endpoints(transports: Sequence[str]) -> Iterator[Endpoint]:
+    """Each once, though it may serve several transports."""
+    yield from dict.fromkeys(_ENDPOINTS.get(name, _media_sockets) for name in transports)
+
+
 def _routers(host: Host) -> Iterator[Router]:
-    """Each door once, though it may serve several transports. The page works whatever was asked for."""
-    page_door = TRANSPORTS[PAGE_TRANSPORT].door
-    doors = dict.fromkeys(TRANSPORTS[name].door for name in host.transports)
-    for door in doors:
-        yield _router(door, host)
-    if page_door not in doors:
+    for endpoint in _endpoints(host.transports):
+        yield endpoint(host)
+    if PAGE_TRANSPORT not in host.transports:  # the page works whatever was asked for
         yield _page_later(host)
     yield from (start_router(host), status_router(host), metrics_router(host), page_router())
 
 
 def _page_later(host: Host) -> Router:
-    later = LaterDoor(lambda: _router(TRANSPORTS[PAGE_TRANSPORT].door, host))
+    later = LazyApp(lambda: _webrtc(host))
 
     async def start(request: Request) -> Response:
-        await later.ready()  # which puts its own answer in this place
+        await later.ready()  # which replaces this entry of `starters`
         return await host.starters[PAGE_TRANSPORT](request)
 
     host.starters[PAGE_TRANSPORT] = start
     return later.router(PAGE_PATHS)
-
-
-def _router(door: str, host: Host) -> Router:
-    module, _, function = door.partition(":")
-    return cast(Callable[[Host], Router], getattr(import_module(module), function))(host)

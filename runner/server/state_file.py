@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from runner.settings import Settings, state_folder
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -31,7 +33,7 @@ class Entry:
 E = TypeVar("E", bound=Entry)
 
 
-class PrivateBook(Generic[E]):
+class StateFile(Generic[E]):
     """The entries of all runs on this machine.
 
     Args:
@@ -110,3 +112,8 @@ def _lives(pid: int) -> str:
     except OSError:
         return ""
     return "lives"
+
+
+def dial_key_path(settings: Settings) -> Path:
+    """Where `botrun dial` finds the key of the run at this port."""
+    return state_folder(settings) / f"dial-{settings.port}.key"

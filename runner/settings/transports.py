@@ -1,7 +1,7 @@
-"""The ways that people can reach a bot: adding one is adding its line to `TRANSPORTS`.
+"""The ways to reach a bot: the values of `--transport`.
 
-A door is the module under `runner/server` whose function gives the routes. A transport can be served when
-its door stands in this version and its packages are installed.
+What serves each is registered in `runner/server/app.py`. A transport can be served when its packages are
+installed.
 """
 
 from __future__ import annotations
@@ -19,56 +19,32 @@ from runner.settings.parsing import did_you_mean
 class Transport:
     """One value of `--transport`.
 
-    `door` is "module:function", `packages` the modules that must be importable, `install` the command that
-    brings them, `path` where its users come in, `unbuilt` the sentence for a version without the door.
+    Attributes:
+        path: where its callers connect.
+        packages: modules that must be importable.
+        install: the command that installs them.
     """
 
     name: str
-    door: str
     path: str
-    packages: tuple[str, ...]
-    install: str
-    unbuilt: str
-
-    @property
-    def is_built(self) -> bool:
-        return _exists(self.door.partition(":")[0])
+    packages: tuple[str, ...] = ("starlette",)
+    install: str = "pip install --force-reinstall botrun"
 
     @property
     def missing(self) -> list[str]:
         return [package for package in self.packages if not _exists(package)]
 
 
-_PHONE = "phone calls come with runner/server/endpoints/media_socket.py, which this version does not have yet"
-_DAILY = "Daily rooms come with runner/server/daily/endpoint.py, which this version does not have yet"
-_MEDIA_SOCKET = "runner.server.endpoints.media_socket:telephony_router"
-_ANY = ("starlette",)
-_REINSTALL = "pip install --force-reinstall botrun"
-
 TRANSPORTS = {
     transport.name: transport
     for transport in (
-        Transport("webrtc", "runner.server.endpoints.webrtc:webrtc_router", "/", ("aiortc",), _REINSTALL, ""),
-        Transport(
-            "daily",
-            "runner.server.daily.endpoint:daily_router",
-            "/",
-            ("daily",),
-            "pip install 'botrun[daily]'",
-            _DAILY,
-        ),
-        Transport("twilio", _MEDIA_SOCKET, "/ws", _ANY, _REINSTALL, _PHONE),
-        Transport("telnyx", _MEDIA_SOCKET, "/ws", _ANY, _REINSTALL, _PHONE),
-        Transport("plivo", _MEDIA_SOCKET, "/ws", _ANY, _REINSTALL, _PHONE),
-        Transport("exotel", _MEDIA_SOCKET, "/ws", _ANY, _REINSTALL, _PHONE),
-        Transport(
-            "websocket",
-            _MEDIA_SOCKET,
-            "/ws-client",
-            _ANY,
-            _REINSTALL,
-            _PHONE,
-        ),
+        Transport("webrtc", "/", ("aiortc",)),
+        Transport("daily", "/", ("daily",), "pip install 'botrun[daily]'"),
+        Transport("twilio", "/ws"),
+        Transport("telnyx", "/ws"),
+        Transport("plivo", "/ws"),
+        Transport("exotel", "/ws"),
+        Transport("websocket", "/ws-client"),
     )
 }
 
@@ -96,16 +72,12 @@ def parse_transport(text: str) -> str:
 def choose_transports(asked: Sequence[str]) -> tuple[str, ...]:
     """Those to serve: the ones asked for, the first being the default; else all that can be served."""
     if not asked:
-        return tuple(
-            name for name, transport in TRANSPORTS.items() if transport.is_built and not transport.missing
-        )
+        return tuple(name for name, transport in TRANSPORTS.items() if not transport.missing)
     for name in asked:
         _check(TRANSPORTS[name])
     return tuple(dict.fromkeys(asked))
 
 
 def _check(transport: Transport) -> None:
-    if not transport.is_built:
-        raise UsageError(f"{transport.name} cannot be served: {transport.unbuilt or 'its door is missing'}")
     if transport.missing:
         raise MissingPackageError(transport.name, ", ".join(transport.missing), transport.install)

@@ -14,7 +14,7 @@ SERVER = (
     "runner.server.public.public_side",
     "runner.worker.supervised",
     "runner.server.handover.other_workers",
-    "runner.server.forwarding.internal_app",
+    "runner.server.forwarding.middleware",
     "runner.cli.terminal.banner",
     "uvloop",
 )

@@ -27,7 +27,7 @@ from runner.errors import BotrunError
 from runner.eventloop.json_channel import Channel, encode
 from runner.server.public.address import PublicAddress
 from runner.server.public.keeper import Keeper
-from runner.server.public.ledger.remote import NAME, serving_desk
+from runner.server.public.ledger.client import NAME, serving_ledger
 from runner.settings import Settings
 from runner.supervisor.processes import END_AT_ONCE
 from runner.worker.shutdown import Shutdown
@@ -70,9 +70,9 @@ class KeeperProcess:
         self._shutdown = Shutdown()
         self._shutdown.deadline_s = PUBLIC_DEADLINE_S
         self._channel = await Channel.over(self._birth.channel)
-        desk = Path(self._birth.job["folder"]) / NAME
+        ledger_client = Path(self._birth.job["folder"]) / NAME
         with self._shutdown.capture(signals=(signal.SIGTERM,), at_once=END_AT_ONCE):
-            async with serving_desk(desk, self._keeper.ledger):
+            async with serving_ledger(ledger_client, self._keeper.ledger):
                 hearing = asyncio.create_task(self._hear(), name="supervisor")
                 try:
                     await first(hearing, self._shutdown.requested.wait())

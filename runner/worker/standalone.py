@@ -24,7 +24,7 @@ from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
 from runner.worker.shutdown import Shutdown
 
 if TYPE_CHECKING:
-    from runner.server.app import Host
+    from runner.server.host import Host
     from runner.server.wire.uvicorn_server import Server
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,8 @@ async def prepare(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
 
 def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
     """All that is slow to import. What a door or the VAD needs before its first call joins the warm-up."""
-    from runner.server.app import Host, create_app
+    from runner.server.app import create_app
+    from runner.server.host import Host
     from runner.server.wire.uvicorn_server import Server
 
     limits = SessionLimits(sessions=settings.max_sessions, call_s=settings.max_call_secs)

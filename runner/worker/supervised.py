@@ -54,7 +54,7 @@ from runner.worker.shutdown import Shutdown
 from runner.worker.standalone import CLOSE_CONNECTIONS_S, first, prepare, run_loop, stop_helpers, time_to_end
 
 if TYPE_CHECKING:
-    from runner.server.app import Host
+    from runner.server.host import Host
     from runner.server.public.public_side import PublicSide
     from runner.server.wire.uvicorn_server import Server
     from runner.worker.fork_server import Birth
@@ -155,10 +155,10 @@ class SupervisedWorker:
             try:
                 if not await self._ready(preparing):
                     return
-                from runner.server.handover.other_workers import Siblings
+                from runner.server.handover.other_workers import OtherWorkers
 
                 host, server = preparing.result()
-                host.siblings = Siblings(Path(self._birth.job["folder"]), self._birth.job["worker"])
+                host.other_workers = OtherWorkers(Path(self._birth.job["folder"]), self._birth.job["worker"])
                 host.moves.connect(self._channel.send)
                 listening = asyncio.create_task(self._listen(host), name="supervisor")
                 self._channel.send({"is": "loaded", "modules": modules_of(self._bot.path)})
@@ -193,9 +193,9 @@ class SupervisedWorker:
                     self._telling.add(telling)
                     telling.add_done_callback(self._telling.discard)
                 case "past":
-                    host.run_figures.take_past(order["tally"], order["workers"])
+                    host.run_totals.take_past(order["tally"], order["workers"])
                 case "last":
-                    host.run_figures.take_last(order["worker"], order["tally"])
+                    host.run_totals.take_last(order["worker"], order["tally"])
                 case "call":
                     _call(order["function"], host)
                 case _:
@@ -209,17 +209,17 @@ class SupervisedWorker:
         self._channel.send({"is": "state", "state": await describe(host)})
 
     def _tell_figures(self, host: Host, *, last: bool = False) -> None:
-        self._channel.send({"is": "figures", "tally": host.run_figures.own()["tally"], "last": last})
+        self._channel.send({"is": "figures", "tally": host.run_totals.own()["tally"], "last": last})
 
     async def _serve(self, host: Host, server: Server) -> None:
-        from runner.server.forwarding.internal_app import Inside
+        from runner.server.forwarding.middleware import InternalApp
 
         end_sessions_s, public = time_to_end(host, self._shutdown), self._public_side(host)
         opening = asyncio.create_task(public.open(), name="public door, or numbers that a run left")
         reporting = asyncio.create_task(self._report(host), name="reports")
         guard = LoopGuard(host.bot.path, host.sessions)
-        assert host.siblings is not None
-        inside = server.serving_inside(host.siblings.own, lambda app: Inside(app, host))
+        assert host.other_workers is not None
+        inside = server.serving_inside(host.other_workers.own, lambda app: InternalApp(app, host))
         async with server.serving(self._birth.listener, CLOSE_CONNECTIONS_S), inside:
             try:
                 if self._address is not None:
@@ -245,13 +245,13 @@ class SupervisedWorker:
 
     def _public_side(self, host: Host) -> PublicSide:
         from runner.server.public.address import PublicAddress
-        from runner.server.public.ledger.remote import NAME
+        from runner.server.public.ledger.client import NAME
         from runner.server.public.public_side import Kept, PublicSide
 
         if self._address is None or self._birth.public is None:
             return PublicSide(host)
-        desk = Path(self._birth.job["folder"]) / NAME
-        return PublicSide(host, kept=Kept(self._birth.public, PublicAddress(**self._address), desk))
+        ledger_client = Path(self._birth.job["folder"]) / NAME
+        return PublicSide(host, kept=Kept(self._birth.public, PublicAddress(**self._address), ledger_client))
 
     def _announce(self, host: Host) -> None:
         garbage.resume()
@@ -294,9 +294,9 @@ class SupervisedWorker:
 
 async def _moved(host: Host) -> None:
     """Until nothing is left here, nor passes through here."""
-    await host.moves.see_off(host.sessions)
-    while host.passing:
-        await asyncio.wait(set(host.passing))
+    await host.moves.drain_moves(host.sessions)
+    while host.forwarded:
+        await asyncio.wait(set(host.forwarded))
 
 
 def _call(function: str, host: Host) -> None:

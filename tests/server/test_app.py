@@ -9,8 +9,9 @@ import pytest
 from starlette.applications import Starlette
 
 from runner.botcode.loader import LoadedBot
-from runner.server.app import Host, create_app
+from runner.server.app import create_app
 from runner.server.endpoints.page_files import CONTENT_TYPES, find_asset
+from runner.server.host import Host
 from runner.sessions.registry import Sessions
 from runner.settings import Settings
 from runner.settings.transports import TRANSPORTS
@@ -99,5 +100,8 @@ async def test_an_oversized_body_is_refused(client: httpx2.AsyncClient) -> None:
     assert (await client.post("/start", content=b"x" * (1 << 20) + b"x")).status_code == 413
 
 
-def test_a_transport_s_door_is_named_by_module_and_function() -> None:
-    assert all(len(transport.door.split(":")) == 2 for transport in TRANSPORTS.values())
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_each_transport_has_an_endpoint(name: str) -> None:
+    bot = LoadedBot(Path("/somewhere/my_bot.py"), "silent", silent, sys.modules[__name__])
+    app = create_app(Host(Settings(), bot, Sessions(bot), (name,)))
+    assert TRANSPORTS[name].path in {route.path for route in app.routes}  # type: ignore[attr-defined]

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from runner.server.access.local_only import BodyLimit
-from runner.server.handover.other_workers import Siblings, ToOwner
+from runner.server.forwarding.middleware import ForwardToOwner
+from runner.server.handover.other_workers import OtherWorkers
 
 pytestmark = pytest.mark.realtime
 
@@ -23,7 +24,7 @@ def host(folder: Path, *known: str) -> Any:
     def knows_call(names: Sequence[str]) -> bool:
         return any(name in known for name in names)
 
-    return SimpleNamespace(siblings=Siblings(folder, "2"), knows_call=knows_call)
+    return SimpleNamespace(other_workers=OtherWorkers(folder, "2"), knows_call=knows_call)
 
 
 async def patch(app: Any, *chunks: bytes, path: str = "/api/offer") -> tuple[int, bytes]:
@@ -51,7 +52,7 @@ async def test_what_is_known_here_and_what_nobody_knows_is_answered_here_with_it
     tmp_path: Path,
 ) -> None:
     (tmp_path / "w1.sock").touch()  # of a worker that has crashed
-    app = ToOwner(here, host(tmp_path, "w1-moved"))
+    app = ForwardToOwner(here, host(tmp_path, "w1-moved"))
     mine = json.dumps({"pc_id": "w1-moved"}).encode()
     gone = json.dumps({"pc_id": "Connection#w1-1-ff"}).encode()
     for body in (mine, gone, b"", b"[]", b"nonsense", b"[" * 10000, b'{"pc_id": 7}'):
@@ -59,7 +60,7 @@ async def test_what_is_known_here_and_what_nobody_knows_is_answered_here_with_it
 
 
 async def test_a_body_above_the_limit_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
-    app = BodyLimit(ToOwner(here, host(tmp_path)), limit=10)
+    app = BodyLimit(ForwardToOwner(here, host(tmp_path)), limit=10)
     assert (await patch(app, b"12345", b"123456"))[0] == 413
 
 
@@ -80,7 +81,7 @@ async def test_the_worker_in_the_id_is_asked_first_and_one_that_hangs_has_no_cal
 
     monkeypatch.setattr("runner.server.handover.other_workers.ASK_S", 0.2)
     servers = [await serve("w1", b"HTTP/1.1 200 OK\r\n\r\n"), await serve("w3", b"")]
-    found = await Siblings(tmp_path, "2").owner(["Connection#w3-1-ff"])
+    found = await OtherWorkers(tmp_path, "2").owner(["Connection#w3-1-ff"])
     assert found == tmp_path / "w1.sock"
     assert asked == [f"{name} /inside/knows?id=Connection%23w3-1-ff" for name in ("w3", "w1")]
     for server in servers:

@@ -99,7 +99,7 @@ def test_a_call_may_move_as_soon_as_an_answer_was_heard_and_not_before() -> None
     assert len(spoke) > 100
 
 
-class FarEnd:
+class Peer:
     in_a_hurry = False
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class FarEnd:
 def test_a_bot_that_speaks_long_is_waited_for_which_is_told_and_not_for_ever(
     speaks_s: float, waits_s: float, cut: int
 ) -> None:
-    far_end, call, cuts = FarEnd(), Conversation(), list[float]()
+    peer, call, cuts = Peer(), Conversation(), list[float]()
 
     async def wait() -> float:
         clock = asyncio.get_running_loop().time
@@ -121,10 +121,10 @@ def test_a_bot_that_speaks_long_is_waited_for_which_is_told_and_not_for_ever(
         call.busy = lambda: "the bot speaks" if clock() < begun + speaks_s else ""
         call.interrupt = lambda: cuts.append(clock() - begun)
         session: Any = SimpleNamespace(id="w1-1", conversation=call, is_over=False)
-        assert await Moves()._silence(_Movable(session, "key", far_end))  # type: ignore[arg-type]
+        assert await Moves()._silence(_Movable(session, "key", peer))  # type: ignore[arg-type]
         return clock() - begun
 
     assert run_virtual(wait(), 60) == pytest.approx(waits_s, abs=0.3)
-    assert far_end.told == (["the bot speaks"] if speaks_s > 1 else [])
+    assert peer.told == (["the bot speaks"] if speaks_s > 1 else [])
     assert len(cuts) == cut
     assert all(at >= LONGEST_WAIT_S for at in cuts)

@@ -26,11 +26,11 @@ from runner.callers.wires import Wire, wire_for
 from runner.providers import plivo as plivo_scheme
 from runner.providers import provider_named
 from runner.providers import twilio as twilio_scheme
-from runner.server.app import Host
+from runner.server.host import Host
 from runner.server.public.address import PublicAddress
-from runner.server.public.ledger.client import OwnDesk
+from runner.server.public.ledger.client import LocalLedgerClient
 from runner.server.public.ledger.ledger import Ledger
-from runner.server.public.public_calls import Exchange
+from runner.server.public.public_calls import PublicCalls
 from runner.server.public.public_side import serving
 from runner.sessions.registry import SessionLimits, Sessions
 from runner.sessions.session import EndReason
@@ -123,7 +123,7 @@ class World:
     """A served public door; requests go to its loopback port, whatever the public address is."""
 
     host: Host
-    exchange: Exchange
+    public_calls: PublicCalls
     ledger: Ledger
     port: int
     client: httpx2.AsyncClient
@@ -192,15 +192,15 @@ async def public_world(
     host = make_host(bot, Settings(transports=PHONES, **settings))
     providers = {name: provider_named(name, KEYS, api) for name in PHONES}
     ledger = Ledger(host.settings)
-    exchange = Exchange(host.settings, PublicAddress.at(origin), providers, OwnDesk(ledger))
-    host.exchange = exchange
+    public_calls = PublicCalls(host.settings, PublicAddress.at(origin), providers, LocalLedgerClient(ledger))
+    host.public_calls = public_calls
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listener.getsockname()[1]
     async with httpx2.AsyncClient(timeout=10, trust_env=False) as client:
         with listener:
-            async with serving(host, exchange, listener):
-                yield World(host, exchange, ledger, port, client)
+            async with serving(host, public_calls, listener):
+                yield World(host, public_calls, ledger, port, client)
                 await host.sessions.end_all(EndReason.SHUTDOWN, 6)
 
 

@@ -19,8 +19,7 @@ from public_world import CALLED, KEYS, Bot, call_fields, make_host, media_url, s
 from test_number_stories import post, talk
 
 from runner.errors import MissingPackageError, UsageError
-from runner.server.public.address import PublicAddress
-from runner.server.public.probe import UnreachableError, probe
+from runner.server.public.address import PublicAddress, UnreachableError, probe
 from runner.server.public.public_side import PublicSide
 from runner.server.public.readiness import check_public
 from runner.sessions.session import EndReason
@@ -126,8 +125,8 @@ async def test_an_ssh_tunnel_that_breaks_is_opened_anew(tmp_path: Path, keys: No
             await side.open()
             ssh.connections[0].abort()
             await until(lambda: len(ssh.connections) == 2, 10)
-            assert host.exchange is not None
-            await probe(host.exchange.address)
+            assert host.public_calls is not None
+            await probe(host.public_calls.address)
         finally:
             await side.aclose()
 
@@ -246,9 +245,9 @@ async def test_something_else_that_answers_there_is_not_taken_for_us(tmp_path: P
     try:
         await there.open()
         await side.open()
-        assert host.exchange is not None
-        assert other.exchange is not None
-        stranger = PublicAddress.at(other.exchange.origin)
+        assert host.public_calls is not None
+        assert other.public_calls is not None
+        stranger = PublicAddress.at(other.public_calls.origin)
         with pytest.raises(UnreachableError):
             await probe(stranger, 0.3)
     finally:

@@ -18,8 +18,9 @@ from starlette.types import ASGIApp
 from websockets.sync.client import connect
 
 from runner.botcode.loader import LoadedBot
-from runner.server.app import PAGE_PATHS, Host, create_app
-from runner.server.endpoints.lazy import LaterDoor
+from runner.server.app import PAGE_PATHS, create_app
+from runner.server.endpoints.lazy import LazyApp
+from runner.server.host import Host
 from runner.services.common import warmup
 from runner.sessions.registry import Sessions
 from runner.settings import Settings
@@ -161,7 +162,7 @@ def test_a_door_that_was_not_asked_for_is_built_when_somebody_comes_to_it() -> N
         built.append(1)
         return answer
 
-    app = Starlette(routes=LaterDoor(make).router(PAGE_PATHS).routes)
+    app = Starlette(routes=LazyApp(make).router(PAGE_PATHS).routes)
     with TestClient(app) as client:
         assert not built
         answers = {client.post("/api/offer").text, client.patch("/sessions/7/api/offer").text}

@@ -8,7 +8,7 @@ import sys
 from runner.arguments import RunnerArguments
 from runner.botcode.loader import parse_target
 from runner.cli.listen import open_listener
-from runner.server.app import Host
+from runner.server.host import Host
 from runner.settings import Settings
 from runner.worker.standalone import run_worker
 

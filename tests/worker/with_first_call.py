@@ -7,7 +7,7 @@ import sys
 
 from runner.botcode.loader import parse_target
 from runner.cli.listen import address_of, open_listener
-from runner.server.app import Host
+from runner.server.host import Host
 from runner.settings import Settings
 from runner.worker.standalone import run_worker
 

@@ -77,7 +77,7 @@ async def _check_provider(provider: Provider, number: str | None) -> AsyncIterat
 async def _check_address(settings: Settings) -> Check:
     """Open the public door with no bot behind it, and come in through the address."""
     from runner.botcode.loader import LoadedBot
-    from runner.server.app import Host
+    from runner.server.host import Host
     from runner.server.public.public_side import PublicSide
     from runner.sessions.registry import Sessions
 
@@ -91,8 +91,8 @@ async def _check_address(settings: Settings) -> Check:
 
     async def reach() -> str:
         await side.open()
-        assert host.exchange is not None
-        return f"{host.exchange.origin} leads here, WebSockets included"
+        assert host.public_calls is not None
+        return f"{host.public_calls.origin} leads here, WebSockets included"
 
     try:
         return await _tried("public address", reach)

@@ -27,7 +27,7 @@ from runner.settings import KEYS, find_dotenv, is_set
 from runner.settings.transports import TRANSPORTS
 
 if TYPE_CHECKING:
-    from runner.server.app import Host
+    from runner.server.host import Host
 
 logger = logging.getLogger(__name__)
 
@@ -125,8 +125,8 @@ def _socket_rows(host: Host) -> Iterator[Row]:
 
 def _number_rows(host: Host) -> Iterator[Row]:
     """How a real number reaches the bot, or that none does."""
-    exchange, number = host.exchange, host.settings.number
-    if exchange is None:
+    public_calls, number = host.public_calls, host.settings.number
+    if public_calls is None:
         if phones := [name for name in host.transports if TRANSPORTS[name].path == "/ws"]:
             ring = f"botrun call -t {phones[0]}"
             told = f"only this machine's: {ring}; --tunnel or --proxy HOST lets a real number ring"
@@ -134,10 +134,10 @@ def _number_rows(host: Host) -> Iterator[Row]:
         return
     if host.rooms is not None:
         told = "  give this to your number at Daily, as its room_creation_api"
-        yield "webhook", _link(f"{exchange.origin}{DIAL_IN}").append(told, "default not link")
-    for name in exchange.providers:
-        row = _link(exchange.address.answer_url(name))
-        if name == exchange.default and number:
+        yield "webhook", _link(f"{public_calls.origin}{DIAL_IN}").append(told, "default not link")
+    for name in public_calls.providers:
+        row = _link(public_calls.answer_url(name))
+        if name == public_calls.default and number:
             yield "ring", Text.assemble((number, "bold green"), f"  {name} asks ", row)
         else:
             yield "webhook", row.append(f"  give this to your number at {name}", "default not link")

@@ -41,7 +41,7 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
-class LocalDoor:
+class LocalOnly:
     """Refuses requests that are not local, or come from another site's page (403)."""
 
     def __init__(self, app: ASGIApp, *, loopback_only: bool, origins: Sequence[str] = ()) -> None:
@@ -174,3 +174,24 @@ async def answer(send: Send, status: int, sentence: str) -> None:
         {"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]}
     )
     await send({"type": "http.response.body", "body": body})
+
+
+POLICY_VIOLATION = 1008
+
+
+class NoBrowsers:
+    """Refuses what a browser sends for a page of another site: carriers send no Origin."""
+
+    def __init__(self, app: ASGIApp, *, origin: str) -> None:
+        self._app = app
+        self._origin = origin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        origins = values_of(scope.get("headers", []), "origin")
+        if scope["type"] == "lifespan" or all(origin == self._origin for origin in origins):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "no pages here"})
+        else:
+            await answer(send, 403, "this address is for phone companies, not for pages")

@@ -9,6 +9,7 @@ nothing is asked.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -18,8 +19,6 @@ from runner.server.access.local_only import answer, is_loopback, values_of
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from runner.server.app import Host
-
 COOKIE = "botrun_key"
 HEADER = "x-botrun-key"
 QUERY = "key"
@@ -27,15 +26,15 @@ QUERY = "key"
 _REFUSAL = "this run can be reached from elsewhere: open the address that it printed, with its key"
 
 
-class LoginDoor:
+class LoginRequired:
     """Refuses (401) who does not know the key of a run that others can reach."""
 
-    def __init__(self, app: ASGIApp, host: Host) -> None:
+    def __init__(self, app: ASGIApp, login_key: Callable[[], str]) -> None:
         self._app = app
-        self._host = host
+        self._login_key = login_key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = self._host.login_key
+        key = self._login_key()
         if not key or scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -89,7 +88,7 @@ async def _welcome(scope: Scope, send: Send, key: str) -> None:
 
 def key_headers(url: str) -> dict[str, str]:
     """What a command of this machine sends along to the botrun at `url`; nothing if it asks for no key."""
-    from runner.server.public.keeper import dial_key_path
+    from runner.server.state_file import dial_key_path
     from runner.settings import Settings, resolve
 
     parts = urlsplit(url)

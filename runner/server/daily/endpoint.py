@@ -20,7 +20,7 @@ from runner.server.endpoints.start import read_object
 from runner.sessions.registry import TooManySessionsError
 
 if TYPE_CHECKING:
-    from runner.server.app import Host
+    from runner.server.host import Host
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +32,13 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>botrun</t
 
 def daily_router(host: Host) -> Router:
     """The routes of this door."""
-    door = DailyDoor(host.rooms or DailyRooms(host))
+    door = DailyEndpoint(host.rooms if isinstance(host.rooms, DailyRooms) else DailyRooms(host))
     host.rooms = door.rooms
     host.starters[NAME] = door.start
     return Router([Route("/", door.visit)] if host.transports[:1] == (NAME,) else [])
 
 
-class DailyDoor:
+class DailyEndpoint:
     """Opens rooms."""
 
     def __init__(self, rooms: DailyRooms) -> None:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.arguments import DailyRunnerArguments
@@ -14,13 +15,13 @@ from runner.errors import BotrunError
 from runner.providers.daily import DailyRest
 from runner.providers.daily_rooms import Room, RoomWish
 from runner.server.daily.preflight import KEYS, own_room
-from runner.server.daily.room_journal import Made, RoomBook
+from runner.server.state_file import Entry, StateFile
 from runner.sessions.session import EndReason, Session, new_session_id
 from runner.settings import read_keys, state_folder
 from runner.transports.daily.visit import Visit, visit
 
 if TYPE_CHECKING:
-    from runner.server.app import Host
+    from runner.server.host import Host
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class DailyRooms:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._keys = read_keys(KEYS)
-        self._book = RoomBook(state_folder(host.settings))
+        self._book = RoomJournal(state_folder(host.settings))
         self._rest: DailyRest | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -246,3 +247,30 @@ class _Watch:
 
     def aclose(self) -> None:
         self._came()
+
+
+FILE = "daily-rooms.json"
+
+
+@dataclass(frozen=True)
+class Made(Entry):
+    """A room that a run has made.
+
+    Attributes:
+        name: the room's.
+        expires_at: Unix time (s), after which Daily closes it without us.
+    """
+
+    name: str
+    expires_at: float
+
+
+class RoomJournal(StateFile[Made]):
+    """The rooms that stand, in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / FILE, Made)
+
+    def remove(self, name: str) -> None:
+        """It is gone."""
+        self.drop(lambda entry: entry.name == name)

@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from runner.server.access.local_only import LocalDoor
+from runner.server.access.local_only import LocalOnly
 from runner.transports.websocket.socket import MOVED, CallWebSocket
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from runner.server.app import Host
+    from runner.server.host import Host
 
 NO_SUCH_CALL, TAKEN = 4404, 4409
 
 
 def events_route(host: Host) -> WebSocketRoute:
     """The route; it has its own door, which lets in this machine only."""
-    return WebSocketRoute("/sessions/{call}/events", LocalDoor(_Events(host), loopback_only=True))
+    return WebSocketRoute("/sessions/{call}/events", LocalOnly(_Events(host), loopback_only=True))
 
 
 class _Events:

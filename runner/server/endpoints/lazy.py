@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class LaterDoor:
+class LazyApp:
     """Stands for a door until it is needed.
 
     Args:

@@ -10,24 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.routing import Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from runner.arguments import WebSocketRunnerArguments
-from runner.audio.resampler import Resampler
+from runner.audio.resampler import RATES, Resampler
 from runner.errors import ProtocolError
 from runner.processors.handover_state import Conversation
+from runner.serializers.base import FrameSerializer
 from runner.serializers.handshake import HandshakeResult
-from runner.serializers.websocket import LABEL
+from runner.serializers.websocket import LABEL, WebSocketFrameSerializer
 from runner.server.endpoints.call_events import events_route
-from runner.server.endpoints.plain_client import client_serializer, rates_of
-from runner.server.forwarding.rejoin import HEARD, RESUME_S, FurtherSockets, go_on, key_of
-from runner.server.handover.phone_peer import PhoneEnd, can_move, wait_for_mended_code
-from runner.server.public.call_ending import Farewell, LocalFarewell
-from runner.server.public.dial import dial_router
+from runner.server.forwarding.rejoin import HEARD, RESUME_S, Rejoining, go_on, key_of
+from runner.server.handover.phone_peer import PhonePeer, can_move, wait_for_mended_code
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, TRY_AGAIN_LATER, close
 from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id
@@ -36,7 +35,7 @@ from runner.transports.websocket.socket import CallWebSocket
 
 if TYPE_CHECKING:
     from runner.serializers.base import FrameSerializer
-    from runner.server.app import Host
+    from runner.server.host import Host
 
 logger = logging.getLogger(__name__)
 
@@ -46,13 +45,13 @@ BOT_GRACE_S = 2.0
 VOICE_RATES, PHONE_HZ = (16000, 22050, 24000, 44100, 48000), 8000
 
 
-def telephony_router(host: Host) -> Router:
+def media_socket_router(host: Host) -> Router:
     """The routes of this door."""
-    door = CallDoor(host)
+    door = MediaSocketEndpoint(host)
     doors = {"/ws": door.provider, "/ws/{token}": door.provider}
     doors |= {"/ws-client": door.client, "/ws-client/{token}": door.client}
     sockets = (WebSocketRoute(path, accept) for path, accept in doors.items())
-    return Router([*sockets, events_route(host), *dial_router(host).routes])
+    return Router([*sockets, events_route(host)])
 
 
 def design_filters() -> None:
@@ -62,26 +61,50 @@ def design_filters() -> None:
         Resampler(rate, PHONE_HZ)
 
 
+class CallEnding(Protocol):
+    """The end of a call at whoever carries it."""
+
+    async def transfer(self, to: str) -> None:
+        """Hand the caller to this number, now.
+
+        Raises:
+            BotrunError: it could not be done; the call goes on.
+        """
+
+    async def finish(self, call: CallWebSocket) -> None:
+        """The session is over."""
+
+
+class LocalCallEnding:
+    """A call of this machine's phone: nobody has to be told."""
+
+    async def transfer(self, to: str) -> None:
+        logger.info("here the caller would be handed to %s; on this machine the call ends", to)
+
+    async def finish(self, call: CallWebSocket) -> None:
+        return
+
+
 @dataclass(frozen=True, kw_only=True)
 class Carried:
     """What is known of a call beyond its start message.
 
     Attributes:
-        farewell: ends it at whoever carries it.
+        call_ending: ends it at whoever carries it.
         from_number: the caller's, as the webhook told it.
         to_number: the number that was called.
         call_s: the longest call (s); 0 leaves it to the limit for all.
         tells_errors: whether the far end may read what the bot failed with.
     """
 
-    farewell: Farewell = field(default_factory=LocalFarewell)
+    call_ending: CallEnding = field(default_factory=LocalCallEnding)
     from_number: str = ""
     to_number: str = ""
     call_s: float = 0.0
     tells_errors: bool = True
 
 
-class CallDoor:
+class MediaSocketEndpoint:
     """Turns sockets into sessions: those of phone providers, and plain clients'.
 
     Attributes:
@@ -91,7 +114,7 @@ class CallDoor:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._calls = host.calls
-        self.further = FurtherSockets(host)
+        self.further = Rejoining(host)
         host.knows.append(self._knows)
         design_filters()
 
@@ -142,7 +165,7 @@ class CallDoor:
         )
         resume_s = RESUME_S.get(told.provider, 0.0)
         call = CallWebSocket(websocket, handshake=told, serializer=told.serializer(), resume_s=resume_s)
-        call.transfer = carried.farewell.transfer
+        call.transfer = carried.call_ending.transfer
         key = key_of(told)
         moved = self._host.moves.claim(key)
         conversation = Conversation(moved)
@@ -230,7 +253,7 @@ class CallDoor:
             error = session.error if carried.tells_errors else None
             code, reason = 1011 if session.error else 1000, str(error or session.end_reason)
             # The caller shall not wait in silence while the provider is being told.
-            await asyncio.gather(call.aclose(code, reason), carried.farewell.finish(call))
+            await asyncio.gather(call.aclose(code, reason), carried.call_ending.finish(call))
 
         sessions = self._host.sessions
         try:
@@ -243,11 +266,13 @@ class CallDoor:
             )
         except TooManySessionsError as error:
             logger.warning("a call was refused: %s", error)
-            await asyncio.gather(close(websocket, TRY_AGAIN_LATER, str(error)), carried.farewell.finish(call))
+            await asyncio.gather(
+                close(websocket, TRY_AGAIN_LATER, str(error)), carried.call_ending.finish(call)
+            )
             return
         self._calls[key] = call
         if can_move(websocket):
-            self._host.moves.register(session, key, PhoneEnd(call))
+            self._host.moves.register(session, key, PhonePeer(call))
         watching = asyncio.create_task(self._end_when_left(session, call), name=f"left {session.id}")
         try:
             await call.until_done(websocket)
@@ -264,3 +289,27 @@ class CallDoor:
 
 def _client_key(token: str) -> str:
     return f"client:{token}"
+
+
+def client_serializer(query: Mapping[str, str]) -> FrameSerializer:
+    """Rates (Hz) from the address: `?sample_rate=16000&output_sample_rate=24000&marks=1`."""
+    return WebSocketFrameSerializer(
+        sample_rate=_rate(query, "sample_rate", 16000),
+        output_sample_rate=_rate(query, "output_sample_rate", 24000),
+        marks=query.get("marks") == "1",
+    )
+
+
+def _rate(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not text.isdecimal() or int(text) not in RATES:
+        raise ProtocolError(f"{name} is {text[:20]!r}, but must be one of {', '.join(map(str, RATES))}")
+    return int(text)
+
+
+def rates_of(serializer: FrameSerializer) -> dict[str, int]:
+    """As its first message tells them."""
+    return {
+        "sample_rate": serializer.sample_rate,
+        "output_sample_rate": serializer.output_sample_rate,
+    }

@@ -1,6 +1,6 @@
 """`GET /metrics`: the calls of this run in figures, in Prometheus' text format.
 
-Of the run: what older workers count, or have counted, is in it (`run_figures.py`), so that no counter goes
+Of the run: what older workers count, or have counted, is in it (`run_totals.py`), so that no counter goes
 down over a save. `process_…` tells of the process that answers. On the main port only, and behind the same
 doors as `/status`. prometheus-client is imported at the first request, in a thread: who never asks pays
 nothing for it.
@@ -22,7 +22,7 @@ from runner.sessions.stats import Histogram
 from runner.sessions.totals import Tally
 
 if TYPE_CHECKING:
-    from runner.server.app import Host
+    from runner.server.host import Host
 
 
 def metrics_router(host: Host) -> Router:
@@ -33,7 +33,7 @@ def metrics_router(host: Host) -> Router:
         if not page:
             await asyncio.to_thread(_import)
             page.append(MetricsPage())
-        tally, _ = await host.run_figures.ask()
+        tally, _ = await host.run_totals.ask()
         return page[0].answer(tally)
 
     return Router([Route("/metrics", metrics)])

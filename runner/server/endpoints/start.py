@@ -12,7 +12,7 @@ from starlette.routing import Route, Router
 from runner.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from runner.server.app import Host
+    from runner.server.host import Host
 
 USUAL = "webrtc"
 DAILY_WORDS = ("createDailyRoom", "dailyRoomProperties")

@@ -1,6 +1,6 @@
 """`GET /status`: whether the bot can be talked to, how, and how the calls under way fare.
 
-It tells of the run: calls that older code finishes after a save are in it (`run_figures.py`).
+It tells of the run: calls that older code finishes after a save are in it (`run_totals.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from starlette.routing import Route, Router
 from runner.server.handover.run_totals import latencies
 
 if TYPE_CHECKING:
-    from runner.server.app import Host
+    from runner.server.host import Host
 
 
 def status_router(host: Host) -> Router:
@@ -29,7 +29,7 @@ def status_router(host: Host) -> Router:
 
 async def describe(host: Host) -> dict[str, Any]:
     """What `/status` answers, and what the terminal shows while the bot runs."""
-    tally, sessions = await host.run_figures.ask()
+    tally, sessions = await host.run_totals.ask()
     return {
         "status": "ready",
         # For commands of this machine that look at the process (botrun load).

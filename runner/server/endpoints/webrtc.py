@@ -27,8 +27,7 @@ from runner.rtvi import messages
 from runner.server.access.local_only import is_loopback
 from runner.server.endpoints.start import read_object
 from runner.server.handover.other_workers import MOVED_STATUS
-from runner.server.handover.sdk_peer import GuestEnd, is_guest
-from runner.server.handover.webrtc_peer import PageEnd
+from runner.server.handover.webrtc_peer import SdkPeer, WebRTCPeer, is_sdk_offer
 from runner.services.common import warmup
 from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id
@@ -36,7 +35,7 @@ from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
 from runner.transports.webrtc.warmup import rehearse
 
 if TYPE_CHECKING:
-    from runner.server.app import Host
+    from runner.server.host import Host
 
 START_KEPT_SECS = 60.0
 MAX_STARTS = 256
@@ -67,7 +66,7 @@ class MovedError(BotrunError):
 def webrtc_router(host: Host) -> Router:
     """The routes of this door."""
     warmup.register("webrtc", rehearse)
-    door = WebRTCDoor(host)
+    door = WebRTCEndpoint(host)
     host.starters["webrtc"] = _answering(door.start)
     handles = {"POST": door.offer, "PATCH": door.trickle}
     paths = ("/api/offer", "/sessions/{session_id}/api/offer")
@@ -84,7 +83,7 @@ class _Start:
     at: float
 
 
-class WebRTCDoor:
+class WebRTCEndpoint:
     """Announced sessions, and the connections of those under way."""
 
     def __init__(self, host: Host) -> None:
@@ -92,7 +91,7 @@ class WebRTCDoor:
         self._starts: dict[str, _Start] = {}
         self._connections: dict[str, SmallWebRTCConnection] = {}
         self._of_session: dict[str, SmallWebRTCConnection] = {}
-        self._guests: dict[str, GuestEnd] = {}
+        self._sdk_peers: dict[str, SdkPeer] = {}
         host.knows.append(lambda name: name in self._connections or name in self._starts)
         host.moves.announced.append(self._give_starts)
 
@@ -116,8 +115,8 @@ class WebRTCDoor:
         if known is None:
             return await self._begin(request, asked, session_id)
         # An offer for a running session that does not know its pc_id comes from a new page: a new peer.
-        if (guest := self._guests.get(known.pc_id)) is not None and guest.is_asked:
-            await self._let_go(guest, bool(asked.get("restart_pc")))
+        if (sdk_peer := self._sdk_peers.get(known.pc_id)) is not None and sdk_peer.is_asked:
+            await self._let_go(sdk_peer, bool(asked.get("restart_pc")))
         restart = bool(asked.get("restart_pc")) or asked.get("pc_id") != known.pc_id
         await known.renegotiate(asked.get("sdp", ""), asked.get("type", ""), restart)
         return known.get_answer()
@@ -138,11 +137,11 @@ class WebRTCDoor:
             await known.add_ice_candidate(candidate.get("candidate"), mid, line)
         return {"status": "success"}
 
-    async def _let_go(self, guest: GuestEnd, again: bool) -> None:
-        """A further offer of a guest whose call is to move (`guest_end.py`)."""
+    async def _let_go(self, sdk_peer: SdkPeer, again: bool) -> None:
+        """A further offer of a sdk_peer whose call is to move (`guest_end.py`)."""
         if not again:
             raise ComeAgainError("the bot's code was saved: come again with a new peer")
-        if await guest.has_moved():
+        if await sdk_peer.has_moved():
             raise MovedError("the call goes on with the new code")
 
     # ------------------------------------------------------------ inside
@@ -198,10 +197,10 @@ class WebRTCDoor:
         self._connections[connection.pc_id] = self._of_session[session.id] = connection
 
         if asked.get("moves") is True:
-            self._host.moves.register(session, session.id, PageEnd(connection))
-        elif is_guest(asked, agent):
-            guest = self._guests[connection.pc_id] = GuestEnd(connection)
-            self._host.moves.register(session, announced or connection.pc_id, guest)
+            self._host.moves.register(session, session.id, WebRTCPeer(connection))
+        elif is_sdk_offer(asked, agent):
+            sdk_peer = self._sdk_peers[connection.pc_id] = SdkPeer(connection)
+            self._host.moves.register(session, announced or connection.pc_id, sdk_peer)
 
         @connection.event_handler("closed")
         async def closed(connection: SmallWebRTCConnection) -> None:
@@ -217,7 +216,7 @@ class WebRTCDoor:
 
     async def _closed(self, connection: SmallWebRTCConnection, session_id: str) -> None:
         self._connections.pop(connection.pc_id, None)
-        self._guests.pop(connection.pc_id, None)
+        self._sdk_peers.pop(connection.pc_id, None)
         self._of_session.pop(session_id, None)
         self._host.moves.forget(session_id)
         reason = _END_REASONS.get(connection.close_reason or CloseReason.CLOSED)

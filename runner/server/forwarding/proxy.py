@@ -13,8 +13,7 @@ from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from runner.server.access.local_only import answer, values_of
-from runner.server.forwarding.internal_app import CLIENT
-from runner.server.handover.other_workers import MOVED_STATUS
+from runner.server.handover.other_workers import CLIENT, MOVED_STATUS
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -23,7 +23,7 @@ from runner.transports.websocket.socket import CallWebSocket
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runner.server.app import Host
+    from runner.server.host import Host
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def key_of(told: HandshakeResult) -> str:
     return f"{told.provider}:{told.call_id or told.stream_id}"
 
 
-class FurtherSockets:
+class Rejoining:
     """Finds the calls that further sockets are for."""
 
     def __init__(self, host: Host) -> None:
@@ -57,10 +57,10 @@ class FurtherSockets:
 
     async def elsewhere(self, told: HandshakeResult) -> Path | None:
         """The worker that has this call, where this is a further socket of a call of another."""
-        siblings = self._host.siblings
-        if siblings is None or told.provider not in RESUME_S or self.is_under_way(told):
+        other_workers = self._host.other_workers
+        if other_workers is None or told.provider not in RESUME_S or self.is_under_way(told):
             return None
-        return await siblings.owner([key_of(told)])
+        return await other_workers.owner([key_of(told)])
 
     async def pass_on(self, owner: Path, websocket: WebSocket) -> None:
         """Carry an accepted socket, of which the start was read, to the worker of its call."""
@@ -68,11 +68,11 @@ class FurtherSockets:
 
         task = asyncio.current_task()
         assert task is not None
-        self._host.passing.add(task)
+        self._host.forwarded.add(task)
         try:
             await pass_accepted(owner, AGAIN_PATH, websocket, websocket.scope[HEARD])
         finally:
-            self._host.passing.discard(task)
+            self._host.forwarded.discard(task)
 
 
 async def go_on(known: CallWebSocket, websocket: WebSocket, provider: str = "") -> None:
@@ -83,7 +83,7 @@ async def go_on(known: CallWebSocket, websocket: WebSocket, provider: str = "") 
     await known.until_done(websocket)
 
 
-async def go_on_here(host: Host, websocket: WebSocket) -> None:
+async def rejoin_here(host: Host, websocket: WebSocket) -> None:
     """A further socket of a call that this worker has, passed on by a newer one, who let it in."""
     await websocket.accept()
     with contextlib.suppress(ProtocolError):

@@ -36,7 +36,7 @@ Announced = Callable[[], dict[str, Any]]
 """Gives away the calls that were announced (`/start`) and have not come: by session, their bodies."""
 
 
-class FarEnd(Protocol):
+class Peer(Protocol):
     """A caller who can come again."""
 
     @property
@@ -71,7 +71,7 @@ class FarEnd(Protocol):
 class _Movable:
     session: Session
     key: str
-    far_end: FarEnd
+    peer: Peer
 
 
 class Moves:
@@ -112,7 +112,7 @@ class Moves:
             case {"do": "code", "failure": failure}:
                 self._failure = failure
                 for call in self._movable.values():
-                    call.far_end.tell_code(failure, waits=False)
+                    call.peer.tell_code(failure, waits=False)
 
     # ------------------------------------------------------------ calls that came
 
@@ -139,18 +139,18 @@ class Moves:
 
     # ------------------------------------------------------------ calls that may go
 
-    def register(self, session: Session, key: str, far_end: FarEnd) -> None:
+    def register(self, session: Session, key: str, peer: Peer) -> None:
         """This call's caller can come again, under `key`."""
         if self.possible:
-            self._movable[session.id] = _Movable(session, key, far_end)
-            far_end.tell_code(self._failure, waits=False)
+            self._movable[session.id] = _Movable(session, key, peer)
+            peer.tell_code(self._failure, waits=False)
 
     def keep(self, session: Session) -> bool:
         """The bot has failed: the call waits for mended code, if it can; False if not."""
         call = self._movable.pop(session.id, None)
         if (
             call is None
-            or not call.far_end.waits
+            or not call.peer.waits
             or session.end_reason is not EndReason.BOT_FAILED
             or session.error is None
         ):
@@ -158,7 +158,7 @@ class Moves:
         failure = _as_failure(session.error)
         self._waiting[session.id] = call
         self._tell({"is": "bot failed", "failure": failure, "session": session.id})
-        call.far_end.tell_code(failure, waits=True)
+        call.peer.tell_code(failure, waits=True)
         return True
 
     def forget(self, session_id: str) -> None:
@@ -171,7 +171,7 @@ class Moves:
         for call in self._waiting.values():
             call.session.waits_over.set()
 
-    async def see_off(self, sessions: Sessions) -> None:
+    async def drain_moves(self, sessions: Sessions) -> None:
         """Hand over what can move; returns when nothing is left here."""
         for call in self._arrived.values():
             self._tell({"is": "moving", "call": call})
@@ -179,7 +179,7 @@ class Moves:
         for session, body in [pair for give in self.announced for pair in give().items()]:
             self._tell({"is": "moving", "call": {"key": session, "announced": body}})
         # What came before the far ends hold back is answered by the old code, what comes after by the new.
-        await asyncio.gather(*(call.far_end.hold() for call in self._movable.values()))
+        await asyncio.gather(*(call.peer.hold() for call in self._movable.values()))
         self._tell({"is": "held"})
         leaving = [self._move_on(call) for call in list(self._waiting.values())]
         leaving += [self._move(call) for call in list(self._movable.values())]
@@ -191,7 +191,7 @@ class Moves:
 
     async def _move(self, call: _Movable) -> None:
         session = call.session
-        if not await call.far_end.ready():
+        if not await call.peer.ready():
             return
         session.conversation.leaves = True
         if not await self._silence(call):
@@ -214,7 +214,7 @@ class Moves:
         conversation, begun = session.conversation, clock()
         while (busy := conversation.busy()) and not session.is_over:
             waited = clock() - begun
-            if waited > LONGEST_WAIT_S or call.far_end.in_a_hurry:
+            if waited > LONGEST_WAIT_S or call.peer.in_a_hurry:
                 if conversation.interrupt is not None:
                     conversation.interrupt()
                 await asyncio.sleep(INTERRUPTION_S)
@@ -222,14 +222,14 @@ class Moves:
             if waited > TELL_WAIT_S and not told:
                 told = True
                 logger.info("session %s: the new code waits for a pause (%s)", session.id, busy)
-                call.far_end.tell_waiting(busy)
+                call.peer.tell_waiting(busy)
             await asyncio.sleep(LOOK_S)
         return not session.is_over
 
     async def _hand_over(self, call: _Movable) -> bool:
         packed, lost = session_packed(call.session)
         taken = self._taken[call.key] = asyncio.Event()
-        packed |= {"key": call.key, "client_kept": call.far_end.keeps_client}
+        packed |= {"key": call.key, "client_kept": call.peer.keeps_client}
         self._tell({"is": "moving", "call": packed})
         try:
             async with asyncio.timeout(TAKEN_S):
@@ -243,7 +243,7 @@ class Moves:
         call.session.goes_on = True
         if lost:
             self._tell({"is": "left out", "session": call.session.id, "what": lost})
-        await call.far_end.move(lost)
+        await call.peer.move(lost)
         return True
 
     def _tell(self, message: dict[str, Any]) -> None:

@@ -16,19 +16,9 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
-
-from starlette.exceptions import HTTPException
-
-from runner.server.access.local_only import answer
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from runner.server.app import Host
 
 ASK_S = 1.0
 """How long (s) a worker may take to answer; one that hangs has no call."""
@@ -37,15 +27,16 @@ KNOWS_PATH, FIGURES_PATH, AGAIN_PATH = "/inside/knows", "/inside/figures", "/ins
 MOVED_STATUS = 421
 """A sibling's answer to an offer whose call it has just handed over: it is for us (RFC 9110 15.5.20)."""
 
+CLIENT = "x-botrun-client"
+"""Whose request it was: address, port and scheme. Believed on the Unix socket alone."""
+
 PASSED = "botrun.passed"
 """In the scope of what a sibling has passed on: it is answered here, and never passed on again."""
-
-Knows = Callable[[str], bool]
 
 _OWNER = re.compile(r"(?:^|#)w(\d+)-")
 
 
-class Siblings:
+class OtherWorkers:
     """The other workers of this run.
 
     Args:
@@ -72,7 +63,7 @@ class Siblings:
         return [path for path in self._folder.glob("w*.sock") if path != self.own]
 
     async def figures(self) -> dict[str, dict[str, Any]]:
-        """What the other workers count (`RunFigures.own`), by their ids; who does not answer is left out."""
+        """What the other workers count (`RunTotals.own`), by their ids; who does not answer is left out."""
         paths = self._others()
         answers = await asyncio.gather(*(_figures(path) for path in paths))
         found = zip(paths, answers, strict=True)
@@ -108,79 +99,3 @@ async def _ask(path: Path, target: str) -> bytes | None:
             finally:
                 writer.close()
     return None
-
-
-class ToOwner:
-    """Passes on what belongs to another worker's call. Behind the doors, and behind the limit for bodies."""
-
-    def __init__(self, app: ASGIApp, host: Host) -> None:
-        self._app = app
-        self._host = host
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        siblings = self._host.siblings
-        if siblings is None or scope.get(PASSED) or not _may_name_a_call(scope):
-            await self._app(scope, receive, send)
-            return
-        body = b""
-        if scope["type"] == "http":
-            try:
-                body = await _whole(receive)
-            except HTTPException as error:
-                await answer(send, error.status_code, error.detail)
-                return
-            receive = _again(body, receive)
-        names = _names(scope, body)
-        if not names or self._host.knows_call(names) or (owner := await siblings.owner(names)) is None:
-            await self._app(scope, receive, send)
-        else:
-            from runner.server.forwarding.proxy import pass_request, pass_socket
-
-            if scope["type"] == "http":
-                if not await pass_request(owner, scope, body, send):
-                    await self._app(scope, _again(body, receive), send)
-            else:
-                await pass_socket(owner, scope, receive, send)
-
-
-def _may_name_a_call(scope: Scope) -> bool:
-    if scope["type"] not in {"http", "websocket"}:
-        return False
-    path: str = scope["path"]
-    return path == "/api/offer" or path.startswith(("/sessions/", "/ws-client/"))
-
-
-def _names(scope: Scope, body: bytes) -> list[str]:
-    """The ids that a request names."""
-    parts = scope["path"].split("/")
-    names = parts[2:3] if parts[1] != "api" else []
-    if body:
-        with contextlib.suppress(ValueError, RecursionError):
-            asked = json.loads(body)
-            if isinstance(asked, dict) and isinstance(asked.get("pc_id"), str):
-                names.append(asked["pc_id"])
-    # A longer one is nobody's, and would not fit into a request's first line.
-    return [name for name in names if 0 < len(name) <= 200]
-
-
-async def _whole(receive: Receive) -> bytes:
-    parts = []
-    while True:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        if message["type"] != "http.request" or not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """`receive`, with the body that has been read."""
-    given = False
-
-    async def replay() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay

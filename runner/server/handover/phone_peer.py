@@ -24,7 +24,7 @@ def can_move(websocket: WebSocket) -> bool:
     return HEADER in websocket.headers or websocket.query_params.get("moves") == "1"
 
 
-class PhoneEnd:
+class PhonePeer:
     """A phone whose socket said that it can move (`server/handover/moves.py`)."""
 
     in_a_hurry = False

@@ -1,6 +1,6 @@
 """The calls of all workers of a run, in figures: who serves now asks those that finish older calls.
 
-    this worker's own  +  its siblings', asked over their sockets  +  those that ended, from the supervisor
+    this worker's own  +  the other workers', over their sockets  +  those that ended, from the supervisor
 
 Thus no counter goes down when a bot is edited, and a call that stays with old code is told of to its end.
 """
@@ -8,31 +8,33 @@ Thus no counter goes down when a bot is edited, and a call that stays with old c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runner.pipeline.monitors.slow import SlowWatch
+from runner.server.handover.other_workers import OtherWorkers
 from runner.sessions.stats import quantile
 from runner.sessions.totals import Tally, added
 
 if TYPE_CHECKING:
-    from runner.server.app import Host
+    from runner.sessions.registry import Sessions
     from runner.sessions.session import Session
 
 Told = Mapping[str, Any]
 
 
-class RunFigures:
+class RunTotals:
     """What the workers of this run have counted. Without a supervisor there is one."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, sessions: Sessions, other_workers: Callable[[], OtherWorkers | None]) -> None:
+        self._sessions = sessions
+        self._other_workers = other_workers
         self._past = Tally()
         self._last: dict[str, Tally] = {}
 
     def own(self) -> dict[str, Any]:
-        """What this worker tells its siblings and the supervisor."""
-        return {"tally": self._own().packed(), "sessions": self._sessions()}
+        """What this worker tells its other_workers and the supervisor."""
+        return {"tally": self._own().packed(), "sessions": self._calls()}
 
     def take_past(self, tally: Told, workers: Sequence[str]) -> None:
         """The sum of these workers, who had ended before this one began."""
@@ -46,21 +48,21 @@ class RunFigures:
 
     async def ask(self) -> tuple[Tally, list[dict[str, Any]]]:
         """All workers' figures, and the calls under way."""
-        siblings = self._host.siblings
-        told = await siblings.figures() if siblings is not None else {}
+        other_workers = self._other_workers()
+        told = await other_workers.figures() if other_workers is not None else {}
         for worker, word in told.items():
             self._last[worker] = Tally.read(word["tally"])
         for worker in self._last.keys() - told.keys():  # it has ended, and its calls with it
             self._last[worker].active.clear()
         older = [self._last[worker] for worker in sorted(self._last, key=int)]
         calls = [call for word in told.values() for call in word["sessions"]]
-        return added([self._past, *older, self._own()]), [*calls, *self._sessions()]
+        return added([self._past, *older, self._own()]), [*calls, *self._calls()]
 
     def _own(self) -> Tally:
-        return Tally.of(self._host.sessions, SlowWatch.shared(asyncio.get_running_loop()).lag)
+        return Tally.of(self._sessions, SlowWatch.shared(asyncio.get_running_loop()).lag)
 
-    def _sessions(self) -> list[dict[str, Any]]:
-        return [_told(session) for session in self._host.sessions.active.values()]
+    def _calls(self) -> list[dict[str, Any]]:
+        return [_told(session) for session in self._sessions.active.values()]
 
 
 def latencies(seconds: Sequence[float]) -> dict[str, float]:

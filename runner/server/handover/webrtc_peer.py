@@ -14,7 +14,7 @@ HELD_S, FLUSH_S = 1.0, 1.0
 """What the page may take (s) to answer, and a message to leave."""
 
 
-class PageEnd:
+class WebRTCPeer:
     """A page whose offer said that it can move (`server/handover/moves.py`)."""
 
     waits = True
@@ -58,3 +58,61 @@ class PageEnd:
             kept = {name: failure[name] for name in ("message", "line", "source")}
             shown = {**kept, "file": Path(failure["file"]).name}
         self._connection.signal("code", failure=shown, waits=waits)
+
+
+COMES_S, WAITS_S = 6.0, 9.0
+"""How long (s) its second offer may take to come, and to be answered (`passing.PASS_S` is 10)."""
+
+
+class SdkPeer:
+    """A client of Pipecat's (`server/handover/moves.py`)."""
+
+    waits = False
+    in_a_hurry = False
+    keeps_client = True
+
+    def __init__(self, connection: SmallWebRTCConnection) -> None:
+        self._connection = connection
+        self._came = asyncio.Event()
+        self._moved = asyncio.Event()
+        self.is_asked = False
+
+    async def hold(self) -> None:
+        """It cannot hold back anything; but it is to come."""
+        self.is_asked = True
+        self._connection.ask_to_renegotiate()
+
+    async def ready(self) -> bool:
+        try:
+            async with asyncio.timeout(COMES_S):
+                await self._came.wait()
+        except TimeoutError:
+            self.is_asked = False
+            return False
+        return True
+
+    async def has_moved(self) -> bool:
+        """Its second offer is here: wait until the call is handed over; False if it is not."""
+        self._came.set()
+        try:
+            async with asyncio.timeout(WAITS_S):
+                await self._moved.wait()
+        except TimeoutError:
+            self.is_asked = False
+            return False
+        return True
+
+    def tell_waiting(self, busy: str) -> None:
+        """The terminal tells it."""
+
+    async def move(self, left_out: list[str]) -> None:
+        self._connection.moved = True
+        self._moved.set()
+
+    def tell_code(self, failure: Mapping[str, Any] | None, *, waits: bool) -> None:
+        """The terminal tells it."""
+
+
+def is_sdk_offer(asked: Mapping[str, Any], agent: str) -> bool:
+    """Whether this offer is of Pipecat's transport for browsers: others may take 503 for the end."""
+    return "restart_pc" in asked and "moves" not in asked and "Mozilla" in agent

@@ -1,7 +1,7 @@
-"""What a public address brings: carriers' calls, and nothing else.
+"""The public address of a run: phone calls of carriers, and nothing else.
 
-`opening` opens it all and puts it back; `keeper` has what is there once in a run: the tunnel, the number
-(`numbers`, `number_book`) and the `ledger`, which keeps count (`limits`, `tickets`, `outgoing`). `door` is
-the second listener, with the carriers' routes; `exchange` what it knows: address, providers, and the way to
-the ledger (`desk`, `desk_line`). `farewell` ends a provider's call.
+`public_side` opens it and closes it again. `keeper` holds what exists once per run: the tunnel, the number
+(`numbers`) and the `ledger/` of tokens, limits and calls made. `endpoints` are the carriers' routes on the
+second listener. `public_calls` is what those know: address, providers, the way to the ledger. `call_ending`
+hangs up.
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
 
 from runner.errors import ProviderError
 from runner.providers import Provider, provider_named
@@ -26,31 +25,7 @@ KEYS_OF = {
 """The serializers' names of credentials, and the variables': a bot may bring another account's."""
 
 
-class Farewell(Protocol):
-    """The end of a call at whoever carries it."""
-
-    async def transfer(self, to: str) -> None:
-        """Hand the caller to this number, now.
-
-        Raises:
-            BotrunError: it could not be done; the call goes on.
-        """
-
-    async def finish(self, call: CallWebSocket) -> None:
-        """The session is over."""
-
-
-class LocalFarewell:
-    """A call of this machine's phone: nobody has to be told."""
-
-    async def transfer(self, to: str) -> None:
-        logger.info("here the caller would be handed to %s; on this machine the call ends", to)
-
-    async def finish(self, call: CallWebSocket) -> None:
-        return
-
-
-class ProviderFarewell:
+class ProviderCallEnding:
     """A call that a provider brought.
 
     Args:

@@ -23,16 +23,14 @@ from runner.providers.base import Event
 from runner.providers.documents import CallFacts, Document
 from runner.providers.webhooks import RefusedError, WebRequest
 from runner.serializers.handshake import HandshakeResult
-from runner.server.access.local_only import BodyLimit
-from runner.server.access.no_browsers import NoPages
-from runner.server.endpoints.media_socket import CallDoor, Carried
-from runner.server.public.call_ending import ProviderFarewell
-from runner.server.public.ledger.client import AwayError
+from runner.server.access.local_only import BodyLimit, NoBrowsers
+from runner.server.endpoints.media_socket import Carried, MediaSocketEndpoint
+from runner.server.host import LedgerUnavailableError
+from runner.server.public.call_ending import ProviderCallEnding
 from runner.server.public.ledger.tickets import Ticket
-from runner.server.public.pinless import PATHS, PinlessDoor
-from runner.server.public.public_calls import Exchange
-from runner.server.public.signed_requests import opening_of, webhook_of
-from runner.server.public.throttled_log import Quiet
+from runner.server.public.pinless import PATHS, PinlessEndpoint
+from runner.server.public.public_calls import PublicCalls
+from runner.server.public.signed_requests import ThrottledLog, opening_of, webhook_of
 from runner.server.wire.connection_limits import verify
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, close
 
@@ -43,9 +41,11 @@ BODY_LIMIT_BYTES = 64 * 1024
 Handler = Callable[[Provider, WebRequest, Request], Awaitable[Response]]
 
 
-def create_public_app(exchange: Exchange, calls: CallDoor, pinless: PinlessDoor | None = None) -> Starlette:
+def create_public_app(
+    public_calls: PublicCalls, calls: MediaSocketEndpoint, pinless: PinlessEndpoint | None = None
+) -> Starlette:
     """The application behind the tunnel. `pinless` is there where Daily's rooms are served."""
-    door = PublicDoor(exchange, calls)
+    door = PublicEndpoints(public_calls, calls)
     daily = [Route(path, pinless.ring, methods=["POST"]) for path in PATHS] if pinless else []
     both = ["GET", "POST"]
     routes = [
@@ -60,17 +60,17 @@ def create_public_app(exchange: Exchange, calls: CallDoor, pinless: PinlessDoor 
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False
     app.add_middleware(BodyLimit, limit=BODY_LIMIT_BYTES)
-    app.add_middleware(NoPages, origin=exchange.origin)
+    app.add_middleware(NoBrowsers, origin=public_calls.origin)
     return app
 
 
-class PublicDoor:
+class PublicEndpoints:
     """The carriers' routes."""
 
-    def __init__(self, exchange: Exchange, calls: CallDoor) -> None:
-        self._exchange = exchange
+    def __init__(self, public_calls: PublicCalls, calls: MediaSocketEndpoint) -> None:
+        self._public_calls = public_calls
         self._calls = calls
-        self._quiet = Quiet(logger)
+        self._log = ThrottledLog(logger)
 
     # ------------------------------------------------------------ webhooks
 
@@ -78,20 +78,20 @@ class PublicDoor:
         """The handler, behind the check of who is there."""
 
         async def checked(request: Request) -> Response:
-            name = request.path_params.get("provider", self._exchange.default)
-            provider = self._exchange.providers.get(name)
+            name = request.path_params.get("provider", self._public_calls.default)
+            provider = self._public_calls.providers.get(name)
             if provider is None:
                 return Response(status_code=404)
             try:
-                web = await webhook_of(request, self._exchange.origin)
-                self._exchange.check(lambda: provider.check_request(web, time.time()))
+                web = await webhook_of(request, self._public_calls.origin)
+                self._public_calls.check(lambda: provider.check_request(web, time.time()))
                 verify(request.scope)
                 return await handle(provider, web, request)
             except RefusedError as error:
-                self._quiet.warning("a %s webhook was refused: %s", provider.title, error)
+                self._log.warning("a %s webhook was refused: %s", provider.title, error)
                 return Response("refused\n", 403, media_type="text/plain")
-            except (ProviderError, AwayError) as error:
-                self._quiet.warning("a %s webhook could not be answered: %s", provider.title, error)
+            except (ProviderError, LedgerUnavailableError) as error:
+                self._log.warning("a %s webhook could not be answered: %s", provider.title, error)
                 return Response("not ready\n", 503, media_type="text/plain")
 
         return checked
@@ -104,17 +104,17 @@ class PublicDoor:
         if event := provider.event(web):
             return await self._event(provider, web, event)
         if call.answered_by == "machine":
-            await self._exchange.reached_voicemail(call.call_id)
+            await self._public_calls.reached_voicemail(call.call_id)
             return _response(provider.end())
         if await self._busy(call):
             return _response(provider.busy())
-        return _response(provider.answer(call, await self._exchange.socket_for(provider, call)))
+        return _response(provider.answer(call, await self._public_calls.socket_for(provider, call)))
 
     async def _busy(self, call: CallFacts) -> bool:
         full = "as many calls as this run takes are under way (BOTRUN_MAX_SESSIONS)"
-        reason = full if self._calls.is_full else await self._exchange.admit(call)
+        reason = full if self._calls.is_full else await self._public_calls.admit(call)
         if reason:
-            self._quiet.warning("a caller heard that it is busy: %s", reason)
+            self._log.warning("a caller heard that it is busy: %s", reason)
         return bool(reason)
 
     async def _event(self, provider: Provider, web: WebRequest, event: Event) -> Response:
@@ -122,12 +122,12 @@ class PublicDoor:
         call = provider.read_call(web)
         if not event.rings:
             return await self._became(provider, call, event.kind)
-        if await self._exchange.is_news(event.event_id):
+        if await self._public_calls.is_news(event.event_id):
             try:
                 if await self._busy(call):
                     await provider.turn_away(call, event)
                 else:
-                    socket = await self._exchange.socket_for(provider, call)
+                    socket = await self._public_calls.socket_for(provider, call)
                     await provider.pick_up(call, socket, event)
             except ProviderError as error:
                 logger.warning("a call could not be answered: %s", error)
@@ -140,19 +140,19 @@ class PublicDoor:
         return await self._became(provider, provider.read_call(web), word)
 
     async def _became(self, provider: Provider, call: CallFacts, word: str) -> Response:
-        exchange = self._exchange
-        if call.answered_by == "machine" and await exchange.reached_voicemail(call.call_id):
+        public_calls = self._public_calls
+        if call.answered_by == "machine" and await public_calls.reached_voicemail(call.call_id):
             try:
                 await provider.hang_up(call.call_id)
             except ProviderError as error:
                 logger.warning("a voicemail was reached and could not be hung up: %s", error)
         elif word:
-            exchange.became(call.call_id, word)
+            public_calls.became(call.call_id, word)
         return Response(status_code=200)
 
     async def transfer(self, provider: Provider, web: WebRequest, request: Request) -> Response:
         """Where a caller goes, for providers that fetch it."""
-        number = await self._exchange.transferred_to(request.path_params["token"])
+        number = await self._public_calls.transferred_to(request.path_params["token"])
         return _response(provider.transfer_document(number)) if number else Response(status_code=404)
 
     # ------------------------------------------------------------ sound
@@ -161,13 +161,13 @@ class PublicDoor:
         """A media socket: nothing is accepted before the token and the signature are."""
         try:
             ticket = await self._admitted(websocket)
-        except (RefusedError, AwayError) as error:
-            self._quiet.warning("a media socket was refused: %s", error)
+        except (RefusedError, LedgerUnavailableError) as error:
+            self._log.warning("a media socket was refused: %s", error)
             await websocket.close(POLICY_VIOLATION)
             return
         await websocket.accept()
         if ticket is None:
-            await websocket.send_text(self._exchange.address.probe_answer)
+            await websocket.send_text(self._public_calls.address.probe_answer)
             await websocket.close()
         else:
             await self._talk(websocket, ticket)
@@ -175,18 +175,18 @@ class PublicDoor:
     async def _admitted(self, websocket: WebSocket) -> Ticket | None:
         """The call that this socket is for; None for our own probe."""
         token = _token(websocket)
-        if token and self._exchange.address.is_probe(token):
+        if token and self._public_calls.address.is_probe(token):
             return None
-        web = opening_of(websocket, self._exchange.origin)
-        if not token and (ticket := self._exchange.ticket_by_login(web)):
+        web = opening_of(websocket, self._public_calls.origin)
+        if not token and (ticket := self._public_calls.ticket_by_login(web)):
             return ticket
-        ticket = await self._exchange.redeem(token)
-        provider = self._exchange.providers[ticket.provider]
-        self._exchange.check(lambda: provider.check_socket(web))
+        ticket = await self._public_calls.redeem(token)
+        provider = self._public_calls.providers[ticket.provider]
+        self._public_calls.check(lambda: provider.check_socket(web))
         return ticket
 
     async def _talk(self, websocket: WebSocket, ticket: Ticket) -> None:
-        provider, call = self._exchange.providers[ticket.provider], ticket.call
+        provider, call = self._public_calls.providers[ticket.provider], ticket.call
         told = await self._calls.handshake(websocket)
         if told is None:
             await self._give_up(provider, call)
@@ -194,20 +194,22 @@ class PublicDoor:
         owner = await self._calls.further.elsewhere(told)
         try:
             await self._check_start(ticket, told, is_under_way=owner is not None)
-        except (ProtocolError, AwayError) as error:
-            self._quiet.warning("a media socket was refused: %s", error)
+        except (ProtocolError, LedgerUnavailableError) as error:
+            self._log.warning("a media socket was refused: %s", error)
             await close(websocket, POLICY_VIOLATION, "refused")
             await self._give_up(provider, call)
             return
         call_id = call.call_id or told.call_id
         carried = Carried(
-            farewell=ProviderFarewell(provider, told.call_id or call_id, self._exchange.transfer_address),
+            call_ending=ProviderCallEnding(
+                provider, told.call_id or call_id, self._public_calls.transfer_address
+            ),
             from_number=call.from_number,
             to_number=call.to_number,
-            call_s=self._exchange.settings.max_public_call_secs,
+            call_s=self._public_calls.settings.max_public_call_secs,
             tells_errors=False,
         )
-        self._exchange.begins(call_id, call.from_number or told.from_number or "")
+        self._public_calls.begins(call_id, call.from_number or told.from_number or "")
         try:
             if owner is not None:
                 await self._calls.further.pass_on(owner, websocket)
@@ -216,23 +218,23 @@ class PublicDoor:
         finally:
             # A second socket may have taken the call over from this one.
             if not self._calls.further.is_under_way(told):
-                self._exchange.ends(call_id)
+                self._public_calls.ends(call_id)
 
     async def _check_start(self, ticket: Ticket, told: HandshakeResult, *, is_under_way: bool) -> None:
         """See that the start message is that of the call which was answered."""
-        provider, call = self._exchange.providers[ticket.provider], ticket.call
+        provider, call = self._public_calls.providers[ticket.provider], ticket.call
         if told.provider != ticket.provider:
             raise ProtocolError(f"its token is for {provider.title}, but it speaks {told.provider}")
         if provider.same_call_id and call.call_id and told.call_id != call.call_id:
             raise ProtocolError("its token is for another call")
         if ticket.again and not (is_under_way or self._calls.further.is_under_way(told)):
             raise ProtocolError("its token is used up: the call is over")
-        if not call.call_id and (busy := await self._exchange.admit_socket(told)):
+        if not call.call_id and (busy := await self._public_calls.admit_socket(told)):
             raise ProtocolError(busy)
 
     async def _give_up(self, provider: Provider, call: CallFacts) -> None:
         """Its sound will not come: no caller shall be left in silence, nor a call open."""
-        self._exchange.ends(call.call_id)
+        self._public_calls.ends(call.call_id)
         try:
             if call.call_id:
                 await provider.hang_up(call.call_id)

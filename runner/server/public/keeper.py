@@ -14,13 +14,11 @@ from pathlib import Path
 from runner.errors import BotrunError
 from runner.providers import PROVIDERS, Provider, provider_class, provider_named
 from runner.providers.pinless import SECRET
-from runner.server.public.address import PublicAddress
+from runner.server.public.address import PublicAddress, probe
 from runner.server.public.ledger.ledger import Ledger
-from runner.server.public.number_journal import NumberBook, Taken
-from runner.server.public.numbers import put_back, put_back_leftovers, take_number
-from runner.server.public.probe import probe
+from runner.server.public.numbers import NumberJournal, Taken, put_back, put_back_leftovers, take_number
 from runner.server.public.readiness import phones_of, tunnel_of
-from runner.server.state_file import write_private
+from runner.server.state_file import dial_key_path, write_private
 from runner.settings import Settings, read_keys, state_folder
 from runner.tunnels import KEYS, Tunnel, make_tunnel
 
@@ -39,7 +37,7 @@ class Keeper:
         self.ledger = Ledger(settings)
         self._settings = settings
         self._tunnel = tunnel
-        self._book = NumberBook(state_folder(settings))
+        self._book = NumberJournal(state_folder(settings))
         self._taken: Taken | None = None
         self._providers: dict[str, Provider] = {}
         self._key_file: Path | None = None
@@ -143,8 +141,3 @@ def make_providers(
         own = {key: there[key] for key in provider_class(name).all_keys() if key in there}
         found[name] = provider_named(name, own, settings.provider_api or "")
     return found
-
-
-def dial_key_path(settings: Settings) -> Path:
-    """Where `botrun dial` finds the key of the run at this port."""
-    return state_folder(settings) / f"dial-{settings.port}.key"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from runner.errors import BotrunError, UsageError
 from runner.providers import Provider
 from runner.providers.base import masked
-from runner.server.public.number_journal import NumberBook, Taken
+from runner.server.state_file import Entry, StateFile
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +18,7 @@ ADDRESSES = ("voice_url", "answer_url")
 """Where a number's state tells its address."""
 
 
-async def take_number(book: NumberBook, provider: Provider, number: str, url: str) -> Taken:
+async def take_number(book: NumberJournal, provider: Provider, number: str, url: str) -> Taken:
     """Point the number at `url`; what it did is remembered first.
 
     Raises:
@@ -35,7 +37,7 @@ async def take_number(book: NumberBook, provider: Provider, number: str, url: st
     return taken
 
 
-async def put_back(book: NumberBook, provider: Provider, taken: Taken) -> None:
+async def put_back(book: NumberJournal, provider: Provider, taken: Taken) -> None:
     """Let the number do what it did, unless somebody has changed it since.
 
     Raises:
@@ -50,7 +52,7 @@ async def put_back(book: NumberBook, provider: Provider, taken: Taken) -> None:
     book.remove(taken)
 
 
-async def put_back_leftovers(book: NumberBook, providers: Mapping[str, Provider]) -> None:
+async def put_back_leftovers(book: NumberJournal, providers: Mapping[str, Provider]) -> None:
     """What runs left behind that are no more."""
     for entry in book.read():
         provider = providers.get(entry.provider)
@@ -71,3 +73,38 @@ async def put_back_leftovers(book: NumberBook, providers: Mapping[str, Provider]
 
 def _address(state: Mapping[str, str]) -> str:
     return next((state[name] for name in ADDRESSES if name in state), "")
+
+
+FILE = "numbers.json"
+
+
+@dataclass(frozen=True)
+class Taken(Entry):
+    """A number that a run has taken.
+
+    Attributes:
+        provider: its name.
+        number: with its plus.
+        url: what the run set.
+        state: what `restore_number` needs.
+    """
+
+    provider: str
+    number: str
+    url: str
+    state: dict[str, str]
+
+
+class NumberJournal(StateFile[Taken]):
+    """The numbers that runs on this machine have taken, in `folder`. Each stands there once."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / FILE, Taken)
+
+    def take(self, taken: Taken) -> None:
+        """Remember, before anything is changed at the provider."""
+        self.add(taken, lambda e: (e.provider, e.number) == (taken.provider, taken.number))
+
+    def remove(self, taken: Taken) -> None:
+        """It does again what it did."""
+        self.drop(lambda entry: entry == taken)

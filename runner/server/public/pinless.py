@@ -16,11 +16,10 @@ from runner.errors import BotrunError
 from runner.providers.pinless import SECRET, WaitingCall, check_pinless, is_test, read_waiting_call
 from runner.providers.webhooks import RefusedError
 from runner.server.daily.rooms import DailyRooms, RoomAsk
-from runner.server.public.ledger.client import AwayError
-from runner.server.public.public_calls import Exchange
+from runner.server.host import LedgerUnavailableError
+from runner.server.public.public_calls import PublicCalls
 from runner.server.public.readiness import DIAL_IN
-from runner.server.public.signed_requests import webhook_of
-from runner.server.public.throttled_log import Quiet
+from runner.server.public.signed_requests import ThrottledLog, webhook_of
 from runner.server.wire.connection_limits import verify
 from runner.settings import read_keys
 
@@ -33,56 +32,56 @@ PATHS = (DIAL_IN, "/daily-dialin-webhook")
 """The second is Pipecat's."""
 
 
-class PinlessDoor:
+class PinlessEndpoint:
     """Callers whom Daily holds.
 
     Args:
-        exchange: the public side, whose limits hold for them, too.
+        public_calls: the public side, whose limits hold for them, too.
         rooms: makes their rooms.
     """
 
-    def __init__(self, exchange: Exchange, rooms: DailyRooms) -> None:
-        self._exchange = exchange
+    def __init__(self, public_calls: PublicCalls, rooms: DailyRooms) -> None:
+        self._public_calls = public_calls
         self._rooms = rooms
-        self._quiet = Quiet(logger)
+        self._log = ThrottledLog(logger)
 
     async def ring(self, request: Request) -> Response:
         """A caller waits, or Daily tries the address."""
         try:
-            web = await webhook_of(request, self._exchange.origin)
+            web = await webhook_of(request, self._public_calls.origin)
             if is_test(web):
                 return JSONResponse({"status": "OK"})
-            secret = self._exchange.address.keys.get(SECRET) or read_keys([SECRET]).get(SECRET, "")
-            self._exchange.check(lambda: check_pinless(web, _there(secret), time.time()))
+            secret = self._public_calls.address.keys.get(SECRET) or read_keys([SECRET]).get(SECRET, "")
+            self._public_calls.check(lambda: check_pinless(web, _there(secret), time.time()))
             verify(request.scope)
             return await self._take(read_waiting_call(web))
         except RefusedError as error:
-            self._quiet.warning("a Daily webhook was refused: %s", error)
+            self._log.warning("a Daily webhook was refused: %s", error)
             return Response("refused\n", 403, media_type="text/plain")
-        except AwayError as error:
-            self._quiet.warning("a Daily webhook could not be answered: %s", error)
+        except LedgerUnavailableError as error:
+            self._log.warning("a Daily webhook could not be answered: %s", error)
             return Response("not ready\n", 503, media_type="text/plain")
 
     async def _take(self, call: WaitingCall) -> Response:
         event = f"daily:{call.call_id}"
-        if not await self._exchange.is_news(event):
+        if not await self._public_calls.is_news(event):
             return JSONResponse({"status": "OK"})
-        if reason := await self._exchange.admit_caller(call.call_id, call.from_number):
-            self._exchange.came_to_nothing(event)
-            self._quiet.warning("a caller is not taken: %s", reason)
+        if reason := await self._public_calls.admit_caller(call.call_id, call.from_number):
+            self._public_calls.came_to_nothing(event)
+            self._log.warning("a caller is not taken: %s", reason)
             return Response("busy\n", 503, media_type="text/plain")
         try:
             opened = await self._rooms.open(
                 _ask(call),
-                lambda _: self._exchange.ends(call.call_id),
-                self._exchange.settings.max_public_call_secs,
+                lambda _: self._public_calls.ends(call.call_id),
+                self._public_calls.settings.max_public_call_secs,
             )
         except BotrunError as error:
-            self._exchange.came_to_nothing(event)
-            self._exchange.ends(call.call_id)
+            self._public_calls.came_to_nothing(event)
+            self._public_calls.ends(call.call_id)
             logger.warning("no room for a caller: %s", error)
             return Response("not ready\n", 503, media_type="text/plain")
-        self._exchange.begins(call.call_id, call.from_number)
+        self._public_calls.begins(call.call_id, call.from_number)
         return _told(opened.session)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import cast
 
 from runner.providers import Provider
@@ -12,26 +12,15 @@ from runner.providers.base import DialRequest
 from runner.providers.documents import CallFacts, MediaSocket
 from runner.providers.webhooks import WebRequest
 from runner.serializers.handshake import HandshakeResult
+from runner.server.host import DialOrder
 from runner.server.public.address import PublicAddress
-from runner.server.public.ledger.client import Desk
+from runner.server.public.ledger.client import LedgerClient
 from runner.server.public.ledger.ledger import ticket_of
 from runner.server.public.ledger.tickets import LIFE_S, Ticket
 from runner.settings import Settings
 
 
-@dataclass(frozen=True, kw_only=True)
-class DialOrder:
-    """Whom to call. Durations in seconds."""
-
-    provider: str
-    to: str
-    from_number: str
-    limit_s: int
-    ring_s: int
-    detect_voicemail: bool
-
-
-class Exchange:
+class PublicCalls:
     """The public side of a run, as one process serves it.
 
     Args:
@@ -39,11 +28,15 @@ class Exchange:
         address: its public address.
         providers: by name, those served; the first is the default, which `POST /` is for. There may be none:
             Daily's callers come without.
-        desk: the run's ledger; what must hold for all processes of the run is asked there.
+        ledger_client: the run's ledger; what must hold for all processes of the run is asked there.
     """
 
     def __init__(
-        self, settings: Settings, address: PublicAddress, providers: Mapping[str, Provider], desk: Desk
+        self,
+        settings: Settings,
+        address: PublicAddress,
+        providers: Mapping[str, Provider],
+        ledger_client: LedgerClient,
     ) -> None:
         self.settings = settings
         self.address = address
@@ -51,7 +44,11 @@ class Exchange:
         self.dial_key = address.dial_key
         self.providers = dict(providers)
         self.default = next(iter(self.providers), "")
-        self._desk = desk
+        self._ledger = ledger_client
+
+    def answer_url(self, provider: str) -> str:
+        """The webhook address for a number of this provider."""
+        return self.address.answer_url(provider)
 
     # ------------------------------------------------------------ who may come in
 
@@ -70,7 +67,7 @@ class Exchange:
 
     async def admit_caller(self, call_id: str, caller: str) -> str:
         """The same, for a call of which only that is known."""
-        return cast(str, await self._desk.ask("admit", call_id, caller))
+        return cast(str, await self._ledger.ask("admit", call_id, caller))
 
     async def admit_socket(self, told: HandshakeResult) -> str:
         """The same for a call of which nothing is known before its socket."""
@@ -78,15 +75,15 @@ class Exchange:
 
     async def is_news(self, event_id: str) -> bool:
         """Whether this event was not told before: what a provider thinks lost, it tells again."""
-        return cast(bool, await self._desk.ask("news", event_id))
+        return cast(bool, await self._ledger.ask("news", event_id))
 
     def came_to_nothing(self, event_id: str) -> None:
         """This event may be told again."""
-        self._desk.tell("no_news", event_id)
+        self._ledger.tell("no_news", event_id)
 
     async def socket_for(self, provider: Provider, call: CallFacts, life_s: float = LIFE_S) -> MediaSocket:
         """Where the call's sound shall come, within `life_s`."""
-        token = await self._desk.ask("issue", provider.name, asdict(call), life_s)
+        token = await self._ledger.ask("issue", provider.name, asdict(call), life_s)
         return MediaSocket(origin=self.address.socket_origin, token=token)
 
     async def redeem(self, token: str) -> Ticket:
@@ -95,7 +92,7 @@ class Exchange:
         Raises:
             RefusedError: it was never given out, is used up or too old.
         """
-        return ticket_of(await self._desk.ask("redeem", token))
+        return ticket_of(await self._ledger.ask("redeem", token))
 
     def ticket_by_login(self, web: WebRequest) -> Ticket | None:
         """Exotel's applet may have the socket's own address: then user and password stand for the token."""
@@ -109,19 +106,19 @@ class Exchange:
 
     def begins(self, call_id: str, caller: str = "") -> None:
         """The call's sound has come."""
-        self._desk.tell("begins", call_id, caller)
+        self._ledger.tell("begins", call_id, caller)
 
     def ends(self, call_id: str) -> None:
         """The call is over."""
-        self._desk.tell("ends", call_id)
+        self._ledger.tell("ends", call_id)
 
     async def transfer_address(self, number: str) -> str:
         """An address that tells, once, where the caller goes."""
-        return f"{self.origin}/plivo/transfer/{await self._desk.ask('park', number)}"
+        return f"{self.origin}/plivo/transfer/{await self._ledger.ask('park', number)}"
 
     async def transferred_to(self, token: str) -> str:
         """Where; "" if nobody knows, or it was told."""
-        return cast(str, await self._desk.ask("parked", token))
+        return cast(str, await self._ledger.ask("parked", token))
 
     # ------------------------------------------------------------ calls that we make
 
@@ -143,18 +140,18 @@ class Exchange:
             detect_voicemail=order.detect_voicemail,
         )
         call_id = await provider.dial(request)
-        self._desk.tell("rings", call_id)
+        self._ledger.tell("rings", call_id)
         return call_id
 
     async def dialled(self, call_id: str) -> tuple[str, bool]:
         """What has become of a call that we made, "" if we did not; and whether it is over."""
-        word, is_over = await self._desk.ask("state", call_id)
+        word, is_over = await self._ledger.ask("state", call_id)
         return word, is_over
 
     def became(self, call_id: str, word: str) -> None:
         """The provider said how a call stands."""
-        self._desk.tell("became", call_id, word)
+        self._ledger.tell("became", call_id, word)
 
     async def reached_voicemail(self, call_id: str) -> bool:
         """A machine picked up; whether that was a call of ours."""
-        return cast(bool, await self._desk.ask("voicemail", call_id))
+        return cast(bool, await self._ledger.ask("voicemail", call_id))

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING
 
 from runner.server.public.address import PublicAddress
 from runner.server.public.keeper import Keeper, make_providers
-from runner.server.public.ledger.client import Desk, OwnDesk
-from runner.server.public.ledger.remote import DeskLine
-from runner.server.public.listener import open_public_listener
-from runner.server.public.public_calls import Exchange
-from runner.server.public.readiness import is_public, phones_of
+from runner.server.public.ledger.client import LedgerClient, LocalLedgerClient, RemoteLedgerClient
+from runner.server.public.public_calls import PublicCalls
+from runner.server.public.readiness import is_public, open_public_listener, phones_of
 from runner.tunnels import Tunnel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runner.server.app import Host
+    from runner.server.host import Host
     from runner.server.wire.uvicorn_server import Server
 
 CLOSE_CONNECTIONS_S = 0.3
@@ -33,19 +31,19 @@ class Kept:
     Attributes:
         listener: the port, which all workers accept on.
         address: what the keeper told.
-        desk: the keeper's socket.
+        ledger_client: the keeper's socket.
     """
 
     listener: socket.socket
     address: PublicAddress
-    desk: Path
+    ledger_client: Path
 
 
 class PublicSide:
     """The public side of a run in this process; none, if no public address is asked for.
 
     Args:
-        host: whom to serve; its `exchange` is set once all is open.
+        host: whom to serve; its `public_calls` is set once all is open.
         tunnel: another than the settings name, for tests.
         kept: where another process keeps it.
     """
@@ -67,9 +65,9 @@ class PublicSide:
         if self._host.rooms is not None:
             self._host.rooms.sweep_soon()
         if self._kept is not None:
-            line = DeskLine(self._kept.desk)
+            line = RemoteLedgerClient(self._kept.ledger_client)
             await self._stack.enter_async_context(line.open())
-            self._host.exchange = await self._serve(self._kept.listener, self._kept.address, line)
+            self._host.public_calls = await self._serve(self._kept.listener, self._kept.address, line)
         elif self._is_public:
             await self._open_alone()
         else:
@@ -80,16 +78,18 @@ class PublicSide:
         self._stack.push_async_callback(keeper.aclose)
         listener = self._stack.enter_context(open_public_listener(settings))
         address = await keeper.address(listener.getsockname()[1])
-        exchange = await self._serve(listener, address, OwnDesk(keeper.ledger))
+        public_calls = await self._serve(listener, address, LocalLedgerClient(keeper.ledger))
         await keeper.open(address)
-        self._host.exchange = exchange
+        self._host.public_calls = public_calls
 
-    async def _serve(self, listener: socket.socket, address: PublicAddress, desk: Desk) -> Exchange:
+    async def _serve(
+        self, listener: socket.socket, address: PublicAddress, ledger_client: LedgerClient
+    ) -> PublicCalls:
         settings = self._host.settings
         providers = make_providers(settings, phones_of(settings.transports), address.keys)
-        exchange = Exchange(settings, address, providers, desk)
-        self._server = await self._stack.enter_async_context(serving(self._host, exchange, listener))
-        return exchange
+        public_calls = PublicCalls(settings, address, providers, ledger_client)
+        self._server = await self._stack.enter_async_context(serving(self._host, public_calls, listener))
+        return public_calls
 
     def refuse_more(self) -> None:
         """Accept no further connection; calls under way go on."""
@@ -99,7 +99,7 @@ class PublicSide:
 
     async def aclose(self) -> None:
         """Put back what this process has opened, and close it."""
-        self._host.exchange = None
+        self._host.public_calls = None
         await self._keeper.give_back()
         with contextlib.suppress(OSError):
             await self._stack.aclose()
@@ -108,19 +108,24 @@ class PublicSide:
 
 
 @contextlib.asynccontextmanager
-async def serving(host: Host, exchange: Exchange, listener: socket.socket) -> AsyncIterator[Server]:
+async def serving(host: Host, public_calls: PublicCalls, listener: socket.socket) -> AsyncIterator[Server]:
     """The public door, open while the block lasts."""
-    from runner.server.endpoints.media_socket import CallDoor
+    from runner.server.endpoints.media_socket import MediaSocketEndpoint
     from runner.server.public.endpoints import create_public_app
-    from runner.server.public.pinless import PinlessDoor
     from runner.server.wire.connection_limits import ConnectionLimits
     from runner.server.wire.uvicorn_server import Server
 
-    pinless = PinlessDoor(exchange, host.rooms) if host.rooms is not None else None
-    app = create_public_app(exchange, CallDoor(host), pinless)
+    pinless = None
+    if host.rooms is not None:
+        from runner.server.daily.rooms import DailyRooms
+        from runner.server.public.pinless import PinlessEndpoint
+
+        assert isinstance(host.rooms, DailyRooms)
+        pinless = PinlessEndpoint(public_calls, host.rooms)
+    app = create_public_app(public_calls, MediaSocketEndpoint(host), pinless)
     # Strangers come through a tunnel, whose connections are this machine's.
     server = Server(app, limits=ConnectionLimits(limits_local=True))
     async with server.serving(listener, CLOSE_CONNECTIONS_S):
         yield server
-    for provider in exchange.providers.values():
+    for provider in public_calls.providers.values():
         await provider.aclose()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -35,3 +37,27 @@ def _headers(scope: Scope) -> dict[str, str]:
     for name, value in scope["headers"]:
         headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
     return headers
+
+
+EACH_S = 60.0
+MOST = 10
+
+
+class ThrottledLog:
+    """Lets `MOST` lines through in each `EACH_S` seconds, and counts the others."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._since = 0.0
+        self._count = 0
+
+    def warning(self, message: str, *args: object) -> None:
+        """As `Logger.warning`."""
+        now = time.monotonic()
+        if now - self._since > EACH_S:
+            if self._count > MOST:
+                self._logger.warning("%d more of this kind came", self._count - MOST)
+            self._since, self._count = now, 0
+        self._count += 1
+        if self._count <= MOST:
+            self._logger.warning(message, *args)

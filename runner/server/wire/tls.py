@@ -71,8 +71,7 @@ def lan_address() -> str:
 @contextlib.contextmanager
 def key_file(settings: Settings) -> Iterator[None]:
     """Keep the run's login key where this user's commands find it, while the block lasts."""
-    from runner.server.public.keeper import dial_key_path
-    from runner.server.state_file import write_private
+    from runner.server.state_file import dial_key_path, write_private
 
     path = dial_key_path(settings)
     write_private(path, settings.login_key)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from runner.server.access.local_only import BodyLimit, LocalDoor, is_loopback
+from runner.server.access.local_only import BodyLimit, LocalOnly, is_loopback
 
 Headers = dict[str, str] | list[tuple[str, str]]
 
@@ -87,14 +87,14 @@ ADMITTED: list[tuple[Headers, str]] = [
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize(("who", "headers", "client"), REFUSED, ids=[case[0] for case in REFUSED])
 async def test_who_is_not_local_is_refused(who: str, headers: Headers, client: str | None, kind: str) -> None:
-    status, text = await ask(LocalDoor(greet, loopback_only=True), scope_of(headers, client, kind))
+    status, text = await ask(LocalOnly(greet, loopback_only=True), scope_of(headers, client, kind))
     assert (status, text) == (1008, "websocket.close") if kind == "websocket" else status == 403
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize(("headers", "client"), ADMITTED)
 async def test_who_is_local_is_let_in(headers: Headers, client: str, kind: str) -> None:
-    status, text = await ask(LocalDoor(greet, loopback_only=True), scope_of(headers, client, kind))
+    status, text = await ask(LocalOnly(greet, loopback_only=True), scope_of(headers, client, kind))
     assert (status, text) == ((0, "websocket.accept") if kind == "websocket" else (200, "hello"))
 
 
@@ -111,7 +111,7 @@ async def test_who_is_local_is_let_in(headers: Headers, client: str, kind: str) 
     ],
 )
 async def test_an_open_port_takes_any_host_but_only_its_own_pages(headers: Headers, expected: int) -> None:
-    app = LocalDoor(greet, loopback_only=False)
+    app = LocalOnly(greet, loopback_only=False)
     assert (await ask(app, scope_of(headers, "192.0.2.7")))[0] == expected
 
 
@@ -129,14 +129,14 @@ async def test_an_open_port_takes_any_host_but_only_its_own_pages(headers: Heade
 async def test_pages_of_a_named_site_are_let_in_and_of_no_other(
     origin: str, welcome: bool, kind: str
 ) -> None:
-    app = LocalDoor(greet, loopback_only=True, origins=("http://localhost:5173", "https://app.example"))
+    app = LocalOnly(greet, loopback_only=True, origins=("http://localhost:5173", "https://app.example"))
     status, text = await ask(app, scope_of({"host": LOCAL, "origin": origin}, "127.0.0.1", kind))
     assert (text in ("hello", "websocket.accept")) is welcome
     assert welcome or status in (403, 1008)
 
 
 async def test_a_refusal_says_why() -> None:
-    _, text = await ask(LocalDoor(greet, loopback_only=True), scope_of({"host": "evil.example"}))
+    _, text = await ask(LocalOnly(greet, loopback_only=True), scope_of({"host": "evil.example"}))
     assert json.loads(text) == {"detail": "this address answers only to localhost; --host opens it to others"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.server.access.login import COOKIE, HEADER, LoginDoor, key_headers
+from runner.server.access.login import COOKIE, HEADER, LoginRequired, key_headers
 
 KEY = "the-key-of-this-run"
 
@@ -40,7 +40,7 @@ async def ask(
         "query_string": query.encode(),
         "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
     }
-    await LoginDoor(app, host)(scope, receive, send)  # type: ignore[arg-type]
+    await LoginRequired(app, lambda: host.login_key)(scope, receive, send)
     first = sent[0]
     if kind == "websocket":
         return (101 if first["type"] == "websocket.accept" else 403), {}

@@ -8,8 +8,8 @@ from types import ModuleType
 
 from runner.arguments import RunnerArguments
 from runner.botcode.loader import LoadedBot
-from runner.server.app import Host
 from runner.server.endpoints.status import describe
+from runner.server.host import Host
 from runner.sessions.registry import Sessions
 from runner.settings import Settings
 from runner.testing import run_virtual

@@ -59,7 +59,7 @@ async def speak_and(args: Any, last: Any, **params: Any) -> None:
 
 async def ring(world: World, server: ProviderServer, name: str, call_id: str = "C1") -> float:
     """Ring, play what comes and answer marks at once; returns how long (s) the bot was heard."""
-    for provider in world.exchange.providers.values():
+    for provider in world.public_calls.providers.values():
         provider.rest._base = server.url + API[provider.name]
     server.calls[call_id] = "talking"
     url = await world.answered(name, call_id)
@@ -101,7 +101,7 @@ async def test_a_transfer_comes_after_the_last_word_and_nobody_hangs_up(name: st
         assert len(server.asked) == 1
         told = server.asked[0].fields
         if name == "plivo":
-            path = told["aleg_url"].removeprefix(world.exchange.origin)
+            path = told["aleg_url"].removeprefix(world.public_calls.origin)
             document = await world.send(signed("plivo", path, {"CallUUID": "C1"}))
             assert "<Number>+14150000009</Number>" in document.text
             assert (await world.send(signed("plivo", path, {"CallUUID": "C1"}))).status_code == 404
@@ -168,7 +168,7 @@ async def test_a_caller_who_leaves_first_is_hung_up_too_and_already_gone_is_fine
 ) -> None:
     caplog.set_level(logging.WARNING)
     async with provider_server() as server, public_world(Bot()) as world:
-        for provider in world.exchange.providers.values():
+        for provider in world.public_calls.providers.values():
             provider.rest._base = server.url + API[provider.name]
         url = await world.answered("twilio", "C9")
         phone = wire("twilio", "C9")
@@ -185,7 +185,7 @@ async def test_the_bot_s_failure_is_not_told_to_the_provider() -> None:
         raise ValueError(f"secret {KEYS['TWILIO_AUTH_TOKEN']}")
 
     async with provider_server() as server, public_world(Bot(fails)) as world:
-        for provider in world.exchange.providers.values():
+        for provider in world.public_calls.providers.values():
             provider.rest._base = server.url + API[provider.name]
         url = await world.answered("twilio", "C1")
         async with world.media("twilio", url) as socket:
@@ -227,7 +227,7 @@ async def test_a_call_whose_socket_says_nothing_right_is_hung_up(
     monkeypatch.setattr(handshake_module.read_handshake, "__defaults__", (0.1,))
     bot = Bot()
     async with provider_server() as server, public_world(bot) as world:
-        for provider in world.exchange.providers.values():
+        for provider in world.public_calls.providers.values():
             provider.rest._base = server.url + API[provider.name]
         server.calls["C1"] = "talking"
         url = await world.answered("plivo", "C1")

@@ -9,21 +9,20 @@ from pathlib import Path
 import pytest
 from public_world import until
 
-import runner.server.public.ledger.remote as desk_line
+import runner.server.public.ledger.client as desk_line
 from runner.providers.webhooks import RefusedError
 from runner.server.public.keeper import make_providers
-from runner.server.public.ledger.client import AwayError
+from runner.server.public.ledger.client import LedgerUnavailableError, RemoteLedgerClient, serving_ledger
 from runner.server.public.ledger.ledger import Ledger
-from runner.server.public.ledger.remote import DeskLine, serving_desk
 from runner.settings import Settings
 
 CALL = {"call_id": "C1", "from_number": "+1", "to_number": "+2", "outbound": False, "answered_by": ""}
 
 
 @contextlib.asynccontextmanager
-async def desks(path: Path, ledger: Ledger) -> AsyncIterator[tuple[DeskLine, DeskLine]]:
-    one, other = DeskLine(path), DeskLine(path)
-    async with serving_desk(path, ledger), one.open(), other.open():
+async def desks(path: Path, ledger: Ledger) -> AsyncIterator[tuple[RemoteLedgerClient, RemoteLedgerClient]]:
+    one, other = RemoteLedgerClient(path), RemoteLedgerClient(path)
+    async with serving_ledger(path, ledger), one.open(), other.open():
         yield one, other
 
 
@@ -35,17 +34,17 @@ async def test_a_token_that_one_worker_gave_out_is_good_for_another_once(tmp_pat
     async with desks(tmp_path / "k.sock", ledger()) as (old, new):
         token = await old.ask("issue", "twilio", CALL, 60.0)
         assert (await new.ask("redeem", token))["call"] == CALL
-        for desk in (old, new):
+        for ledger_client in (old, new):
             with pytest.raises(RefusedError, match="used up"):
-                await desk.ask("redeem", token)
+                await ledger_client.ask("redeem", token)
 
 
 async def test_calls_of_all_workers_are_one_count_and_those_of_one_that_is_gone_are_over(
     tmp_path: Path,
 ) -> None:
     path, book = tmp_path / "k.sock", ledger()
-    async with serving_desk(path, book):
-        old, new = DeskLine(path), DeskLine(path)
+    async with serving_ledger(path, book):
+        old, new = RemoteLedgerClient(path), RemoteLedgerClient(path)
         async with new.open():
             async with old.open():
                 assert await old.ask("admit", "C1", "+1") == ""
@@ -56,13 +55,13 @@ async def test_calls_of_all_workers_are_one_count_and_those_of_one_that_is_gone_
 
 
 async def test_a_keeper_that_is_started_again_is_told_what_goes_on(tmp_path: Path) -> None:
-    path, line = tmp_path / "k.sock", DeskLine(tmp_path / "k.sock")
+    path, line = tmp_path / "k.sock", RemoteLedgerClient(tmp_path / "k.sock")
     async with line.open():
-        async with serving_desk(path, ledger()):
+        async with serving_ledger(path, ledger()):
             await line.ask("admit", "C1", "+1")
             line.tell("begins", "C1", "+1")
             await line.ask("state", "C1")
-        async with serving_desk(path, ledger()):
+        async with serving_ledger(path, ledger()):
             assert "1 calls are under way" in await line.ask("admit", "C2", "+1")
             line.tell("ends", "C1")
             assert await line.ask("admit", "C2", "+1") == ""
@@ -72,10 +71,10 @@ async def test_without_a_keeper_a_question_is_refused_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk_line, "ANSWER_S", 0.05)
-    line = DeskLine(tmp_path / "nobody.sock")
+    line = RemoteLedgerClient(tmp_path / "nobody.sock")
     async with line.open():
         line.tell("ends", "C1")
-        with pytest.raises(AwayError, match="does not answer"):
+        with pytest.raises(LedgerUnavailableError, match="does not answer"):
             await line.ask("admit", "C1", "+1")
 
 

@@ -467,6 +467,6 @@ async def test_a_call_control_application_s_call_beyond_the_limit_is_turned_away
 
 async def test_a_key_that_is_missing_is_told_and_no_error_of_ours() -> None:
     async with public_world(Bot()) as world:
-        world.exchange.providers["telnyx"]._keys.clear()
+        world.public_calls.providers["telnyx"]._keys.clear()
         answer = await world.send(signed("telnyx", "/telnyx/answer", call_fields("telnyx", "C1")))
         assert (answer.status_code, answer.text) == (503, "not ready\n")

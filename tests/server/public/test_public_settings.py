@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.server.public.number_journal import NumberBook, Taken
+from runner.server.public.numbers import NumberJournal, Taken
 from runner.server.state_file import birth_of
 from runner.settings import Settings, state_folder
 from runner.settings.parsing import parse_phone_number, parse_public, parse_tunnel
@@ -56,7 +56,7 @@ def test_a_number_is_read_as_people_write_it() -> None:
 
 
 def test_the_book_is_for_nobody_else_and_forgets_what_was_put_back(tmp_path: Path) -> None:
-    book = NumberBook(tmp_path / "state")
+    book = NumberJournal(tmp_path / "state")
     os.umask(0o000)
     try:
         one, two = (Taken("twilio", number, "https://h", {"sid": "PN1"}) for number in ("+1", "+2"))
@@ -67,7 +67,7 @@ def test_the_book_is_for_nobody_else_and_forgets_what_was_put_back(tmp_path: Pat
     path = tmp_path / "state" / "numbers.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert NumberBook(tmp_path / "state").read() == [one, two]
+    assert NumberJournal(tmp_path / "state").read() == [one, two]
     book.remove(one)
     assert book.read() == [two]
     book.remove(two)
@@ -77,7 +77,7 @@ def test_the_book_is_for_nobody_else_and_forgets_what_was_put_back(tmp_path: Pat
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'[{"x": 1}]', b"\xff"])
 def test_a_book_that_cannot_be_read_is_empty(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "numbers.json").write_bytes(content)
-    assert NumberBook(tmp_path).read() == []
+    assert NumberJournal(tmp_path).read() == []
 
 
 def test_a_process_number_that_came_round_again_holds_nothing() -> None:

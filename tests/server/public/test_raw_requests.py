@@ -66,7 +66,7 @@ async def port_of(side: str) -> AsyncIterator[int]:
         if side == "public":
             yield world.port
             return
-        world.host.exchange = None  # whose key would be asked for before anything is read
+        world.host.public_calls = None  # whose key would be asked for before anything is read
         with open_listener("127.0.0.1", 0) as listener:
             async with Server(create_app(world.host)).serving(listener, 0.3):
                 yield address_of(listener)[1]

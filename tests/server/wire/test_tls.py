@@ -17,7 +17,7 @@ from runner.cli.terminal import banner
 from runner.cli.terminal.banner import Banner
 from runner.cli.terminal.qr import qr_code
 from runner.errors import UsageError
-from runner.server.app import Host
+from runner.server.host import Host
 from runner.server.wire.tls import key_file, with_https
 from runner.sessions.registry import Sessions
 from runner.settings import Settings

@@ -99,11 +99,11 @@ async def bench(service: FrameProcessor, *, in_hz: int = 16000, out_hz: int = 24
         await running
 
 
-Talk = Callable[["FarEnd", ServerConnection], Awaitable[None]]
+Talk = Callable[["Peer", ServerConnection], Awaitable[None]]
 
 
 @dataclass
-class FarEnd:
+class Peer:
     """A service's server. `talk` is called for each connection.
 
     Attributes:
@@ -148,9 +148,9 @@ class FarEnd:
 
 
 @contextlib.asynccontextmanager
-async def far_end(talk: Talk) -> AsyncIterator[FarEnd]:
+async def far_end(talk: Talk) -> AsyncIterator[Peer]:
     """A server on this machine."""
-    made = FarEnd(talk)
+    made = Peer(talk)
     async with serve(made.serve, "127.0.0.1", 0, process_request=made.knock) as server:
         made.server = server
         made.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from service_bench import FarEnd, bench, far_end
+from service_bench import Peer, bench, far_end
 from websockets.asyncio.server import ServerConnection
 
 from runner.errors import UsageError
@@ -30,7 +30,7 @@ class Speaker:
         self.flushes: dict[str, int] = {}
         self.began_ms: dict[str, float] = {}
 
-    async def talk(self, far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(self, far: Peer, socket: ServerConnection) -> None:
         async for message in far.messages(socket):
             context = message["context_id"]
             if message.get("cancel"):
@@ -43,7 +43,7 @@ class Speaker:
                 continue
             await self.speak(far, socket, message)
 
-    async def speak(self, far: FarEnd, socket: ServerConnection, message: dict[str, Any]) -> None:
+    async def speak(self, far: Peer, socket: ServerConnection, message: dict[str, Any]) -> None:
         context = message["context_id"]
         began = 0.0 if self.relative else self.began_ms.get(context, 0.0)
         starts = [round((began + 20 * index) / 1000, 3) for index in range(len(SPOKEN))]
@@ -64,7 +64,7 @@ class Speaker:
         await socket.send(json.dumps({**common, **more}))
 
 
-def voice(far: FarEnd, **more: Any) -> CartesiaTTSService:
+def voice(far: Peer, **more: Any) -> CartesiaTTSService:
     return CartesiaTTSService(voice="v1", api_key="canary-key", url=f"{far.url}/tts/websocket", **more)
 
 
@@ -114,7 +114,7 @@ async def test_the_sentences_of_a_reply_share_a_context_and_their_words_are_plac
 
 async def test_an_interruption_cancels_the_context_and_what_comes_late_is_dropped() -> None:
     class Slow(Speaker):
-        async def speak(self, far: FarEnd, socket: ServerConnection, message: dict[str, Any]) -> None:
+        async def speak(self, far: Peer, socket: ServerConnection, message: dict[str, Any]) -> None:
             if message["transcript"].startswith("First"):
                 await self.send(socket, "chunk", message["context_id"], data=base64.b64encode(b"AB").decode())
                 self.old = message["context_id"]
@@ -142,7 +142,7 @@ async def test_an_interruption_cancels_the_context_and_what_comes_late_is_droppe
 
 async def test_sound_may_be_cut_anywhere_and_a_late_boundary_ends_no_other_sentence() -> None:
     class Odd(Speaker):
-        async def speak(self, far: FarEnd, socket: ServerConnection, message: dict[str, Any]) -> None:
+        async def speak(self, far: Peer, socket: ServerConnection, message: dict[str, Any]) -> None:
             context = message["context_id"]
             await self.send(socket, "flush_done", context, flush_id=0, flush_done=True)
             for piece in (SOUND[:7], SOUND[7:8], SOUND[8:]):
@@ -169,7 +169,7 @@ async def test_a_connection_that_was_closed_while_nobody_spoke_is_opened_again_w
 
 async def test_a_sentence_lost_before_its_first_sound_is_asked_for_again() -> None:
     class DropsFirst(Speaker):
-        async def speak(self, far: FarEnd, socket: ServerConnection, message: dict[str, Any]) -> None:
+        async def speak(self, far: Peer, socket: ServerConnection, message: dict[str, Any]) -> None:
             if len(far.sockets) == 1:
                 socket.transport.abort()
                 return
@@ -222,7 +222,7 @@ async def test_an_error_of_a_context_is_told_and_what_may_pass_is_tried_again(
     status: int, sentence: str, requests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Refuses(Speaker):
-        async def speak(self, far: FarEnd, socket: ServerConnection, message: dict[str, Any]) -> None:
+        async def speak(self, far: Peer, socket: ServerConnection, message: dict[str, Any]) -> None:
             await self.send(socket, "error", message["context_id"], status_code=status, title="No")
 
     monkeypatch.setattr(streamed_tts, "PAUSE_S", 0.01)
@@ -238,7 +238,7 @@ async def test_a_silent_server_is_given_up_and_another_connection_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Silent(Speaker):
-        async def talk(self, far: FarEnd, socket: ServerConnection) -> None:
+        async def talk(self, far: Peer, socket: ServerConnection) -> None:
             if len(far.sockets) > 1:
                 await super().talk(far, socket)
             await socket.wait_closed()
@@ -253,7 +253,7 @@ async def test_a_silent_server_is_given_up_and_another_connection_opened(
 
 async def test_some_garbage_is_passed_over_and_nothing_but_garbage_ends_the_connection() -> None:
     class Garbled(Speaker):
-        async def speak(self, far: FarEnd, socket: ServerConnection, message: dict[str, Any]) -> None:
+        async def speak(self, far: Peer, socket: ServerConnection, message: dict[str, Any]) -> None:
             bad = ["{{{", '"text"', json.dumps({"type": "chunk", "context_id": message["context_id"]})]
             for each in bad * (1 if len(far.sockets) > 1 else 2):
                 await socket.send(each)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from service_bench import Bench, FarEnd, bench, far_end
+from service_bench import Bench, Peer, bench, far_end
 from websockets.asyncio.server import ServerConnection
 
 from runner.errors import ServiceError
@@ -45,7 +45,7 @@ def results(text: str, start: float, duration: float, **more: Any) -> str:
     return json.dumps({**common, "start": start, "duration": duration, **more})
 
 
-def ears(far: FarEnd, **more: Any) -> DeepgramSTTService:
+def ears(far: Peer, **more: Any) -> DeepgramSTTService:
     return DeepgramSTTService(api_key="canary-key", url=f"{far.url}/v1/listen", **more)
 
 
@@ -62,7 +62,7 @@ async def speak(running: Bench, chunks: int = 10) -> None:
     await running.task.queue_frame(UserStoppedSpeakingFrame(at=clock()))
 
 
-async def finalized(far: FarEnd, socket: ServerConnection) -> None:
+async def finalized(far: Peer, socket: ServerConnection) -> None:
     """Answers each Finalize with one last piece."""
     async for message in far.messages(socket):
         if message["type"] == "Finalize":
@@ -71,7 +71,7 @@ async def finalized(far: FarEnd, socket: ServerConnection) -> None:
 
 
 async def test_the_words_of_a_turn_come_as_one_when_the_speech_has_ended() -> None:
-    async def talk(far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(far: Peer, socket: ServerConnection) -> None:
         far.sound += await socket.recv()  # type: ignore[arg-type]
         await socket.send(results("Book", 0, 0.1))
         await socket.send(results("Book a table", 0, 0.1, is_final=True))
@@ -112,7 +112,7 @@ async def test_the_address_and_the_key_are_those_of_the_service() -> None:
 
 
 async def test_words_that_are_final_already_are_told_without_asking() -> None:
-    async def talk(far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(far: Peer, socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(results("Yes.", 0, 9, is_final=True, speech_final=True))
         async for _ in far.messages(socket):
@@ -130,7 +130,7 @@ async def test_words_that_are_final_already_are_told_without_asking() -> None:
 
 
 async def test_speech_that_the_vad_missed_is_told_at_deepgrams_own_end_of_it() -> None:
-    async def talk(far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(far: Peer, socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(results("", 0, 0.1, is_final=True, speech_final=True))
         await socket.send(results("Hm yes.", 0, 0.1, is_final=True, speech_final=True))
@@ -143,7 +143,7 @@ async def test_speech_that_the_vad_missed_is_told_at_deepgrams_own_end_of_it() -
 
 
 async def test_speech_without_words_is_told_with_empty_text() -> None:
-    async def talk(far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(far: Peer, socket: ServerConnection) -> None:
         async for message in far.messages(socket):
             if message["type"] == "Finalize":
                 await socket.send(results("", 0, 0.2, is_final=True, from_finalize=True))
@@ -155,7 +155,7 @@ async def test_speech_without_words_is_told_with_empty_text() -> None:
 
 
 async def test_a_caller_who_goes_on_before_the_last_words_came_makes_one_turn() -> None:
-    async def talk(far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(far: Peer, socket: ServerConnection) -> None:
         async for data in socket:
             if isinstance(data, bytes):
                 before = len(far.sound)
@@ -181,7 +181,7 @@ async def test_a_caller_who_goes_on_before_the_last_words_came_makes_one_turn() 
 
 
 async def test_a_late_answer_about_the_first_half_of_a_turn_does_not_end_it() -> None:
-    async def talk(far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(far: Peer, socket: ServerConnection) -> None:
         finals = 0
         async for message in far.messages(socket):
             finals += message["type"] == "Finalize"
@@ -199,7 +199,7 @@ async def test_a_late_answer_about_the_first_half_of_a_turn_does_not_end_it() ->
 
 
 async def test_sound_without_final_words_goes_to_the_next_connection_and_nothing_is_lost() -> None:
-    async def talk(far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(far: Peer, socket: ServerConnection) -> None:
         if len(far.sockets) > 1:
             await finalized(far, socket)
             return
@@ -233,7 +233,7 @@ async def test_sound_from_before_the_connection_stands_is_not_lost() -> None:
 async def test_a_silent_server_is_left_and_the_turn_recognised_by_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def talk(far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(far: Peer, socket: ServerConnection) -> None:
         if len(far.sockets) > 1:
             far.sound.clear()
             await finalized(far, socket)
@@ -250,7 +250,7 @@ async def test_a_silent_server_is_left_and_the_turn_recognised_by_the_next(
 
 
 async def test_a_finalize_that_is_never_answered_gives_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def talk(far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(far: Peer, socket: ServerConnection) -> None:
         async for message in far.messages(socket):
             if message["type"] == "Finalize":
                 await socket.send(results("Nearly", 0, 0.1))
@@ -291,7 +291,7 @@ async def test_a_service_that_refused_is_asked_again_after_a_while(monkeypatch: 
 
 
 async def test_an_error_message_is_told() -> None:
-    async def talk(far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(far: Peer, socket: ServerConnection) -> None:
         await socket.send(
             json.dumps({"type": "Error", "variant": "SchemaError", "description": "what was that"})
         )

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from service_bench import FarEnd, bench, far_end
+from service_bench import Peer, bench, far_end
 from websockets.asyncio.server import ServerConnection
 
 from runner.audio.g711 import ulaw_decode
@@ -29,14 +29,14 @@ class Speaker:
         self.anew = anew
         self.aligned = aligned
 
-    async def talk(self, far: FarEnd, socket: ServerConnection) -> None:
+    async def talk(self, far: Peer, socket: ServerConnection) -> None:
         async for message in far.messages(socket):
             if message.get("flush"):
                 await self.speak(far, socket, message["context_id"])
             if message.get("close_context"):
                 await self.send(socket, message["context_id"], isFinal=True)
 
-    async def speak(self, far: FarEnd, socket: ServerConnection, context: str) -> None:
+    async def speak(self, far: Peer, socket: ServerConnection, context: str) -> None:
         at = 0
         rate = int(parse_qs(urlsplit(far.asked[-1].path).query)["output_format"][0].split("_")[1])
         for text in self.pieces:
@@ -55,7 +55,7 @@ class Speaker:
         await socket.send(json.dumps({"contextId": context, **more}))
 
 
-def voice(far: FarEnd, **more: Any) -> ElevenLabsTTSService:
+def voice(far: Peer, **more: Any) -> ElevenLabsTTSService:
     return ElevenLabsTTSService(voice="v/1", api_key="canary-key", url=far.url, **more)
 
 
@@ -102,7 +102,7 @@ async def test_what_is_asked_for_is_what_the_service_knows() -> None:
 
 async def test_a_phone_gets_its_own_rate_out_of_ulaw() -> None:
     class Ulaw(Speaker):
-        async def speak(self, far: FarEnd, socket: ServerConnection, context: str) -> None:
+        async def speak(self, far: Peer, socket: ServerConnection, context: str) -> None:
             await self.send(socket, context, audio=base64.b64encode(SOUND).decode())
 
     async with far_end(Ulaw().talk) as far, bench(voice(far), out_hz=8000) as running:
@@ -124,7 +124,7 @@ async def test_late_sound_of_an_interrupted_sentence_is_dropped() -> None:
     class Slow(Speaker):
         old = ""
 
-        async def talk(self, far: FarEnd, socket: ServerConnection) -> None:
+        async def talk(self, far: Peer, socket: ServerConnection) -> None:
             async for message in far.messages(socket):
                 if message.get("flush") and not self.old:
                     self.old = message["context_id"]
@@ -148,7 +148,7 @@ async def test_late_sound_of_an_interrupted_sentence_is_dropped() -> None:
 @pytest.mark.parametrize("in_context", [True, False])
 async def test_an_error_message_ends_the_sentence_and_the_next_one_is_said(in_context: bool) -> None:
     class Fails(Speaker):
-        async def speak(self, far: FarEnd, socket: ServerConnection, context: str) -> None:
+        async def speak(self, far: Peer, socket: ServerConnection, context: str) -> None:
             if len([message for message in far.heard if message.get("flush")]) == 1:
                 error = {"error": "quota_exceeded", "message": "no credits left", "code": 1008}
                 await socket.send(json.dumps({**error, **({"contextId": context} if in_context else {})}))
@@ -164,7 +164,7 @@ async def test_an_error_message_ends_the_sentence_and_the_next_one_is_said(in_co
 
 async def test_a_close_with_1008_is_a_refusal_and_its_reason_is_told() -> None:
     class Unknown(Speaker):
-        async def speak(self, far: FarEnd, socket: ServerConnection, context: str) -> None:
+        async def speak(self, far: Peer, socket: ServerConnection, context: str) -> None:
             await socket.close(1008, "A voice with this id does not exist")
 
     async with far_end(Unknown().talk) as far, bench(voice(far)) as running:

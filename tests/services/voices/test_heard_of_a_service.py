@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 
-from service_bench import FarEnd, far_end
+from service_bench import Peer, far_end
 from websockets.asyncio.server import ServerConnection
 
 from runner.frames import BotStartedSpeakingFrame, TTSSpeakFrame
@@ -19,7 +19,7 @@ WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
 WORD_MS = 100
 
 
-async def talk(far: FarEnd, socket: ServerConnection) -> None:
+async def talk(far: Peer, socket: ServerConnection) -> None:
     """All at once, as services do: faster than it is heard."""
     async for message in far.messages(socket):
         common = {"context_id": message["context_id"], "done": False, "status_code": 206}

@@ -25,16 +25,16 @@ from runner import RunnerArguments, create_transport
 from runner.botcode.loader import LoadedBot
 from runner.pipeline import Pipeline, PipelineTask
 from runner.providers import rest
-from runner.server.app import Host
 from runner.server.daily import rooms as daily_rooms
 from runner.server.daily.rooms import DailyRooms
-from runner.server.endpoints.media_socket import CallDoor
+from runner.server.endpoints.media_socket import MediaSocketEndpoint
+from runner.server.host import Host
 from runner.server.public.address import PublicAddress
 from runner.server.public.endpoints import create_public_app
-from runner.server.public.ledger.client import OwnDesk
+from runner.server.public.ledger.client import LocalLedgerClient
 from runner.server.public.ledger.ledger import Ledger
-from runner.server.public.pinless import PATHS, PinlessDoor
-from runner.server.public.public_calls import Exchange
+from runner.server.public.pinless import PATHS, PinlessEndpoint
+from runner.server.public.public_calls import PublicCalls
 from runner.server.wire.uvicorn_server import Server
 from runner.sessions.registry import Sessions
 from runner.sessions.session import EndReason
@@ -82,9 +82,11 @@ async def line(daily: FakeDaily, server: DailyServer, **more: Any) -> AsyncItera
     loaded = LoadedBot(Path(__file__), "bot", bot, sys.modules[__name__])
     host = Host(settings, loaded, Sessions(loaded), ("daily",))
     host.rooms = DailyRooms(host)
-    address, desk = PublicAddress.at("https://bot.example.com"), OwnDesk(Ledger(settings))
-    exchange = Exchange(settings, address, {}, desk)
-    app = create_public_app(exchange, CallDoor(host), PinlessDoor(exchange, host.rooms))
+    address, ledger_client = PublicAddress.at("https://bot.example.com"), LocalLedgerClient(Ledger(settings))
+    public_calls = PublicCalls(settings, address, {}, ledger_client)
+    app = create_public_app(
+        public_calls, MediaSocketEndpoint(host), PinlessEndpoint(public_calls, host.rooms)
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with Server(app).serving(listener, 0.2):
             try:

@@ -22,9 +22,9 @@ from fake_daily import FakeDaily
 from runner.botcode.loader import load_bot, parse_target
 from runner.callers.webrtc import WebRTCCaller
 from runner.providers import rest
-from runner.server.app import Host
 from runner.server.daily import rooms as daily_rooms
-from runner.server.daily.room_journal import Made, RoomBook
+from runner.server.daily.rooms import Made, RoomJournal
+from runner.server.host import Host
 from runner.sessions.session import EndReason
 from runner.settings import Settings, state_folder
 from runner.transports.daily import transport as transport_module
@@ -52,8 +52,8 @@ class Run:
         return list(self.host.sessions.active.values())
 
     @property
-    def book(self) -> RoomBook:
-        return RoomBook(state_folder(self.host.settings))
+    def book(self) -> RoomJournal:
+        return RoomJournal(state_folder(self.host.settings))
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from runner.botcode.loader import LoadedBot
-from runner.server.app import Host, create_app
+from runner.server.app import create_app
+from runner.server.host import Host
 from runner.server.wire.uvicorn_server import Server
 from runner.sessions.registry import SessionLimits, Sessions
 from runner.sessions.session import Session

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import time
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Protocol
 
-from runner.errors import BotrunError
+from runner.eventloop.json_channel import Channel
+from runner.providers.webhooks import RefusedError
+from runner.server.host import LedgerUnavailableError
 from runner.server.public.ledger.ledger import Ledger
 
 
-class AwayError(BotrunError):
-    """The process that keeps the public side does not answer."""
-
-
-class Desk(Protocol):
+class LedgerClient(Protocol):
     """Asks the ledger; `what` is one of its `WORDS`."""
 
     async def ask(self, what: str, *args: Any) -> Any:
@@ -21,14 +24,14 @@ class Desk(Protocol):
 
         Raises:
             RefusedError: the ledger refuses it.
-            AwayError: nobody answers.
+            LedgerUnavailableError: nobody answers.
         """
 
     def tell(self, what: str, *args: Any) -> None:
         """The same, for what has no answer."""
 
 
-class OwnDesk:
+class LocalLedgerClient:
     """The ledger is in this process."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -39,3 +42,123 @@ class OwnDesk:
 
     def tell(self, what: str, *args: Any) -> None:
         self.ledger.answer(what, args, time.monotonic())
+
+
+NAME = "keeper.sock"
+ANSWER_S = 3.0
+AGAIN_S = 0.1
+_AWAY = "the process that keeps the public address does not answer"
+
+
+class RemoteLedgerClient:
+    """A worker's end. `path` is the keeper's socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._channel: Channel | None = None
+        self._there = asyncio.Event()
+        self._numbers = itertools.count()
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._under_way: dict[str, str] = {}
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Connect, and connect again while the block lasts."""
+        keeping = asyncio.create_task(self._keep(), name="ledger_client")
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+
+    async def ask(self, what: str, *args: Any) -> Any:
+        number, answer = next(self._numbers), asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await self._there.wait()
+                assert self._channel is not None
+                self._channel.send({"n": number, "ask": what, "args": args})
+                told = await answer
+        except TimeoutError:
+            raise LedgerUnavailableError(_AWAY) from None
+        finally:
+            del self._waiting[number]
+        if "refused" in told:
+            raise RefusedError(told["refused"])
+        return told["is"]
+
+    def tell(self, what: str, *args: Any) -> None:
+        if what == "begins":
+            self._under_way[args[0]] = args[1]
+        elif what == "ends":
+            self._under_way.pop(args[0], None)
+        if self._channel is not None:
+            self._channel.send({"ask": what, "args": args})
+
+    async def _keep(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                await self._hear(await Channel.to(str(self._path)))
+            await asyncio.sleep(AGAIN_S)
+
+    async def _hear(self, channel: Channel) -> None:
+        self._channel = channel
+        for call_id, caller in self._under_way.items():
+            channel.send({"ask": "goes_on", "args": [call_id, caller]})
+        self._there.set()
+        try:
+            async for told in channel.messages():
+                if (answer := self._waiting.get(told["n"])) is not None and not answer.done():
+                    answer.set_result(told)
+        finally:
+            self._there.clear()
+            self._channel = None
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(LedgerUnavailableError(_AWAY))
+            await channel.aclose()
+
+
+@contextlib.asynccontextmanager
+async def serving_ledger(path: Path, ledger: Ledger) -> AsyncIterator[None]:
+    """The keeper's end: answer on this socket while the block lasts."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(_serve(Channel(reader, writer), ledger), name="a worker's ledger_client")
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    path.unlink(missing_ok=True)  # a keeper that was killed leaves it
+    server = await asyncio.start_unix_server(connected, str(path))
+    try:
+        yield
+    finally:
+        server.close()
+        for task in (open_still := set(tasks)):
+            task.cancel()
+        if open_still:
+            await asyncio.wait(open_still)
+        path.unlink(missing_ok=True)
+
+
+async def _serve(channel: Channel, ledger: Ledger) -> None:
+    under_way: set[str] = set()
+    try:
+        async for told in channel.messages():
+            what, args = told["ask"], told["args"]
+            if what in {"begins", "goes_on"}:
+                under_way.add(args[0])
+            elif what == "ends":
+                under_way.discard(args[0])
+            try:
+                said = {"is": ledger.answer(what, args, time.monotonic())}
+            except RefusedError as error:
+                said = {"refused": str(error)}
+            if "n" in told:
+                channel.send({"n": told["n"], **said})
+    finally:
+        for call_id in under_way:
+            ledger.ends(time.monotonic(), call_id)
+        await channel.aclose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,12 +12,8 @@ from starlette.routing import Route, Router
 
 from runner.errors import ProtocolError, ProviderError, UsageError
 from runner.server.endpoints.start import read_object
-from runner.server.public.ledger.client import AwayError
-from runner.server.public.public_calls import DialOrder, Exchange
+from runner.server.host import DialOrder, Host, LedgerUnavailableError, PublicSideInfo
 from runner.settings.parsing import parse_phone_number
-
-if TYPE_CHECKING:
-    from runner.server.app import Host
 
 LIMIT_S, RING_S = (10, 600, 14_400), (5, 30, 120)
 """How long a call, and its ringing, may last (s): at least, if nothing is said, at most."""
@@ -27,10 +23,10 @@ def dial_router(host: Host) -> Router:
     """`POST /dial` and `GET /dial/{call}`."""
 
     async def dial(request: Request) -> JSONResponse:
-        exchange = _exchange(host, request)
+        public_calls = _public_calls(host, request)
         try:
-            call_id = await exchange.dial(_order(host, exchange, await read_object(request)))
-        except AwayError as error:
+            call_id = await public_calls.dial(_order(host, public_calls, await read_object(request)))
+        except LedgerUnavailableError as error:
             raise HTTPException(503, str(error)) from None
         except (UsageError, ProtocolError) as error:
             raise HTTPException(400, str(error)) from None
@@ -39,10 +35,10 @@ def dial_router(host: Host) -> Router:
         return JSONResponse({"call_id": call_id})
 
     async def state(request: Request) -> JSONResponse:
-        exchange, call_id = _exchange(host, request), request.path_params["call_id"]
+        public_calls, call_id = _public_calls(host, request), request.path_params["call_id"]
         try:
-            word, is_over = await exchange.dialled(call_id)
-        except AwayError as error:
+            word, is_over = await public_calls.dialled(call_id)
+        except LedgerUnavailableError as error:
             raise HTTPException(503, str(error)) from None
         if not word:
             raise HTTPException(404, "no such call was made")
@@ -51,18 +47,18 @@ def dial_router(host: Host) -> Router:
     return Router([Route("/dial", dial, methods=["POST"]), Route("/dial/{call_id}", state)])
 
 
-def _exchange(host: Host, request: Request) -> Exchange:
-    if host.exchange is None:
+def _public_calls(host: Host, request: Request) -> PublicSideInfo:
+    if host.public_calls is None:
         raise HTTPException(409, "this run has no public address: start it with --tunnel or --proxy HOST")
     key = request.headers.get("x-botrun-key", "")
-    if not secrets.compare_digest(key.encode(), host.exchange.dial_key.encode()):
+    if not secrets.compare_digest(key.encode(), host.public_calls.dial_key.encode()):
         raise HTTPException(403, "only who started this run may call out with it")
-    return host.exchange
+    return host.public_calls
 
 
-def _order(host: Host, exchange: Exchange, asked: dict[str, Any]) -> DialOrder:
+def _order(host: Host, public_calls: PublicSideInfo, asked: dict[str, Any]) -> DialOrder:
     name = _text(asked, "provider")
-    provider = exchange.providers.get(name)
+    provider = public_calls.providers.get(name)
     if provider is None:
         raise UsageError(f"this run does not serve {name[:20]!r}: start it with -t {name[:20]}")
     if missing := provider.missing_keys(provider.rest_keys, provider.dial_keys):

@@ -12,8 +12,8 @@ import pytest
 from starlette.applications import Starlette
 
 from runner.botcode.loader import LoadedBot
-from runner.server.app import Host
-from runner.server.public.dial import dial_router
+from runner.server.endpoints.dial import dial_router
+from runner.server.host import Host
 from runner.server.public.public_calls import DialOrder
 from runner.sessions.registry import Sessions
 from runner.settings import Settings
@@ -23,7 +23,7 @@ ORDER = {"provider": "twilio", "to": "+1 415 555 0100"}
 PROVIDER = SimpleNamespace(name="twilio", rest_keys=(), dial_keys=(), missing_keys=lambda *keys: [])
 
 
-class Exchange:
+class PublicCalls:
     """Takes orders."""
 
     dial_key = KEY
@@ -38,23 +38,25 @@ class Exchange:
 
 
 @pytest.fixture
-def exchange() -> Exchange:
-    return Exchange()
+def public_calls() -> PublicCalls:
+    return PublicCalls()
 
 
 @pytest.fixture
-def client(exchange: Exchange) -> httpx2.AsyncClient:
+def client(public_calls: PublicCalls) -> httpx2.AsyncClient:
     bot = LoadedBot(Path("my_bot.py"), "bot", None, sys.modules[__name__])  # type: ignore[arg-type]
     settings = Settings(number="+14155550199")
-    host = Host(settings, bot, Sessions(bot), ("twilio",), exchange=exchange)  # type: ignore[arg-type]
+    host = Host(settings, bot, Sessions(bot), ("twilio",), public_calls=public_calls)  # type: ignore[arg-type]
     app = Starlette(routes=dial_router(host).routes)
     transport = httpx2.ASGITransport(app)
     return httpx2.AsyncClient(transport=transport, base_url="http://localhost", headers={"x-botrun-key": KEY})
 
 
-async def test_an_order_may_leave_out_what_is_usual(client: httpx2.AsyncClient, exchange: Exchange) -> None:
+async def test_an_order_may_leave_out_what_is_usual(
+    client: httpx2.AsyncClient, public_calls: PublicCalls
+) -> None:
     assert (await client.post("/dial", json=ORDER)).json() == {"call_id": "CA1"}
-    order = exchange.orders[0]
+    order = public_calls.orders[0]
     assert (order.to, order.from_number, order.limit_s, order.ring_s) == (
         *("+14155550100", "+14155550199"),
         *(600, 30),
@@ -73,20 +75,24 @@ async def test_an_order_may_leave_out_what_is_usual(client: httpx2.AsyncClient, 
     ],
 )
 async def test_what_cannot_be_meant_is_refused_in_a_sentence(
-    client: httpx2.AsyncClient, exchange: Exchange, more: dict[str, Any], said: str
+    client: httpx2.AsyncClient, public_calls: PublicCalls, more: dict[str, Any], said: str
 ) -> None:
     answer = await client.post("/dial", json={**ORDER, **more})
     assert (answer.status_code, answer.text) == (400, said)
-    assert not exchange.orders
+    assert not public_calls.orders
 
 
-async def test_a_body_that_is_no_order_is_refused(client: httpx2.AsyncClient, exchange: Exchange) -> None:
+async def test_a_body_that_is_no_order_is_refused(
+    client: httpx2.AsyncClient, public_calls: PublicCalls
+) -> None:
     for body in (b"{", b"[]", b""):
         assert (await client.post("/dial", content=body)).status_code == 400
-    assert not exchange.orders
+    assert not public_calls.orders
 
 
-async def test_without_the_key_nobody_is_called(client: httpx2.AsyncClient, exchange: Exchange) -> None:
+async def test_without_the_key_nobody_is_called(
+    client: httpx2.AsyncClient, public_calls: PublicCalls
+) -> None:
     refused = await client.post("/dial", json=ORDER, headers={"x-botrun-key": "guess"})
     assert refused.status_code == 403
-    assert not exchange.orders
+    assert not public_calls.orders
