@@ -27,7 +27,11 @@ OF_TRANSPORT = {
     ),
     "daily": ("runner.server.daily.endpoint",),
 }
-PHONES = ("runner.server.endpoints.media_socket", "runner.transports.websocket.transport")
+PHONES = (
+    "runner.server.endpoints.media_socket",
+    "runner.server.endpoints.dial",
+    "runner.transports.websocket.transport",
+)
 PUBLIC = ("runner.worker.public_keeper", "runner.server.public.endpoints")
 
 OF_MODULE = {
