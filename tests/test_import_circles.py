@@ -73,7 +73,7 @@ def imports_of(module: str, path: Path, known: dict[str, Path]) -> Iterator[str]
 
 
 def circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
-    """The strongly connected parts of more than one module (Tarjan 1972), and modules that import themselves."""
+    """The strongly connected parts of more than one module (Tarjan 1972), and self-imports."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
