@@ -11,19 +11,8 @@ import runner
 ROOT = Path(runner.__file__).parent
 
 STILL_THERE: set[frozenset[str]] = {
-    frozenset({"runner.cli", "runner.cli.load.command", "runner.cli.load.run", "runner.cli.program"}),
-    frozenset({"runner.cli.call", "runner.cli.last_call"}),
+    frozenset({"runner.cli", "runner.cli.load", "runner.cli.load.run", "runner.cli.program"}),
     frozenset({"runner.processors.base", "runner.processors.floor"}),
-    frozenset(
-        {
-            "runner.services.llm",
-            "runner.services.tools.call",
-            "runner.services.tools.filler",
-            "runner.services.tools.running",
-            "runner.services.tools.signature",
-            "runner.services.tools.toolbox",
-        }
-    ),
     frozenset({"runner.transports.base", "runner.transports.input", "runner.transports.output"}),
     frozenset(
         {

@@ -209,9 +209,7 @@ def _resident_bytes(process: psutil.Process) -> float:
 def _machine_s() -> float:
     times = psutil.cpu_times()
     # Guests are in `user` already; a core that waits for a disk is free.
-    return sum(times) - sum(
-        getattr(times, name, 0.0) for name in ("idle", "iowait", "sdk_peer", "guest_nice")
-    )
+    return sum(times) - sum(getattr(times, name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))
 
 
 def _of(read: Callable[[], float]) -> float:
