@@ -41,6 +41,7 @@ def test_every_sample_and_code_has_the_stored_digest(function: Callable[[bytes],
     assert sha256(function(whole_domain(function))).hexdigest() == DIGESTS[function]
 
 
+@pytest.mark.faults(5)
 def test_every_sample_and_code_equals_audioop(audioop: ModuleType) -> None:
     assert ulaw_encode(ALL_SAMPLES) == audioop.lin2ulaw(ALL_SAMPLES, 2)
     assert alaw_encode(ALL_SAMPLES) == audioop.lin2alaw(ALL_SAMPLES, 2)

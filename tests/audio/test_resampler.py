@@ -123,6 +123,7 @@ def test_full_scale_is_clipped_and_does_not_wrap(rate_in: int, rate_out: int) ->
         assert (np.sign(middle) == (1 if half % 2 == 0 else -1)).all()
 
 
+@pytest.mark.faults(5)
 def test_a_constant_stays_that_constant() -> None:
     for rate_in, rate_out in PAIRS:
         out = converted(np.full(rate_in // 20, -12345, "<i2").tobytes(), rate_in, rate_out)

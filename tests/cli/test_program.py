@@ -90,6 +90,7 @@ FAULTS: list[tuple[list[str], int, str]] = [
 
 
 @pytest.mark.parametrize(("args", "status", "sentence"), FAULTS, ids=[" ".join(f[0])[-40:] for f in FAULTS])
+@pytest.mark.faults(26)
 def test_what_is_wrong_is_told_in_one_line(
     args: list[str], status: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,6 +113,7 @@ def test_a_setting_that_is_none_is_told_and_holds_nobody_up(
     assert "syntax_error.py:4" in told
 
 
+@pytest.mark.faults(26)
 def test_a_dotenv_with_a_line_that_says_nothing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     Path(".env").write_text("A=1\nTWILIO_AUTH_TOKEN 'canary'\n")
     assert run_program([PLAIN, "--port", "0"]) == 2
@@ -128,6 +130,7 @@ def test_verbose_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert told.splitlines()[-1].startswith("botrun: ")
 
 
+@pytest.mark.faults(26)
 def test_a_bad_variable_is_told_by_its_name(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +141,7 @@ def test_a_bad_variable_is_told_by_its_name(
     )
 
 
+@pytest.mark.faults(22)
 def test_a_port_in_use_is_told_with_the_process_that_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     import os
 

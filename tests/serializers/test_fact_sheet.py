@@ -230,6 +230,7 @@ def test_a_telnyx_stream_may_begin_in_disorder() -> None:
         (Encoding.ULAW, 8000, 3200, 400),
     ],
 )
+@pytest.mark.faults(5)
 def test_exotels_smallest_message_keeps_both_its_bytes_and_its_100_ms(
     encoding: Encoding, sample_rate: int, payload: int, chunk_ms: int
 ) -> None:

@@ -118,6 +118,7 @@ def take(serializer: FrameSerializer, message: str | bytes, outcomes: Counter[st
 
 
 @pytest.mark.parametrize("case", ONE_EACH, ids=str)
+@pytest.mark.faults(23)
 def test_only_protocol_errors_escape_from_a_provider_gone_mad(case: Case) -> None:
     source = random.Random(SEED)
     usual = usual_messages(case, source)

@@ -58,6 +58,7 @@ async def test_a_bot_that_returns_without_a_pipeline_is_wondered_at(caplog: pyte
 
 
 @pytest.mark.parametrize("error", [ValueError("no good"), SystemExit(3), asyncio.CancelledError()])
+@pytest.mark.faults(16)
 def test_whatever_a_bot_raises_ends_its_own_call_only(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_bot_may_end_by_itself_within_its_grace() -> None:
     assert finished == ["cleanly"]
 
 
+@pytest.mark.faults(17)
 def test_a_bot_that_swallows_its_cancellation_is_left_behind_in_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -175,6 +177,7 @@ def test_further_calls_are_refused_at_the_limit_and_taken_again_below_it() -> No
     run_virtual(run())
 
 
+@pytest.mark.faults(20)
 def test_one_call_that_ends_does_not_end_the_others() -> None:
     async def run() -> None:
         sessions = Sessions(loaded(forever))

@@ -50,6 +50,7 @@ async def test_what_is_saved_is_taken_over_and_what_is_not_changed_is_not(tmp_pa
     assert "Traceback" not in saved.told
 
 
+@pytest.mark.faults(19)
 async def test_a_broken_edit_is_told_with_its_line_and_the_good_code_serves_on(tmp_path: Path) -> None:
     async with saving(tmp_path, "-t", "twilio") as saved:
         saved.edit("VERSION =", "VERSION = 1 +")
@@ -119,6 +120,7 @@ async def refuses_nothing(port: int) -> bool:
     return False
 
 
+@pytest.mark.faults(19)
 async def test_ten_reloads_leave_processes_and_descriptors_as_before(tmp_path: Path) -> None:
     def held(saved: Saved) -> tuple[int, int]:
         supervisor = psutil.Process(saved.process.pid)

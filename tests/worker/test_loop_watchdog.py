@@ -79,6 +79,7 @@ async def guarded(bot: LoadedBot, told: Told, until: Callable[[], bool], calls: 
         pytest.param("[x for x in iter(lambda: time.monotonic() < until, False)]", id="busy"),
     ],
 )
+@pytest.mark.faults(17)
 async def test_a_loop_that_stands_still_is_told_with_session_and_line(tmp_path: Path, how: str) -> None:
     if "until" in how:
         how = "until = time.monotonic() + 0.9\n    while time.monotonic() < until: pass"
@@ -92,6 +93,7 @@ async def test_a_loop_that_stands_still_is_told_with_session_and_line(tmp_path: 
     assert "it stood still for" in last
 
 
+@pytest.mark.faults(17)
 async def test_it_is_told_while_it_happens_and_not_only_behind_it(tmp_path: Path) -> None:
     told = Told()
     bot = written(tmp_path, "import sleepy_gate; sleepy_gate.opened.wait(10)")

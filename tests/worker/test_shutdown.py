@@ -62,6 +62,7 @@ def stopped(process: subprocess.Popen[str], *signals: signal.Signals) -> tuple[f
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.faults(20)
 def test_a_signal_ends_a_call_and_the_process(number: signal.Signals) -> None:
     with started(str(WITH_CALL), str(BOTS / "waits.py"), until="ready") as process:
         took, status, said = stopped(process, number)
@@ -70,6 +71,7 @@ def test_a_signal_ends_a_call_and_the_process(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("bot", ["keeps_child.py", "blocks.py", "holds_thread.py"])
+@pytest.mark.faults(17)
 def test_a_bot_that_does_not_let_go_is_ended_in_time(bot: str) -> None:
     with started(str(WITH_CALL), str(BOTS / bot), until="ready") as process:
         took, status, said = stopped(process, signal.SIGINT)
@@ -79,6 +81,7 @@ def test_a_bot_that_does_not_let_go_is_ended_in_time(bot: str) -> None:
     assert not children_left()
 
 
+@pytest.mark.faults(20)
 def test_a_second_signal_ends_it_at_once() -> None:
     with started(str(WITH_CALL), str(BOTS / "swallows_cancel.py"), until="ready") as process:
         took, status, _ = stopped(process, signal.SIGINT, signal.SIGINT)
@@ -86,6 +89,7 @@ def test_a_second_signal_ends_it_at_once() -> None:
     assert took < 1.4  # before the deadline of 1.5 s
 
 
+@pytest.mark.faults(20)
 def test_ctrl_c_while_the_bot_is_imported_ends_it_without_a_traceback() -> None:
     with started(
         "-m", "runner.cli", str(BOTS / "slow_import.py"), "--port", "0", until="importing"

@@ -121,6 +121,7 @@ def test_any_host_of_this_machine_can_be_listened_on(host: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
+@pytest.mark.faults(22)
 def test_an_ipv6_address_can_be_listened_on() -> None:
     with open_listener("::1", 0) as listener:
         assert address_of(listener)[0] == "::1"

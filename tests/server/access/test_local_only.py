@@ -86,6 +86,7 @@ ADMITTED: list[tuple[Headers, str]] = [
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize(("who", "headers", "client"), REFUSED, ids=[case[0] for case in REFUSED])
+@pytest.mark.faults(28)
 async def test_who_is_not_local_is_refused(who: str, headers: Headers, client: str | None, kind: str) -> None:
     status, text = await ask(LocalOnly(greet, loopback_only=True), scope_of(headers, client, kind))
     assert (status, text) == (1008, "websocket.close") if kind == "websocket" else status == 403
@@ -183,6 +184,7 @@ async def test_a_body_that_announces_too_much_is_not_even_read() -> None:
     assert (await ask(BodyLimit(never, limit=10), scope_of({"content-length": "11"})))[0] == 413
 
 
+@pytest.mark.faults(25)
 async def test_a_body_that_grows_beyond_the_limit_is_cut_off() -> None:
     assert (await ask(BodyLimit(read, limit=10), scope_of({}), b"12345", b"678901"))[0] == 413
 

@@ -155,6 +155,7 @@ async def test_a_bot_s_own_credentials_hang_up_at_its_own_account() -> None:
 
 
 @pytest.mark.parametrize("fault", ["hang", "500", "429", "garbage"])
+@pytest.mark.faults(21)
 async def test_no_session_is_held_longer_than_five_seconds_by_its_provider(fault: str) -> None:
     async with provider_server() as server, public_world(Bot(lambda a: speak_and(a, EndFrame()))) as world:
         server.faults.extend([fault] * 10)

@@ -270,6 +270,7 @@ async def test_doctor_tries_keys_account_number_and_address(name: str, tmp_path:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.faults(20)
 async def test_ctrl_c_in_the_middle_of_a_call_hangs_up_and_puts_the_number_back(tmp_path: Path) -> None:
     async with provider_server() as server, running("twilio", server, tmp_path, then="stay") as run:
         talking = asyncio.create_task(call_in(run, server, "twilio"))
@@ -284,6 +285,7 @@ async def test_ctrl_c_in_the_middle_of_a_call_hangs_up_and_puts_the_number_back(
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", PHONES)
+@pytest.mark.faults(29)
 async def test_even_a_talkative_run_tells_no_secret(name: str, tmp_path: Path) -> None:
     async with provider_server() as server, running(name, server, tmp_path, "-v") as run:
         await call_in(run, server, name)

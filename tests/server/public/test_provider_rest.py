@@ -46,6 +46,7 @@ async def test_a_call_is_hung_up_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REST)
+@pytest.mark.faults(21)
 async def test_a_call_that_is_gone_already_is_fine(name: str) -> None:
     async def use(provider: Provider, server: ProviderServer) -> None:
         await provider.hang_up(CALL)
@@ -68,6 +69,7 @@ async def test_a_fault_that_passes_is_tried_again(name: str, faults: list[str]) 
 
 @pytest.mark.parametrize("name", REST)
 @pytest.mark.parametrize("fault", ["429", "500", "401", "403", "garbage"])
+@pytest.mark.faults(21)
 async def test_no_fault_is_tried_more_than_three_times_or_shows_a_secret(name: str, fault: str) -> None:
     async def use(provider: Provider, server: ProviderServer) -> None:
         server.calls[CALL] = "talking"
@@ -85,6 +87,7 @@ async def test_no_fault_is_tried_more_than_three_times_or_shows_a_secret(name: s
 
 
 @pytest.mark.parametrize("name", REST)
+@pytest.mark.faults(21)
 async def test_a_provider_that_hangs_holds_nobody_for_five_seconds(name: str) -> None:
     async def use(provider: Provider, server: ProviderServer) -> None:
         server.faults.extend(["hang"] * 10)

@@ -53,6 +53,7 @@ async def test_an_answered_call_comes_in_and_the_bot_knows_its_numbers(provider:
 
 
 @pytest.mark.parametrize("provider", PHONES)
+@pytest.mark.faults(28)
 async def test_a_token_is_good_for_one_socket(provider: str) -> None:
     bot = Bot()
     async with public_world(bot) as world:
@@ -184,6 +185,7 @@ def forged(provider: str, number: int) -> Provided:
 WRONG = {"TWILIO_AUTH_TOKEN": "x" * 12, "PLIVO_AUTH_TOKEN": "x" * 12, "EXOTEL_WEBHOOK_AUTH": "user:other"}
 
 
+@pytest.mark.faults(28)
 async def test_five_hundred_forged_requests_start_nothing_and_are_told_without_secrets(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -207,6 +209,7 @@ async def test_five_hundred_forged_requests_start_nothing_and_are_told_without_s
     assert CALLER not in told
 
 
+@pytest.mark.faults(27)
 async def test_forwarded_hosts_change_nothing() -> None:
     async with public_world(Bot()) as world:
         for headers in (
@@ -302,6 +305,7 @@ async def test_a_call_that_has_ended_makes_room() -> None:
     assert len(bot.args) == 2
 
 
+@pytest.mark.faults(30)
 async def test_a_bot_that_never_hangs_up_is_ended_at_the_longest_call() -> None:
     bot = Bot()
     async with public_world(bot, max_public_call_secs=0.2) as world:
@@ -348,6 +352,7 @@ def test_the_default_origin_is_the_one_that_requests_are_signed_for() -> None:
     assert ORIGIN == "https://bot.example.com"
 
 
+@pytest.mark.faults(30)
 async def test_three_hundred_strangers_at_once_do_not_disturb_a_call() -> None:
     bot = Bot()
     async with public_world(bot) as world:

@@ -75,6 +75,7 @@ def keeper_of(run: Run) -> psutil.Process:
     return psutil.Process(taken["pid"])
 
 
+@pytest.mark.faults(19)
 async def test_three_saves_during_a_call_and_the_next_call_has_the_new_code(tmp_path: Path) -> None:
     async with (
         provider_server() as server,

@@ -92,6 +92,7 @@ async def answer_to(port: int, request: bytes, more: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize("side", ["main", "public"])
 @pytest.mark.parametrize("case", RAW)
+@pytest.mark.faults(25)
 async def test_what_is_no_request_is_refused_and_no_error_of_ours(
     case: str, side: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -192,7 +192,7 @@ async def test_a_flood_is_one_log_line_with_the_number_of_connections(
     assert "203.0.113.9" in lines[0]
 
 
-@pytest.mark.faults
+@pytest.mark.faults(30)
 async def test_idle_sockets_that_are_renewed_do_not_keep_a_carrier_out() -> None:
     """ATTACK.md, security 1: 256 sockets kept every carrier out for 100 s."""
     bot = Bot()
@@ -223,7 +223,7 @@ async def test_idle_sockets_that_are_renewed_do_not_keep_a_carrier_out() -> None
         assert len(bot.args) == 2
 
 
-@pytest.mark.faults
+@pytest.mark.faults(30)
 async def test_upgrade_requests_that_are_never_complete_do_not_keep_a_carrier_out() -> None:
     """The same attack with upgrade requests that announce a body."""
     head = (

@@ -111,6 +111,7 @@ async def _all(reader: asyncio.StreamReader) -> bytes:
     ],
     ids=["silence", "half a head", "slow head", "slow upgrade", "slow body", "unread body", "second request"],
 )
+@pytest.mark.faults(25)
 async def test_a_request_that_takes_too_long_ends_its_connection(
     begin: bytes, trickle: bytes, answered: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -216,6 +216,7 @@ async def test_a_client_that_sends_for_ever_after_the_close_is_disconnected(
 
 
 @pytest.mark.parametrize("app", [echo, echo_directly])
+@pytest.mark.faults(30)
 async def test_pings_of_a_client_that_never_reads_take_no_memory(app: App) -> None:
     """Before, 12 s of unread pongs took 384 MB."""
     pings = frame(FIN | PING, b"x" * 125) * 500

@@ -12,6 +12,7 @@ from bad_network import bad_network, begin_call, call, line_of
 pytestmark = [pytest.mark.realtime, pytest.mark.root, pytest.mark.timeout(90)]
 
 
+@pytest.mark.faults(14)
 def test_under_loss_and_jitter_all_that_comes_is_heard_and_no_more_is_made_up() -> None:
     with bad_network("--loss", "5", "--delay", "30", "--jitter", "20") as network:
         caller, bot = call(network, "botrun", 8.0)
@@ -25,6 +26,7 @@ def test_under_loss_and_jitter_all_that_comes_is_heard_and_no_more_is_made_up() 
     assert sum(bot["chirps"]) >= len(bot["chirps"]) - 1
 
 
+@pytest.mark.faults(14)
 def test_twenty_percent_of_loss_break_nothing() -> None:
     with bad_network("--loss", "20", "--delay", "10") as network:
         caller, bot = call(network, "botrun", 6.0)
@@ -32,6 +34,7 @@ def test_twenty_percent_of_loss_break_nothing() -> None:
     assert bot["decoded"] >= 0.99 * bot["in_time"]
 
 
+@pytest.mark.faults(14)
 def test_packets_that_overtake_each_other_are_put_in_order() -> None:
     with bad_network("--delay", "30", "--jitter", "25", "--reorder") as network:
         _, bot = call(network, "botrun", 8.0)
@@ -39,6 +42,7 @@ def test_packets_that_overtake_each_other_are_put_in_order() -> None:
     assert bot["decoded"] >= 0.98 * bot["arrived"]  # the first do not know the network yet
 
 
+@pytest.mark.faults(13)
 def test_a_silence_of_four_seconds_is_survived() -> None:
     with bad_network("--delay", "5") as network:
         ends = begin_call(network, "botrun", 10.0)
@@ -54,6 +58,7 @@ def test_a_silence_of_four_seconds_is_survived() -> None:
     assert bot["last"] > 450  # the end of the call was heard
 
 
+@pytest.mark.faults(11)
 def test_a_peer_that_is_killed_is_noticed_within_ten_seconds() -> None:
     with bad_network("--delay", "5") as network:
         caller, bot = begin_call(network, "botrun", 20.0)

@@ -158,6 +158,7 @@ async def test_an_offer_without_ice_is_given_up() -> None:
     await page.aclose()
 
 
+@pytest.mark.faults(15)
 async def test_a_page_that_vanishes_without_a_word_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness_module, "GONE_SECS", 0.4)
     monkeypatch.setattr(vigil, "WATCH_SECS", 0.1)

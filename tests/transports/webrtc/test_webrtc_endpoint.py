@@ -179,6 +179,7 @@ async def test_an_offer_without_ice_is_forgotten(
         assert bot.events == []
 
 
+@pytest.mark.faults(3)
 async def test_at_the_limit_a_further_caller_is_refused(serve: Any) -> None:
     async with serve(EchoBot(), max_sessions=1) as served:
         async with WebRTCCaller(served.url):

@@ -29,6 +29,7 @@ def left_over() -> tuple[int, int, int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
+@pytest.mark.faults(6)
 async def test_thirty_short_calls_leave_nothing_behind(serve: Any) -> None:
     async with serve(EchoBot()) as served:
 
@@ -49,6 +50,7 @@ async def test_thirty_short_calls_leave_nothing_behind(serve: Any) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
+@pytest.mark.faults(7)
 async def test_offers_that_come_to_nothing_leave_nothing_behind(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

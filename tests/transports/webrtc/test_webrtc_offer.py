@@ -94,6 +94,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("sdp", "said"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.faults(24)
 def test_a_bad_offer_is_refused_with_a_sentence(sdp: object, said: str) -> None:
     with pytest.raises(OfferError, match=said):
         check_offer(sdp, "offer")
@@ -180,6 +181,7 @@ def test_public_addresses_are_taken_where_a_stun_server_was_asked_for() -> None:
         host("١٠.0.0.2"),
     ],
 )
+@pytest.mark.faults(24)
 def test_what_no_honest_peer_sends_is_refused(line: str) -> None:
     with pytest.raises(OfferError):
         parse_candidate(line, PUBLIC)
@@ -239,6 +241,7 @@ def mutated_offers(draw: st.DrawFn) -> str:
 
 @settings(max_examples=300, deadline=None)
 @given(mutated_offers())
+@pytest.mark.faults(24)
 def test_a_mutated_offer_passes_or_is_refused(sdp: str) -> None:
     try:
         offer = check_offer(sdp, "offer", LOCAL)

@@ -101,6 +101,7 @@ def test_a_voice_that_streams_is_heard_whole_as_well(rate: int, frame_ms: int) -
 
 
 @pytest.mark.parametrize("provider", PHONES)
+@pytest.mark.faults(4)
 def test_after_the_clear_nothing_of_the_old_reply_is_heard(provider: str) -> None:
     async def script(phone: Phone, bot: CountedBot) -> None:
         await phone.until(lambda: phone.bot_has_spoken(), 5)
@@ -263,6 +264,7 @@ def test_a_broken_socket_is_waited_for_and_a_closed_one_is_not(
     assert least_s <= run_virtual(run(), 60) <= most_s
 
 
+@pytest.mark.faults(4)
 def test_a_chunk_that_is_on_its_way_when_the_caller_cuts_in_is_cleared_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

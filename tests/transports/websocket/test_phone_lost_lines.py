@@ -108,6 +108,7 @@ async def ends_within(served: Served, limit_s: float) -> float:
 
 @pytest.mark.parametrize("provider", PHONES)
 @pytest.mark.parametrize("ways", [("to bot", "from bot"), ("to bot",)], ids=["half open", "one-way"])
+@pytest.mark.faults(12)
 def test_a_caller_of_whom_nothing_comes_any_more_is_let_go(
     ways: tuple[str, ...], provider: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_caller_of_whom_nothing_comes_any_more_is_let_go(
 
 
 @pytest.mark.parametrize("provider", PHONES)
+@pytest.mark.faults(13)
 def test_five_seconds_without_a_word_are_survived(provider: str) -> None:
     bot = CountedBot(greeting="one two.", replies=("three four five.", "six."))
     answered: list[float] = []
@@ -154,6 +156,7 @@ def test_five_seconds_without_a_word_are_survived(provider: str) -> None:
     assert said == ["one two.", "words", "three four five."]
 
 
+@pytest.mark.faults(18)
 def test_a_far_end_that_takes_no_more_sound_is_let_go() -> None:
     bot = CountedBot(greeting=LONG)
     took: list[float] = []
@@ -166,6 +169,7 @@ def test_a_far_end_that_takes_no_more_sound_is_let_go() -> None:
     assert took[0] >= 5
 
 
+@pytest.mark.faults(18)
 def test_of_a_stalled_line_no_other_call_hears_anything() -> None:
     bots = [CountedBot(greeting=LONG), CountedBot(greeting="one two three four.")]
     seen: list[Any] = []
@@ -193,6 +197,7 @@ def test_of_a_stalled_line_no_other_call_hears_anything() -> None:
     assert other.speech.spans[0].duration_s == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.mark.faults(18)
 async def test_what_waits_for_a_far_end_that_does_not_read_is_bounded_and_leaves_when_it_reads() -> None:
     sound, posted, full, over = b"s" * 1000, [0], asyncio.Event(), asyncio.Event()
 

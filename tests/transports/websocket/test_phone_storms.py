@@ -54,6 +54,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.faults(3)
 async def test_of_thirty_at_once_as_many_are_answered_as_may_be_and_then_as_many_again() -> None:
     bot = CountedBot(greeting="hello there.")
     async with over_sockets(bot) as served:
@@ -85,6 +86,7 @@ async def vanishes(served: Served) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="counts descriptors in /proc")
 @pytest.mark.parametrize("way", [leaves_at_once, leaves_half_way, vanishes])
+@pytest.mark.faults(7)
 async def test_callers_who_come_to_nothing_leave_nothing_behind(way: Any) -> None:
     async with over_sockets(CountedBot(greeting="hello there.")) as served:
 
@@ -102,6 +104,7 @@ async def test_callers_who_come_to_nothing_leave_nothing_behind(way: Any) -> Non
     assert after[1] <= before[1] + 2
 
 
+@pytest.mark.faults(16)
 async def test_a_bot_that_fails_ends_its_own_call_at_once_and_no_other() -> None:
     calls: list[Any] = []
     well = CountedBot(greeting="hello there.")
