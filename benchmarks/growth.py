@@ -8,7 +8,7 @@
 * minutes: memory of one call against its length, in virtual time
 * turns: memory of one call against the turns of its conversation, in virtual time
 
-Prints the points and a straight-line fit of each; `--draw` writes `growth-*.svg` into a folder.
+Prints the points and a straight-line fit of each; `--draw` writes `growth-*.html` into a folder.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ import numpy as np
 
 from runner.botcode.loader import load_bot, parse_target
 from runner.callers.call import new_wire
-from runner.callers.load.chart import BLUE, GREY, horizontal, key, sheet, vertical
-from runner.callers.load.drawing import Dot, Line
+from runner.callers.load.chart import GREY, Chart, Series
 from runner.callers.load.probe import probe_sound
 from runner.callers.memory import MemorySocket, dial
 from runner.frames import Frame, FrameDirection, InputAudioRawFrame, StartFrame
@@ -78,14 +77,22 @@ class Growth:
     def draw(self, folder: Path) -> None:
         """The points and the line."""
         slope, offset, explained = self.fit()
-        most_x = max(x for x, _ in self.points)
-        x, y = horizontal(most_x), vertical(max(y for _, y in self.points))
-        drawing = sheet(f"{self.unit} against {self.of}", self.of, x, y, "")
-        ends = [(x.at(v), y.at(max(0.0, offset + slope * v))) for v in (0.0, most_x)]
-        drawing.add(Line(ends, GREY, 1.5, dashed=True))
-        drawing.add(*(Dot((x.at(v), y.at(w)), BLUE, 4) for v, w in self.points))
-        key(drawing, [(f"{slope:.3g} for one more, R² {explained:.3f}", GREY)])
-        drawing.save(folder / f"growth-{self.name}.svg")
+        points = sorted(self.points)
+        x, y = [at for at, _ in points], [value for _, value in points]
+        fit = Series(
+            name=f"{slope:.3g} for one more, R² {explained:.3f}",
+            values=[offset + slope * at for at in x],
+            colour=GREY,
+            dashed=True,
+        )
+        chart = Chart(
+            title=f"{self.unit} against {self.of}",
+            x=x,
+            series=[Series(name=self.unit, values=y, dots=True), fit],
+            x_label=self.of,
+            y_label=self.unit,
+        )
+        chart.save(folder / f"growth-{self.name}.html")
 
 
 # ------------------------------------------------------------------ calls
@@ -254,7 +261,7 @@ ALL: dict[str, Callable[[], Growth]] = {"calls": calls, "chain": chain, "minutes
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("which", nargs="*", metavar="|".join(ALL), help="all of them by default")
-    parser.add_argument("--draw", type=Path, help="the folder for growth-*.svg")
+    parser.add_argument("--draw", type=Path, help="the folder for growth-*.html")
     asked = parser.parse_args()
     for name in asked.which or ALL:
         growth = ALL[name]()

@@ -50,7 +50,7 @@ _Breaks = Annotated[
 ]
 _Insecure = Annotated[bool, typer.Option("--insecure", help="Trust any certificate of the server.")]
 _Plot = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Draw latency over calls: .svg, or .png (Pillow).")
+    str | None, typer.Option(metavar="FILE", help="Write a chart of latency over calls, as .html.")
 ]
 _Body = Annotated[str | None, typer.Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")]

@@ -250,7 +250,7 @@ class LoadView:
 
     def _saved(self, plot: str | None) -> None:
         if plot is not None:
-            self._console.print(f"[dim]drawn[/dim] {escape(plot)}")
+            self._console.print(f"[dim]chart[/dim] {escape(plot)}")
 
 
 def _told(now: load_processes.Progress) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from runner.callers.load.calls import EchoCall, echo_call
-from runner.callers.load.chart import Axis, check_file, nice, over_calls, over_time
+from runner.callers.load.chart import check_file, over_calls, over_time
 from runner.callers.load.plan import LoadPlan, Schedule, WorkerPlan, shares
 from runner.callers.load.probe import Heard, ProbeSound, find_echoes, probe_sound
 from runner.callers.load.report import LoadReport, Spread, merge
@@ -307,28 +308,36 @@ def test_what_is_no_address_is_told_in_a_sentence(target: str) -> None:
         address_for(target, "twilio")
 
 
-def test_charts_are_well_formed_and_show_every_echo(tmp_path: Path) -> None:
-    report = merged(GOOD, plan=replace(PLAN, file="<bot> & more.py"))
-    over_time(report).save(tmp_path / "time.svg")
-    sheet = ElementTree.parse(tmp_path / "time.svg").getroot()
-    assert len(sheet.findall("{*}circle")) == len(report.points)
-    assert any("<bot> & more.py" in (text.text or "") for text in sheet.findall("{*}text"))
-    steps = [replace(report, calls=calls) for calls in (8, 16, 12)]
-    over_calls(Carried(calls=12, broke=16, limit="server", steps=steps)).save(tmp_path / "calls.png")
-    assert (tmp_path / "calls.png").read_bytes().startswith(b"\x89PNG")
+def chart_data(page: str) -> Any:
+    return json.loads(re.findall(r'<script id="data" type="application/json">(.*)</script>', page)[0])
 
 
-def test_axes_have_round_ticks() -> None:
-    assert [nice(value) for value in (0.03, 1, 1.01, 4, 60)] == [0.05, 1, 2, 5, 100]
-    assert Axis(10, 0, 100).ticks() == [0, 2, 4, 6, 8, 10]
-    assert Axis(10, 100, 0).at(2.5) == 75
+def test_a_chart_is_one_page_that_shows_every_echo(tmp_path: Path) -> None:
+    report = merged(GOOD, plan=replace(PLAN, file="</script><bot> & more.py"))
+    over_time(report).save(tmp_path / "time.html")
+    page = (tmp_path / "time.html").read_text(encoding="utf-8")
+    data = chart_data(page)
+    assert len(data["x"]) == len(report.points) == len(data["series"][0]["values"])
+    assert data["x"] == sorted(data["x"])
+    assert page.count("</script>") == 3
+    assert "&lt;bot&gt; &amp; more.py" in page
+    assert re.findall(r'(?:src|href)="', page) == []
 
 
-def test_a_chart_that_cannot_be_drawn_is_refused_before_the_load(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"neither \.svg nor \.png"):
+def test_a_search_is_drawn_over_its_calls_with_the_better_of_two_tries() -> None:
+    report = merged(GOOD)
+    bad = replace(report, calls=16, echo_ms=replace(report.echo_ms, p95=900.0))
+    steps = [replace(report, calls=8), bad, replace(bad, echo_ms=report.echo_ms), replace(report, calls=12)]
+    data = chart_data(over_calls(Carried(calls=12, broke=16, limit="server", steps=steps)).html())
+    assert data["x"] == [8, 12, 16]
+    assert data["series"][1]["values"] == [report.echo_ms.p95] * 3
+
+
+def test_a_chart_that_cannot_be_written_is_refused_before_the_load(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"not an \.html file"):
         check_file(tmp_path / "plot.pdf")
-    with pytest.raises(UsageError, match="there is no folder"):
-        check_file(tmp_path / "nowhere" / "plot.svg")
+    with pytest.raises(UsageError, match="does not exist"):
+        check_file(tmp_path / "nowhere" / "plot.html")
 
 
 def test_the_servers_own_word_is_read_from_its_metrics() -> None:

@@ -119,7 +119,7 @@ async def test_a_server_that_refuses_is_told_as_it_is() -> None:
         ((ECHO, "--ramp", "-1"), "--ramp: it is a number from 0"),
         ((ECHO, "--scenario", "tlak"), "did you mean talk?"),
         ((ECHO, "-t", "webrtc", "--scenario", "talk"), "over WebRTC there is only echo"),
-        ((ECHO, "--plot", "x.gif"), "neither .svg nor .png"),
+        ((ECHO, "--plot", "x.svg"), "is not an .html file"),
         ((ECHO, "--pid", "1"), "--pid: a bot that is started here needs none"),
         (("ws://127.0.0.1:1/ws", "--pid", "99999999"), "--pid: there is no process 99999999"),
         (("gopher://x", "-n", "1"), "no address that can be called"),
