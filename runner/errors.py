@@ -7,6 +7,7 @@
     │   └── MissingModelError     a model is not on this machine; knows the command that fetches it
     ├── ProtocolError             the far end sent something that its protocol does not allow
     │   └── OfferError            a WebRTC offer or candidate that we refuse
+    ├── StartError                a transport or processor could not start, so the call cannot begin
     ├── TransportError            a connection broke or never came to be
     ├── ServiceError              an STT, LLM or TTS service failed
     │   └── ServiceRefusal        it answered, and would not; knows its status
@@ -72,6 +73,10 @@ class ProtocolError(BotrunError):
 
 class OfferError(ProtocolError):
     """A WebRTC offer or candidate that we refuse; the sentence goes to the client with status 400."""
+
+
+class StartError(BotrunError):
+    """A transport or processor could not start, so the call cannot begin."""
 
 
 class TransportError(BotrunError):

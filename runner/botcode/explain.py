@@ -9,7 +9,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from runner.errors import BotLoadError, BotrunError, MissingPackageError
+from runner.errors import BotLoadError, BotrunError, MissingModelError, MissingPackageError
+from runner.settings import credentials
 from runner.settings.parsing import did_you_mean
 
 
@@ -27,21 +28,50 @@ def explain(error: BaseException, path: Path) -> BotLoadError | MissingPackageEr
     return BotCrashError(str(error) if isinstance(error, BotrunError) else in_words(error), where, line)
 
 
-def in_words(error: BaseException) -> str:
-    """What an exception of the user's code says, in one line."""
+def in_words(error: BaseException, *, hints: bool = True) -> str:
+    """What an exception of the user's code says, in one line; with `hints`, also what to do about it."""
+    text = _plain(error)
+    return text + _hint(error) if hints else text
+
+
+def _plain(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     if isinstance(error, SystemExit):
         return f"the bot ended the program (sys.exit({error.code!r}))"
-    text = " ".join(str(error).split())
-    if isinstance(error, ImportError):
-        text += _import_hint(text)
+    text = _message(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _message(error: BaseException) -> str:
+    text = " ".join(credentials.hide(str(error)).split())
     if isinstance(error, TypeError):
         text = re.sub(r"\. Did you mean '\w+'\?$", "", text)  # Python 3.13's own; ours comes for all
-        text += _argument_hint(error, text)
+    return text
+
+
+def _hint(error: BaseException) -> str:
+    text = _message(error)
+    hint = ""
+    if isinstance(error, ImportError):
+        hint = _import_hint(text)
+    elif isinstance(error, TypeError):
+        hint = _argument_hint(error, text)
     if isinstance(error, (AttributeError, TypeError)) and "coroutine" in text:
-        text += ": an await is missing"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        hint += ": an await is missing"
+    return hint
+
+
+def advice_of(error: BaseException | None, sentence: str) -> str | None:
+    """What to do about a failure, if that is known: from the exception, or from botrun's own sentence, which
+    says it behind a colon."""
+    if isinstance(error, MissingPackageError):
+        return error.install
+    if isinstance(error, MissingModelError):
+        return error.fetch
+    if error is not None and not isinstance(error, BotrunError):
+        return _hint(error).lstrip(":;?, ") or None
+    return sentence.partition(": ")[2] or None
 
 
 def _import_hint(text: str) -> str:

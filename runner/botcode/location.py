@@ -24,6 +24,15 @@ def users_place(error: BaseException | None) -> tuple[str, int] | None:
     return None
 
 
+def users_source(error: BaseException | None) -> str | None:
+    """The text of the line at `users_place`."""
+    for step in reversed(traceback.extract_tb(error.__traceback__) if error else []):
+        path = Path(step.filename)
+        if _is_users(path) and path.is_file():
+            return step.line or None
+    return None
+
+
 def _is_users(path: Path) -> bool:
     return not (
         path.is_relative_to(OURS)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
 from typing import Any
 
-from runner.botcode.location import Seldom
+from runner.botcode.location import Seldom, told
+from runner.errors import BotrunError, StartError
 from runner.frames import (
     CancelFrame,
     CancelTaskFrame,
@@ -42,6 +43,7 @@ from runner.processors.replies import Replies
 from runner.rtvi import RTVI, RTVIObserverParams
 from runner.sessions.stats import current_call
 from runner.transports.events import Events, HandlerT
+from runner.transports.input import BaseInputTransport
 from runner.turns.interruption import strategy_of
 
 logger = logging.getLogger(__name__)
@@ -88,7 +90,8 @@ class PipelineTask:
         self._over = asyncio.Event()
         self._session_id = current_call().session_id
         self._conversation = conversation.current.get()
-        self._begun = False
+        self._begun = self._starting = False
+        self._start_failure: ErrorFrame | None = None
         self._failures = Seldom()
         self.events = Events(self, *EVENTS)
         self._source = Source(self.on_upstream)
@@ -133,18 +136,25 @@ class PipelineTask:
     # ------------------------------------------------------------ the run
 
     async def run(self) -> None:
-        """From set-up to cleanup; returns when the call is over."""
+        """From set-up to cleanup; returns when the call is over.
+
+        Raises:
+            StartError: a transport or processor could not start.
+        """
         loop = asyncio.get_running_loop()
         self._floor = self._make_floor(loop)
         self._add_own_observers(loop)
         try:
             await self._set_up(self._make_setup(loop))
             row = list(everything(self._processors))
-            self._advise(row)
+            await self._advise(row)
             counting = current_call().counting(processor.totals for processor in row)
             with SlowWatch.shared(loop).watching(row), counting:
                 self.create_task(self._drive(), "PipelineTask.drive")
                 await self._over.wait()
+        except BotrunError as error:
+            self.finish(str(error))
+            raise
         finally:
             self.finish("cancelled")
             if self.end_reason == IDLE:
@@ -152,6 +162,8 @@ class PipelineTask:
             if self._begun:
                 self.events.emit("on_pipeline_finished", EndFrame(reason=self.end_reason))
             await self._clean_up()
+        if self._start_failure is not None:
+            raise StartError(self._start_failure.error) from self._start_failure.exception
 
     def finish(self, reason: str) -> None:
         """The run is over; the first reason stands."""
@@ -175,7 +187,10 @@ class PipelineTask:
         """A frame came up past the first processor."""
         match frame:
             case ErrorFrame():
-                self._tell(frame)
+                if self._starting and frame.fatal:
+                    self._start_failure = frame  # `run` raises it, and the session reports it
+                else:
+                    self._log(frame)
                 self.events.emit("on_pipeline_error", frame)
                 if frame.fatal:
                     self.finish(frame.error)
@@ -186,12 +201,12 @@ class PipelineTask:
             case InterruptionTaskFrame():
                 self.interrupt()
 
-    def _tell(self, failure: ErrorFrame) -> None:
+    def _log(self, failure: ErrorFrame) -> None:
         now = asyncio.get_running_loop().time()
-        told = self._failures.pass_on(failure.error, failure.exception, now, failure.processor)
-        if told is not None:
+        sentence = self._failures.pass_on(failure.error, failure.exception, now, failure.processor)
+        if sentence is not None:
             level = logging.ERROR if failure.fatal else logging.WARNING
-            logger.log(level, "%s", told, exc_info=failure.exception)
+            logger.log(level, "%s", sentence, exc_info=failure.exception)
 
     def create_task(
         self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
@@ -204,11 +219,16 @@ class PipelineTask:
         await self._source.push_frame(failure, UPSTREAM)
         await self.on_upstream(failure)
 
-    def _advise(self, row: Sequence[FrameProcessor]) -> None:
-        """A pipeline without a call is a test's, which knows what it leaves out."""
-        if self._session_id:
-            for sentence in missing_parts(row):
-                logger.warning("session %s: %s", self._session_id, sentence)
+    async def _advise(self, row: Sequence[FrameProcessor]) -> None:
+        """Report what the pipeline lacks, in the log and to the client. A pipeline without a session is a
+        test's, which leaves parts out on purpose."""
+        if not self._session_id:
+            return
+        for sentence in missing_parts(row):
+            logger.warning("session %s: %s", self._session_id, sentence)
+            await self._source.push_frame(ErrorFrame(error=sentence, processor="the pipeline"), UPSTREAM)
+        if self.rtvi is not None and not any(isinstance(p, BaseInputTransport) for p in row):
+            await self.rtvi.open_unasked()
 
     async def _drive(self) -> None:
         start = StartFrame(
@@ -216,10 +236,15 @@ class PipelineTask:
             audio_out_sample_rate=self.params.audio_out_sample_rate or 0,
             allow_interruptions=self.params.allow_interruptions,
         )
-        self._begun = True
+        self._begun = self._starting = True
         await self._source.push_frame(start)
+        self._starting = False
+        if self._start_failure is not None:
+            return
         self.events.emit("on_pipeline_started", start)
         if self._conversation is not None:
+            if self.rtvi is not None and self._conversation.goes_on:
+                await self.rtvi.send_server_message({"type": "code-updated"})
             self._conversation.give_owed_answer()
         while True:
             frame = await self._queue.get()
@@ -246,9 +271,26 @@ class PipelineTask:
     async def _set_up(self, setup: ProcessorSetup) -> None:
         for observer in self._observers:
             watch_with(observer, setup.watchers)
-        async with asyncio.timeout(SETUP_TIMEOUT_S), asyncio.TaskGroup() as group:
-            for processor in everything(self._processors):
-                group.create_task(processor.setup(setup))
+        waiting = dict.fromkeys(everything(self._processors))
+
+        async def set_up(processor: FrameProcessor) -> None:
+            try:
+                await processor.setup(setup)
+            except BotrunError:
+                raise
+            except Exception as error:  # the boundary to the processor's own code
+                raise StartError(f"{processor.name} could not start: {told(error)}") from error
+            del waiting[processor]
+
+        try:
+            async with asyncio.timeout(SETUP_TIMEOUT_S), asyncio.TaskGroup() as group:
+                for processor in tuple(waiting):
+                    group.create_task(set_up(processor))
+        except TimeoutError:
+            names = ", ".join(processor.name for processor in waiting)
+            raise StartError(f"{names} did not start within {SETUP_TIMEOUT_S:.0f} s") from None
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures.exceptions[0].__cause__
 
     def _add_own_observers(self, loop: asyncio.AbstractEventLoop) -> None:
         """Latencies, the idle watch, RTVI."""

@@ -26,6 +26,7 @@ from runner.frames import (
     Frame,
     FrameDirection,
     InputFrame,
+    StartFrame,
     SystemFrame,
 )
 from runner.processors.replies import Replies
@@ -222,7 +223,9 @@ class FrameProcessor:
             logger.exception("%s failed while it was being interrupted", self.name)
 
     async def _report(self, error: Exception, frame: Frame) -> None:
-        await self.push_error(f"{self.name} failed on {frame.name}: {told(error)}", exception=error)
+        starting = isinstance(frame, StartFrame)
+        what = "could not start" if starting else f"failed on {frame.name}"
+        await self.push_error(f"{self.name} {what}: {told(error)}", fatal=starting, exception=error)
 
 
 def survives_interruption(frame: Frame) -> bool:

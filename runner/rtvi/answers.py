@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 from runner.errors import ProtocolError
 from runner.frames import (
@@ -54,6 +55,8 @@ class Answers:
             "send-text": self._send_text,
             "append-to-context": self._append_to_context,
             "dtmf": self._dtmf,
+            "raw-audio": self._raw_audio,
+            "raw-audio-batch": self._raw_audio,
             "llm-function-call-result": self._function_result,
             "ui-event": self._ui_event,
             "ui-snapshot": self._ui_snapshot,
@@ -77,10 +80,10 @@ class Answers:
     async def _client_ready(self, message: ClientMessage) -> None:
         asked = requests.client_major(message.data)
         major = asked if asked in messages.MAJORS else messages.LATEST_MAJOR
-        told = str(message.data.get("version", "1.0.0")) if major == 1 else messages.VERSION
+        version = str(message.data.get("version", "1.0.0")) if major == 1 else messages.VERSION
         about = {"library": "botrun", "library_version": _own_version()}
         hello = [
-            messages.bot_ready(message.id, told, about, audio_in=self._audio_in, audio_out=self._audio_out)
+            messages.bot_ready(message.id, version, about, audio_in=self._audio_in, audio_out=self._audio_out)
         ]
         if asked != major:
             text = f"RTVI {asked}.x is not spoken here; answering in {messages.VERSION}"
@@ -101,6 +104,10 @@ class Answers:
         text = requests.send_text(message.data)
         if text.run_immediately:
             await self._inject(InterruptionTaskFrame())
+        typed = messages.user_input(
+            text.content, input_type="chat", timestamp=datetime.now(UTC).isoformat(), msg_id=message.id
+        )
+        await self._outbox.post(typed, majors=(2,))
         turn = {"role": "user", "content": text.content}
         await self._inject(
             LLMMessagesAppendFrame([turn], run_llm=text.run_immediately, skip_tts=not text.audio_response)
@@ -116,6 +123,11 @@ class Answers:
     async def _dtmf(self, message: ClientMessage) -> None:
         for digit in requests.dtmf_digits(message.data):
             await self._inject(InputDTMFFrame(digit))
+
+    async def _raw_audio(self, message: ClientMessage) -> None:
+        frame = requests.raw_audio(message.data)
+        if frame.audio:
+            await self._inject(frame)
 
     async def _function_result(self, message: ClientMessage) -> None:
         self._functions.answered(requests.function_result(message.data))

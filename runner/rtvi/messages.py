@@ -63,12 +63,28 @@ def error(
     processor: str | None = None,
     file: str | None = None,
     line: int | None = None,
+    exception: str | None = None,
+    source: str | None = None,
+    advice: str | None = None,
 ) -> Message:
-    """Something failed; `fatal` ends the call. `file` and `line` point into the bot, where known.
+    """Something failed; `fatal` ends the call.
 
-    The sentence stands under `error` (2.x) and `message` (1.x): clients read the one they know.
+    Args:
+        text: the whole sentence, as `error` (2.x) and `message` (1.x): clients read the one they know.
+        processor: where in the pipeline.
+        file: the bot's own file, and `line` in it.
+        exception: what was raised, such as "KeyError: 'name'".
+        source: that line's text.
+        advice: what to do about it.
     """
-    facts = {"processor": processor, "file": file, "line": line}
+    facts = {
+        "processor": processor,
+        "file": file,
+        "line": line,
+        "exception": exception,
+        "source": source,
+        "advice": advice,
+    }
     return build("error", {"error": text, "message": text, "fatal": fatal, **facts})
 
 
@@ -77,6 +93,20 @@ def user_transcription(text: str, *, final: bool, timestamp: str, user_id: str) 
     return build(
         "user-transcription", {"text": text, "final": final, "timestamp": timestamp, "user_id": user_id}
     )
+
+
+def user_input(
+    text: str,
+    *,
+    input_type: str,
+    timestamp: str,
+    final: bool = True,
+    user_id: str | None = None,
+    msg_id: str | None = None,
+) -> Message:
+    """2.2: what the user said or typed. `input_type`: "transcription", "backchannel" or "chat"."""
+    facts = {"text": text, "input_type": input_type, "timestamp": timestamp, "final": final}
+    return build("user-input", {**facts, "user_id": user_id or None, "msg_id": msg_id or None})
 
 
 def text_message(kind: str, text: str) -> Message:

@@ -103,6 +103,11 @@ class RTVI:
         """Serve a message of the client's application; what is not RTVI is left alone."""
         await self._answers.serve(message)
 
+    async def open_unasked(self) -> None:
+        """Send without waiting for `client-ready`: without `transport.input()` it can never arrive."""
+        if not self.ready:
+            await self._outbox.open(messages.LATEST_MAJOR, [])
+
     async def aclose(self) -> None:
         """Let the bot's handlers finish, within a bound."""
         await self.events.aclose()

@@ -6,14 +6,17 @@ reader here; what its data must hold is cited from there.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from runner.errors import ProtocolError
+from runner.frames import InputAudioRawFrame
 from runner.rtvi.messages import LABEL
 
 MAX_NAME_CHARS = 200
+MIN_RATE, MAX_RATE = 8000, 48000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,29 @@ def dtmf_digits(data: Mapping[str, Any]) -> str:
     if not all(len(key) == 1 and key in "0123456789*#" for key in keys):
         raise ProtocolError("dtmf needs buttons out of 0-9, * and #")
     return "".join(keys)
+
+
+def raw_audio(data: Mapping[str, Any]) -> InputAudioRawFrame:
+    """Read a `raw-audio` or `raw-audio-batch`: pcm (s16le) in base64."""
+    pieces = data.get("base64AudioBatch", [data.get("base64Audio")])
+    rate, channels = data.get("sampleRate", 16000), data.get("numChannels", 1)
+    if not isinstance(pieces, list) or not pieces or not all(isinstance(piece, str) for piece in pieces):
+        raise ProtocolError("raw-audio needs base64Audio, or base64AudioBatch with a list of such")
+    if not _is_whole(rate) or not MIN_RATE <= rate <= MAX_RATE:
+        raise ProtocolError(f"raw-audio needs a sampleRate from {MIN_RATE} to {MAX_RATE}")
+    if not _is_whole(channels) or channels not in (1, 2):
+        raise ProtocolError("raw-audio needs numChannels 1 or 2")
+    try:
+        pcm = b"".join(base64.b64decode(piece, validate=True) for piece in pieces)
+    except ValueError:
+        raise ProtocolError("the audio of raw-audio is not base64") from None
+    if len(pcm) % (2 * channels):
+        raise ProtocolError("the audio of raw-audio is not s16le: it ends in the middle of a sample")
+    return InputAudioRawFrame(pcm, rate, channels)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def client_message(data: Mapping[str, Any]) -> tuple[str, Any]:

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from runner.botcode.location import Seldom, users_place
+from runner.botcode.explain import advice_of, in_words
+from runner.botcode.location import Seldom, users_place, users_source
 from runner.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
@@ -157,6 +158,15 @@ class Telling:
                 frame.text, final=final, timestamp=frame.timestamp, user_id=frame.user_id
             )
         )
+        backchannel = isinstance(frame, TranscriptionFrame) and frame.murmur is True
+        said = messages.user_input(
+            frame.text,
+            input_type="backchannel" if backchannel else "transcription",
+            timestamp=frame.timestamp,
+            final=final,
+            user_id=frame.user_id,
+        )
+        await self._outbox.post(said, majors=(2,))
 
     async def _on_context(self, frame: LLMContextFrame) -> None:
         text = _last_user_text(getattr(frame.context, "messages", None))
@@ -218,11 +228,17 @@ class Telling:
         if sentence is None:
             return
         file, line = users_place(frame.exception) or (None, None)
-        await self._outbox.post(
-            messages.error(
-                sentence, fatal=frame.fatal, processor=frame.processor or None, file=file, line=line
-            )
+        message = messages.error(
+            sentence,
+            fatal=frame.fatal,
+            processor=frame.processor or None,
+            file=file,
+            line=line,
+            exception=in_words(frame.exception, hints=False) if frame.exception else None,
+            source=users_source(frame.exception),
+            advice=advice_of(frame.exception, frame.error),
         )
+        await self._outbox.post(message)
 
 
 def _last_user_text(context: object) -> str:

@@ -7,6 +7,7 @@ returned or failed, the caller left, a limit was reached, the program is told to
 from __future__ import annotations
 
 import asyncio
+import linecache
 import logging
 import secrets
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runner.arguments import RunnerArguments
-from runner.botcode.explain import in_words, place_of
+from runner.botcode.explain import advice_of, in_words, place_of
 from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
 from runner.eventloop.ids import worker_prefix
@@ -48,11 +49,20 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True)
 class BotFailure:
-    """What the bot's code failed with, and where in the user's code."""
+    """What the bot's code failed with, and where in the user's code.
+
+    Attributes:
+        exception: type and message, without advice.
+        source: the text of that line.
+        advice: what to do about it; "" if that is not known.
+    """
 
     message: str
     path: Path
     line: int | None
+    exception: str = ""
+    source: str = ""
+    advice: str = ""
 
     def __str__(self) -> str:
         place = f"{self.path.name}:{self.line}" if self.line else self.path.name
@@ -170,7 +180,9 @@ class Session:
     def _failed(self, error: BaseException) -> None:
         path, line = place_of(error, self._bot.path)
         text = str(error) if isinstance(error, BotrunError) else in_words(error)
-        self.error = BotFailure(text, path, line)
+        source = linecache.getline(str(path), line).strip() if line else ""
+        exception, advice = in_words(error, hints=False), advice_of(error, text)
+        self.error = BotFailure(text, path, line, exception, source, advice or "")
         if self.end_reason is None:
             self.end_reason = EndReason.BOT_FAILED
         extra = {"session": self.id}

@@ -11,6 +11,7 @@ from functools import partial
 
 from runner.audio.filters import AudioFilter, FilterEnableFrame
 from runner.audio.level import downmix
+from runner.audio.resampler import Resampler
 from runner.eventloop.inline_task import EagerWork
 from runner.frames import (
     CancelFrame,
@@ -66,6 +67,7 @@ class BaseInputTransport(FrameProcessor):
         self._hearing: Hearing | None = None
         self._filter = params.audio_in_filter
         self._turn_sound: TurnAnalyzer | None = None
+        self._resampler: Resampler | None = None
 
     # ------------------------------------------------------------ for the transport's reader
 
@@ -141,6 +143,8 @@ class BaseInputTransport(FrameProcessor):
             case EndFrame() if direction is DOWNSTREAM:
                 self._open = False
                 self.push_soon(frame)
+            case InputAudioRawFrame() if direction is DOWNSTREAM:
+                self.receive_audio(self._at_our_rate(frame))  # from RTVI's raw-audio
             case CancelFrame():
                 self._open = False
                 await self.push_frame(frame, direction)
@@ -165,6 +169,14 @@ class BaseInputTransport(FrameProcessor):
         await self.push_frame(frame)
         self._pump.start(partial(self.create_task, name="pump"))
         await self.started(frame)
+
+    def _at_our_rate(self, frame: InputAudioRawFrame) -> InputAudioRawFrame:
+        if frame.sample_rate == self.sample_rate:
+            return frame
+        if self._resampler is None or self._resampler.rate_in != frame.sample_rate:
+            self._resampler = Resampler(frame.sample_rate, self.sample_rate)
+        pcm = self._resampler.process(downmix(frame.audio, frame.num_channels))
+        return InputAudioRawFrame(pcm, self.sample_rate)
 
     async def _push_received(self) -> None:
         """Push what was received; the one place where the chain can hold up its own sound."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runner.errors import UsageError
+from runner.errors import StartError, UsageError
 from runner.frames import (
     EndFrame,
     EndTaskFrame,
@@ -156,8 +156,34 @@ def test_a_fatal_error_ends_the_run() -> None:
                 await self.push_error("nothing works", fatal=True)
 
     task = PipelineTask(Pipeline([Dying()]))
-    run_virtual(task.run())
+    with pytest.raises(StartError, match="nothing works"):
+        run_virtual(task.run())
     assert task.end_reason == "nothing works"
+
+
+def test_a_processor_that_fails_on_the_start_frame_ends_the_run_with_one_sentence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Refusing(FrameProcessor):
+        async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+            if isinstance(frame, StartFrame):
+                raise ValueError("no such device")
+            await self.push_frame(frame, direction)
+
+    task = PipelineTask(Pipeline([Refusing(), FrameProcessor(name="second")]))
+    with pytest.raises(StartError, match=r"^Refusing could not start: ValueError: no such device \(.*\)$"):
+        run_virtual(task.run())
+    assert task.end_reason.startswith("Refusing could not start")
+    assert caplog.records == []  # the session reports what `run` raises
+
+
+def test_processors_that_never_finish_their_setup_are_named() -> None:
+    class Hanging(FrameProcessor):
+        async def setup(self, setup: Any) -> None:
+            await asyncio.Event().wait()
+
+    with pytest.raises(StartError, match="Hanging did not start within 20 s"):
+        run_virtual(PipelineTask(Pipeline([FrameProcessor(), Hanging()])).run())
 
 
 def test_cleanup_is_called_once_for_each_processor_even_if_setup_fails() -> None:
@@ -172,7 +198,7 @@ def test_cleanup_is_called_once_for_each_processor_even_if_setup_fails() -> None
             raise ConnectionError("cannot connect")
 
     task = PipelineTask(Pipeline([Careful(name="one"), Failing(), Careful(name="two")]))
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(StartError, match="Failing could not start: ConnectionError: cannot connect"):
         run_virtual(task.run())
     assert cleaned == ["one", "two"]
 

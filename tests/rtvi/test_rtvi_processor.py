@@ -171,8 +171,10 @@ async def test_a_whole_turn_is_told_in_order() -> None:
     assert client.kinds == [
         "user-started-speaking",
         "user-transcription",
+        "user-input",
         "user-stopped-speaking",
         "user-transcription",
+        "user-input",
         "user-llm-text",
         "bot-llm-started",
         "bot-llm-text",

@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import linecache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from runner.errors import ServiceError
+from runner.errors import MissingPackageError, ServiceError
 from runner.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
@@ -23,7 +26,9 @@ from runner.frames import (
     FunctionCallInProgressFrame,
     FunctionCallResultFrame,
     FunctionCallsStartedFrame,
+    InputAudioRawFrame,
     InputDTMFFrame,
+    InterimTranscriptionFrame,
     InterruptionTaskFrame,
     LLMContextFrame,
     LLMFullResponseEndFrame,
@@ -41,6 +46,8 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
+from runner.pipeline import Pipeline, PipelineTask
+from runner.processors import handover_state
 from runner.rtvi import (
     RTVI,
     LLMSearchResponseFrame,
@@ -55,6 +62,8 @@ from runner.rtvi import (
     RTVIUIJobGroupFrame,
     RTVIUISnapshotFrame,
 )
+from runner.testing import FakeTransport, Recorder, run_virtual
+from runner.transports.base import TransportParams
 
 CALL = FunctionCall("find_table", "c1", {"people": 4})
 ASKED = RTVIClientMessageFrame("77", "language", None)
@@ -103,7 +112,21 @@ FROM_CLIENT: dict[str, tuple[dict[str, Any], list[Frame], list[str]]] = {
     "client-ready": ({"version": "2.1.0", "about": {}}, [], ["bot-ready"]),
     "disconnect-bot": ({}, [EndTaskFrame(reason="the client asked for it")], []),
     "client-message": ({"t": "volume", "d": 3}, [RTVIClientMessageFrame("9", "volume", 3)], []),
-    "send-text": ({"content": "hi"}, [InterruptionTaskFrame(), LLMMessagesAppendFrame([TURN])], []),
+    "send-text": (
+        {"content": "hi"},
+        [InterruptionTaskFrame(), LLMMessagesAppendFrame([TURN])],
+        ["user-input"],
+    ),
+    "raw-audio": (
+        {"base64Audio": "AAAAAA==", "sampleRate": 16000, "numChannels": 1},
+        [InputAudioRawFrame(bytes(4), 16000)],
+        [],
+    ),
+    "raw-audio-batch": (
+        {"base64AudioBatch": ["AAA=", "AQA="], "sampleRate": 8000, "numChannels": 2},
+        [InputAudioRawFrame(b"\0\0\1\0", 8000, 2)],
+        [],
+    ),
     "dtmf": ({"buttons": ["4", "#"]}, [InputDTMFFrame("4"), InputDTMFFrame("#")], []),
     "ui-event": ({"event": "click", "payload": 1}, [RTVIUIEventFrame("9", "click", 1)], []),
     "ui-snapshot": ({"tree": {"root": {}}}, [RTVIUISnapshotFrame("9", {"root": {}})], []),
@@ -127,13 +150,21 @@ async def test_every_message_of_the_client_is_served(kind: str) -> None:
     await client.says(kind, data, "9")
     assert client.frames == frames
     assert client.kinds == answers
-    assert all(message["id"] == "9" for message in client.told)
+    assert all(message["id"] == "9" for message in client.told if message["type"] != "user-input")
 
 
 @pytest.mark.parametrize(
     ("kind", "data"),
     [
         ("client-message", {}),
+        ("raw-audio", {}),
+        ("raw-audio", {"base64Audio": 5}),
+        ("raw-audio", {"base64Audio": "not base64"}),
+        ("raw-audio", {"base64Audio": "AA=="}),
+        ("raw-audio", {"base64Audio": "AAA=", "sampleRate": 0}),
+        ("raw-audio", {"base64Audio": "AAA=", "sampleRate": True}),
+        ("raw-audio", {"base64Audio": "AAA=", "numChannels": 9}),
+        ("raw-audio-batch", {"base64AudioBatch": []}),
         ("client-message", {"t": ""}),
         ("client-message", {"t": "x" * 201}),
         ("ui-event", {"payload": 1}),
@@ -247,7 +278,9 @@ def test_the_table_holds_every_message_of_the_published_client() -> None:
         "llm-function-call llm-function-call-started llm-function-call-in-progress llm-function-call-stopped "
         "llm-function-call-result bot-llm-search-response bot-tts-text bot-tts-started bot-tts-stopped"
     )
-    assert set(published.split()) == set(FROM_CLIENT) | set(TO_CLIENT) | set(ELSEWHERE)
+    assert set(published.split()) | {"raw-audio", "raw-audio-batch"} == set(FROM_CLIENT) | set(
+        TO_CLIENT
+    ) | set(ELSEWHERE)
 
 
 # ------------------------------------------------------------------ the client's application
@@ -349,3 +382,108 @@ async def test_a_client_that_returns_nothing_is_not_waited_for_without_end() -> 
     with pytest.raises(ServiceError, match="has it registered it"):
         await client.rtvi.call_function("where_am_i", timeout_s=0.01)
     assert client.data("llm-function-call-stopped")[0]["cancelled"] is True
+
+
+# ------------------------------------------------------------------ 2.2: what the user said or typed
+
+
+@pytest.mark.parametrize(
+    ("frame", "data"),
+    [
+        (
+            TranscriptionFrame("hi", "ann", "t1"),
+            {"input_type": "transcription", "final": True, "user_id": "ann"},
+        ),
+        (InterimTranscriptionFrame("hi", "", "t1"), {"input_type": "transcription", "final": False}),
+        (TranscriptionFrame("hi", "", "t1", murmur=True), {"input_type": "backchannel", "final": True}),
+    ],
+)
+async def test_the_client_gets_what_the_user_said_as_user_input(frame: Frame, data: dict[str, Any]) -> None:
+    client = await Client().ready("2.2.0")
+    await client.sees(frame)
+    assert client.data("user-input") == [{"text": "hi", "timestamp": "t1", **data}]
+
+
+async def test_typed_text_comes_back_as_chat_under_the_message_s_id() -> None:
+    client = await Client().ready("2.2.0")
+    await client.says("send-text", {"content": "hi"}, "m7")
+    (typed,) = client.data("user-input")
+    assert (typed["text"], typed["input_type"], typed["final"], typed["msg_id"]) == ("hi", "chat", True, "m7")
+
+
+async def test_older_clients_get_no_user_input() -> None:
+    client = await Client().ready("1.0.0")
+    await client.sees(TranscriptionFrame("hi"))
+    assert client.kinds == ["user-transcription"]
+
+
+def test_raw_audio_is_heard_like_the_caller_s_own_sound() -> None:
+    transport = FakeTransport(TransportParams(audio_in_enabled=True, audio_out_enabled=True))
+    heard = Recorder(lambda frame: isinstance(frame, InputAudioRawFrame))
+
+    async def run() -> None:
+        task = PipelineTask(Pipeline([transport.input(), heard, transport.output()]))
+        assert task.rtvi is not None
+        running = asyncio.create_task(task.run())
+        await asyncio.sleep(0.1)
+        sound = base64.b64encode(bytes(4 * 4800)).decode()
+        for _ in range(3):
+            data = {"base64Audio": sound, "sampleRate": 48000, "numChannels": 2}
+            await task.rtvi.on_message({"label": "rtvi-ai", "type": "raw-audio", "id": "1", "data": data})
+        await asyncio.sleep(0.1)
+        task.request_cancel()
+        await running
+
+    run_virtual(run())
+    frames = [seen.frame for seen in heard.seen]
+    assert {(frame.sample_rate, frame.num_channels) for frame in frames} == {(16000, 1)}
+    assert sum(len(frame.audio) for frame in frames) == pytest.approx(3 * 1600 * 2, rel=0.03)
+
+
+# ------------------------------------------------------------------ failures, and new code
+
+
+async def test_an_error_has_its_exception_line_and_advice_apart(tmp_path: Path) -> None:
+    path = tmp_path / "frail.py"
+    path.write_text("def order(table):\n    return table.sise\n")
+    space: dict[str, Any] = {}
+    exec(compile(path.read_text(), str(path), "exec"), space)
+    linecache.checkcache()
+    with pytest.raises(AttributeError) as failed:
+        space["order"]("x")
+    client = await Client().ready("2.2.0")
+    text = "Waiter failed on TextFrame: AttributeError: 'str' object has no attribute 'sise' (frail.py:2)"
+    await client.sees(ErrorFrame(text, "Waiter", exception=failed.value))
+    (error,) = client.data("error")
+    assert (error["error"], error["message"], error["processor"]) == (text, text, "Waiter")
+    assert (error["file"], error["line"], error["source"]) == ("frail.py", 2, "return table.sise")
+    assert error["exception"] == "AttributeError: 'str' object has no attribute 'sise'"
+    assert "advice" not in error
+
+
+async def test_the_advice_of_an_error_is_a_field_of_its_own() -> None:
+    client = await Client().ready("2.2.0")
+    missing = MissingPackageError("speech", "piper-tts", "pip install 'botrun[piper]'")
+    await client.sees(ErrorFrame(str(missing), "Voice", exception=missing))
+    assert client.data("error")[0]["advice"] == "pip install 'botrun[piper]'"
+
+
+@pytest.mark.parametrize("arrived", [None, {"spoken": True, "client_major": 2, "client_kept": True}])
+def test_new_code_announces_itself_to_the_client(arrived: dict[str, Any] | None) -> None:
+    transport = FakeTransport()
+
+    async def run() -> None:
+        handover_state.current.set(handover_state.Conversation(arrived))
+        task = PipelineTask(Pipeline([transport.input(), transport.output()]))
+        assert task.rtvi is not None
+        asyncio.get_running_loop().call_later(0.2, task.request_cancel)
+        if arrived is None:
+            ready = {"label": "rtvi-ai", "type": "client-ready", "id": "1", "data": {"version": "2.2.0"}}
+            await task.rtvi.on_message(ready)
+        await task.run()
+
+    run_virtual(run())
+    updates = [
+        message["data"] for message in transport.output().messages if message["type"] == "server-message"
+    ]
+    assert updates.count({"type": "code-updated"}) == (1 if arrived else 0)

@@ -18,7 +18,8 @@ from runner.botcode.loader import BotTarget, LoadedBot, load_bot
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.pipeline.monitors.advice import missing_parts
 from runner.processors import LLMContext, LLMContextAggregatorPair
-from runner.services.stt import SegmentedSTTService
+from runner.services.local.stt import LocalSTTService
+from runner.services.stt import SegmentedSTTService, STTService
 from runner.services.tools import tool
 from runner.sessions.registry import Sessions
 from runner.sessions.session import EndReason
@@ -184,6 +185,48 @@ def test_ears_that_get_no_sound_and_turns_that_never_end_are_told() -> None:
     assert "audio_in_enabled=True" in advice("in", "ears", "out", audio_out_enabled=True)[0]
     assert "vad_analyzer" in advice("in", "ears", "out", audio_in_enabled=True, audio_out_enabled=True)[0]
     assert "audio_out_enabled=True" in advice("in", "voice", "out", audio_in_enabled=True)[0]
+
+
+class StreamedEars(STTService):
+    """Gives its words by itself, without the VAD."""
+
+
+def test_a_local_recogniser_without_vad_is_reported_and_one_that_needs_none_is_not() -> None:
+    transport = FakeTransport(TransportParams(audio_in_enabled=True, audio_out_enabled=True))
+    ends = transport.input(), transport.output()
+    (sentence,) = missing_parts([ends[0], LocalSTTService(), ends[1]])
+    assert "vad_analyzer=SileroVADAnalyzer()" in sentence
+    assert list(missing_parts([ends[0], StreamedEars(), ends[1]])) == []
+    deaf = FakeTransport(TransportParams(audio_out_enabled=True))
+    (sentence,) = missing_parts([deaf.input(), LocalSTTService(), deaf.output()])
+    assert "audio_in_enabled=True" in sentence
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_what_a_pipeline_lacks_reaches_the_client_at_once(hears: bool) -> None:
+    transport = FakeTransport(TransportParams(audio_out_enabled=True))
+    row = [transport.input(), Ears(), transport.output()] if hears else [transport.output()]
+
+    async def bot(args: RunnerArguments) -> None:
+        task = PipelineTask(Pipeline(row))
+        if hears and task.rtvi is not None:
+            ready = {"label": "rtvi-ai", "type": "client-ready", "id": "1", "data": {"version": "2.2.0"}}
+            await task.rtvi.on_message(ready)
+        asyncio.get_running_loop().call_later(1.0, task.request_cancel)
+        await PipelineRunner().run(task)
+
+    async def in_session() -> None:
+        session = Sessions(LoadedBot(Path(__file__), "bot", bot, None)).start(  # type: ignore[arg-type]
+            "test", RunnerArguments(session_id="a-call")
+        )
+        await session.ended.wait()
+
+    run_virtual(in_session())
+    (error,) = [message for message in transport.output().messages if message["type"] == "error"]
+    assert error["data"]["error"].startswith("the bot hears nothing: ")
+    advice = "audio_in_enabled=True" if hears else "transport.input()"
+    assert advice in error["data"]["advice"]
+    assert error["data"]["fatal"] is False
 
 
 def test_tools_that_no_model_can_be_told_of_are_told_when_a_call_begins() -> None:

@@ -1,4 +1,4 @@
-"""What a bot has forgotten, seen from its pipeline: said once, in words, when a call begins."""
+"""What a pipeline lacks, such as VAD or input: reported once, when a call begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runner.botcode.location import told
 from runner.processors.base import FrameProcessor
 from runner.processors.user import LLMUserAggregator
 from runner.services.llm import LLMService
-from runner.services.stt import SegmentedSTTService
+from runner.services.stt import STTService
 from runner.services.tts import TTSService
 from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
@@ -24,8 +24,8 @@ def missing_parts(processors: Iterable[FrameProcessor]) -> Iterator[str]:
         yield "the bot hears nothing: put transport.input() at the beginning of its pipeline"
     if sink is None:
         yield "nobody hears the bot: put transport.output() near the end of its pipeline"
-    if source is not None and any(isinstance(p, SegmentedSTTService) for p in row):
-        yield from _deaf(source)
+    if source is not None:
+        yield from _deaf(source, [p for p in row if isinstance(p, STTService)])
     if sink is not None and not sink.params.audio_out_enabled and any(isinstance(p, TTSService) for p in row):
         yield "nobody hears the bot's voice: give its TransportParams audio_out_enabled=True"
     yield from _faulty_tools(row)
@@ -50,11 +50,16 @@ def _fault(model: LLMService, tools: Sequence[Any]) -> str:
     return ""
 
 
-def _deaf(source: BaseInputTransport) -> Iterator[str]:
-    if not source.params.audio_in_enabled:
+def _deaf(source: BaseInputTransport, recognisers: Sequence[STTService]) -> Iterator[str]:
+    if recognisers and not source.params.audio_in_enabled:
         yield "the bot hears nothing: give its TransportParams audio_in_enabled=True"
-    elif source.params.vad_analyzer is None:
+    elif source.params.vad_analyzer is None and any(map(_needs_turns, recognisers)):
         yield (
-            "no turn of the caller's ever ends: give the bot's TransportParams "
-            "vad_analyzer=SileroVADAnalyzer()"
+            "the bot never answers, because nothing detects when the caller stops speaking: "
+            "give its TransportParams vad_analyzer=SileroVADAnalyzer()"
         )
+
+
+def _needs_turns(recogniser: STTService) -> bool:
+    """Whether it gives its final words when the VAD hears speech end."""
+    return type(recogniser).speech_ended is not STTService.speech_ended

@@ -234,7 +234,15 @@ class WebRTCEndpoint:
             return
         if failure is not None:
             error = {"message": failure.message, "file": failure.path.name, "line": failure.line}
-            told = messages.error(str(failure), fatal=True, file=failure.path.name, line=failure.line)
+            told = messages.error(
+                str(failure),
+                fatal=True,
+                file=failure.path.name,
+                line=failure.line,
+                exception=failure.exception or None,
+                source=failure.source or None,
+                advice=failure.advice or None,
+            )
             connection.send_app_message(told)
             await connection.flush_messages(TELL_FAILURE_SECS)
         await connection.disconnect(str(session.end_reason or ""), error)
