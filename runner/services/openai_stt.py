@@ -1,35 +1,45 @@
 """Recognition by any OpenAI-compatible server, one utterance at a time.
 
-Wire, read from PyPI's `openai` 3.54.0: `resources/audio/transcriptions.py`, `POST /audio/transcriptions`,
-multipart; `types/audio/transcription_create_params.py`: `file` with a name that tells its kind, `model`,
+Read from PyPI's `openai` 3.54.0: `resources/audio/transcriptions.py`, `POST /audio/transcriptions`,
+multipart; `types/audio/transcription_create_params.py`: `file` whose name ends with its format, `model`,
 `language`, `prompt`, `response_format` (`json` is the one that all models know);
-`types/audio/transcription.py`: `{"text": …}`. Unconfirmed without an account.
+`types/audio/transcription.py`: `{"text": …}`. Not tried against OpenAI itself.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
 import wave
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from runner.errors import ServiceError
 from runner.frames import Frame, MetricsFrame, TranscriptionFrame
 from runner.processors.base import ProcessorSetup
+from runner.services.common.refusals import own_words
 from runner.services.common.service_http import ServiceHttp
 from runner.services.stt import SegmentedSTTService
+from runner.services.text.annotations import spoken_part
+
+if TYPE_CHECKING:
+    import httpx2
 
 MODEL = "gpt-transcribe"
 ANSWER_TIMEOUT_S = 15.0
 
 
 class OpenAISTTService(SegmentedSTTService):
-    """Sends each utterance, when the VAD hears its end, to a server that speaks OpenAI's transcription API.
+    """Recognition behind OpenAI's transcription API: OpenAI, Groq, whisper.cpp, Speaches, …
+
+    Each utterance is sent when the VAD hears its end. An answer that is only an annotation, as
+    "[BLANK_AUDIO]", is an empty transcript.
 
     Args:
-        api_key: without it, `OPENAI_API_KEY`; a server of one's own may need none.
-        base_url: the server, up to and with `/v1`; None is OpenAI's own.
-        model: which of its models.
-        language: as "en"; None lets the model find out.
+        api_key: the key; default `OPENAI_API_KEY`. Optional with a `base_url`. Never logged.
+        base_url: the server's address including `/v1`; None is OpenAI.
+        model: the model's name.
+        language: as "en"; None lets the model detect it.
         prompt: names and words to expect.
     """
 
@@ -60,13 +70,26 @@ class OpenAISTTService(SegmentedSTTService):
         sound = ("speech.wav", as_wav(audio, self.sample_rate), "audio/wav")
         request = {"data": self._form, "files": {"file": sound}}
         async with self._http.post("/audio/transcriptions", silence_s=ANSWER_TIMEOUT_S, **request) as answer:
-            await answer.aread()
             try:
-                text = str(answer.json()["text"])
-            except (ValueError, LookupError, TypeError):
-                raise ServiceError(f"{self._http.service} sent no text: {answer.text[:80]!r}") from None
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    await answer.aread()
+            except TimeoutError:
+                raise ServiceError(
+                    f"{self._http.service} did not answer within {ANSWER_TIMEOUT_S:g} s"
+                ) from None
+            text = self._text_of(answer)
         yield MetricsFrame("ttfb", self.name, (self.lent.clock() - asked_at) * 1000)
-        yield TranscriptionFrame(text.strip())
+        yield TranscriptionFrame(spoken_part(text))
+
+    def _text_of(self, answer: httpx2.Response) -> str:
+        try:
+            text = answer.json()["text"]
+        except (ValueError, LookupError, TypeError):
+            text = None
+        if not isinstance(text, str):
+            words = own_words(answer.content)[:80]
+            raise ServiceError(f"{self._http.service} sent no text: {words!r}{self._http.hint}")
+        return text
 
 
 def as_wav(pcm: bytes, sample_rate: int) -> bytes:

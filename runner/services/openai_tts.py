@@ -1,13 +1,14 @@
 """A voice of any OpenAI-compatible server, streamed.
 
-Wire, read from PyPI's `openai` 3.54.0: `resources/audio/speech.py`, `POST /audio/speech`;
+Read from PyPI's `openai` 3.54.0: `resources/audio/speech.py`, `POST /audio/speech`;
 `types/audio/speech_create_params.py`: `input`, `model`, `voice`, `response_format: "pcm"`, `instructions`,
 `speed`. The answer's body is the sound, as it is made: s16le mono at 24 kHz by OpenAI's guide to speech.
-Unconfirmed without an account. It tells no word times: words are placed by a usual speed.
+Not tried against OpenAI itself. It sends no word times: words are placed by a usual speed.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,13 @@ from runner.frames import Frame, TTSAudioRawFrame
 from runner.processors.base import ProcessorSetup
 from runner.services.common.refusals import own_words
 from runner.services.common.service_http import ServiceHttp
+from runner.services.common.sound_format import SoundReader
 from runner.services.tts import TTSService
 
 if TYPE_CHECKING:
     import httpx2
+
+logger = logging.getLogger(__name__)
 
 MODEL = "gpt-4o-mini-tts"
 VOICE = "alloy"
@@ -28,16 +32,18 @@ SILENCE_TIMEOUT_S = 8.0
 
 
 class OpenAITTSService(TTSService):
-    """Speaks with a server that speaks OpenAI's speech API.
+    """A voice behind OpenAI's speech API: OpenAI, Kokoro-FastAPI, Speaches, LocalAI, …
 
     Args:
-        api_key: without it, `OPENAI_API_KEY`; a server of one's own may need none.
-        base_url: the server, up to and with `/v1`; None is OpenAI's own.
-        model: which of its models.
-        voice: which of its voices.
-        instructions: how to speak, for models that can be told.
-        speed: 0.25 to 4.0; None is the server's own.
-        sample_rate: Hz of the server's pcm.
+        api_key: the key; default `OPENAI_API_KEY`. Optional with a `base_url`. Never logged.
+        base_url: the server's address including `/v1`; None is OpenAI.
+        model: the model's name.
+        voice: the voice's name.
+        instructions: how to speak, for models that take instructions.
+        speed: 0.25 to 4.0; None is the server's default.
+        sample_rate: Hz of the server's raw pcm; a WAV header takes precedence.
+
+    Raw pcm and WAV are played. Other containers (MP3, Ogg, …) are refused with a `ServiceError`.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class OpenAITTSService(TTSService):
         wanted = {"model": model, "voice": voice, "instructions": instructions, "speed": speed}
         self._request: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
         self._rate = sample_rate
+        self._noted = False
 
     async def setup(self, setup: ProcessorSetup) -> None:
         await super().setup(setup)
@@ -68,17 +75,23 @@ class OpenAITTSService(TTSService):
     async def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
         request = {**self._request, "input": text, "response_format": "pcm"}
         async with self._http.post("/audio/speech", silence_s=SILENCE_TIMEOUT_S, json=request) as answer:
-            await self._see_that_it_is_sound(answer)
-            half = b""
+            kind = answer.headers.get("content-type", "").partition(";")[0]
+            await self._check_is_sound(answer, kind)
+            reader = SoundReader(self._http.service, self._rate, kind)
             async for data in answer.aiter_bytes():
-                data = half + data
-                whole = len(data) - len(data) % 2
-                half = data[whole:]
-                if whole:
-                    yield TTSAudioRawFrame(data[:whole], self._rate)
+                if pcm := reader.feed(data):
+                    yield TTSAudioRawFrame(pcm, reader.sample_rate)
+            if pcm := reader.close():
+                yield TTSAudioRawFrame(pcm, reader.sample_rate)
+            self._note(reader)
 
-    async def _see_that_it_is_sound(self, answer: httpx2.Response) -> None:
-        kind = answer.headers.get("content-type", "").partition(";")[0]
+    async def _check_is_sound(self, answer: httpx2.Response, kind: str) -> None:
         if kind.startswith("text/") or kind == "application/json":
             text = own_words(await answer.aread())
-            raise ServiceError(f"{self._http.service} sent {kind} instead of sound: {text}")
+            raise ServiceError(f"{self._http.service} sent {kind} instead of sound: {text}{self._http.hint}")
+
+    def _note(self, reader: SoundReader) -> None:
+        """Say once what is not as it should be, and plays nevertheless."""
+        if reader.converted and not self._noted:
+            self._noted = True
+            logger.warning("%s: %s sends %s; converted", self.name, self._http.service, reader.converted)

@@ -14,7 +14,7 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import FrameProcessor
-from runner.services.common.work import push_failure
+from runner.services.common.work import iterating, push_failure
 
 PRE_ROLL_S = 0.6
 """Sound kept from before the VAD noticed speech (it takes `start_secs`), so that no word loses its
@@ -67,7 +67,10 @@ class STTService(FrameProcessor):
         while True:
             audio = await self._inbox.get()
             try:
-                async for frame in self.run_stt(audio):
+                async for frame in iterating(self.run_stt(audio), self, "run_stt"):
+                    if not isinstance(frame, Frame):
+                        what = f"{type(self).__name__}.run_stt yielded {frame!r:.60}"
+                        raise TypeError(f"{what}: yield TranscriptionFrame(text) or another frame")
                     await self.push_frame(frame)
             except Exception as error:  # the boundary to the service's own code
                 await push_failure(self, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
@@ -23,12 +24,15 @@ from runner.frames import (
 )
 from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
 from runner.processors.line import stands_in_line
-from runner.services.common.work import ReplyWork, push_failure
+from runner.services.common.sound_format import SoundReader, is_container
+from runner.services.common.work import ReplyWork, iterating, push_failure
 from runner.services.text.sentences import Piece, SentenceAggregator, cut
 from runner.turns.segments import speaking_weight, units
 
+logger = logging.getLogger(__name__)
+
 CHARS_PER_S = 14.5
-"""How fast voices speak, about: places the words of a voice that does not tell their times."""
+"""How fast voices speak, roughly: places the words of a voice that sends no word times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class TTSService(FrameProcessor):
         self._work: ReplyWork | None = None
         self._reply_id: int | None = None
         self._read_only: int | None = None
+        self._was_mute = False
 
     def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
         """Say a sentence: yield `TTSAudioRawFrame`s, and `TTSTextFrame`s with `audio_offset_ms` from
@@ -138,7 +143,8 @@ class TTSService(FrameProcessor):
         asked_at = self.lent.clock()
         first = True
         try:
-            async with contextlib.aclosing(self.run_tts(item.text)) as frames:
+            spoken = iterating(self.run_tts(item.text), self, "run_tts")
+            async with contextlib.aclosing(_as_samples(spoken, self)) as frames:
                 async for frame in frames:
                     if first and isinstance(frame, OutputAudioRawFrame):
                         first = False
@@ -152,7 +158,35 @@ class TTSService(FrameProcessor):
                     await work.push(frame)
         except Exception as error:  # the boundary to the service's own code
             await push_failure(self, error)
+            first = False
+        if first and not self._was_mute and any(map(str.isalnum, item.text)):
+            self._was_mute = True
+            logger.warning(
+                "%s made no sound for %r: run_tts yielded no audio frame", self.name, item.text[:60]
+            )
         await work.push(TTSStoppedFrame(reply_id=item.reply_id))
+
+
+async def _as_samples(frames: AsyncGenerator[Frame, None], voice: TTSService) -> AsyncGenerator[Frame, None]:
+    """The same frames; sound in a WAV container as pcm. Raises `ServiceError` for other containers, and
+    `TypeError` for what is no frame."""
+    reader: SoundReader | None = None
+    begun = False
+    async with contextlib.aclosing(frames):
+        async for frame in frames:
+            if not isinstance(frame, Frame):
+                what = f"{type(voice).__name__}.run_tts yielded {frame!r:.60}"
+                raise TypeError(f"{what}: yield TTSAudioRawFrame(pcm, sample_rate) or another frame")
+            if isinstance(frame, OutputAudioRawFrame):
+                if not begun and is_container(frame.audio):
+                    reader = SoundReader(voice.name, frame.sample_rate)
+                begun = True
+                if reader is not None:
+                    pcm = reader.feed(frame.audio)
+                    frame = replace(frame, audio=pcm, sample_rate=reader.sample_rate, num_channels=1)
+                    if not pcm:
+                        continue
+            yield frame
 
 
 def spread_words(text: str) -> list[TTSTextFrame]:

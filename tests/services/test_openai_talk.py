@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from typing import Any
 
-from chat_server import CALLS_DONE, DONE, WAIT, ChatServer, call_piece, serving, text
+import pytest
+from chat_server import CALLS_DONE, DONE, WAIT, ChatServer, call_piece, event, serving, text
 
 from runner.frames import TTSTextFrame
 from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import LLMContext, LLMContextAggregatorPair
+from runner.services.fallback import FallbackLLM
+from runner.services.llm import LLMService
 from runner.services.openai import OpenAILLMService
 from runner.testing import FakeTransport, Recorder, ScriptedTTS
 
 
 class Talk:
-    def __init__(self, url: str, *tools: Any) -> None:
+    def __init__(self, url: str, *tools: Any, llm: LLMService | None = None) -> None:
         self.transport, self.heard, self.context = FakeTransport(), Recorder(), LLMContext(tools=tools)
         memory = LLMContextAggregatorPair(self.context)
-        llm = OpenAILLMService(api_key="x", base_url=url)
+        llm = llm or OpenAILLMService(api_key="x", base_url=url)
         voice = ScriptedTTS(first_s=0.01, word_s=0.05)
         row = [
             self.transport.input(), memory.user(), llm, voice, self.transport.output(), self.heard,
@@ -82,3 +87,65 @@ async def test_an_interruption_breaks_the_request_off_and_leaves_nothing_behind(
     assert server.broken_off.is_set()
     # Nobody heard an answer between them: both are one turn.
     assert server.asked[1]["messages"] == [{"role": "user", "content": "hello are you there"}]
+
+
+async def talked(server: ChatServer, words: str, *tools: Any, second: ChatServer | None = None) -> Talk:
+    """One question to a bot whose model is behind `server`, and another behind `second`."""
+    async with contextlib.AsyncExitStack() as stack:
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        services = [
+            OpenAILLMService(
+                api_key="x", base_url=(await stack.enter_async_context(serving(one))).url, sorry="Sorry.",
+                name=name,
+            )
+            for one, name in ((server, "first"), (second, "second"))
+            if one is not None
+        ]  # fmt: skip
+        it = Talk("", *tools, llm=FallbackLLM(*services) if second else services[0])
+        group.create_task(it.task.run())
+        await asyncio.sleep(0.05)
+        await it.transport.caller.say("hello", 0.02)
+        await it.until(words)
+        await it.task.cancel()
+    return it
+
+
+EMPTY = [event({"role": "assistant", "content": ""}), DONE]
+FILTERED = [event({}, "content_filter"), b"data: [DONE]\n\n"]
+ERROR = [b'data: {"object": "error", "message": "out of memory"}\n\n', b"data: [DONE]\n\n"]
+
+
+@pytest.mark.parametrize(
+    ("nothing", "reason"),
+    [
+        (EMPTY, "sent an empty answer (finish_reason stop)"),
+        (FILTERED, "withheld its answer (finish_reason content_filter)"),
+        (ERROR, "answered 200 with an error: out of memory"),
+    ],
+)
+async def test_an_answer_of_nothing_is_logged_apologised_for_and_answered_by_the_next(
+    nothing: list[bytes], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        await talked(ChatServer(nothing), "Sorry.")
+    assert any(reason in record.getMessage() for record in caplog.records)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        await talked(ChatServer(nothing), "Hi.", second=ChatServer([text("Hi."), DONE]))
+        await talked(ChatServer(nothing), "Sorry.", second=ChatServer(nothing))
+    assert any(reason in record.getMessage() for record in caplog.records)
+
+
+async def test_nothing_more_is_due_after_a_tool_that_was_announced(caplog: pytest.LogCaptureFixture) -> None:
+    ended = asyncio.Event()
+
+    async def hang_up() -> None:
+        """End the call."""
+        ended.set()
+
+    first = [text("Goodbye."), call_piece(0, "{}", "c1", "hang_up"), CALLS_DONE]
+    server = ChatServer(first, EMPTY)
+    with caplog.at_level(logging.WARNING):
+        await talked(server, "Goodbye.", hang_up)
+    assert ended.is_set()
+    assert not [record for record in caplog.records if "empty answer" in record.getMessage()]

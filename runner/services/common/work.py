@@ -7,7 +7,7 @@ runs other processors' code, which is not ours to cancel. It then ends when the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from runner.errors import ServiceError
@@ -15,7 +15,7 @@ from runner.frames import Frame, FrameDirection
 from runner.processors.base import DOWNSTREAM, FrameProcessor
 from runner.settings import credentials as keys
 
-T = TypeVar("T")
+Iterating = TypeVar("Iterating", bound=AsyncIterator[Any])
 
 
 class ReplyWork:
@@ -60,10 +60,10 @@ class ReplyWork:
             self._task.cancel()
 
 
-def iterating(made: AsyncGenerator[T, None], service: FrameProcessor, method: str) -> AsyncGenerator[T, None]:
+def iterating(made: Iterating, service: FrameProcessor, method: str) -> Iterating:
     """The async generator that a service's own method returned; raises `TypeError` with one sentence if it
     returned something else."""
-    if hasattr(made, "__anext__") and hasattr(made, "aclose"):
+    if hasattr(made, "__anext__"):
         return made
     if asyncio.iscoroutine(made):
         made.close()

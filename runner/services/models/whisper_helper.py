@@ -20,6 +20,7 @@ from typing import Any
 
 from runner.services.local.helpers.framing import Header, Message
 from runner.services.local.helpers.serving import Pipe
+from runner.services.text.annotations import spoken_part
 
 RATE_HZ = 16000
 NOISE_PROBABILITY = 0.6
@@ -70,7 +71,7 @@ class Decoder:
 def words_of(segments: Iterable[Any]) -> Header:
     """The text of whisper's segments, without what it made of noise."""
     kept = [segment for segment in segments if not _is_noise(segment)]
-    text = " ".join(segment.text.strip() for segment in kept).strip()
+    text = spoken_part(" ".join(segment.text.strip() for segment in kept))
     confidence = math.exp(min(segment.avg_logprob for segment in kept)) if text else None
     return {"text": text, "confidence": confidence}
 

@@ -23,9 +23,9 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
-from runner.services import openai_tts
+from runner.services import openai_stt, openai_tts
 from runner.services.common import service_http
-from runner.services.openai_stt import OpenAISTTService
+from runner.services.openai_stt import OpenAISTTService, as_wav
 from runner.services.openai_tts import OpenAITTSService
 
 SOUND = bytes(range(256)) * 8
@@ -67,6 +67,8 @@ class HttpEnd:
                     if not piece:
                         await reader.read(1)
                         self.gone.set()
+                    elif piece == b"PAUSE":
+                        await asyncio.sleep(0.02)
                     elif piece == b"CUT":
                         writer.transport.abort()
                     else:
@@ -237,3 +239,68 @@ async def test_an_answer_without_text_is_told(body: bytes) -> None:
         await speak(running)
         (frame,) = await running.seen(TranscriptionFrame)
         assert frame.text == "Yes."
+
+
+# ------------------------------------------------------------------ answers that are not as asked for
+
+
+async def test_a_wav_file_is_played_at_its_own_rate() -> None:
+    body = as_wav(SOUND, 16000)
+    async with http_end(streamed(body[:30], body[30:999], body[999:])) as far, bench(voice(far)) as running:
+        await running.say("Hello.")
+        await running.said()
+        assert running.pcm == SOUND
+        assert {seen.frame.sample_rate for seen in running.after.of(TTSAudioRawFrame)} == {16000}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("first", "sentence"),
+    [
+        (streamed(b"ID3\x04" + bytes(900)), "sent MP3 instead of pcm: let it send pcm or WAV"),
+        ([answer("200 OK", bytes(900), "audio/mpeg")], "sent MP3 instead of pcm"),
+        (
+            [answer("200 OK", b'{"error": "no such voice"}')],
+            "sent application/json instead of sound: no such voice",
+        ),
+    ],
+)
+async def test_other_sound_is_refused_in_words_and_not_played(first: list[bytes], sentence: str) -> None:
+    async with http_end(first) as far, bench(voice(far)) as running:
+        await running.say("Hello.")
+        await running.said()
+        assert len(running.errors) == 1
+        assert sentence in running.errors[0]
+        assert running.pcm == b""
+
+
+@pytest.mark.parametrize(
+    ("text", "heard"),
+    [
+        ("[BLANK_AUDIO]", ""),
+        (" (upbeat music) ", ""),
+        ("[ Silence ] *coughs* ...", ""),
+        ("♪ la la ♪", ""),
+        ("Book a table [for two].", "Book a table [for two]."),
+        ("（拍手）", ""),
+        ("", ""),
+    ],
+)
+async def test_annotations_are_not_the_users_words(text: str, heard: str) -> None:
+    reply = [answer("200 OK", json.dumps({"text": text}).encode())]
+    async with http_end(reply) as far, bench(OpenAISTTService(api_key="k", base_url=far.url)) as running:
+        await speak(running)
+        (frame,) = await running.seen(TranscriptionFrame)
+        assert frame.text == heard
+
+
+async def test_keep_alives_do_not_extend_a_transcriptions_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_stt, "ANSWER_TIMEOUT_S", 0.3)
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with (
+        http_end([head, *[b"1\r\n \r\n", b"PAUSE"] * 30, b""]) as far,
+        bench(OpenAISTTService(api_key="k", base_url=far.url)) as running,
+    ):
+        await speak(running)
+        await running.until(lambda: running.errors)
+        assert "did not answer within 0.3 s" in running.errors[0]
+        await far.gone.wait()
