@@ -60,7 +60,7 @@ FAULTS: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: OpenAILLMService(base_url="localhost:11434/v1"),
-        "base_url='localhost:11434/v1' is no address of a server: it begins with http:// or https://",
+        "base_url='localhost:11434/v1' must begin with http:// or https://",
     ),
     (
         lambda: FallbackLLM(ScriptedLLM([]), FrameProcessor()),

@@ -1,6 +1,6 @@
-"""What a person types. No logic of calls.
+"""The command line.
 
-This file is all that runs before Ctrl-C is looked after, so it imports next to nothing.
+This module imports next to nothing: until `main` runs, Ctrl-C would print a traceback.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`botrun FILE -d`: into a Daily room at once, without a server: one room, one bot, one call."""
+"""`botrun FILE -d`: join a Daily room without a server: one room, one bot, one call."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 END_S = 6.0
 DEADLINE_S = 8.0
-"""Ctrl-C waits for the room to be deleted, and no longer (s)."""
+"""After Ctrl-C, the longest wait (s) for the room to be deleted."""
 
 FAILED = 1
 
 
 def run_direct(target: BotTarget, settings: Settings, dotenv: Mapping[str, str]) -> int:
-    """Send the bot into a room and see the call to its end. Returns the exit status."""
+    """Run one call in a new room. Returns the exit status."""
     from runner.worker.standalone import run_loop
 
     enter_dotenv(dotenv)
@@ -40,7 +40,7 @@ def run_direct(target: BotTarget, settings: Settings, dotenv: Mapping[str, str])
 
 
 async def _serve(bot: LoadedBot, settings: Settings) -> bool:
-    """Whether the bot failed."""
+    """Returns whether the bot failed."""
     from runner.server.daily.rooms import DailyRooms, RoomAsk
     from runner.server.host import Host
     from runner.services.common import warmup
@@ -55,7 +55,7 @@ async def _serve(bot: LoadedBot, settings: Settings) -> bool:
             rooms.sweep_soon()
             await warmup.start_all()
             opened = await rooms.open(RoomAsk())
-            typer.echo(f"meet the bot at {opened.address}")
+            typer.echo(f"open {opened.address} to meet the bot")
             await _see_through(opened, sessions, shutdown)
             return opened.session.error is not None
         finally:

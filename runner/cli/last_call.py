@@ -1,4 +1,4 @@
-"""How a bot was rung last, so that one key rings it again."""
+"""The arguments of the last `botrun call`, so that one key can repeat it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE = "last-call.json"
 
 
 def remember_call(settings: Settings, provider: str, scenario: str) -> None:
-    """Keep what `botrun call` was asked for. A folder that cannot be written is no reason to fail."""
+    """Remember the arguments of `botrun call`. A folder that cannot be written is ignored."""
     with contextlib.suppress(OSError):
         folder = state_folder(settings)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -26,7 +26,7 @@ def remember_call(settings: Settings, provider: str, scenario: str) -> None:
 
 
 def last_call(settings: Settings) -> list[str]:
-    """The words behind `botrun call` that ring this run as it was rung last; empty if it serves no phone."""
+    """The arguments of `botrun call` that repeat the last call; empty if this run serves no phone."""
     served = [name for name in settings.transports if name in PROVIDERS]
     if not served:
         return []
@@ -35,9 +35,7 @@ def last_call(settings: Settings) -> list[str]:
         kept = json.loads((state_folder(settings) / FILE).read_text())
     provider = kept.get("provider", "")
     scenario = kept.get("scenario", DEFAULT_SCENARIO)
-    if (
-        Path(scenario).suffix and not Path(scenario).exists()
-    ):  # a file that is gone since, or of another folder
+    if Path(scenario).suffix and not Path(scenario).exists():  # deleted since, or relative to another folder
         scenario = DEFAULT_SCENARIO
     provider = provider if provider in served else served[0]
     scheme = "wss" if settings.https else "ws"

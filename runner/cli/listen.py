@@ -1,6 +1,6 @@
-"""The one socket: bound before the bot is loaded, so that a port in use is told at once.
+"""The listening socket, bound before the bot is loaded so that a port in use is reported at once.
 
-It listens only when calls can be taken: until then whoever connects is refused instead of kept waiting.
+It starts to listen when calls can be taken. Until then, connections are refused instead of kept waiting.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from runner.errors import BotrunError, UsageError
 
 
 class PortError(BotrunError):
-    """The port cannot be had."""
+    """The port cannot be used."""
 
 
 def open_listener(host: str, port: int) -> socket.socket:
     """A bound TCP socket; `port` 0 picks a free one.
 
     Raises:
-        UsageError: this machine has no such address.
-        PortError: the port is in use, or not for us.
+        UsageError: this machine does not have the address.
+        PortError: the port is in use, or needs other privileges.
     """
     family, address = _resolve(host, port)
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -49,8 +49,8 @@ def _resolve(host: str, port: int) -> tuple[int, tuple[str, int]]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        raise UsageError(f"--host: {host!r} is no address of this machine") from None
-    # IPv4 first: a browser that is told `localhost` tries both, other clients often only this one.
+        raise UsageError(f"--host: {host!r} is not an address of this machine") from None
+    # IPv4 first: for `localhost`, browsers try both, other clients often only IPv4.
     family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     return family, address  # type: ignore[return-value]
 
@@ -58,21 +58,21 @@ def _resolve(host: str, port: int) -> tuple[int, tuple[str, int]]:
 def _explain(error: OSError, host: str, port: int) -> BotrunError:
     if error.errno == errno.EADDRINUSE:
         return PortError(
-            f"port {port} is in use{_by_whom(port)}; choose another with --port (0 picks a free one)"
+            f"port {port} is in use{_by_whom(port)}. Use --port 0 to pick a free one, or --port N"
         )
     if error.errno == errno.EADDRNOTAVAIL:
-        return UsageError(f"--host: {host!r} is no address of this machine")
+        return UsageError(f"--host: {host!r} is not an address of this machine")
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return PortError(f"port {port} is not for this user; choose one from 1024 up with --port")
+        return PortError(f"this user may not listen on port {port}. Use --port with 1024 or more")
     return PortError(f"cannot listen on {host} port {port}: {error.strerror or error}")
 
 
-# ------------------------------------------------------------------ who has the port (Linux)
+# ------------------------------------------------------------------ the process on the port (Linux)
 
 
 def _by_whom(port: int) -> str:
     for pid in _pids_of(set(_inodes_of(port))):
-        return f" by {_name_of(pid)} (process {pid})"
+        return f" (pid {pid}, {_name_of(pid)})"
     return ""
 
 

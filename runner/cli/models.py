@@ -1,4 +1,4 @@
-"""`botrun models`: what recognises and speaks on this machine; the only way by which a model comes here."""
+"""`botrun models`: list and fetch models that run on this machine. Nothing else downloads models."""
 
 from __future__ import annotations
 
@@ -15,33 +15,34 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 _Kind = Annotated[str, typer.Argument(metavar="KIND", help="whisper (recognition) or piper (voices).")]
 _Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="Which one: base.en, en_US-lessac-medium, … (botrun models).")
+    str,
+    typer.Argument(metavar="NAME", help="The model: base.en, en_US-lessac-medium, … (see botrun models)."),
 ]
 _Hub = Annotated[
-    str | None, typer.Option("--from", metavar="URL", help="A mirror of huggingface.co to fetch it from.")
+    str | None, typer.Option("--from", metavar="URL", help="A mirror of huggingface.co to download from.")
 ]
 
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context) -> None:
-    """Speech recognition and voices that run on this machine: list them, fetch one."""
+    """List or fetch speech recognition models and voices that run on this machine."""
     if context.invoked_subcommand is None:
         show()
 
 
 @app.command("list")
 def show() -> None:
-    """List what is here, where it lies, and what can be fetched."""
+    """List installed models, their folder, and what can be fetched."""
     from runner.services.models.installed import PIPER_EXAMPLES, WHISPER_MODELS, models_folder, models_here
 
     _enter_dotenv()
     here = models_here()
-    typer.echo(f"Here, in {models_folder()}:")
+    typer.echo(f"Installed in {models_folder()}:")
     for model in here:
         typer.echo(f"  {model.kind:8} {model.name:24} {model.size_mb:6.0f} MB")
     if not here:
-        typer.echo("  nothing yet")
-    typer.echo("\nbotrun models fetch whisper NAME (recognition; sizes are about):")
+        typer.echo("  none")
+    typer.echo("\nbotrun models fetch whisper NAME (speech recognition; approximate sizes):")
     for name, (_, size_mb) in WHISPER_MODELS.items():
         typer.echo(f"  {name:24} {size_mb:6} MB")
     typer.echo("\nbotrun models fetch piper NAME (voices, about 20 to 120 MB each), for example:")
@@ -50,14 +51,14 @@ def show() -> None:
 
 @app.command("fetch")
 def fetch(kind: _Kind, name: _Name, hub: _Hub = None) -> None:
-    """Fetch a model. What was broken off is gone on with."""
+    """Download a model. An interrupted download resumes."""
     from runner.services.models.download import HUB
     from runner.services.models.installed import Model
 
     _enter_dotenv()
     model = Model(kind, name)
     _fetch(model, hub or HUB)
-    typer.echo(f"{kind} {name} is here: {model.size_mb:.0f} MB in {model.path}")
+    typer.echo(f"{kind} {name} is installed: {model.size_mb:.0f} MB in {model.path}")
 
 
 def _fetch(model: Model, hub: str) -> None:
@@ -75,7 +76,7 @@ def _fetch(model: Model, hub: str) -> None:
 
 
 def _shown_by(bars: object) -> Progress:
-    """A bar for each file, made when it begins."""
+    """One progress bar per file, created when its download begins."""
     rows: dict[str, int] = {}
 
     def show(name: str, here: int, size: int) -> None:

@@ -1,4 +1,4 @@
-"""`botrun new my_bot.py`: a bot that runs, to begin with."""
+"""`botrun new my_bot.py`: write a bot that runs, as a starting point."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ KINDS = {
     "talk": "talks",
     "phone": "answers a phone, keys included",
     "tools": "calls Python functions",
-    "video": "has a face, and sees",
+    "video": "shows pictures and sees the caller's camera",
 }
 
 _With = Annotated[
     str,
-    typer.Option("--with", metavar="|".join(KINDS), help="What it begins with.", show_default=False),
+    typer.Option("--with", metavar="|".join(KINDS), help="What the bot starts with.", show_default=False),
 ]
 
 
@@ -28,12 +28,12 @@ def new(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, such as my_bot.py.")],
     kind: _With = "talk",
 ) -> int:
-    """Write a bot that runs. Nothing is asked, and no file is overwritten."""
+    """Write a bot that runs. Existing files are never overwritten."""
     if kind not in KINDS:
         from runner.settings.parsing import did_you_mean
 
         raise UsageError(
-            f"--with: there is no {kind!r}{did_you_mean(kind, list(KINDS))} ({', '.join(KINDS)})"
+            f"--with: unknown kind {kind!r}{did_you_mean(kind, list(KINDS))} ({', '.join(KINDS)})"
         )
     path = _path(file)
     text = (files("runner.cli.new_bots") / f"{kind}.py").read_text()
@@ -41,7 +41,7 @@ def new(
     typer.echo(f"{path} is a bot that {KINDS[kind]}.\n")
     typer.echo(f"  botrun {shlex.quote(str(path))}                   talk to it in the browser")
     if kind != "video":
-        typer.echo(f"  botrun call {shlex.quote(str(path))} -t twilio    ring it from this terminal")
+        typer.echo(f"  botrun call {shlex.quote(str(path))} -t twilio    call it from this terminal")
     return 0
 
 
@@ -51,14 +51,14 @@ def _path(file: str) -> Path:
         path = path.with_name(f"{path.name}.py")
     if not path.stem.isidentifier():
         raise UsageError(
-            f"{path.name} cannot be imported by that name: letters, digits and _ only, such as my_bot.py"
+            f"{path.name} is not a valid module name. Use letters, digits and _ only, such as my_bot.py"
         )
     from runner.botcode.loader import is_taken
 
     if path.exists():
-        raise UsageError(f"{path} is there already; it was left as it is")
+        raise UsageError(f"{path} already exists. Choose another name, or delete it first")
     if is_taken(path.stem):
-        raise UsageError(f"a library is called {path.stem}: choose another name, such as {path.stem}_bot.py")
+        raise UsageError(f"a library is named {path.stem}. Choose another name, such as {path.stem}_bot.py")
     return path
 
 
@@ -67,6 +67,6 @@ def _write(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileNotFoundError:
-        raise UsageError(f"there is no folder {path.parent}") from None
+        raise UsageError(f"folder {path.parent} does not exist. Create it first") from None
     except OSError as error:
         raise BotrunError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,6 +1,6 @@
-"""The commands, and the one place where errors become a line and an exit status.
+"""The commands. Errors become one line and an exit status here.
 
-Exit status: 0 as asked; 1 the bot or the machine failed; 2 what was typed cannot be; 130 Ctrl-C.
+Exit status: 0 success; 1 the bot or the machine failed; 2 wrong usage; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GROUP_OPTIONS = frozenset({"--help", "-h"})
 
 
 def with_default_command(args: Sequence[str], commands: Collection[str]) -> list[str]:
-    """`botrun FILE` is `botrun run FILE`, so that further commands can stand beside `run`."""
+    """Turn `botrun FILE` into `botrun run FILE`."""
     if not args:
         return ["--help"]
     if args[0] in commands or args[0] in GROUP_OPTIONS:
@@ -36,14 +36,14 @@ def with_default_command(args: Sequence[str], commands: Collection[str]) -> list
 
 
 def _check_command(word: str, commands: Collection[str]) -> None:
-    """A bare word that is no file is a command, mistyped."""
+    """Refuse a bare word that is not a file and resembles a command."""
     hint = did_you_mean(word, list(commands)) if word.isalpha() and not Path(word).exists() else ""
     if hint:
-        raise UsageError(f"there is no command {word!r}{hint}")
+        raise UsageError(f"unknown command {word!r}{hint}")
 
 
 class DefaultsToRun(TyperGroup):
-    """A group whose first word may be left out; its help shows what `run` takes."""
+    """A command group that runs `run` by default; its help shows the options of `run`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, with_default_command(args, self.commands))
@@ -67,20 +67,20 @@ app = typer.Typer(
 
 @app.callback()
 def botrun() -> None:
-    """Run a voice bot, one Python file, on every way that people can reach it."""
+    """Run a single-file voice bot in the browser and on the phone."""
 
 
-app.command("run", short_help="Run the bot until Ctrl-C; the word may be left out.")(run.run)
+app.command("run", short_help="Run the bot until Ctrl-C (the default command).")(run.run)
 app.command("new")(new.new)
-app.command("call", short_help="Ring the bot from this machine, as its provider would.")(call.call)
-app.command("load")(load.load)
+app.command("call", short_help="Call the bot from this terminal, over a provider's wire.")(call.call)
+app.command("load", short_help="Place many calls at once and measure.")(load.load)
 app.command("dial", short_help="Let the running bot call somebody.")(dial.dial)
-app.command("doctor")(doctor.doctor)
-app.add_typer(models.app, name="models", short_help="List and fetch ears and voices of this machine.")
+app.command("doctor", short_help="Check this machine and, with -t, a provider's account.")(doctor.doctor)
+app.add_typer(models.app, name="models", short_help="List and fetch speech models for this machine.")
 
 
 def run_program(args: Sequence[str]) -> int:
-    """What the words ask for. Returns the exit status."""
+    """Run the command that `args` name. Returns the exit status."""
     try:
         result = app(list(args), prog_name="botrun", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
@@ -104,14 +104,14 @@ def _report(error: BotrunError) -> int:
 
 
 def _plain(message: str) -> str:
-    """Of a number Typer tells in a programmer's words."""
+    """Typer's message about a number, in plain words."""
     found = re.match(r"Invalid value for '(?:-\w' / ')?(-[\w-]+)': (.*) is not a valid (int|float)", message)
     if found is None:
         return message
-    return f"{found[1]}: it is a {'whole ' if found[3] == 'int' else ''}number, not {found[2]}"
+    return f"{found[1]}: expected a {'whole ' if found[3] == 'int' else ''}number, got {found[2]}"
 
 
 def _report_typer(error: Any) -> int:
     message = _plain(str(error.format_message()))
-    print(f"botrun: {message} (botrun --help tells more)" if message else "", file=sys.stderr)
+    print(f"botrun: {message} (see botrun --help)" if message else "", file=sys.stderr)
     return int(error.exit_code)

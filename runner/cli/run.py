@@ -1,4 +1,4 @@
-"""`botrun run FILE`: load the bot and serve it here until Ctrl-C."""
+"""`botrun run FILE`: load the bot and serve it until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _verbose = False
 
 
 def wants_traceback() -> bool:
-    """Whether `-v` was given, as far as it has been read."""
+    """Whether `-v` was given, as far as the settings have been read."""
     return _verbose
 
 
 def option(name: str) -> Any:
-    """The command-line option of a setting; the settings' table says all there is to say about it."""
+    """The command-line option of a setting, as the settings' table describes it."""
     setting = SETTINGS[name]
     default = DEFAULTS[name]
     shown = "" if default in ((), None, False) else f" [default: {default}]"
@@ -95,7 +95,7 @@ def run(
 
 
 def start(file: str, flags: Mapping[str, Any]) -> int:
-    """Check all that was typed, open the port, and only then load what is heavy."""
+    """Check flags and settings, open the port, and only then load what is heavy."""
     global _verbose
     _verbose = bool(flags.get("verbose"))
     from runner.botcode.loader import parse_target
@@ -119,7 +119,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
         check_daily(dotenv)
     transports = choose_transports(settings.transports)
     _configure_logs(settings)
-    _tell_slips(dotenv)
+    _warn_of_unknown_variables(dotenv)
     if settings.direct:
         from runner.cli.direct import run_direct
 
@@ -187,7 +187,7 @@ def _public_listener(settings: Settings) -> socket.socket:
     return open_public_listener(settings)
 
 
-def _tell_slips(dotenv: Mapping[str, str]) -> None:
+def _warn_of_unknown_variables(dotenv: Mapping[str, str]) -> None:
     from runner.settings import unknown_variables
 
     for sentence in unknown_variables(dotenv):

@@ -1,4 +1,4 @@
-"""Ways from a public address to a port of this machine: one file each, behind `Tunnel`."""
+"""Tunnels from a public address to a port of this machine, one file per kind."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class TunnelError(TransportError):
 
 
 def check_tunnel(via: str) -> None:
-    """See that what the tunnel needs is installed.
+    """Check that the tunnel's package is installed.
 
     Raises:
-        MissingPackageError: it is not.
+        MissingPackageError: it is not installed.
     """
     kind = via.partition(":")[0]
     package = PACKAGES[kind]
@@ -30,7 +30,7 @@ def check_tunnel(via: str) -> None:
 
 
 def make_tunnel(via: str, keys: Mapping[str, str], public: str) -> Tunnel:
-    """The tunnel that `--tunnel-via` names. `public` is where an SSH server's port leads to."""
+    """The tunnel that `--tunnel-via` names. `public` is the public origin of an SSH server's port."""
     if via == NGROK:
         from runner.tunnels.ngrok import NgrokTunnel
 

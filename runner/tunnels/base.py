@@ -1,4 +1,4 @@
-"""What a tunnel is."""
+"""The interface of a tunnel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Tunnel(Protocol):
-    """Leads from a public address to a port of this machine.
+    """Forwards a public address to a port of this machine.
 
     Attributes:
         name: for the log.
@@ -15,7 +15,7 @@ class Tunnel(Protocol):
     name: str
 
     async def open(self, port: int) -> str:
-        """Lead to 127.0.0.1:`port`; returns the public origin, "https://host".
+        """Forward to 127.0.0.1:`port`; returns the public origin, "https://host".
 
         Raises:
             TunnelError: it cannot be opened.

@@ -1,4 +1,4 @@
-"""ngrok's SDK, in this process: no program of its own to download (PROTOCOLS.md §8)."""
+"""ngrok through its SDK, in this process, without a separate program."""
 
 from __future__ import annotations
 
@@ -27,10 +27,13 @@ class NgrokTunnel:
                 self._session = await ngrok.SessionBuilder().authtoken(self._token).connect()
                 listener = await self._session.http_endpoint().listen_and_forward(f"http://127.0.0.1:{port}")
         except TimeoutError:
-            raise TunnelError(f"ngrok did not answer within {OPEN_S:g} s") from None
+            raise TunnelError(
+                f"ngrok did not answer within {OPEN_S:g} s. Check the network and NGROK_AUTHTOKEN"
+            ) from None
         except Exception as error:  # the boundary to the SDK: it raises plain ValueErrors, and tuples
-            reason = " ".join(str(error).replace(self._token or "\0", "…").split())[:200]
-            raise TunnelError(f"ngrok opens no tunnel: {reason}") from None
+            said = ": ".join(str(argument) for argument in error.args)
+            reason = " ".join(said.replace(self._token or "\0", "…").split())[:200]
+            raise TunnelError(f"ngrok refused the tunnel: {reason}") from None
         return str(listener.url())
 
     async def aclose(self) -> None:

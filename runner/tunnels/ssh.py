@@ -1,4 +1,4 @@
-"""Remote forwarding over SSH: a port of a host of yours leads here; a web server there ends the TLS."""
+"""Remote forwarding over SSH: a port of your host leads here; its web server terminates TLS."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 
 
 class SshTunnel:
-    """A forwarded port; it is opened anew when the connection breaks.
+    """A forwarded port. It is reopened when the connection breaks.
 
     Args:
         via: ssh://user@host[:port]/PORT.
         public: the origin that leads to that PORT.
-        options: for `asyncssh.connect`; without them keys and known hosts are those of `~/.ssh`.
+        options: for `asyncssh.connect`; by default, keys and known hosts are those of `~/.ssh`.
     """
 
     name = "ssh"
@@ -64,7 +64,7 @@ class SshTunnel:
             raise TunnelError(f"{self._host} did not answer within {OPEN_S:g} s") from None
         except (OSError, asyncssh.Error) as error:
             await self._disconnect()
-            raise TunnelError(f"no tunnel through {self._host}: {_reason(error)}") from None
+            raise TunnelError(f"SSH tunnel through {self._host} failed: {_reason(error)}") from None
 
     async def _keep(self, port: int) -> None:
         from runner.tunnels import TunnelError
@@ -72,17 +72,17 @@ class SshTunnel:
         pause_s = SHORTEST_PAUSE_S
         while True:
             await self._connection.wait_closed()
-            logger.warning("the tunnel through %s broke; it is opened anew", self._host)
+            logger.warning("SSH tunnel through %s broke; reconnecting", self._host)
             while True:
                 await asyncio.sleep(pause_s)
                 try:
                     await self._connect(port)
                 except TunnelError as error:
                     pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-                    logger.warning("%s; again in %g s", error, pause_s)
+                    logger.warning("%s; retrying in %g s", error, pause_s)
                 else:
                     pause_s = SHORTEST_PAUSE_S
-                    logger.info("the tunnel through %s stands again", self._host)
+                    logger.info("SSH tunnel through %s reconnected", self._host)
                     break
 
     async def _disconnect(self) -> None:

@@ -43,22 +43,22 @@ def test_on_this_machine_nothing_fails() -> None:
 def test_a_port_in_use_is_told_with_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = resolve({"port": str(taken.getsockname()[1])}, {})
-        assert "choose another with --port" in checks(settings)["port NOTE"].told
+        assert "Use --port 0" in checks(settings)["port NOTE"].result
 
 
 def test_keys_are_named_and_their_values_are_not() -> None:
     found = checks(OPENAI_API_KEY="sk-very-secret")
-    assert "OPENAI_API_KEY" in found["keys OK"].told
-    assert not [check for check in found.values() if "very-secret" in check.told]
+    assert "OPENAI_API_KEY" in found["keys OK"].result
+    assert not [check for check in found.values() if "very-secret" in check.result]
 
 
 def test_a_setting_that_is_none_is_told_with_the_one_that_was_meant() -> None:
-    assert "did you mean BOTRUN_PORT?" in checks(BOTRUN_PROT="1")["settings NOTE"].told
+    assert "did you mean BOTRUN_PORT?" in checks(BOTRUN_PROT="1")["settings NOTE"].result
 
 
 def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(machine.EXTRAS, "Daily", ("no_such_module", "pip install 'botrun[daily]'"))
-    assert checks()["extras NOTE"].told == "Daily not installed: pip install 'botrun[daily]'"
+    assert checks()["extras NOTE"].result == "Daily is not installed (pip install 'botrun[daily]')"
 
 
 def test_udp_that_does_not_come_through_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,12 +66,12 @@ def test_udp_that_does_not_come_through_is_told(monkeypatch: pytest.MonkeyPatch)
         raise TimeoutError("timed out")
 
     monkeypatch.setattr(machine, "_send_to_oneself", blocked)
-    assert "a firewall" in checks()["UDP FAIL"].told
+    assert "A firewall" in checks()["UDP FAIL"].result
 
 
 def test_a_clock_before_the_installation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.time, "time", lambda: 86400.0)
-    assert "set the clock" in checks()["clock FAIL"].told
+    assert "Set the clock" in checks()["clock FAIL"].result
 
 
 def test_the_command_ends_with_1_if_something_fails(
@@ -128,7 +128,7 @@ async def test_a_clock_that_differs_from_the_servers_is_told() -> None:
     service = Service(200, now() - datetime.timedelta(minutes=10))
     found = [check async for check in tried(service)]
     assert [(check.what, check.state.name) for check in found] == [("OpenAI", "OK"), ("clock", "FAIL")]
-    assert "s ahead of 127.0.0.1's" in found[1].told
+    assert "s ahead of 127.0.0.1's" in found[1].result
 
 
 async def test_a_service_that_cannot_be_reached_is_told() -> None:
@@ -136,7 +136,7 @@ async def test_a_service_that_cannot_be_reached_is_told() -> None:
         port = closed.getsockname()[1]
     keys = {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"}
     (check,) = [check async for check in try_keys(keys)]
-    assert "cannot be reached" in check.told
+    assert "cannot be reached" in check.result
 
 
 def test_each_key_of_a_service_can_be_tried() -> None:

@@ -30,7 +30,7 @@ def test_a_bot_that_was_written_before_is_not_taken_for_a_library(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     assert [run_program(["new", "hello_bot.py"]), run_program(["new", "hello_bot.py"])] == [0, 2]
-    assert "hello_bot.py is there already; it was left as it is" in capsys.readouterr().err
+    assert "hello_bot.py already exists" in capsys.readouterr().err
 
 
 def test_the_ending_may_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,9 +42,9 @@ def test_the_ending_may_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["there.py"], "there already"),
-        (["nowhere/bot.py"], "there is no folder nowhere"),
-        (["json.py"], "a library is called json"),
+        (["there.py"], "already exists"),
+        (["nowhere/bot.py"], "folder nowhere does not exist"),
+        (["json.py"], "a library is named json"),
         (["my-bot.py"], "letters, digits and _"),
         (["good_bot.py", "--with", "phnoe"], "did you mean phone"),
     ],

@@ -70,18 +70,18 @@ FAULTS: list[tuple[list[str], int, str]] = [
     ([str(BOTS / "not_async.py")], 2, "not_async.py:1: bot is not async"),
     ([PLAIN, "-t", "twillio"], 2, "--transport: 'twillio' is not a transport"),
     ([PLAIN, "--port", "70000"], 2, "--port: a port is a whole number"),
-    ([PLAIN, "--host", "no.such.host.invalid"], 2, "--host: 'no.such.host.invalid' is no address"),
-    ([PLAIN, "--host", "192.0.2.1"], 2, "--host: '192.0.2.1' is no address of this machine"),
+    ([PLAIN, "--host", "no.such.host.invalid"], 2, "--host: 'no.such.host.invalid' is not an address"),
+    ([PLAIN, "--host", "192.0.2.1"], 2, "--host: '192.0.2.1' is not an address of this machine"),
     ([PLAIN, "--body", "{"], 2, "--body: the text is not JSON"),
     ([PLAIN, "--ice-server", "turn:x"], 2, "--ice-server: a TURN server needs credentials"),
     ([PLAIN, "--prot", "1"], 2, "--port"),
     ([PLAIN, "another.py"], 2, "another.py"),
     (["run"], 2, "FILE"),
-    (["cal", PLAIN], 2, "there is no command 'cal'; did you mean call?"),
+    (["cal", PLAIN], 2, "unknown command 'cal'; did you mean call?"),
     (["dial", "+14155550100", "--limit", "0"], 2, "--limit: it is a number from 1 to 86400, not 0"),
-    (["dial", "+14155550100", "--ring", "x"], 2, "--ring: it is a whole number"),
-    (["call", PLAIN, "--noise", "loud"], 2, "--noise: it is a number"),
-    (["load", PLAIN, "-n", "x"], 2, "--calls: it is a whole number"),
+    (["dial", "+14155550100", "--ring", "x"], 2, "--ring: expected a whole number"),
+    (["call", PLAIN, "--noise", "loud"], 2, "--noise: expected a number"),
+    (["load", PLAIN, "-n", "x"], 2, "--calls: expected a whole number"),
     ([PLAIN, "--watch", "/nowhere"], 2, "--watch: there is no file or folder '/nowhere'"),
     ([PLAIN, "-t", "webrtc,twilio"], 2, "one by one: -t webrtc -t twilio"),
     (["dial", "+14155550100", "-t", "daily"], 2, "transport.start_dialout"),
@@ -151,7 +151,7 @@ def test_a_port_in_use_is_told_with_the_process_that_has_it(capsys: pytest.Captu
     told = capsys.readouterr().err
     assert told.startswith(f"botrun: port {port} is in use")
     if sys.platform == "linux":
-        assert f"(process {os.getpid()})" in told
+        assert f"(pid {os.getpid()}," in told
 
 
 def test_a_password_in_a_bad_value_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:

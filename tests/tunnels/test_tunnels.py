@@ -14,9 +14,9 @@ from typing import Any
 
 import asyncssh
 import pytest
+from carrier_calls import post, talk
 from provider_server import API, BEFORE, provider_server
 from public_world import CALLED, KEYS, Bot, call_fields, make_host, media_url, signed, until
-from test_number_stories import post, talk
 
 from runner.errors import MissingPackageError, UsageError
 from runner.server.public.address import PublicAddress, UnreachableError, probe
@@ -134,14 +134,14 @@ async def test_an_ssh_tunnel_that_breaks_is_opened_anew(tmp_path: Path, keys: No
 async def test_an_ssh_server_that_lets_us_not_in_is_told_in_words() -> None:
     async with ssh_server() as ssh:
         tunnel = ssh.tunnel("http://127.0.0.1:1234", user="stranger")
-        with pytest.raises(TunnelError, match=r"no tunnel through 127\.0\.0\.1: "):
+        with pytest.raises(TunnelError, match=r"SSH tunnel through 127\.0\.0\.1 failed: "):
             await tunnel.open(1)
         await tunnel.aclose()
 
 
 async def test_an_ssh_server_that_is_not_there_is_told_in_words() -> None:
     tunnel = SshTunnel(f"ssh://127.0.0.1:{free_port()}/80", "https://h", known_hosts=None, config=None)
-    with pytest.raises(TunnelError, match="no tunnel through"):
+    with pytest.raises(TunnelError, match="SSH tunnel through"):
         await tunnel.open(1)
     await tunnel.aclose()
 
@@ -197,7 +197,7 @@ async def test_what_ngrok_refuses_is_told_without_the_token(monkeypatch: pytest.
     error = ValueError("failed to connect session", "authentication failed: canary-ngrok\n", "ERR_NGROK_105")
     monkeypatch.setitem(sys.modules, "ngrok", FakeNgrok(error))
     tunnel = NgrokTunnel("canary-ngrok")
-    with pytest.raises(TunnelError, match=r"ngrok opens no tunnel: .*ERR_NGROK_105") as told:
+    with pytest.raises(TunnelError, match=r"ngrok refused the tunnel: .*ERR_NGROK_105") as told:
         await tunnel.open(1)
     assert "canary" not in str(told.value)
     await tunnel.aclose()

@@ -1,4 +1,4 @@
-"""`botrun doctor`: is this machine fit for it? With `-t twilio`: is the account?"""
+"""`botrun doctor`: check this machine and, with `-t`, a provider's account."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ FAILED = 1
 
 _Provider = Annotated[
     list[str] | None,
-    typer.Option("--transport", "-t", metavar="NAME", help="Whose account to try, too; several are allowed."),
+    typer.Option(
+        "--transport", "-t", metavar="NAME", help="Also check this provider's account. Several are allowed."
+    ),
 ]
 _Try = Annotated[
-    bool, typer.Option("--try", help="Try the keys of services: one request each, which costs nothing.")
+    bool, typer.Option("--try", help="Test each service key that is set with one request that costs nothing.")
 ]
 _Number = Annotated[
     str | None,
-    typer.Option("--number", metavar="+1…", help="A number of yours: is it there, can it be set up?"),
+    typer.Option("--number", metavar="+1…", help="Check that this number is yours and can be set up."),
 ]
 _Proxy = Annotated[
-    str | None, typer.Option("--proxy", "-x", metavar="HOST", help="Does this public address lead here?")
+    str | None,
+    typer.Option("--proxy", "-x", metavar="HOST", help="Check that this public address leads here."),
 ]
-_Tunnel = Annotated[bool, typer.Option("--tunnel", help="Open a tunnel, and see that it leads here.")]
+_Tunnel = Annotated[bool, typer.Option("--tunnel", help="Open a tunnel and check that it leads here.")]
 _Via = Annotated[str | None, typer.Option("--tunnel-via", metavar="WHAT", help="As for botrun run.")]
 
 
@@ -35,10 +38,10 @@ def doctor(
     tunnel_via: _Via = None,
     keys_too: _Try = False,
 ) -> int:
-    """Look at this machine, and with -t at a provider's account. Nothing is changed, nobody is called; with
-    -t daily a room is made, joined and deleted.
+    """Check this machine and, with -t, a provider's account. Nothing is changed and nobody is called; with
+    -t daily, a room is created, joined and deleted.
 
-    The exit status is 1 if something does not work.
+    The exit status is 1 if a check fails.
     """
     import asyncio
 

@@ -1,7 +1,7 @@
-"""`botrun doctor -t daily`: what botrun's own tests cannot do, for it needs an account at Daily.
+"""`botrun doctor -t daily`: checks that need an account at Daily.
 
-It makes a room, two tokens, joins, and deletes the room: a minute of one participant, which costs nothing or
-next to it. Each step says how it went.
+It creates a room and two tokens, joins, and deletes the room: a minute of one participant, which costs next
+to nothing.
 """
 
 from __future__ import annotations
@@ -21,26 +21,28 @@ if TYPE_CHECKING:
     from runner.providers.daily_rooms import Room
 
 LIFE_S = 180.0
-"""The room closes by itself after so long (s), whatever happens to this program."""
+"""The room expires after this many seconds, even if this program is killed."""
 
 HZ = 24000
 HELD_S = 1.0
 
 
 async def daily_checks() -> AsyncIterator[Check]:
-    """Each step with a key; without one, what there is to be said."""
+    """One check per step; without a key, only what can be said without one."""
     from runner.providers.daily import DailyRest
 
     keys, room = read_keys(KEYS), None
     try:
         if (room := own_room(keys)) is not None:
-            yield Check("Daily room", State.OK, f"{room.url} is used instead of new ones")
+            yield Check("Daily room", State.OK, f"{room.url} is used instead of new rooms")
     except BotrunError as error:
         yield Check("Daily room", State.FAIL, str(error))
     if not (key := keys.get("DAILY_API_KEY", "")):
         state = State.NOTE if room else State.FAIL
         yield Check(
-            "Daily keys", state, "DAILY_API_KEY is not set (Daily's dashboard shows it): no room can be made"
+            "Daily keys",
+            state,
+            "DAILY_API_KEY is not set, so no room can be created. Copy it from Daily's dashboard",
         )
         return
     rest = DailyRest(key, keys.get("DAILY_API_URL", ""))
@@ -61,7 +63,7 @@ async def _steps(rest: DailyRest) -> AsyncIterator[Check]:
     except BotrunError as error:
         yield Check("Daily account", State.FAIL, str(error))
         return
-    yield Check("Daily room", State.OK, f"{room.url} was made")
+    yield Check("Daily room", State.OK, f"created {room.url}")
     try:
         yield await _joined(rest, room, ends_at)
     finally:
@@ -78,7 +80,7 @@ async def _joined(rest: DailyRest, room: Room, ends_at: float) -> Check:
     except BotrunError as error:
         return Check("Daily call", State.FAIL, str(error))
     return Check(
-        "Daily call", State.OK, f"joined with a token, spoke, and left ({time.monotonic() - began:.1f} s)"
+        "Daily call", State.OK, f"joined with a token, sent sound and left ({time.monotonic() - began:.1f} s)"
     )
 
 
@@ -91,7 +93,7 @@ async def _join(room: Room, token: str) -> None:
 
     library = load_library()
     microphone = library.microphone(HZ)
-    call = DailyCall(library, "botrun doctor", lambda name, told: None)
+    call = DailyCall(library, "botrun doctor", lambda name, arguments: None)
     try:
         await call.join(room.url, token, join_settings(DailyParams(), microphone, None))
         microphone.write(bytes(HZ // 50 * 2), lambda samples: None)
@@ -105,6 +107,6 @@ async def _deleted(rest: DailyRest, room: Room) -> Check:
         await rest.delete_room(room.name)
         gone = not await rest.has_room(room.name)
     except BotrunError as error:
-        return Check("Daily room", State.FAIL, f"it could not be deleted, and expires in minutes: {error}")
-    told = "was deleted" if gone else "is still there after it was deleted"
-    return Check("Daily room", State.OK if gone else State.FAIL, told)
+        return Check("Daily room", State.FAIL, f"could not be deleted; it expires in 3 minutes: {error}")
+    result = "deleted" if gone else "still exists after it was deleted"
+    return Check("Daily room", State.OK if gone else State.FAIL, result)

@@ -1,4 +1,4 @@
-"""What `botrun doctor` looks at: this machine, the keys, a provider's account, the public address."""
+"""All checks of `botrun doctor`: this machine, keys, a provider's account, the public address."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Check", "State", "examine"]
 async def examine(
     settings: Settings, path: Path | None, dotenv: Mapping[str, str], keys_too: bool
 ) -> AsyncIterator[Check]:
-    """All checks, one after the other. Keys of services are tried only if asked: `keys_too`."""
+    """Run all checks in order. Service keys are tested only with `keys_too`."""
     from runner.server.public.readiness import is_public, phones_of
 
     for check in machine_checks(settings, path, dotenv):
@@ -32,7 +32,7 @@ async def examine(
             yield check
     phones = phones_of(settings.transports)
     if is_public(settings) and not phones and "daily" not in settings.transports:
-        raise UsageError("a public address is for phone calls: add -t twilio, telnyx, plivo, exotel or daily")
+        raise UsageError("a public address is for phone calls. Add -t twilio, telnyx, plivo, exotel or daily")
     async for check in _phone_checks(settings, phones):
         yield check
     if "daily" in settings.transports:
@@ -57,10 +57,10 @@ async def _check_provider(provider: Provider, number: str | None) -> AsyncIterat
     needed = dict.fromkeys((*provider.rest_keys, *provider.signing_keys))
     missing = provider.missing_keys(tuple(needed))
     state = State.FAIL if missing else State.OK
-    told = (
-        f"put {', '.join(missing)} into .env; {provider.title}'s console shows them" if missing else "all set"
+    result = (
+        f"add {', '.join(missing)} to .env; {provider.title}'s console shows them" if missing else "all set"
     )
-    yield Check(f"{provider.title} keys", state, told)
+    yield Check(f"{provider.title} keys", state, result)
     if provider.missing_keys(provider.rest_keys):
         return
     yield await _tried(f"{provider.title} account", provider.check_account)
@@ -69,13 +69,13 @@ async def _check_provider(provider: Provider, number: str | None) -> AsyncIterat
         async def look() -> str:
             state = await provider.number_state(number)
             url = state.get("voice_url") or state.get("answer_url") or "nothing"
-            return f"is yours, asks {url.partition('?')[0]} now, and can be set up"
+            return f"is yours and can be set up; it now uses {url.partition('?')[0]}"
 
         yield await _tried(f"{provider.title} number", look)
 
 
 async def _check_address(settings: Settings) -> Check:
-    """Open the public door with no bot behind it, and come in through the address."""
+    """Open the public port without a bot behind it, and connect through the public address."""
     from runner.botcode.loader import LoadedBot
     from runner.server.host import Host
     from runner.server.public.public_side import PublicSide
@@ -84,7 +84,7 @@ async def _check_address(settings: Settings) -> Check:
     async def nobody(args: object) -> None: ...
 
     bot = LoadedBot(Path("doctor"), "nobody", nobody, sys.modules[__name__])
-    # The number is left alone, and no call is taken meanwhile.
+    # The number is not changed, and no call is taken.
     settings = replace(settings, number=None)
     host = Host(settings, bot, Sessions(bot), settings.transports)
     side = PublicSide(host)
@@ -102,7 +102,7 @@ async def _check_address(settings: Settings) -> Check:
 
 async def _tried(what: str, attempt: Callable[[], Awaitable[str]]) -> Check:
     try:
-        told = await attempt()
+        result = await attempt()
     except BotrunError as error:
         return Check(what, State.FAIL, str(error))
-    return Check(what, State.OK, told)
+    return Check(what, State.OK, result)

@@ -1,4 +1,4 @@
-"""`botrun doctor --try`: one cheap request for each key that is set, to see whether it opens its door.
+"""`botrun doctor --try`: one free request for each key that is set, to see whether it is accepted.
 
 Each asks for a list that costs nothing, at the address of the vendor's own SDK: openai 3.54.0
 (resources/models.py), deepgram-sdk 7.17.0 (manage/v1/projects), cartesia 4.2.0 (resources/voices.py) and
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 WITHIN_S = 8.0
 SKEW_S = 60.0
-"""A clock that differs by more (s) from a server's is wrong."""
+"""A clock that differs from a server's by more than this (s) is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Whose key, where it is tried, and how it is shown: "{key}" stands for it."""
+    """A service, the URL to ask, and the headers that carry the key in place of "{key}"."""
 
     title: str
     url: str
@@ -54,7 +54,7 @@ async def try_keys(dotenv: Mapping[str, str]) -> AsyncIterator[Check]:
     keys = read_keys([*TRIALS, "OPENAI_BASE_URL"], dotenv)
     base_url = keys.pop("OPENAI_BASE_URL", "")
     if not keys:
-        yield Check("services", State.NOTE, "no key of a service is set, so none was tried")
+        yield Check("services", State.NOTE, "no service key is set, so none was tested")
     async with httpx2.AsyncClient(timeout=WITHIN_S, follow_redirects=False) as http:
         for env, key in keys.items():
             trial = TRIALS[env]
@@ -74,14 +74,12 @@ async def try_keys(dotenv: Mapping[str, str]) -> AsyncIterator[Check]:
 def _judged(title: str, env: str, answer: httpx2.Response) -> Check:
     status = answer.status_code
     if answer.is_success:
-        return Check(title, State.OK, f"{env} is good")
+        return Check(title, State.OK, f"{env} is accepted")
     if status in {401, 403}:
-        return Check(title, State.FAIL, f"{env} is refused ({status}): look at it again")
+        return Check(title, State.FAIL, f"{env} is refused ({status}). Check it in .env")
     if status == 429:
-        return Check(title, State.NOTE, f"{env} is known, but its allowance is used up for now (429)")
-    return Check(
-        title, State.FAIL, f"it answered {status} to a list that costs nothing; is it the right address?"
-    )
+        return Check(title, State.NOTE, f"{env} is known, but its quota is used up for now (429)")
+    return Check(title, State.FAIL, f"answered {status} to a free request. Check the address")
 
 
 def _skew(answer: httpx2.Response) -> Check | None:
@@ -96,5 +94,5 @@ def _skew(answer: httpx2.Response) -> Check | None:
     return Check(
         "clock",
         State.FAIL,
-        f"{abs(off_s):.0f} s {way} {answer.url.host}'s: signed webhooks will be refused; set the clock",
+        f"{abs(off_s):.0f} s {way} {answer.url.host}'s clock: signed webhooks will be refused. Set the clock",
     )

@@ -1,1 +1,1 @@
-"""The bots that `botrun new` writes: whole files, which run as they stand."""
+"""The bots that `botrun new` writes. Each file runs unchanged."""

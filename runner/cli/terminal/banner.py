@@ -1,4 +1,4 @@
-"""What the terminal shows when the bot can be reached: one small table."""
+"""The table that the terminal shows when the bot can be reached."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(API_KEY|AUTH_TOKEN|TOKEN|SECRET|ACCOUN
 
 
 class Banner:
-    """Shows a host that has begun to listen. `dotenv`: the `.env` that was read, if any."""
+    """Shows a run that has begun to listen. `dotenv`: the `.env` that was read, if any."""
 
     def __init__(self, dotenv: Path | None = None) -> None:
         self._dotenv = dotenv
@@ -61,8 +61,8 @@ class Banner:
         yield "transports", Text(", ".join((f"{first} (default)" if others else first, *others)))
         yield "talk", _link(page_address(host), "bold cyan")
         if mobile := mobile_address(host):
-            told = "  of this network; its browser asks once whether to trust it"
-            yield "mobile", _link(mobile, "bold cyan").append(told, "default not bold not link")
+            note = "  on this network; the browser asks once to trust the certificate"
+            yield "mobile", _link(mobile, "bold cyan").append(note, "default not bold not link")
         yield from _socket_rows(host)
         yield from _number_rows(host)
         if self._dotenv:
@@ -72,7 +72,7 @@ class Banner:
             yield (
                 "",
                 Text(
-                    "other machines reach it too; their browsers give a microphone only to https (--https)",
+                    "other machines reach it, but their browsers need HTTPS for the microphone (--https)",
                     "dim",
                 ),
             )
@@ -93,7 +93,7 @@ def as_table(rows: list[Row]) -> Table:
         box=box.ROUNDED,
         border_style="dim",
         show_header=False,
-        title=f"botrun {version('botrun')}  [dim]Ctrl-C ends it[/dim]",
+        title=f"botrun {version('botrun')}  [dim]Ctrl-C stops it[/dim]",
         title_justify="left",
         title_style="bold",
     )
@@ -105,7 +105,7 @@ def as_table(rows: list[Row]) -> Table:
 
 
 def shown_path(path: Path) -> Path:
-    """As short as it can be said from here."""
+    """Relative to the working directory if it is inside."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
@@ -114,7 +114,7 @@ def _link(url: str, style: str = "cyan") -> Text:
 
 
 def _socket_rows(host: Host) -> Iterator[Row]:
-    """One row per WebSocket path: several providers may come in by the same one."""
+    """One row per WebSocket path; several providers may share one."""
     by_path: dict[str, list[str]] = {}
     for name in host.transports:
         by_path.setdefault(TRANSPORTS[name].path, []).append(name)
@@ -124,32 +124,32 @@ def _socket_rows(host: Host) -> Iterator[Row]:
 
 
 def _number_rows(host: Host) -> Iterator[Row]:
-    """How a real number reaches the bot, or that none does."""
+    """How a real number reaches the bot, or that none can."""
     public_calls, number = host.public_calls, host.settings.number
     if public_calls is None:
         if phones := [name for name in host.transports if TRANSPORTS[name].path == "/ws"]:
-            ring = f"botrun call -t {phones[0]}"
-            told = f"only this machine's: {ring}; --tunnel or --proxy HOST lets a real number ring"
-            yield "calls", Text(told, "dim")
+            command = f"botrun call -t {phones[0]}"
+            note = f"from this machine with {command}; for a real number add --tunnel or --proxy HOST"
+            yield "calls", Text(note, "dim")
         return
     if host.rooms is not None:
-        told = "  give this to your number at Daily, as its room_creation_api"
-        yield "webhook", _link(f"{public_calls.origin}{DIAL_IN}").append(told, "default not link")
+        note = "  set as room_creation_api of your number at Daily"
+        yield "webhook", _link(f"{public_calls.origin}{DIAL_IN}").append(note, "default not link")
     for name in public_calls.providers:
         row = _link(public_calls.answer_url(name))
         if name == public_calls.default and number:
-            yield "ring", Text.assemble((number, "bold green"), f"  {name} asks ", row)
+            yield "ring", Text.assemble((number, "bold green"), f"  {name} calls ", row)
         else:
-            yield "webhook", row.append(f"  give this to your number at {name}", "default not link")
+            yield "webhook", row.append(f"  set as the webhook of your number at {name}", "default not link")
 
 
 def page_address(host: Host) -> str:
-    """The page; with its key where others can reach the run (`server/access/login.py`)."""
+    """The page's address, with the key if others can reach the run (`server/access/login.py`)."""
     return address(host, _page(host), "http")
 
 
 def mobile_address(host: Host) -> str:
-    """The page at an address that a mobile of the same network can open; "" without `--https`."""
+    """The page's address for other devices on the network; "" without `--https`."""
     name = host.settings.host
     if not host.settings.https or is_loopback(name):
         return ""
@@ -162,14 +162,14 @@ def _page(host: Host) -> str:
 
 
 def address(host: Host, path: str, scheme: str, name: str = "") -> str:
-    """The URL of a path, at an address that this machine's browser can open."""
+    """The URL of a path at an address that this machine's browser can open."""
     name, secure = name or host.settings.host, "s" if host.settings.https else ""
     reachable = "localhost" if is_any(name) else f"[{name}]" if ":" in name else name
     return f"{scheme}{secure}://{reachable}:{host.settings.port}{path}"
 
 
 def is_any(host: str) -> bool:
-    """Whether it stands for all of this machine's addresses."""
+    """Whether the host means all of this machine's addresses."""
     try:
         return ip_address(host).is_unspecified
     except ValueError:
@@ -180,7 +180,7 @@ def is_any(host: str) -> bool:
 
 
 def key_rows(bot: Path) -> Iterator[Row]:
-    """Which keys that the bot's file speaks of are there, and what stands in for the others. No values."""
+    """Which keys named in the bot's file are set, and what replaces the others. Never their values."""
     named = names_in(bot)
     instead = {key.env: key.instead for key in KEYS if key.secret}
     wanted = sorted(name for name in named if name in instead or _KEY_NAME.fullmatch(name))
@@ -188,12 +188,12 @@ def key_rows(bot: Path) -> Iterator[Row]:
         yield "keys found", Text(", ".join(found), style="green")
     for name in wanted:
         if not is_set(name):
-            used = f": {instead[name]} is used" if instead.get(name) else ""
+            used = f"; {instead[name]} is used instead" if instead.get(name) else ""
             yield "key missing", Text.assemble((name, "yellow"), used)
 
 
 def names_in(bot: Path) -> set[str]:
-    """All text constants of a file: names of variables that it reads are among them."""
+    """All string constants of a file; names of environment variables are among them."""
     try:
         tree = ast.parse(bot.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -209,7 +209,7 @@ def names_in(bot: Path) -> set[str]:
 
 
 def open_page(url: str) -> None:
-    """Open the page, without waiting for the browser."""
+    """Open the page without waiting for the browser."""
     threading.Thread(target=_open, args=(url,), name="open the page", daemon=True).start()
 
 
@@ -218,7 +218,7 @@ def _open(url: str) -> None:
 
     program = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
     if program is None:
-        logger.warning("no browser was found; open %s yourself", url)
+        logger.warning("No browser found. Open %s yourself.", url)
         return
     subprocess.Popen(
         [program, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

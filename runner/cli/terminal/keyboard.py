@@ -1,4 +1,4 @@
-"""Single keys from the terminal, without Enter. The terminal is put back whatever happens."""
+"""Single keys from the terminal, without Enter. The terminal is always restored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ END_OF_INPUT = b""
 
 
 def is_terminal() -> bool:
-    """Whether a person sits at both ends of this process, and no CI."""
+    """Whether input and output are a terminal and this is not CI."""
     from runner.settings import is_set
 
     return sys.stdin.isatty() and sys.stdout.isatty() and not is_set("CI")
@@ -32,7 +32,7 @@ def keys(pressed: Callable[[str], None]) -> Iterator[None]:
             data = os.read(terminal, 64)
             if data == END_OF_INPUT:
                 loop.remove_reader(terminal)
-            elif not data.startswith(b"\x1b"):  # an arrow or a function key is none of ours
+            elif not data.startswith(b"\x1b"):  # ignore arrows and function keys
                 for key in data.decode(errors="ignore"):
                     pressed(key)
 

@@ -1,4 +1,4 @@
-"""The calls as they go, below the log lines of a terminal."""
+"""The view of running calls below the log lines."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rich.text import Text
 KEYS = {
     "o": "open the page",
     "r": "restart the bot",
-    "c": "ring it",
+    "c": "call it",
     "q": "quit",
     "?": "this help",
 }
 
 MOST_ROWS = 8
-"""Calls shown at once; the others are counted."""
+"""Calls shown; the others are only counted."""
 
 _BARS = " ▁▂▃▄▅▆▇█"
 
@@ -26,8 +26,8 @@ _BARS = " ▁▂▃▄▅▆▇█"
 def render(
     state: Mapping[str, Any], *, help_too: bool = False, notice: str = "", keys: Mapping[str, str] = KEYS
 ) -> RenderableType:
-    """`state` is what `/status` answers; `notice` stands above it until it is mended; `keys` are those that
-    do something in this run."""
+    """`state` is the answer of `/status`; `notice` is shown until it is fixed; `keys` are those that work in
+    this run."""
     sessions: Sequence[Mapping[str, Any]] = state.get("sessions", ())
     parts: list[RenderableType] = [Text("─" * 40, "dim")]
     if notice:
@@ -71,7 +71,7 @@ def _bar(level: float) -> str:
 
 def _last_turn(parts: Mapping[str, float]) -> Text:
     if not parts:
-        return Text("no turn yet", "dim")
+        return Text("no answer yet", "dim")
     made_of = " + ".join(f"{name} {ms / 1000:.2f}" for name, ms in parts.items() if ms >= 1)
     return Text.assemble(
         "answered in ", (f"{sum(parts.values()) / 1000:.2f} s", "bold"), (f" = {made_of}", "dim")

@@ -1,4 +1,4 @@
-"""A QR code in the terminal: two rows of modules to a line, black on white in any terminal."""
+"""A QR code in the terminal: two rows of modules per line, black on white."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from rich.text import Text
 
 _HALVES = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
 _QUIET_MODULES = 2
-"""The standard asks for four; all readers do with two, and the terminal is small."""
+"""The standard asks for four, but all readers accept two."""
 
 
 def qr_code(text: str) -> Text:
-    """For a console to print."""
+    """The code as text for a rich console."""
     import segno
 
     rows = [list(row) for row in segno.make(text, error="l", micro=False).matrix_iter(border=_QUIET_MODULES)]

@@ -1,4 +1,4 @@
-"""The terminal of a run: log lines above, the calls as they go below, and keys."""
+"""The terminal of a run: log lines above, running calls below, and keys."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from runner.settings import Settings
 
 LOOK_S = 0.5
-"""How often (s) the workers are asked how their calls go."""
+"""Interval (s) at which the workers are asked for the state of their calls."""
 
 MOST_OUTPUT_BYTES = 1 << 16
 OPEN_PAGE = "runner.cli.terminal.banner:open_its_page"
 
 
 class Run(Protocol):
-    """What the terminal needs of the supervisor."""
+    """The part of the supervisor that the terminal uses."""
 
     def look(self) -> None: ...
     def state(self) -> Mapping[str, Any]: ...
@@ -48,10 +48,10 @@ class Run(Protocol):
 
 
 class Terminal:
-    """Shows a run, and takes its keys.
+    """Shows a run and handles its keys.
 
     Attributes:
-        output: where the run's processes write; each line of it appears above the calls.
+        output: file descriptor that the run's processes write to; its lines appear above the calls.
     """
 
     def __init__(self, settings: Settings, console: Console | None = None) -> None:
@@ -75,7 +75,7 @@ class Terminal:
 
     @contextlib.asynccontextmanager
     async def showing(self, run: Run) -> AsyncIterator[None]:
-        """Show the run while the block lasts; at the end the terminal is as it was."""
+        """Show the run while the block lasts; then restore the terminal."""
         self._run = run
         loop = asyncio.get_running_loop()
         self._fit()
@@ -97,7 +97,7 @@ class Terminal:
     # ------------------------------------------------------------ out
 
     def _fit(self) -> None:
-        """The processes' terminal is as wide as ours."""
+        """Give the processes' terminal the size of ours."""
         columns, rows = self._console.size
         fcntl.ioctl(self.output, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
@@ -146,7 +146,7 @@ class Terminal:
         self._help = not self._help
 
     def _ring(self) -> None:
-        """Ring the bot, or hang up."""
+        """Call the bot, or hang up."""
         from runner.cli.last_call import last_call
 
         if self._call is not None and self._call.poll() is None:
@@ -154,7 +154,7 @@ class Terminal:
             return
         words = last_call(self._settings)
         if not words:
-            self._show("no phone is served here: start it with -t twilio, too, to ring it")
+            self._show("This run serves no phone. Add -t twilio to call it.")
             return
         self._call = subprocess.Popen(
             [sys.executable, "-P", "-m", "runner.cli", "call", *words],
@@ -176,7 +176,7 @@ class Terminal:
 
 
 class _Lines:
-    """A stream for log lines that gives whole lines to `show`."""
+    """A stream for log lines that passes whole lines to `show`."""
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self._show = show

@@ -39,7 +39,7 @@ def test_levels_are_bars() -> None:
 
 def test_many_calls_are_counted_and_not_all_shown() -> None:
     text = shown({"sessions": [call(n) for n in range(MOST_ROWS + 3)]})
-    assert text.count("no turn yet") == MOST_ROWS
+    assert text.count("no answer yet") == MOST_ROWS
     assert "and 3 more calls" in text
     assert f"{MOST_ROWS + 3} calls" in text
 
@@ -57,7 +57,7 @@ def test_a_notice_stands_above_and_help_names_each_key() -> None:
 
 def test_a_key_that_does_nothing_in_this_run_is_not_offered() -> None:
     keys = {key: what for key, what in KEYS.items() if key != "c"}
-    assert "c ring it" in shown({})
+    assert "c call it" in shown({})
     assert "ring it" not in shown({}, keys=keys) + shown({}, keys=keys, help_too=True)
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from carrier_calls import call_in, post
 from provider_server import BEFORE, ProviderServer, provider_server
 from public_world import call_fields, media_url, signed, socket_headers, until, wire
 from run_process import BOT, Run, running
-from test_number_stories import call_in, post
 from websockets.asyncio.client import ClientConnection, connect
 
 pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]

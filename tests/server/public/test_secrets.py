@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from carrier_calls import post
 from provider_server import provider_server
 from public_world import CANARIES, call_fields, media_url, signed, socket_headers, until, wire
 from run_process import Run, running
-from test_number_stories import post
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
