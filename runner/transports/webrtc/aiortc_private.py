@@ -20,6 +20,13 @@ import pylibsrtp
 
 from runner.audio.rtp import RtpPacket, parse_rtp
 from runner.transports.webrtc import aiortc_pictures
+from runner.transports.webrtc.datagram_guard import (
+    MAX_ERROR_REPLIES,
+    MAX_QUEUED,
+    DatagramGuard,
+    Drop,
+    Kind,
+)
 
 if TYPE_CHECKING:
     from aiortc import RTCIceTransport, RTCRtpTransceiver
@@ -29,6 +36,9 @@ LOOPBACK = "127.0.0.1"
 
 # With a STUN or TURN server that does not answer, aioice holds the answer back for 5 s.
 GATHERING_SECS = 1.5
+
+MIN_RELAYED_BYTES = 4
+"""Header of TURN channel data."""
 
 NTP_EPOCH_SECS = 2_208_988_800  # from 1900 to 1970
 
@@ -86,7 +96,8 @@ class MediaLink:
     Attributes:
         payload_type: of Opus, once the far end takes sound; None before and after.
         ssrc: our source.
-        heard: packets and ICE checks that came in so far, of whatever kind.
+        heard: packets and ICE checks of the caller so far, of any kind.
+        guard: what was dropped before it was read.
         on_rtp: takes each packet of Opus; True from it: another source than before.
         on_loss: takes the share (0 to 1) of our packets that the far end has reported as lost.
     """
@@ -102,13 +113,114 @@ class MediaLink:
         self._sender: Any = objects.sender
         self._dtls: Any = self._receiver.transport
         self._ice: Any = self._dtls.transport._connection
+        self.guard = DatagramGuard(self._ice.local_username)
         self.ssrc: int = self._sender._ssrc
         self._opus: set[int] = set()
         self._receiver.receive = self._start_receiving
         self._sender._run_rtp = self._stay_silent
         self._report, self._sender._handle_rtcp_packet = self._sender._handle_rtcp_packet, self._on_rtcp
-        self._deliver, self._ice.data_received = self._ice.data_received, self._on_datagram
-        self._check, self._ice.request_received = self._ice.request_received, self._on_check
+        self._gather, self._ice.get_component_candidates = (
+            self._ice.get_component_candidates,
+            self._gather_guarded,
+        )
+        self._ice.data_received = self._on_malformed_stun
+        self._check, self._ice.check_incoming = self._ice.check_incoming, self._on_check
+        self._refuse, self._ice.respond_error = self._ice.respond_error, self._on_refused_check
+        self._note_state, self._ice.check_state = self._ice.check_state, self._on_check_state
+        self._take_next, self._dtls._recv_next = self._dtls._recv_next, self._take_next_guarded
+
+    # ------------------------------------------------------------ who may send to us
+
+    async def _gather_guarded(self, component: int, addresses: list[str]) -> Any:
+        """Opens the sockets, and puts the guard before each."""
+        known = list(self._ice._protocols)
+        candidates = await self._gather(component, addresses)
+        for protocol in self._ice._protocols:
+            if protocol not in known:
+                self._guard_protocol(protocol)
+        return candidates
+
+    def _guard_protocol(self, protocol: Any) -> None:
+        handle_stun, sort, broken = protocol.datagram_received, self.guard.sort, self.guard.broken
+        component: int = protocol.local_candidate.component
+
+        def datagram_received(data: bytes, address: tuple[Any, ...]) -> None:
+            kind = sort(data, address if len(address) == 2 else address[:2], protocol.transactions)
+            if kind is None:
+                return
+            try:
+                if kind is Kind.MEDIA:
+                    self._on_media(data, component)
+                elif kind is Kind.DTLS:
+                    self._queue(data, component)
+                else:
+                    handle_stun(data, address)
+            except Exception as error:  # uvloop closes a socket whose protocol raises
+                broken(kind.value, error)
+
+        protocol.datagram_received = datagram_received
+        relay = getattr(protocol.transport, "_TurnTransport__inner_protocol", None)
+        if relay is not None and hasattr(relay, "datagram_received"):
+            self._guard_relay(relay)
+
+    def _guard_relay(self, relay: Any) -> None:
+        """A socket towards a TURN server, to which anybody can send as well."""
+        handle = relay.datagram_received
+
+        def datagram_received(data: bytes, address: tuple[Any, ...]) -> None:
+            if len(data) < MIN_RELAYED_BYTES:
+                self.guard.drop(Drop.LENGTH)
+                return
+            try:
+                handle(data, address)
+            except Exception as error:
+                self.guard.broken("TURN", error)
+
+        relay.datagram_received = datagram_received
+
+    def _on_malformed_stun(self, data: bytes, component: int) -> None:
+        """aioice calls this for what it cannot parse as STUN; the guard has sorted out all else."""
+        self.guard.drop(Drop.UNKNOWN)
+
+    def _on_check(self, message: Any, address: Any, protocol: Any) -> None:
+        """An authenticated check of the peer; every few seconds also its consent (RFC 7675)."""
+        if not self.guard.passed_check(address):
+            self.guard.drop(Drop.UNCHECKED)
+            return
+        self.heard += 1
+        self._check(message, address, protocol)
+
+    def _on_check_state(self, pair: Any, state: Any) -> None:
+        """A check of ours: its answer proves the address of a peer that sends none (ICE lite)."""
+        if state is type(state).SUCCEEDED:
+            self.guard.passed_check(pair.remote_addr)
+        self._note_state(pair, state)
+
+    def _on_refused_check(self, request: Any, address: Any, protocol: Any, error: tuple[int, str]) -> None:
+        """aioice answers each check without valid credentials; a flood is answered only so often."""
+        if error[0] in (400, 401):
+            self.guard.drop(Drop.CREDENTIALS)
+            if self.guard.dropped[Drop.CREDENTIALS] > MAX_ERROR_REPLIES:
+                return
+        self._refuse(request, address, protocol, error)
+
+    async def _take_next_guarded(self) -> None:
+        """aiortc's DTLS task ends, and the call with it, when a parser of DTLS, RTCP or SCTP fails."""
+        try:
+            await self._take_next()
+        except ConnectionError:
+            raise
+        except Exception as error:
+            self.guard.broken("DTLS, RTCP or SCTP", error)
+
+    def _queue(self, data: bytes, component: int) -> None:
+        """Hands a datagram of the caller's to aiortc's DTLS task."""
+        queue = self._ice._queue
+        if queue.qsize() >= MAX_QUEUED:
+            self.guard.drop(Drop.FLOOD)
+            return
+        self.heard += 1
+        queue.put_nowait((data, component))
 
     # ------------------------------------------------------------ in
 
@@ -123,17 +235,21 @@ class MediaLink:
         receiver._RTCRtpReceiver__rtcp_task = asyncio.ensure_future(receiver._run_rtcp())
         receiver._RTCRtpReceiver__started = True
 
-    def _on_datagram(self, data: bytes, component: int) -> None:
-        """Called by aioice for all that is not STUN. RFC 7983 §7: 128 to 191 is RTP or RTCP."""
-        srtp = self._dtls._rx_srtp
-        if not 127 < data[0] < 192 or srtp is None or data[1] & 0x7F not in self._opus:  # RTCP is not, either
-            self.heard += 1
-            self._deliver(data, component)
+    def _on_media(self, data: bytes, component: int) -> None:
+        """RTP or RTCP from a checked address."""
+        srtp, guard, ssrc = self._dtls._rx_srtp, self.guard, data[8:12]
+        if srtp is None or data[1] & 0x7F not in self._opus:  # of RTCP neither is (RFC 5761 §4)
+            self._queue(data, component)
+            return
+        if not guard.allows_source(ssrc):
+            guard.drop(Drop.SOURCES)
             return
         try:
             packet = parse_rtp(srtp.unprotect(data))
         except pylibsrtp.Error:
-            return  # forged, or a copy of what was there
+            guard.drop(Drop.REFUSED)
+            return
+        guard.sources.add(ssrc)
         self.heard += 1
         if packet is not None and packet.payload_type in self._opus and self.on_rtp(packet):
             self._note_source(packet.ssrc)
@@ -143,11 +259,6 @@ class MediaLink:
         if self.reception is not None:
             self._receiver._RTCRtpReceiver__remote_streams = {ssrc: self.reception()}
         self._dtls._rtp_router.ssrc_table[ssrc] = self._receiver
-
-    def _on_check(self, message: Any, address: Any, protocol: Any) -> None:
-        """A living peer asks for our consent every few seconds (RFC 7675), media or not."""
-        self.heard += 1
-        self._check(message, address, protocol)
 
     # ------------------------------------------------------------ out
 
@@ -211,6 +322,8 @@ def missing_names() -> list[str]:
     wanted: dict[str, tuple[object, tuple[str, ...]]] = {
         "aioice.ice": (aioice.ice, ("get_host_addresses",)),
         "aioice.stun": (aioice.stun, ("TransactionError",)),
+        "aioice.StunProtocol": (aioice.ice.StunProtocol(ice), ("datagram_received", "transactions")),
+        "aioice.CandidatePair.State": (aioice.ice.CandidatePair.State, ("SUCCEEDED",)),
         "aiortc.RTCIceGatherer": (dtls.transport.iceGatherer, ("_connection",)),
         "aioice.Connection": (ice, _OF_ICE),
         "aiortc.RTCDtlsTransport": (dtls, _OF_DTLS),
@@ -223,8 +336,11 @@ def missing_names() -> list[str]:
     return gone
 
 
-_OF_ICE = ("_nominated", "data_received", "request_received", "build_request", "remote_password")
-_OF_DTLS = ("_rx_srtp", "_tx_srtp", "_rtp_router", "_register_rtp_receiver")
+_OF_ICE = (
+    *("_nominated", "_protocols", "_queue", "build_request", "local_username", "remote_password"),
+    *("data_received", "get_component_candidates", "check_incoming", "check_state", "respond_error"),
+)
+_OF_DTLS = ("_rx_srtp", "_tx_srtp", "_rtp_router", "_register_rtp_receiver", "_recv_next")
 _OF_RECEIVER = (
     *aiortc_pictures.OF_RECEIVER,
     "_run_rtcp",

@@ -302,5 +302,7 @@ class SmallWebRTCConnection:
         if self._peer is not None:
             silently = self.moved or self.close_reason is CloseReason.LEFT
             await self._peer.aclose(None if silently else self._farewell)
+            if dropped := self._peer.link.guard.summary():
+                logger.info("%s dropped %s", self.pc_id, dropped)
         self._vigil.end()
         self.events.emit("closed")

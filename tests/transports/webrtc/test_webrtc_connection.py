@@ -5,86 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from webrtc_page import Log, Page, call, until
 
 from runner.errors import OfferError, ProtocolError, UsageError
 from runner.settings.parsing import IceServer
 from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
 from runner.transports.webrtc import liveness as liveness_module
 from runner.transports.webrtc import peer_watch as vigil
-from runner.transports.webrtc.aiortc_private import gathering_loopback
 from runner.transports.webrtc.signaling import mailbox
 from runner.transports.webrtc.tracks import OutboundAudioTrack
-
-
-class Page:
-    """A far end that does as it is told."""
-
-    def __init__(self) -> None:
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.microphone = OutboundAudioTrack(48000)
-        self.pc.addTransceiver(self.microphone, direction="sendrecv")
-        self.channel: RTCDataChannel = self.pc.createDataChannel("chat")
-        self.got: list[str] = []
-        self.channel.on("message", self.got.append)
-
-    async def offer(self) -> dict[str, str]:
-        with gathering_loopback(True):
-            await self.pc.setLocalDescription(await self.pc.createOffer())
-        return {"sdp": self.pc.localDescription.sdp, "type": "offer"}
-
-    async def take(self, answer: dict[str, str]) -> None:
-        await self.pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
-
-    async def aclose(self) -> None:
-        await self.pc.close()
-        await asyncio.sleep(0.04)  # until aioice's checks, if they still run, see that they are over
-
-
-class Log:
-    """The events of a connection, in order."""
-
-    def __init__(self, connection: SmallWebRTCConnection) -> None:
-        self.names: list[str] = []
-        self.messages: list[Any] = []
-        for name in ("connected", "disconnected", "closed", "restarted"):
-            connection.event_handler(name)(self._note(name))
-        connection.event_handler("app-message")(self._message)
-
-    def _note(self, name: str) -> Callable[..., Any]:
-        async def note(_: SmallWebRTCConnection) -> None:
-            self.names.append(name)
-
-        return note
-
-    async def _message(self, _: SmallWebRTCConnection, message: Any) -> None:
-        self.messages.append(message)
-
-
-async def until(condition: Callable[[], object], secs: float = 10.0) -> None:
-    async with asyncio.timeout(secs):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-@contextlib.asynccontextmanager
-async def call(**options: Any) -> AsyncIterator[tuple[SmallWebRTCConnection, Page, Log]]:
-    page, connection = Page(), SmallWebRTCConnection(peer_is_local=True, **options)
-    log = Log(connection)
-    try:
-        offer = await page.offer()
-        await connection.initialize(**offer)
-        await page.take(connection.get_answer())
-        yield connection, page, log
-    finally:
-        await connection.disconnect()
-        await connection.events.aclose()
-        await page.aclose()
-
 
 # ------------------------------------------------------------------ being there and leaving
 
