@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from runner.serializers.base import FrameSerializer
+    from runner.transports.base import BaseTransport, TransportParams
     from runner.transports.webrtc import SmallWebRTCConnection
 
 
@@ -43,6 +44,19 @@ class SmallWebRTCRunnerArguments(RunnerArguments):
     """A browser, or another WebRTC peer."""
 
     webrtc_connection: SmallWebRTCConnection
+
+
+@dataclass(frozen=True, kw_only=True)
+class InProcessRunnerArguments(RunnerArguments):
+    """A caller in the same process, as in `runner.testing`.
+
+    Attributes:
+        transport: whose parameters of `create_transport` apply, such as "webrtc" or "twilio".
+        make_transport: builds the transport from these parameters.
+    """
+
+    transport: str
+    make_transport: Callable[[TransportParams], BaseTransport]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from itertools import pairwise
 
 from runner.errors import UsageError
 from runner.frames import Frame
 from runner.processors.base import FrameProcessor
+
+StandIn = Callable[[FrameProcessor], Sequence[FrameProcessor]]
+stand_ins: ContextVar[StandIn | None] = ContextVar("botrun stand-ins", default=None)
+"""Replaces processors of pipelines that are built in this context. `runner.testing` runs a bot without its
+services so."""
 
 
 class Pipeline(FrameProcessor):
@@ -22,6 +28,8 @@ class Pipeline(FrameProcessor):
                     f"a Pipeline is made of FrameProcessors, and {processor!r} is none: "
                     "did you forget the parentheses, or to call transport.input()?"
                 )
+        if (stand_in := stand_ins.get()) is not None:
+            self.processors = [other for processor in self.processors for other in stand_in(processor)]
 
     def flat(self) -> Iterator[FrameProcessor]:
         """The processors, those of inner pipelines in their place."""

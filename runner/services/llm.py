@@ -76,6 +76,11 @@ class LLMService(LanguageModel):
         Called tools run when it is exhausted, and it is then called again."""
         raise NotImplementedError(f"{type(self).__name__} does not override run_llm")
 
+    def share_tools(self, other: LLMService) -> None:
+        """Use the tools that are registered with another service, also those that come later."""
+        self.toolbox = other.toolbox
+        self._tools = ToolRunner(self, self.toolbox, self._voice, self._late)
+
     def register_function(
         self, function: str | Callable[..., Any], handler: Callable[..., Any] | None = None, **options: Any
     ) -> None:

@@ -1,7 +1,7 @@
 """What tests of a bot import: fakes with a clock, and a loop in virtual time."""
 
 from runner.testing.caller import FakeInput, ScriptedSTT, ScriptedVAD
-from runner.testing.conversation import Conversation
+from runner.testing.conversation import Conversation, ConversationError
 from runner.testing.fakes import (
     Fails,
     FakeOutput,
@@ -16,6 +16,7 @@ from runner.testing.virtual_time import VirtualTimeLoop, run_virtual
 
 __all__ = [
     "Conversation",
+    "ConversationError",
     "Fails",
     "FakeInput",
     "FakeOutput",

@@ -1,8 +1,9 @@
-"""A caller who does what the test says: what the VAD notices of it, and what the recogniser understands."""
+"""The scripted caller and recogniser of a test."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.frames import (
@@ -11,12 +12,14 @@ from runner.frames import (
     InputAudioRawFrame,
     InputDTMFFrame,
     InterimTranscriptionFrame,
+    StartFrame,
     TranscriptionFrame,
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import FrameProcessor
 from runner.transports.base import TransportParams
 from runner.transports.input import BaseInputTransport
+from runner.turns.segments import join_units, units
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,24 @@ class ScriptedVAD:
 
 class FakeInput(BaseInputTransport):
     """A caller who does what the test says. Without a `ScriptedVAD`, speech is noticed at once; without a
-    `ScriptedSTT`, it is understood when it ends."""
+    `ScriptedSTT`, it is understood when it ends.
 
-    def __init__(self, params: TransportParams, vad: ScriptedVAD | None = None) -> None:
+    Attributes:
+        said: what was said, and when (s) it began.
+    """
+
+    def __init__(
+        self,
+        params: TransportParams,
+        vad: ScriptedVAD | None = None,
+        on_event: Callable[[str, object], None] | None = None,
+    ) -> None:
         super().__init__(params)
+        self.said: list[tuple[float, str]] = []
+        self._on_event = on_event
         self.recogniser: ScriptedSTT | None = None
         self._vad = vad or ScriptedVAD(0.0, 0.0)
-        self._told = False
+        self._noticed = False
         self._pieces = 0
         self._stopping: asyncio.Task[None] | None = None
 
@@ -52,6 +66,7 @@ class FakeInput(BaseInputTransport):
     async def say(self, text: str, seconds: float = 1.0) -> None:
         """Speak for so long, and be understood; returns when the last word was said."""
         began = self.lent.clock()
+        self.said.append((began, text))
         self._pieces += 1
         if self._stopping is not None:
             self._stopping.cancel()  # the pause was too short to be noticed
@@ -59,11 +74,11 @@ class FakeInput(BaseInputTransport):
             self.recogniser.hears(text, seconds)
         noticed_s = min(self._vad.start_s, seconds)
         await asyncio.sleep(noticed_s)
-        if not self._told and seconds >= self._vad.start_s:
-            self._told = True
+        if not self._noticed and seconds >= self._vad.start_s:
+            self._noticed = True
             self.user_started(began)
         await asyncio.sleep(seconds - noticed_s)
-        if self._told:
+        if self._noticed:
             self._stopping = self.create_task(self._stop(text), "stop")
             if not self._vad.stop_s:
                 await self._stopping
@@ -71,6 +86,15 @@ class FakeInput(BaseInputTransport):
     async def make_noise(self, seconds: float = 0.3) -> None:
         """A cough or a door, that the VAD takes for speech and the recogniser does not understand."""
         await self.say("", seconds)
+
+    async def started(self, frame: StartFrame) -> None:
+        if self._on_event is not None:
+            self._on_event("on_client_connected", self)
+
+    def hang_up(self) -> None:
+        """Leave: the bot's `on_client_disconnected` runs."""
+        if self._on_event is not None:
+            self._on_event("on_client_disconnected", self)
 
     def press(self, digits: str) -> None:
         """Press these keys."""
@@ -86,7 +110,7 @@ class FakeInput(BaseInputTransport):
         ended = self.lent.clock()
         if self._vad.stop_s:
             await asyncio.sleep(self._vad.stop_s)
-        self._told, self._stopping = False, None
+        self._noticed, self._stopping = False, None
         if not self.user_stopped(ended) and self.recogniser is not None:
             self.recogniser.ends()
         if self.recogniser is None:
@@ -94,12 +118,12 @@ class FakeInput(BaseInputTransport):
 
 
 class ScriptedSTT(FrameProcessor):
-    """Understands what its caller says: word by word while it is said, and `final_s` after the VAD's stop.
+    """Understands what its caller says: word by word meanwhile, and for good `final_s` after the VAD's stop.
 
     Args:
         caller: `transport.caller`.
         final_s: from the VAD's stop to the transcript.
-        interim: whether words are told while they are said, each when it is over.
+        interim: whether interim transcripts come while the caller speaks, one at the end of each word.
         mishears: text by what was really said.
     """
 
@@ -116,34 +140,34 @@ class ScriptedSTT(FrameProcessor):
         self._final_s = final_s
         self._interim = interim
         self._mishears = mishears or {}
-        self._said: list[str] = []
+        self._said: list[tuple[str, bool]] = []
 
     def hears(self, text: str, seconds: float) -> None:
         """The caller begins to say this."""
-        words = self._mishears.get(text, text).split()
+        words = units(self._mishears.get(text, text))
         before = len(self._said)
-        self._said += words
+        self._said += [(unit.text, unit.joined) for unit in words]
         if self._interim and words:
-            self.create_task(self._tell_words(before, len(words), seconds / len(words)), "interim")
+            self.create_task(self._push_interims(before, len(words), seconds / len(words)), "interim")
 
     def ends(self) -> None:
-        """The caller pauses: what was said is told for good."""
-        said, self._said = " ".join(self._said), []
-        self.create_task(self._tell_final(said), "final")
+        """The caller pauses: the final transcript is due."""
+        said, self._said = join_units(self._said), []
+        self.create_task(self._push_final(said), "final")
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await self.push_frame(frame, direction)
         if isinstance(frame, UserStoppedSpeakingFrame) and direction is FrameDirection.DOWNSTREAM:
             self.ends()
 
-    async def _tell_words(self, before: int, count: int, word_s: float) -> None:
+    async def _push_interims(self, before: int, count: int, word_s: float) -> None:
         said = self._said
         for index in range(count):
             await asyncio.sleep(word_s)
             if said is not self._said:
                 return
-            await self.push_frame(InterimTranscriptionFrame(" ".join(said[: before + index + 1])))
+            await self.push_frame(InterimTranscriptionFrame(join_units(said[: before + index + 1])))
 
-    async def _tell_final(self, said: str) -> None:
+    async def _push_final(self, said: str) -> None:
         await asyncio.sleep(self._final_s)
         await self.push_frame(TranscriptionFrame(said))

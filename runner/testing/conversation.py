@@ -1,30 +1,45 @@
-"""A whole conversation of fakes, in virtual time: half a minute is tested in milliseconds."""
+"""A whole conversation with scripted services or a bot of your own, in virtual time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from runner.arguments import InProcessRunnerArguments
 from runner.frames import (
     BotPausedSpeakingFrame,
     BotResumedSpeakingFrame,
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    EndTaskFrame,
     Frame,
     TTSTextFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
-from runner.pipeline import Pipeline, PipelineParams, PipelineTask
+from runner.pipeline import Pipeline, PipelineParams, PipelineRunner, PipelineTask
+from runner.pipeline.pipeline import stand_ins
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair, Summarize
+from runner.processors.base import UPSTREAM
+from runner.processors.user import LLMUserAggregator
+from runner.services.llm import LLMService
+from runner.services.stt import STTService
+from runner.services.tts import TTSService
 from runner.testing.caller import ScriptedSTT, ScriptedVAD
-from runner.testing.fakes import FakeTransport, Line, Recorder, ScriptedLLM, ScriptedTTS
+from runner.testing.fakes import FakeOutput, FakeTransport, Line, Recorder, ScriptedLLM, ScriptedTTS
+from runner.testing.timeline import timeline
 from runner.testing.virtual_time import run_virtual
 from runner.transports.base import TransportParams
 from runner.turns.end_of_turn import TurnAnalyzer
+from runner.turns.segments import join_units, words_of
 
 LONGEST_S = 300.0
+WITHIN_S = 60.0
+"""How long (virtual s) a script waits for something before the test fails."""
 
 _EVENTS: dict[type[Frame], str] = {
     UserStartedSpeakingFrame: "user starts",
@@ -35,24 +50,39 @@ _EVENTS: dict[type[Frame], str] = {
     BotResumedSpeakingFrame: "bot resumes",
 }
 
+Bot = Callable[[Any], Awaitable[None]]
+
+
+class ConversationError(AssertionError):
+    """The conversation did not go as the script expects; the message has its timeline."""
+
 
 class Conversation:
-    """A bot of scripted services and a caller. Build it, `run` a script, look at what was heard.
+    """A caller and a bot: one of scripted services, or your own `bot()`. Build it, `run` a script, look at
+    what was heard.
 
     ```python
     it = Conversation("Good morning.", interruption_strategy="confirm")
 
     async def script() -> None:
         await it.caller.say("hello")
+        await it.bot_says("good morning")
         await it.bot_is_silent()
 
     it.run(script)
     assert it.remembered() == [("user", "hello"), ("assistant", "Good morning.")]
     ```
 
+    With `bot=my_bot.bot` your own function runs, with its pipeline, processors, tools and event handlers. Its
+    recogniser and voice are replaced by scripted ones; so is its language model where `replies` are given. It
+    has to build its transport with `create_transport`.
+
     Args:
         replies: what the language model answers, in order.
-        tools: functions that it may call.
+        bot: the bot's own function.
+        transport: whose parameters the bot's `create_transport` takes, such as "webrtc" or "twilio".
+        body: `runner_args.body`.
+        tools: functions that the scripted model may call.
         vad: when speech is noticed.
         stt_s: from the VAD's stop to the transcript.
         llm_s: from the question to the first word.
@@ -69,6 +99,9 @@ class Conversation:
     def __init__(
         self,
         *replies: str | Sequence[Line],
+        bot: Bot | None = None,
+        transport: str = "webrtc",
+        body: Any = None,
         tools: Iterable[Any] = (),
         vad: ScriptedVAD | None = None,
         stt_s: float = 0.1,
@@ -84,56 +117,135 @@ class Conversation:
         **params: Any,
     ) -> None:
         carries = TransportParams(audio_in_enabled=True, audio_out_enabled=True, turn_analyzer=turn_analyzer)
-        self.transport = FakeTransport(carries, vad=vad or ScriptedVAD())
+        self._vad = vad or ScriptedVAD()
+        self.transport = FakeTransport(carries, vad=self._vad)
         self.caller = self.transport.caller
         self.stt = ScriptedSTT(self.caller, final_s=stt_s, interim=interim)
         self.llm = ScriptedLLM(replies, first_s=llm_s, word_s=llm_word_s)
         self.tts = ScriptedTTS(first_s=tts_s, word_s=word_s)
         self.context = LLMContext(tools=tools)
         self.heard = Recorder()
-        memory = LLMContextAggregatorPair(self.context, speculative=speculative, summarize=summarize)
-        self._row = [
-            self.transport.input(), self.stt, memory.user(), self.llm, *between, self.tts,
-            self.transport.output(), self.heard, memory.assistant(),
-        ]  # fmt: skip
+        self._bot, self._kind, self._body = bot, transport, body
+        self._scripted_llm = bool(replies)
+        self._waits: list[tuple[float, str]] = []
+        self._built = False
+        if bot is None:
+            memory = LLMContextAggregatorPair(self.context, speculative=speculative, summarize=summarize)
+            self._row = [
+                self.transport.input(), self.stt, memory.user(), self.llm, *between, self.tts,
+                self.transport.output(), self.heard, memory.assistant(),
+            ]  # fmt: skip
         self._params = params
 
     def run(self, script: Callable[[], Awaitable[None]]) -> Conversation:
-        """Run the call until the script is over and the bot has finished."""
+        """Run the call until the script is over and the bot has finished.
 
-        async def both() -> None:
-            self.task = PipelineTask(Pipeline(self._row), params=PipelineParams(**self._params))
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self.task.run())
-                group.create_task(play())
+        Raises:
+            ConversationError: the script waits in vain. What the script or the bot raises comes as it is,
+                with the conversation's timeline as a note.
+        """
+        __tracebackhide__ = True
+        try:
+            run_virtual(self._both(script), LONGEST_S)
+        except BaseExceptionGroup as group:
+            failure = _first(group)
+        except TimeoutError:
+            failure = ConversationError(f"the conversation is not over after {LONGEST_S:.0f} s")
+        else:
+            return self
+        failure.add_note(self.timeline())
+        raise failure.with_traceback(_users_part(failure.__traceback__)) from None
 
+    async def _both(self, script: Callable[[], Awaitable[None]]) -> None:
         async def play() -> None:
             await asyncio.sleep(0.01)
             await script()
-            await self.task.stop_when_done()
+            if self._bot is None:
+                await self.task.stop_when_done()
+            elif not bot.done():
+                await self.caller.push_frame(EndTaskFrame(), UPSTREAM)
 
-        run_virtual(both(), LONGEST_S)
-        return self
+        async with asyncio.TaskGroup() as group:
+            bot = group.create_task(self._run_bot() if self._bot is not None else self._run_scripted())
+            group.create_task(play())
+
+    async def _run_scripted(self) -> None:
+        self.task = PipelineTask(Pipeline(self._row), params=PipelineParams(**self._params))
+        await PipelineRunner().run(self.task)
+
+    async def _run_bot(self) -> None:
+        assert self._bot is not None
+        stand_ins.set(self._stand_in)
+        body = {} if self._body is None else self._body
+        arguments = InProcessRunnerArguments(
+            body=body, transport=self._kind, make_transport=self._make_transport
+        )
+        await self._bot(arguments)
+
+    def _make_transport(self, params: TransportParams) -> FakeTransport:
+        """The transport was made before the bot ran, so that scripts know its caller: it takes the bot's
+        parameters. Its VAD is scripted."""
+        params.vad_analyzer = None
+        self.caller.params = self.transport.listener.params = params
+        return self.transport
+
+    def _stand_in(self, processor: FrameProcessor) -> Sequence[FrameProcessor]:
+        match processor:
+            case FakeOutput():
+                return [processor, self.heard]
+            case STTService():
+                return [self.stt]
+            case TTSService():
+                return [self.tts]
+            case LLMService() if self._scripted_llm:
+                self.llm.share_tools(processor)
+                return [self.llm]
+            case LLMUserAggregator():
+                self.context = processor.context
+        return [processor]
 
     # ------------------------------------------------------------ for scripts
 
-    async def bot_says(self, word: str) -> None:
-        """Wait until the listener hears this word."""
-        while word not in self.words():
-            await asyncio.sleep(0.01)
+    async def bot_says(self, text: str, *, within_s: float = WITHIN_S) -> None:
+        """Wait until the listener has heard these words; case and punctuation do not matter."""
+        wanted = words_of(text)
+        with self._waiting(f"the bot says {text!r}"):
+            await self._until(lambda: _contains(words_of(self.said()), wanted), within_s)
 
-    async def bot_is_silent(self, seconds: float = 1.0) -> None:
+    async def bot_is_silent(self, seconds: float = 1.0, *, within_s: float = WITHIN_S) -> None:
         """Wait until the bot, from now on, has stopped speaking and been silent for so long."""
         stops = len(self.heard.of(BotStoppedSpeakingFrame))
-        while True:
-            told = self.heard.of(BotStartedSpeakingFrame, BotStoppedSpeakingFrame)
-            stopped = told and isinstance(told[-1].frame, BotStoppedSpeakingFrame)
-            silent_s = asyncio.get_running_loop().time() - told[-1].at if stopped else 0.0
-            if len(self.heard.of(BotStoppedSpeakingFrame)) > stops and silent_s >= seconds:
-                return
-            await asyncio.sleep(0.01)
+
+        def silent() -> bool:
+            turns = self.heard.of(BotStartedSpeakingFrame, BotStoppedSpeakingFrame)
+            stopped = turns and isinstance(turns[-1].frame, BotStoppedSpeakingFrame)
+            silent_s = asyncio.get_running_loop().time() - turns[-1].at if stopped else 0.0
+            return len(self.heard.of(BotStoppedSpeakingFrame)) > stops and silent_s >= seconds
+
+        with self._waiting(f"the bot speaks and is then silent for {seconds:g} s"):
+            await self._until(silent, within_s)
+
+    @contextlib.contextmanager
+    def _waiting(self, what: str) -> Iterator[None]:
+        entry = asyncio.get_running_loop().time(), what
+        self._waits.append(entry)
+        try:
+            yield
+        except TimeoutError:
+            raise ConversationError(f"waited in vain until {what}") from None
+        self._waits.remove(entry)
+
+    async def _until(self, holds: Callable[[], bool], within_s: float) -> None:
+        async with asyncio.timeout(within_s):
+            while not holds():
+                await asyncio.sleep(0.01)
 
     # ------------------------------------------------------------ what came of it
+
+    def said(self) -> str:
+        """All that the listener has heard, spaced as it was written."""
+        frames = [seen.frame for seen in self.heard.seen if isinstance(seen.frame, TTSTextFrame)]
+        return join_units((frame.text, frame.joined) for frame in frames)
 
     def words(self) -> list[str]:
         """The words that the listener has heard."""
@@ -150,3 +262,40 @@ class Conversation:
     def when(self, kind: type[Frame], index: int = -1) -> float:
         """When (s) a frame of this kind was heard; by default the last one."""
         return self.heard.of(kind)[index].at
+
+    def timeline(self) -> str:
+        """What was said, understood, heard and waited for, a line each with its time."""
+        return timeline(self.caller.said, self.heard.seen, self._waits)
+
+
+def _contains(words: Sequence[str], wanted: Sequence[str]) -> bool:
+    count = len(wanted)
+    return any(words[at : at + count] == wanted for at in range(len(words) - count + 1))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    failure: BaseException = group
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure
+
+
+def _users_part(traceback: TracebackType | None) -> TracebackType | None:
+    """The traceback from the test's own line on, without the event loop's and ours."""
+    here = Path(__file__).parent
+    step = traceback
+    while step is not None:
+        file = Path(step.tb_frame.f_code.co_filename)
+        if file.parent != here and "asyncio" not in file.parts:
+            return _without_ours(step, here)
+        step = step.tb_next
+    return traceback
+
+
+def _without_ours(step: TracebackType, here: Path) -> TracebackType:
+    """Steps of this module at the end say nothing that the sentence does not say."""
+    last, following = step, step.tb_next
+    while following is not None and Path(following.tb_frame.f_code.co_filename).parent != here:
+        last, following = following, following.tb_next
+    last.tb_next = None
+    return step

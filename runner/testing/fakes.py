@@ -69,7 +69,7 @@ class FakeTransport(BaseTransport):
     ) -> None:
         super().__init__()
         params = params or TransportParams(audio_in_enabled=True, audio_out_enabled=True)
-        self.caller = FakeInput(params, vad)
+        self.caller = FakeInput(params, vad, on_event=self.events.emit)
         self.listener = FakeOutput(params, lead_s)
 
     def input(self) -> FakeInput:

@@ -8,6 +8,7 @@ from typing import Any
 
 from runner.arguments import (
     DailyRunnerArguments,
+    InProcessRunnerArguments,
     RunnerArguments,
     SmallWebRTCRunnerArguments,
     WebSocketRunnerArguments,
@@ -52,6 +53,8 @@ async def create_transport(runner_args: RunnerArguments, transport_params: Facto
             return FastAPIWebsocketTransport(websocket=runner_args.websocket, params=params)
         case DailyRunnerArguments():
             return _daily(runner_args, transport_params)
+        case InProcessRunnerArguments():
+            return runner_args.make_transport(_params(transport_params, runner_args.transport))
         case _:
             raise UsageError(f"create_transport knows no transport for {type(runner_args).__name__}")
 

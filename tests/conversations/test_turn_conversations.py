@@ -372,7 +372,7 @@ def test_with_confirm_a_recogniser_that_is_late_is_believed_about_murmurs(
         found = TranscriptionFrame(text, murmur=murmur) if said == "stop" else TranscriptionFrame(said)
         await it.stt.push_frame(found)
 
-    it.stt._tell_final = late  # type: ignore[method-assign]
+    it.stt._push_final = late  # type: ignore[method-assign]
 
     async def script() -> None:
         await it.caller.say("talk to me")
