@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Router
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
 
 from runner.server.access.local_only import BodyLimit, LocalOnly, is_loopback
 from runner.server.access.login import LoginRequired
-from runner.server.endpoints.lazy import LazyApp
+from runner.server.endpoints.lazy import Lazy, LazyApp
 from runner.server.endpoints.page_files import page_router
 from runner.server.endpoints.prometheus import metrics_router
-from runner.server.endpoints.start import start_router
-from runner.server.endpoints.status import status_router
 from runner.server.forwarding.middleware import ForwardToOwner
 from runner.server.host import Host
 
-PAGE_TRANSPORT = "webrtc"
-PAGE_PATHS = ("/api/offer", "/sessions/{session_id}/api/offer")
-"""The page's signaling, which is imported at once only where `-t webrtc` asks for it."""
+if TYPE_CHECKING:
+    from runner.server.endpoints.webrtc import WebRTCEndpoint
 
 Endpoint = Callable[[Host], Router]
 
+API_PATHS = (
+    *("/start", "/status", "/dial", "/dial/{call_id}", "/openapi.json", "/docs"),
+    *("/api/{path:path}", "/sessions/{session_id}/api/offer"),
+)
+"""The paths of the HTTP API (`endpoints/api.py`)."""
 
-def create_app(host: Host) -> Starlette:
-    """The application of the main port: the page, `/status`, `/metrics` and each transport's routes."""
-    routes = [route for router in _routers(host) for route in router.routes]
+
+def create_app(host: Host, *, eager: bool = True) -> Starlette:
+    """The application of the main port: the page, the HTTP API, `/metrics` and each transport's routes.
+
+    `eager`: whether to import at once what the transports asked for need.
+    """
+    routes = [route for router in _routers(host, eager) for route in router.routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
     app.router.redirect_slashes = False
     # Middleware added last runs first: a client that may not come in cannot send a body either.
@@ -58,12 +66,6 @@ async def _refused(request: Request, error: Exception) -> Response:
 # ------------------------------------------------------------------ endpoints, by transport
 
 
-def _webrtc(host: Host) -> Router:
-    from runner.server.endpoints.webrtc import webrtc_router
-
-    return webrtc_router(host)
-
-
 def _daily(host: Host) -> Router:
     from runner.server.daily.endpoint import daily_router
 
@@ -71,35 +73,43 @@ def _daily(host: Host) -> Router:
 
 
 def _media_sockets(host: Host) -> Router:
-    from runner.server.endpoints.dial import dial_router
     from runner.server.endpoints.media_socket import media_socket_router
 
-    return Router([*media_socket_router(host).routes, *dial_router(host).routes])
+    return media_socket_router(host)
 
 
-_ENDPOINTS: dict[str, Endpoint] = {PAGE_TRANSPORT: _webrtc, "daily": _daily}
+def _nothing_more(host: Host) -> Router:
+    """WebRTC's routes are in the API, which is always there."""
+    return Router()
+
+
+_ENDPOINTS: dict[str, Endpoint] = {"webrtc": _nothing_more, "daily": _daily}
 """What serves a transport; phone providers and plain clients share `_media_sockets`."""
 
 
-def _endpoints(transports: Sequence[str]) -> Iterator[Endpoint]:
-    """Each once, though it may serve several transports."""
-    yield from dict.fromkeys(_ENDPOINTS.get(name, _media_sockets) for name in transports)
-
-
-def _routers(host: Host) -> Iterator[Router]:
-    for endpoint in _endpoints(host.transports):
+def _routers(host: Host, eager: bool) -> Iterator[Router]:
+    """Each once, though it may serve several transports. The page works whatever was asked for."""
+    for endpoint in dict.fromkeys(_ENDPOINTS.get(name, _media_sockets) for name in host.transports):
         yield endpoint(host)
-    if PAGE_TRANSPORT not in host.transports:  # the page works whatever was asked for
-        yield _page_later(host)
-    yield from (start_router(host), status_router(host), metrics_router(host), page_router())
+    yield from (_api(host, eager), metrics_router(host), page_router())
 
 
-def _page_later(host: Host) -> Router:
-    later = LazyApp(lambda: _webrtc(host))
+def _api(host: Host, eager: bool) -> Router:
+    """The HTTP API: built now where WebRTC was asked for, else at its first request."""
 
-    async def start(request: Request) -> Response:
-        await later.ready()  # which replaces this entry of `starters`
-        return await host.starters[PAGE_TRANSPORT](request)
+    def make_webrtc() -> WebRTCEndpoint:
+        from runner.server.endpoints.webrtc import WebRTCEndpoint
 
-    host.starters[PAGE_TRANSPORT] = start
-    return later.router(PAGE_PATHS)
+        return WebRTCEndpoint(host)
+
+    def make_api() -> ASGIApp:
+        from runner.server.endpoints.api import create_api
+
+        return create_api(host, webrtc)
+
+    webrtc, api = Lazy(make_webrtc), Lazy(make_api)
+    if eager and "webrtc" in host.transports:
+        webrtc.now()
+        api.now()
+    app = LazyApp(api)
+    return Router([Route(path, app) for path in API_PATHS])

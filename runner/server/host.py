@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
 from runner.server.handover.moves import Moves
 from runner.server.handover.other_workers import OtherWorkers
-from runner.server.handover.run_totals import RunTotals
+from runner.server.handover.run_totals import RunTotals, latencies
 from runner.sessions.registry import Sessions
 from runner.settings import Settings
 
 if TYPE_CHECKING:
     from runner.transports.websocket.socket import CallWebSocket
 
-Starter = Callable[[Request], Awaitable[Response]]
-"""Answers `POST /start` for one transport."""
+Starter = Callable[[Request, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
+"""Answers `POST /start` for one transport: the request and its JSON object in, the answer's fields out."""
 
 Knows = Callable[[str], bool]
 """Whether an endpoint has a call, under way or announced, with this id."""
@@ -38,6 +38,14 @@ class DialOrder:
     limit_s: int
     ring_s: int
     detect_voicemail: bool
+
+
+class ApiError(BotrunError):
+    """The local HTTP API refuses a request: `status` and one sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 class LedgerUnavailableError(BotrunError):
@@ -129,6 +137,19 @@ class Host:
     def login_key(self) -> str:
         """The key that the main port asks for; "" while only this machine can reach it."""
         return self.public_calls.dial_key if self.public_calls is not None else self.settings.login_key
+
+    async def describe(self) -> dict[str, Any]:
+        """What `/status` answers and the terminal shows."""
+        totals, sessions = await self.run_totals.ask()
+        return {
+            "status": "ready",
+            # `botrun load` measures this process.
+            "pid": os.getpid(),
+            "transports": list(self.transports),
+            "bot": {"file": self.bot.path.name, "function": self.bot.function_name},
+            "sessions": sessions,
+            "turns": latencies(totals.recent_turn_s),
+        }
 
     def knows_call(self, names: Sequence[str]) -> bool:
         """Whether this process has a call, under way or announced, with one of these ids."""

@@ -21,6 +21,7 @@ SERVER = (
 OF_TRANSPORT = {
     "webrtc": (
         "aiortc",
+        "runner.server.endpoints.api",
         "runner.server.endpoints.webrtc",
         "runner.transports.webrtc.peer",
         "runner.transports.webrtc.camera",
@@ -29,7 +30,6 @@ OF_TRANSPORT = {
 }
 PHONES = (
     "runner.server.endpoints.media_socket",
-    "runner.server.endpoints.dial",
     "runner.transports.websocket.transport",
 )
 PUBLIC = ("runner.worker.public_keeper", "runner.server.public.endpoints")

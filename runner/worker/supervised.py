@@ -204,9 +204,7 @@ class SupervisedWorker:
         self._shutdown.requested.set()
 
     async def _tell_state(self, host: Host) -> None:
-        from runner.server.endpoints.status import describe
-
-        self._channel.send({"is": "state", "state": await describe(host)})
+        self._channel.send({"is": "state", "state": await host.describe()})
 
     def _tell_figures(self, host: Host, *, last: bool = False) -> None:
         self._channel.send({"is": "figures", "tally": host.run_totals.own()["tally"], "last": last})

@@ -13,13 +13,14 @@ from types import ModuleType
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
+from starlette.routing import Match, Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 from websockets.sync.client import connect
 
 from runner.botcode.loader import LoadedBot
-from runner.server.app import PAGE_PATHS, create_app
-from runner.server.endpoints.lazy import LazyApp
+from runner.server.app import API_PATHS, create_app
+from runner.server.endpoints.lazy import Lazy, LazyApp
 from runner.server.host import Host
 from runner.services.common import warmup
 from runner.sessions.registry import Sessions
@@ -162,7 +163,8 @@ def test_a_door_that_was_not_asked_for_is_built_when_somebody_comes_to_it() -> N
         built.append(1)
         return answer
 
-    app = Starlette(routes=LazyApp(make).router(PAGE_PATHS).routes)
+    lazy = LazyApp(Lazy(make))
+    app = Starlette(routes=[Route(path, lazy) for path in API_PATHS])
     with TestClient(app) as client:
         assert not built
         answers = {client.post("/api/offer").text, client.patch("/sessions/7/api/offer").text}
@@ -178,9 +180,21 @@ def test_the_page_can_start_a_session_where_only_phones_were_asked_for() -> None
         assert (refused.status_code, list(refused.json())) == (400, ["error"])
 
 
-def test_the_page_finds_its_door_at_each_of_its_paths() -> None:
-    from runner.server.endpoints.webrtc import webrtc_router
+def test_each_path_of_the_api_leads_to_it() -> None:
+    from runner.server.endpoints.api import create_api
 
     bot = LoadedBot(Path("my_bot.py"), "bot", None, ModuleType("bot"))  # type: ignore[arg-type]
-    router = webrtc_router(Host(Settings(), bot, Sessions(bot), ("twilio",)))
-    assert {route.path for route in router.routes} == set(PAGE_PATHS)  # type: ignore[attr-defined]
+    api = create_api(Host(Settings(), bot, Sessions(bot), ("twilio",)), Lazy(lambda: None))  # type: ignore[arg-type]
+    app = create_app(Host(Settings(), bot, Sessions(bot), ("twilio",)))
+    for route in api.routes:
+        scope = {"type": "http", "path": route.path.replace("{", "").replace("}", ""), "method": "GET"}  # type: ignore[attr-defined]
+        found = next(one for one in app.routes if one.matches(scope)[0] is not Match.NONE)
+        assert isinstance(found.endpoint, LazyApp), route  # type: ignore[attr-defined]
+
+
+def test_a_phone_run_imports_the_api_with_its_first_request_only() -> None:
+    bot = LoadedBot(Path("my_bot.py"), "bot", None, ModuleType("bot"))  # type: ignore[arg-type]
+    assert "fastapi" not in loaded_for("twilio")
+    app = create_app(Host(Settings(), bot, Sessions(bot), ("twilio",)))
+    with TestClient(app, base_url="http://localhost", client=("127.0.0.1", 5000)) as client:
+        assert client.get("/status").json()["status"] == "ready"

@@ -47,10 +47,11 @@ class LocalOnly:
     def __init__(self, app: ASGIApp, *, loopback_only: bool, origins: Sequence[str] = ()) -> None:
         self._app = app
         self._loopback_only = loopback_only
-        self._origins = frozenset(origins)
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope) if scope["type"] in {"http", "websocket"} else ""
+        checked = scope["type"] in {"http", "websocket"}
+        refusal = refusal_of(scope, self._loopback_only, self._origins) if checked else ""
         if not refusal:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -60,20 +61,24 @@ class LocalOnly:
         else:
             await answer(send, 403, refusal)
 
-    def _refusal(self, scope: Scope) -> str:
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        hosts = values_of(headers, "host")
-        if len(hosts) != 1:
-            return "one Host header is needed"
-        if self._loopback_only and (reason := _not_local(scope, hosts[0])):
-            return reason
-        origins = values_of(headers, "origin")
-        if origins and (len(origins) > 1 or not self._is_welcome(origins[0], hosts[0])):
-            return "pages of other sites may not use this server, unless --allow-origin names them"
-        return ""
 
-    def _is_welcome(self, origin: str, host: str) -> bool:
-        return origin in self._origins or _same_site(origin, host)
+def refusal_of(scope: Scope, loopback_only: bool, origins: Sequence[str] = ()) -> str:
+    """Why this request is refused; "" if it is not.
+
+    Args:
+        loopback_only: whether only this machine is served.
+        origins: pages of other sites that are admitted.
+    """
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    hosts = values_of(headers, "host")
+    if len(hosts) != 1:
+        return "a request needs exactly one Host header"
+    if loopback_only and (reason := _not_local(scope, hosts[0])):
+        return reason
+    given = values_of(headers, "origin")
+    if given and (len(given) > 1 or not (given[0] in origins or _same_site(given[0], hosts[0]))):
+        return "pages of other sites may not use this server, unless --allow-origin names them"
+    return ""
 
 
 def _not_local(scope: Scope, host: str) -> str:

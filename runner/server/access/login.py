@@ -23,7 +23,7 @@ COOKIE = "botrun_key"
 HEADER = "x-botrun-key"
 QUERY = "key"
 
-_REFUSAL = "this run can be reached from elsewhere: open the address that it printed, with its key"
+REFUSAL = "this run can be reached from elsewhere: open the address that it printed, with its key"
 
 
 class LoginRequired:
@@ -38,15 +38,20 @@ class LoginRequired:
         if not key or scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        if _matches(_told(scope), key):
+        if has_key(scope, key):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": _REFUSAL})
+            await send({"type": "websocket.close", "code": 1008, "reason": REFUSAL})
         elif _matches([dict(_query(scope)).get(QUERY, "")], key):
             await _welcome(scope, send, key)
         else:
-            await answer(send, 401, _REFUSAL)
+            await answer(send, 401, REFUSAL)
+
+
+def has_key(scope: Scope, key: str) -> bool:
+    """Whether a request brings this key."""
+    return _matches(_told(scope), key)
 
 
 def _told(scope: Scope) -> list[str]:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import html
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 
 from runner.errors import BotrunError, ProtocolError, ProviderError, UsageError
 from runner.server.daily.rooms import DailyRooms, RoomAsk
-from runner.server.endpoints.start import read_object
+from runner.server.host import ApiError, Host
 from runner.sessions.registry import TooManySessionsError
-
-if TYPE_CHECKING:
-    from runner.server.host import Host
 
 logger = logging.getLogger(__name__)
 
@@ -57,18 +55,16 @@ class DailyEndpoint:
         logger.info("a visitor goes to %s", opened.room.url)
         return RedirectResponse(opened.address, 303, headers={"cache-control": "no-store"})
 
-    async def start(self, request: Request) -> Response:
+    async def start(self, request: Request, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         """A program asks for a room and a bot."""
         try:
-            asked = await read_object(request)
             opened = await self.rooms.open(_ask(asked))
         except BotrunError as error:
-            return JSONResponse({"error": str(error)}, _status(error))
-        told = {"dailyRoom": opened.room.url, "dailyToken": opened.token, "sessionId": opened.session.id}
-        return JSONResponse(told)
+            raise ApiError(_status(error), str(error)) from None
+        return {"dailyRoom": opened.room.url, "dailyToken": opened.token, "sessionId": opened.session.id}
 
 
-def _ask(asked: dict[str, Any]) -> RoomAsk:
+def _ask(asked: Mapping[str, Any]) -> RoomAsk:
     body, properties = asked.get("body"), asked.get("dailyRoomProperties") or {}
     if not isinstance(properties, dict):
         raise ProtocolError("dailyRoomProperties must be an object")

@@ -1,43 +1,50 @@
-"""A door that nobody asked for is built when somebody comes to it: its imports cost time and memory."""
+"""What no transport asked for is imported when the first request needs it: it costs time and memory."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runner.services.common import warmup
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+T = TypeVar("T")
+
+
+class Lazy(Generic[T]):
+    """Built once, when it is first needed.
+
+    Args:
+        make: imports and builds it. Runs in a thread, so that calls in progress are not disturbed.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: T | None = None
+        self._making = asyncio.Lock()
+
+    def now(self) -> T:
+        """Build it here and now, at the start of a run that needs it."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    async def get(self) -> T:
+        """Build it if it is not there, and start what joined the warm-up."""
+        async with self._making:
+            if self._made is None:
+                self._made = await asyncio.to_thread(self._make)
+                await warmup.start_all()
+            return self._made
 
 
 class LazyApp:
-    """Stands for a door until it is needed.
+    """An ASGI application that is built at its first request."""
 
-    Args:
-        make: imports and builds it; done in a thread, so that calls under way do not notice.
-    """
-
-    def __init__(self, make: Callable[[], ASGIApp]) -> None:
-        self._make = make
-        self._door: ASGIApp | None = None
-        self._making = asyncio.Lock()
-
-    def router(self, paths: Iterable[str]) -> Router:
-        """The routes that lead to it."""
-        return Router([Route(path, self) for path in paths])
-
-    async def ready(self) -> ASGIApp:
-        """The door, built if it was not."""
-        async with self._making:
-            if self._door is None:
-                self._door = await asyncio.to_thread(self._make)
-                await warmup.start_all()
-            return self._door
+    def __init__(self, app: Lazy[ASGIApp]) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        door = await self.ready()
-        await door(scope, receive, send)
+        await (await self._app.get())(scope, receive, send)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from starlette.requests import Request
 from starlette.routing import Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -42,6 +44,8 @@ logger = logging.getLogger(__name__)
 BOT_GRACE_S = 2.0
 """What a bot may take (s) to end by itself when its caller has left."""
 
+START_KEPT_S = 60.0
+MAX_ANNOUNCED = 256
 VOICE_RATES, PHONE_HZ = (16000, 22050, 24000, 44100, 48000), 8000
 
 
@@ -50,6 +54,7 @@ def media_socket_router(host: Host) -> Router:
     door = MediaSocketEndpoint(host)
     doors = {"/ws": door.provider, "/ws/{token}": door.provider}
     doors |= {"/ws-client": door.client, "/ws-client/{token}": door.client}
+    host.starters["websocket"] = door.start
     sockets = (WebSocketRoute(path, accept) for path, accept in doors.items())
     return Router([*sockets, events_route(host)])
 
@@ -104,6 +109,14 @@ class Carried:
     tells_errors: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """A client's session that `/start` announced and whose socket has not come."""
+
+    body: Any
+    at: float
+
+
 class MediaSocketEndpoint:
     """Turns sockets into sessions: those of phone providers, and plain clients'.
 
@@ -114,7 +127,8 @@ class MediaSocketEndpoint:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._calls = host.calls
-        self.further = Rejoining(host)
+        self.rejoining = Rejoining(host)
+        self._announced: dict[str, _Announced] = {}
         host.knows.append(self._knows)
         design_filters()
 
@@ -131,8 +145,8 @@ class MediaSocketEndpoint:
         result = await self.handshake(websocket)
         if result is None:
             return
-        if (owner := await self.further.elsewhere(result)) is not None:
-            await self.further.pass_on(owner, websocket)
+        if (owner := await self.rejoining.elsewhere(result)) is not None:
+            await self.rejoining.pass_on(owner, websocket)
         else:
             await self.take(websocket, result, Carried())
 
@@ -155,7 +169,7 @@ class MediaSocketEndpoint:
 
     async def take(self, websocket: WebSocket, told: HandshakeResult, carried: Carried) -> None:
         """Start the bot for this call, or go on with it on a second socket; returns when it is over."""
-        if (known := self.further.call_of(told)) is not None:
+        if (known := self.rejoining.call_of(told)) is not None:
             await go_on(known, websocket, told.provider)
             return
         told = replace(
@@ -200,33 +214,59 @@ class MediaSocketEndpoint:
     async def client(self, websocket: WebSocket) -> None:
         """A client of your own; with the token of a broken socket it goes on where it was."""
         await websocket.accept()
-        token = websocket.path_params.get("token", "")
+        token = websocket.path_params.get("token") or websocket.query_params.get("token", "")
         known = self._calls.get(_client_key(token)) if token else None
         if known is not None:
             await go_on(known, websocket)
             return
         moved = self._host.moves.claim(_client_key(token)) if token else None
-        if token and moved is None:
-            await close(websocket, POLICY_VIOLATION, "there is no call with this token, or no longer")
+        announced = self._take_announced(token) if token and moved is None else None
+        if token and moved is None and announced is None:
+            await close(websocket, POLICY_VIOLATION, "no call has this token, or no longer")
             return
         try:
             serializer = client_serializer(websocket.query_params)
         except ProtocolError as error:
             await close(websocket, POLICY_VIOLATION, str(error))
             return
-        await self._take_client(websocket, serializer, token or secrets.token_urlsafe(16), moved)
+        body = announced.body if announced is not None else None
+        await self._take_client(websocket, serializer, token or secrets.token_urlsafe(16), moved, body)
+
+    async def start(self, request: Request, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Announce a client's session; forgotten if its socket does not come within `START_KEPT_S`."""
+        token = secrets.token_urlsafe(16)
+        self._forget_announced()
+        self._announced[token] = _Announced(asked.get("body"), time.monotonic())
+        scheme = "wss" if request.url.scheme == "https" else "ws"
+        origin = f"{scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+        return {"wsUrl": f"{origin}/ws-client?token={token}", "token": token}
+
+    def _take_announced(self, token: str) -> _Announced | None:
+        self._forget_announced()
+        return self._announced.pop(token, None)
+
+    def _forget_announced(self) -> None:
+        oldest = time.monotonic() - START_KEPT_S
+        for token, announced in list(self._announced.items()):
+            if announced.at < oldest or len(self._announced) >= MAX_ANNOUNCED:
+                del self._announced[token]
 
     async def _take_client(
-        self, websocket: WebSocket, serializer: FrameSerializer, token: str, moved: dict[str, Any] | None
+        self,
+        websocket: WebSocket,
+        serializer: FrameSerializer,
+        token: str,
+        moved: dict[str, Any] | None,
+        given: Any,
     ) -> None:
         await websocket.send_json({"label": LABEL, "type": "session", "token": token, **rates_of(serializer)})
         call = CallWebSocket(websocket, handshake=None, serializer=serializer, resume_s=RESUME_S["websocket"])
-        conversation, body = Conversation(moved), self._host.settings.body
+        conversation = Conversation(moved)
         arguments = WebSocketRunnerArguments(
             websocket=call,
             provider="websocket",
             serializer=serializer,
-            body=moved["body"] if moved else {} if body is None else body,
+            body=moved["body"] if moved else given or self._host.settings.body or {},
             session_id=moved["session"] if moved else new_session_id(),
             pipeline_idle_timeout_secs=self._host.settings.idle_secs,
             session_state=conversation.state,

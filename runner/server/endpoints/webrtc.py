@@ -1,41 +1,32 @@
-"""The WebRTC door: an offer becomes a session. Shapes as in `reference/PROTOCOLS.md` §6.
+"""Signaling for WebRTC: an offer becomes a session. Shapes as in `reference/PROTOCOLS.md` §6.
 
-    POST  /api/offer                    offer -> answer; the bot starts
-    PATCH /api/offer                    further ICE candidates
-    POST  /start                        announces a session and the body for its bot
-    POST, PATCH /sessions/{id}/api/offer    the same as /api/offer, for an announced session
-
-What is refused is answered with 4xx or 503 and {"error": one sentence}.
+The routes are in `api.py`. Requests that cannot be served raise `ApiError`, `ProtocolError` or
+`TooManySessionsError`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route, Router
 
 from runner.arguments import SmallWebRTCRunnerArguments
-from runner.errors import BotrunError, ProtocolError
+from runner.errors import ProtocolError
 from runner.processors.handover_state import Conversation
 from runner.rtvi import messages
 from runner.server.access.local_only import is_loopback
-from runner.server.endpoints.start import read_object
 from runner.server.handover.other_workers import MOVED_STATUS
 from runner.server.handover.webrtc_peer import SdkPeer, WebRTCPeer, is_sdk_offer
+from runner.server.host import ApiError, Host
 from runner.services.common import warmup
 from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id
 from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
 from runner.transports.webrtc.warmup import rehearse
-
-if TYPE_CHECKING:
-    from runner.server.host import Host
 
 START_KEPT_SECS = 60.0
 MAX_STARTS = 256
@@ -51,30 +42,6 @@ _END_REASONS = {
 }
 
 
-class UnknownError(BotrunError):
-    """A session or connection that does not exist (any more): 404."""
-
-
-class ComeAgainError(BotrunError):
-    """Not now, but soon: 503."""
-
-
-class MovedError(BotrunError):
-    """The call is the newer worker's: 421, which is for that worker only."""
-
-
-def webrtc_router(host: Host) -> Router:
-    """The routes of this door."""
-    warmup.register("webrtc", rehearse)
-    door = WebRTCEndpoint(host)
-    host.starters["webrtc"] = _answering(door.start)
-    handles = {"POST": door.offer, "PATCH": door.trickle}
-    paths = ("/api/offer", "/sessions/{session_id}/api/offer")
-    return Router(
-        [Route(path, _answering(handles[method]), methods=[method]) for path in paths for method in handles]
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Start:
     """A session that was announced and not yet offered to."""
@@ -84,9 +51,10 @@ class _Start:
 
 
 class WebRTCEndpoint:
-    """Announced sessions, and the connections of those under way."""
+    """Announced sessions, and the connections of those in progress."""
 
     def __init__(self, host: Host) -> None:
+        warmup.register("webrtc", rehearse)
         self._host = host
         self._starts: dict[str, _Start] = {}
         self._connections: dict[str, SmallWebRTCConnection] = {}
@@ -95,11 +63,8 @@ class WebRTCEndpoint:
         host.knows.append(lambda name: name in self._connections or name in self._starts)
         host.moves.announced.append(self._give_starts)
 
-    async def start(self, request: Request) -> dict[str, Any]:
-        """Announces a session; forgotten if no offer comes within `START_KEPT_SECS`."""
-        asked = await read_object(request)
-        if asked.get("transport") not in (None, "webrtc"):
-            raise ProtocolError(f'transport must be "webrtc", not {str(asked["transport"])[:40]!r}')
+    async def start(self, request: Request, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Announce a session; forgotten if no offer comes within `START_KEPT_SECS`."""
         self._forget_old_starts()
         session_id = new_session_id()
         self._starts[session_id] = _Start(asked.get("body"), time.monotonic())
@@ -107,26 +72,24 @@ class WebRTCEndpoint:
         ice = {"iceConfig": {"iceServers": servers}} if servers else {}
         return {"sessionId": session_id, **ice}
 
-    async def offer(self, request: Request) -> dict[str, Any]:
-        """A new call, or a further offer in one that is under way."""
-        asked = await read_object(request)
+    async def offer(self, request: Request, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the offer of a new call, or a further offer of a call in progress."""
         session_id = request.path_params.get("session_id")
         known = self._known(asked.get("pc_id"), session_id)
         if known is None:
             return await self._begin(request, asked, session_id)
         # An offer for a running session that does not know its pc_id comes from a new page: a new peer.
         if (sdk_peer := self._sdk_peers.get(known.pc_id)) is not None and sdk_peer.is_asked:
-            await self._let_go(sdk_peer, bool(asked.get("restart_pc")))
+            await self._redirect(sdk_peer, bool(asked.get("restart_pc")))
         restart = bool(asked.get("restart_pc")) or asked.get("pc_id") != known.pc_id
         await known.renegotiate(asked.get("sdp", ""), asked.get("type", ""), restart)
         return known.get_answer()
 
-    async def trickle(self, request: Request) -> dict[str, Any]:
-        """Further ICE candidates."""
-        asked = await read_object(request)
+    async def trickle(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Add ICE candidates that were found after the offer."""
         known = self._known(asked.get("pc_id"), None)
         if known is None:
-            raise UnknownError("no connection has this pc_id (any more)")
+            raise ApiError(404, "no connection has this pc_id, or no longer")
         candidates = asked.get("candidates")
         if not isinstance(candidates, list) or len(candidates) > MAX_PATCH_CANDIDATES:
             raise ProtocolError(f"candidates must be a list of at most {MAX_PATCH_CANDIDATES}")
@@ -137,12 +100,13 @@ class WebRTCEndpoint:
             await known.add_ice_candidate(candidate.get("candidate"), mid, line)
         return {"status": "success"}
 
-    async def _let_go(self, sdk_peer: SdkPeer, again: bool) -> None:
-        """A further offer of a sdk_peer whose call is to move (`guest_end.py`)."""
+    async def _redirect(self, sdk_peer: SdkPeer, again: bool) -> None:
+        """A further offer of Pipecat's client, whose call is about to move (`handover/webrtc_peer.py`)."""
         if not again:
-            raise ComeAgainError("the bot's code was saved: come again with a new peer")
+            raise ApiError(503, "the bot's code was saved: offer again with a new peer connection")
         if await sdk_peer.has_moved():
-            raise MovedError("the call goes on with the new code")
+            # For the worker that passed this offer on.
+            raise ApiError(MOVED_STATUS, "the call continues with the new code")
 
     # ------------------------------------------------------------ inside
 
@@ -150,14 +114,16 @@ class WebRTCEndpoint:
         found = self._connections.get(pc_id) if isinstance(pc_id, str) else None
         return found or (self._of_session.get(session_id) if session_id else None)
 
-    async def _begin(self, request: Request, asked: dict[str, Any], announced: str | None) -> dict[str, Any]:
+    async def _begin(
+        self, request: Request, asked: Mapping[str, Any], announced: str | None
+    ) -> dict[str, Any]:
         self._forget_old_starts()
         key = announced or asked.get("pc_id")
         moved = self._host.moves.claim(key) if isinstance(key, str) else None
         if announced is not None and moved is not None and "announced" in moved:
             self._starts[announced], moved = _Start(moved["announced"], time.monotonic()), None
         if announced is not None and announced not in self._starts and moved is None:
-            raise UnknownError("this session is over or was never announced: ask /start for another")
+            raise ApiError(404, "this session is over or was never announced: POST /start for another one")
         client = request.client
         connection = SmallWebRTCConnection(
             self._host.settings.ice_servers, peer_is_local=client is not None and is_loopback(client.host)
@@ -177,7 +143,7 @@ class WebRTCEndpoint:
     def _start_session(
         self,
         connection: SmallWebRTCConnection,
-        asked: dict[str, Any],
+        asked: Mapping[str, Any],
         announced: str | None,
         moved: dict[str, Any] | None,
         agent: str,
@@ -208,7 +174,7 @@ class WebRTCEndpoint:
 
         return session
 
-    def _body(self, asked: dict[str, Any], announced: str | None) -> Any:
+    def _body(self, asked: Mapping[str, Any], announced: str | None) -> Any:
         """The offer's own data, else what `/start` was given, else `--body`."""
         start = self._starts.get(announced or "")
         given = (asked.get("request_data"), asked.get("requestData"), start and start.body)
@@ -279,30 +245,3 @@ class WebRTCEndpoint:
 def _ice_server(server: Any) -> dict[str, Any]:
     facts = {"urls": list(server.urls), "username": server.username, "credential": server.credential}
     return {name: value for name, value in facts.items() if value}
-
-
-def _answering(
-    handle: Callable[[Request], Awaitable[dict[str, Any]]],
-) -> Callable[[Request], Awaitable[JSONResponse]]:
-    """Answers what we raise on purpose with its status and sentence."""
-
-    async def answer(request: Request) -> JSONResponse:
-        try:
-            return JSONResponse(await handle(request))
-        except tuple(_STATUS) as error:
-            return JSONResponse({"error": str(error)}, _status(error))
-
-    return answer
-
-
-_STATUS: dict[type[BotrunError], int] = {
-    UnknownError: 404,
-    MovedError: MOVED_STATUS,
-    ComeAgainError: 503,
-    TooManySessionsError: 503,
-    ProtocolError: 400,
-}
-
-
-def _status(error: BotrunError) -> int:
-    return next(status for kind, status in _STATUS.items() if isinstance(error, kind))

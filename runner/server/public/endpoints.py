@@ -191,7 +191,7 @@ class PublicEndpoints:
         if told is None:
             await self._give_up(provider, call)
             return
-        owner = await self._calls.further.elsewhere(told)
+        owner = await self._calls.rejoining.elsewhere(told)
         try:
             await self._check_start(ticket, told, is_under_way=owner is not None)
         except (ProtocolError, LedgerUnavailableError) as error:
@@ -212,12 +212,12 @@ class PublicEndpoints:
         self._public_calls.begins(call_id, call.from_number or told.from_number or "")
         try:
             if owner is not None:
-                await self._calls.further.pass_on(owner, websocket)
+                await self._calls.rejoining.pass_on(owner, websocket)
             else:
                 await self._calls.take(websocket, told, carried)
         finally:
             # A second socket may have taken the call over from this one.
-            if not self._calls.further.is_under_way(told):
+            if not self._calls.rejoining.is_under_way(told):
                 self._public_calls.ends(call_id)
 
     async def _check_start(self, ticket: Ticket, told: HandshakeResult, *, is_under_way: bool) -> None:
@@ -227,7 +227,7 @@ class PublicEndpoints:
             raise ProtocolError(f"its token is for {provider.title}, but it speaks {told.provider}")
         if provider.same_call_id and call.call_id and told.call_id != call.call_id:
             raise ProtocolError("its token is for another call")
-        if ticket.again and not (is_under_way or self._calls.further.is_under_way(told)):
+        if ticket.again and not (is_under_way or self._calls.rejoining.is_under_way(told)):
             raise ProtocolError("its token is used up: the call is over")
         if not call.call_id and (busy := await self._public_calls.admit_socket(told)):
             raise ProtocolError(busy)

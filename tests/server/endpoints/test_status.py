@@ -8,7 +8,6 @@ from types import ModuleType
 
 from runner.arguments import RunnerArguments
 from runner.botcode.loader import LoadedBot
-from runner.server.endpoints.status import describe
 from runner.server.host import Host
 from runner.sessions.registry import Sessions
 from runner.settings import Settings
@@ -25,10 +24,12 @@ def test_a_call_tells_its_turns_and_what_the_last_one_was_made_of() -> None:
         session = host.sessions.start("twilio", RunnerArguments(session_id="0123456789"))
         for seconds in (0.5, 0.6, 1.5):
             session.figures.turn(seconds, {"pause": seconds - 0.1, "line": 0.1})
-        found = await describe(host)
+        found = await host.describe()
         session._task.cancel()
         await session.ended.wait()
-        assert (await describe(host))["turns"] == found["turns"], "the call is over, its turns are remembered"
+        assert (await host.describe())["turns"] == found["turns"], (
+            "the call is over, its turns are remembered"
+        )
         return found
 
     found = run_virtual(look())
