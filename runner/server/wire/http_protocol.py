@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from runner.server.wire import connection_limits
 from runner.server.wire.connection_limits import ConnectionLimits
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from websockets.http11 import Request
 
 REQUEST_S = 10.0
 """How long (s) a request may take, head and body, from its first byte; the first one, from the connection."""
@@ -125,3 +131,29 @@ class _StrictConnection(h11.Connection):
 
 def _lower(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
     return ((name, value.lower()) for name, value in headers)
+
+
+def websocket_scope(request: Request, transport: asyncio.Transport, config: Config) -> dict[str, Any]:
+    """What ASGI says of a WebSocket request (asgiref 3, specs/www.rst, "WebSocket Connection Scope"), except
+    the application's state and extensions."""
+    path, _, query = request.path.partition("?")
+    protocols = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+    # `surrogateescape`: websockets before 17 marks non-ASCII bytes so.
+    headers = [
+        (name.encode().lower(), value.encode("latin-1", "surrogateescape"))
+        for name, value in request.headers.raw_items()
+    ]
+    return {
+        "type": "websocket",
+        "asgi": {"version": config.asgi_version, "spec_version": "2.4"},
+        "http_version": "1.1",
+        "scheme": "wss" if is_ssl(transport) else "ws",
+        "server": get_local_addr(transport),
+        "client": get_remote_addr(transport),
+        "root_path": config.root_path,
+        "path": config.root_path + unquote(path),
+        "raw_path": (config.root_path + path).encode("ascii"),
+        "query_string": query.encode("ascii"),
+        "headers": headers,
+        "subprotocols": [name.strip() for name in protocols.split(",") if name.strip()],
+    }

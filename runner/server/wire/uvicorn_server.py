@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
             # No compression, which saves nothing on encoded sound and takes memory for each socket.
             ws=cast(type[asyncio.Protocol], functools.partial(WebSocketProtocol, limits=limits)),
             ws_max_size=MESSAGE_LIMIT_BYTES,
-            # A caller that vanished is noticed within twice that.
+            # A client that vanished is noticed after four times that, at most.
             ws_ping_interval=PING_S,
             http=cast(type[asyncio.Protocol], http),
             lifespan="off",

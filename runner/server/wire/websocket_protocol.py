@@ -12,17 +12,16 @@ import logging
 from collections.abc import Callable, MutableMapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
-from uvicorn.protocols.utils import ClientDisconnected, get_local_addr, get_remote_addr, is_ssl
+from uvicorn.protocols.utils import ClientDisconnected, get_remote_addr
 from websockets.exceptions import SecurityError
 from websockets.frames import CloseCode
-from websockets.http11 import Request
 from websockets.protocol import OPEN
 
 from runner.eventloop.batched_reads import rounds_of
 from runner.server.wire.connection_limits import ConnectionLimits
+from runner.server.wire.http_protocol import websocket_scope
 from runner.server.wire.websocket_frames import FrameProtocol, Message, data_frame
 from runner.transports.websocket.socket import DIRECT
 
@@ -39,6 +38,10 @@ MAX_WAITING = 32
 
 HANDSHAKE_S = 10.0
 """How long (s) the application may take to accept or refuse a connection."""
+
+MAX_UNANSWERED = 3
+"""Pings after which a client that sent nothing since is gone. TCP's retransmissions back off for longer than
+a network is away."""
 
 CLOSE_S = 10.0
 """How long (s) the client may take to answer our close frame."""
@@ -80,13 +83,14 @@ class WebSocketProtocol(asyncio.Protocol):
         self._handshaking = True
         self._open = self._closing = self._half_closed = self._gone = False
         self._paused = self._full = self._receiving = self._failed = False
-        self._alive = True
+        self._unanswered = 0
         self._timer: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------ the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._client = (get_remote_addr(self._transport) or ("a client",))[0]
         self._server.connections.add(cast(Any, self))
         self._set_timer(HANDSHAKE_S, self._refuse_late)
 
@@ -110,7 +114,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
-        self._alive = True
+        self._unanswered = 0
         if self._handshaking:
             self._read_request(data)
             return
@@ -143,7 +147,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.close()
             return
         self._waiting.put_nowait({"type": "websocket.connect"})
-        scope = asgi_scope(request, self._transport, self._config)
+        scope = websocket_scope(request, self._transport, self._config)
         scope |= {"state": self._app_state.copy(), "extensions": {DIRECT: {"socket": self}}}
         task = self._loop.create_task(self._run(scope))
         self._server.tasks.add(task)
@@ -346,15 +350,18 @@ class WebSocketProtocol(asyncio.Protocol):
             self._waiting.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
 
     def _ping(self) -> None:
-        """A client that has not even answered the last ping is gone."""
-        if not self._alive and not self._paused:
-            self._close(CloseCode.INTERNAL_ERROR, "no answer to a ping")
+        interval_s = self._config.ws_ping_interval or 0.0
+        # While nothing is read, an answer cannot be seen.
+        if self._unanswered >= MAX_UNANSWERED and not self._paused:
+            silent_s = MAX_UNANSWERED * interval_s
+            logger.warning("WebSocket from %s: nothing came for %g s; closing", self._client, silent_s)
+            self._close(CloseCode.INTERNAL_ERROR, f"nothing came for {silent_s:g} s, not even a pong")
             return
-        self._alive = False
+        self._unanswered += 1
         if not self._full:
             self._frames.send_ping(b"")
             self._flush()
-        self._set_timer(self._config.ws_ping_interval, self._ping)
+        self._set_timer(interval_s, self._ping)
 
     def _set_timer(self, delay_s: float | None, then: Callable[[], object] | None = None) -> None:
         if self._timer is not None:
@@ -364,32 +371,6 @@ class WebSocketProtocol(asyncio.Protocol):
 
 def _ignore(message: Message) -> None:
     """For messages after the end."""
-
-
-def asgi_scope(request: Request, transport: asyncio.Transport, config: Config) -> dict[str, Any]:
-    """What ASGI says of a WebSocket request (asgiref 3, specs/www.rst, "WebSocket Connection Scope"), except
-    the application's state and extensions."""
-    path, _, query = request.path.partition("?")
-    protocols = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
-    # `surrogateescape`: websockets before 17 marks non-ASCII bytes so.
-    headers = [
-        (name.encode().lower(), value.encode("latin-1", "surrogateescape"))
-        for name, value in request.headers.raw_items()
-    ]
-    return {
-        "type": "websocket",
-        "asgi": {"version": config.asgi_version, "spec_version": "2.4"},
-        "http_version": "1.1",
-        "scheme": "wss" if is_ssl(transport) else "ws",
-        "server": get_local_addr(transport),
-        "client": get_remote_addr(transport),
-        "root_path": config.root_path,
-        "path": config.root_path + unquote(path),
-        "raw_path": (config.root_path + path).encode("ascii"),
-        "query_string": query.encode("ascii"),
-        "headers": headers,
-        "subprotocols": [name.strip() for name in protocols.split(",") if name.strip()],
-    }
 
 
 async def close(websocket: WebSocket, code: int, reason: str) -> None:

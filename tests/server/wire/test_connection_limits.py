@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
+from public_world import Bot, public_world, wire
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -19,7 +20,6 @@ from websockets.asyncio.client import connect
 from runner.server.wire import connection_limits
 from runner.server.wire.connection_limits import ConnectionLimits, verify
 from runner.server.wire.uvicorn_server import Server
-from tests.support.public_world import Bot, public_world, wire
 
 PATIENCE_S = 10.0
 LOCAL, OTHER = "127.0.0.1", "127.0.0.2"

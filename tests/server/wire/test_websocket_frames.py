@@ -9,32 +9,18 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websocket_bytes import BINARY, CLOSE, CONT, FIN, MASK, PING, PONG, TEXT, frame
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, SERVER, Protocol
 from websockets.uri import parse_uri
 
-from runner.server.wire.websocket_frames import MAX_FRAGMENTS, FrameProtocol, apply_mask, data_frame
+from runner.server.wire.websocket_frames import MAX_FRAGMENTS, FrameProtocol, data_frame
 
 REQUEST = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-FIN = 0x80
-MASK = b"mask"
-
-
-def frame(head: int, payload: bytes = b"", mask: bytes = MASK, *, masked: bool = True) -> bytes:
-    """A client's frame; `head` is FIN, reserved bits and opcode."""
-    size, flag = len(payload), 0x80 if masked else 0
-    if size < 126:
-        length = bytes((flag | size,))
-    elif size < 1 << 16:
-        length = bytes((flag | 126,)) + size.to_bytes(2, "big")
-    else:
-        length = bytes((flag | 127,)) + size.to_bytes(8, "big")
-    return bytes((head,)) + length + (mask + apply_mask(payload, mask) if masked else payload)
 
 
 def text(message: str) -> bytes:

@@ -12,16 +12,16 @@ from typing import Any
 import psutil
 import pytest
 import websockets
+from websocket_bytes import CLOSE, CONT, FIN, PING, PONG, TEXT, frame
 from websockets.asyncio.client import connect
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
-from runner.server.wire import websocket_protocol
+from runner.server.wire import uvicorn_server, websocket_protocol
 from runner.server.wire.uvicorn_server import Server
 from runner.transports.websocket.socket import DIRECT
-from tests.server.wire.test_websocket_frames import CLOSE, CONT, FIN, PING, TEXT, frame
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -231,3 +231,39 @@ async def test_pings_of_a_client_that_never_reads_take_no_memory(app: App) -> No
                 await writer.drain()
         grown = psutil.Process().memory_info().rss - before
     assert grown < 10 << 20
+
+
+@pytest.mark.faults(30)
+async def test_compression_is_declined_so_that_no_message_can_be_a_bomb() -> None:
+    async with serving(echo) as port:
+        url = f"ws://127.0.0.1:{port}/ws"
+        async with connect(url, compression="deflate", proxy=None) as client:
+            assert client.protocol.extensions == []
+            await client.send("plain")
+            assert await client.recv() == "plain"
+        async with raw_socket(port) as (reader, writer):
+            writer.write(frame(FIN | 0x40 | TEXT, b"\xed\xc1"))
+            async with asyncio.timeout(PATIENCE_S):
+                assert b"\x03\xea" in await reader.read()
+
+
+@pytest.mark.faults(12)
+async def test_a_client_that_answers_no_ping_is_closed_with_a_reason_and_a_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(uvicorn_server, "PING_S", 0.1)
+    async with serving(echo) as port, raw_socket(port) as (reader, writer):
+        for _ in range(5):  # some data keeps it, although no ping is answered
+            await asyncio.sleep(0.1)
+            writer.write(frame(FIN | PONG))
+        async with asyncio.timeout(PATIENCE_S):
+            received = await reader.readuntil(b"not even a pong")
+    client = ClientProtocol(parse_uri("ws://localhost/"), state=OPEN)
+    client.receive_data(received)
+    pings = [event for event in client.events_received() if isinstance(event, Frame)][:-1]
+    assert {ping.opcode for ping in pings} == {Opcode.PING}
+    assert len(pings) >= 5
+    assert client.close_rcvd is not None
+    assert client.close_rcvd.code == 1011
+    assert client.close_rcvd.reason == "nothing came for 0.3 s, not even a pong"
+    assert "WebSocket from 127.0.0.1: nothing came for 0.3 s" in caplog.text
