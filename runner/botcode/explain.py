@@ -9,6 +9,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from runner.botcode.location import is_users_file
 from runner.errors import BotLoadError, BotrunError, MissingModelError, MissingPackageError
 from runner.settings import credentials
 from runner.settings.parsing import did_you_mean
@@ -108,17 +109,6 @@ def place_of(error: BaseException, path: Path) -> tuple[Path, int | None]:
         if is_users_file(Path(frame.filename), path):
             return Path(frame.filename), frame.lineno
     return path, None
-
-
-def is_users_file(file: Path, bot: Path) -> bool:
-    """Whether a file is the user's own: the bot's, or beside it, and neither installed nor botrun's."""
-    if file == bot:
-        return True
-    return file.is_relative_to(bot.parent) and "site-packages" not in file.parts and not _is_ours(file)
-
-
-def _is_ours(file: Path) -> bool:
-    return file.is_relative_to(Path(__file__).parents[1])
 
 
 # Modules whose package goes by another name.

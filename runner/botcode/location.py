@@ -19,7 +19,7 @@ def users_place(error: BaseException | None) -> tuple[str, int] | None:
     """File name and line of the deepest step in the user's own code: not ours, a package's nor Python's."""
     for step in reversed(traceback.extract_tb(error.__traceback__) if error else []):
         path = Path(step.filename)
-        if _is_users(path) and path.is_file():
+        if is_users_file(path) and path.is_file():
             return path.name, step.lineno or 0
     return None
 
@@ -28,17 +28,23 @@ def users_source(error: BaseException | None) -> str | None:
     """The text of the line at `users_place`."""
     for step in reversed(traceback.extract_tb(error.__traceback__) if error else []):
         path = Path(step.filename)
-        if _is_users(path) and path.is_file():
+        if is_users_file(path) and path.is_file():
             return step.line or None
     return None
 
 
-def _is_users(path: Path) -> bool:
-    return not (
-        path.is_relative_to(OURS)
-        or not _INSTALLED.isdisjoint(path.parts)
-        or any(path.is_relative_to(library) for library in _LIBRARIES)
-    )
+def is_users_file(file: Path, bot: Path | None = None) -> bool:
+    """Whether a file is the user's own: not botrun's, nor an installed package's, nor Python's.
+
+    What lies below the folder of `bot`, where that is known, is the user's, wherever Python is installed.
+    """
+    if file == bot:
+        return True
+    if file.is_relative_to(OURS) or not _INSTALLED.isdisjoint(file.parts) or str(file).startswith("<"):
+        return False
+    if bot is not None and file.is_relative_to(bot.parent):
+        return True
+    return not any(file.is_relative_to(library) for library in _LIBRARIES)
 
 
 def told(error: BaseException, called: object = None) -> str:

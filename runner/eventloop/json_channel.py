@@ -1,11 +1,13 @@
-"""JSON objects, one per line, over a stream socket: how the processes of a run speak with each other."""
+"""JSON objects, one per line, over a stream socket: how the processes of a run communicate."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import os
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -14,7 +16,7 @@ LINE_LIMIT_BYTES = 64 << 20
 
 
 class Channel:
-    """One end. What is sent to an end that is gone goes nowhere: its own end of `messages` tells of that."""
+    """One end. What is sent after the other end has gone is dropped; `messages` ends then."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -32,20 +34,33 @@ class Channel:
         return cls(*await asyncio.open_unix_connection(path, limit=LINE_LIMIT_BYTES))
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send; what JSON cannot carry is a mistake of the caller's."""
+        """Send an object. Raises `TypeError` for what JSON cannot carry."""
+        self.send_line(encode(message))
+
+    def send_line(self, line: bytes) -> None:
+        """Send a line that is encoded already; it ends in a newline."""
         if not self._writer.is_closing():
-            self._writer.write(encode(message))
+            self._writer.write(line)
 
     async def receive(self) -> dict[str, Any] | None:
         """The next message; None when the other end is gone."""
+        line = await self._line()
+        if line is None:
+            return None
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """All lines, undecoded, until the other end is gone."""
+        while (line := await self._line()) is not None:
+            yield line
+
+    async def _line(self) -> bytes | None:
         try:
             line = await self._reader.readline()
         except (OSError, ValueError):  # ValueError: longer than the limit
             return None
-        if not line.endswith(b"\n"):
-            return None
-        message: dict[str, Any] = json.loads(line)
-        return message
+        return line if line.endswith(b"\n") else None
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
         """All messages, until the other end is gone."""
@@ -62,6 +77,53 @@ class Channel:
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
+
+
+class LineWriter:
+    """Sends lines, and open files with them, on a non-blocking socket; what the pipe cannot take waits.
+
+    The owner calls `flush` when the socket is writable again, until `pending` is False.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._lines: deque[tuple[bytes, int | None]] = deque()
+
+    @property
+    def pending(self) -> bool:
+        """Whether something waits for the pipe."""
+        return bool(self._lines)
+
+    def send(self, line: bytes, fd: int | None = None) -> None:
+        """Send a line, now or later. An open file is duplicated: the caller may close its own.
+
+        Raises:
+            OSError: the other end is gone.
+        """
+        self._lines.append((line, None if fd is None else os.dup(fd)))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the pipe takes. Raises `OSError` if the other end is gone."""
+        while self._lines:
+            line, fd = self._lines[0]
+            try:
+                sent = self._end.send(line) if fd is None else socket.send_fds(self._end, [line], [fd])
+            except BlockingIOError:
+                return
+            # The file went with the first byte.
+            self._lines[0] = line[sent:], None
+            if fd is not None:
+                os.close(fd)
+            if sent == len(line):
+                self._lines.popleft()
+
+    def close(self) -> None:
+        """Drop what waits."""
+        for _, fd in self._lines:
+            if fd is not None:
+                os.close(fd)
+        self._lines.clear()
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

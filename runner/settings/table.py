@@ -241,3 +241,12 @@ class Settings:
 
 SETTINGS: Mapping[str, Setting] = {f.name: f.metadata["setting"] for f in fields(Settings) if f.metadata}
 DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(Settings) if f.metadata}
+
+FIXED = (
+    *("host", "port", "transports", "open_page", "verbose", "log", "reload", "watch"),
+    *("https", "certificate", "login_key"),
+    *("proxy", "tunnel", "tunnel_via", "public_port", "number", "accept_unsigned_webhooks"),
+    *("max_public_calls", "max_calls_per_caller", "max_starts_per_min", "max_public_call_secs"),
+    *("provider_api", "state_dir"),
+)
+"""Settings of the run, which editing `.env` does not change."""

@@ -1,4 +1,4 @@
-"""Sees that files were saved: by whichever editor, in new folders too; a burst of saves is one."""
+"""Notices that files were saved, by any editor, also in new folders; a burst of saves is one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from watchfiles import watch
 
-from runner.supervisor.bot_sources import Project
+from runner.supervisor.bot_files import BotFiles
 
 BURST_MS, QUIET_MS = 400, 50
 """A burst is over when nothing more has come for `QUIET_MS`, or has lasted `BURST_MS`."""
@@ -19,11 +19,17 @@ MISSING_S = 0.25
 
 
 class Watch:
-    """Calls `on_change(paths)` in the loop when files of the project have another content."""
+    """Calls `on_change(paths)` in the loop when files of the bot have another content.
 
-    def __init__(self, project: Project, on_change: Callable[[list[Path]], None]) -> None:
-        self._project = project
+    `before` is called before files are compared: it brings in what the bot itself has written.
+    """
+
+    def __init__(
+        self, files: BotFiles, on_change: Callable[[list[Path]], None], before: Callable[[], object]
+    ) -> None:
+        self._files = files
         self._on_change = on_change
+        self._before = before
         self._folders: list[Path] = []
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
@@ -31,8 +37,8 @@ class Watch:
         self._looking: asyncio.TimerHandle | None = None
 
     def renew(self) -> None:
-        """Watch the project's folders as they are now."""
-        folders = self._project.folders()
+        """Watch the bot's folders as they are now."""
+        folders = self._files.folders()
         if folders == self._folders and self._thread is not None:
             return
         self.close()
@@ -67,9 +73,10 @@ class Watch:
 
     def _judge(self, paths: list[Path]) -> None:
         folders = [path for path in paths if path.is_dir()]
-        # What was put into a new folder before it was watched was not told.
+        # Nothing reports what was put into a new folder before it was watched.
         paths += [file for folder in folders for file in folder.rglob("*") if file.is_file()]
         if folders or any(not path.exists() for path in self._folders):
             self.renew()
-        if changed := self._project.changed(paths):
+        self._before()
+        if changed := self._files.changed(paths):
             self._on_change(changed)

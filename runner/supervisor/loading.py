@@ -1,4 +1,4 @@
-"""The worker that has not accepted yet: forked, given time, and asked where it hangs."""
+"""The worker that does not accept yet: it is forked, given time, and asked where it hangs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from runner.botcode.failure import Failure, hanging
-from runner.supervisor.processes import Nursery, Worker
+from runner.botcode.location import is_users_file
+from runner.settings.table import FIXED as FIXED
+from runner.supervisor.processes import ForkServer, Worker
+from runner.worker.spec import RunJob, WorkerJob
 
 TRACE_S = 0.2
-FIXED = (
-    *("host", "port", "transports", "open_page", "verbose", "log", "reload", "watch"),
-    *("https", "certificate", "login_key"),
-    *("proxy", "tunnel", "tunnel_via", "public_port", "number", "accept_unsigned_webhooks"),
-    *("max_public_calls", "max_calls_per_caller", "max_starts_per_min", "max_public_call_secs"),
-    *("provider_api", "state_dir"),
-)
-"""Settings of the run, which a `.env` that was edited does not change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +30,7 @@ class RunPlan:
         fixed: settings that stay what they were at the start.
         transports: those served.
         watch: further paths to watch.
-        announce: module:function that is given the `Host` when calls are first taken.
+        announce: module:function that is given the `Host` when calls are first accepted.
         load_secs: how long the import of an edited bot may take (s).
         is_public: whether it has a public address; then that is announced when it leads here.
     """
@@ -50,20 +45,22 @@ class RunPlan:
     load_secs: float = 10.0
     is_public: bool = False
 
-    def job(self, folder: Path) -> dict[str, Any]:
-        """What each process of the run is told at its birth. `folder` is the run's own."""
-        return {
-            "typed": self.typed,
-            "file": str(self.bot),
-            "flags": self.flags,
-            "fixed": self.fixed,
-            "folder": str(folder),
-        }
+    @property
+    def typed_path(self) -> Path:
+        """The file as typed: it may be a link."""
+        path = Path(self.typed)
+        return path if path.exists() else Path(self.typed.rpartition(":")[0])
+
+    def job(self, folder: Path) -> RunJob:
+        """What each process of the run is given. `folder` is the run's own."""
+        return RunJob(
+            typed=self.typed, file=str(self.bot), flags=self.flags, fixed=self.fixed, folder=str(folder)
+        )
 
 
 @dataclass(frozen=True)
 class Load:
-    """A worker that has not accepted yet, and why it was begun, to be told before "the new code answers"."""
+    """A worker that does not accept yet; `why` it was begun precedes "the new code answers" in the log."""
 
     worker: Worker
     trace: Path
@@ -72,20 +69,20 @@ class Load:
 
 
 class Loader:
-    """Has at most one worker load the bot; what is saved meanwhile makes it begin again.
+    """Has at most one worker load the bot; a further save makes it begin again.
 
     Args:
         plan: what is run.
-        nursery: where workers are forked.
+        fork_server: where workers are forked.
         folder: of this run alone, for traces.
         on_hang: given the failure when a bot is still being imported after `load_secs`.
     """
 
     def __init__(
-        self, plan: RunPlan, nursery: Nursery, folder: Path, on_hang: Callable[[Failure], None]
+        self, plan: RunPlan, fork_server: ForkServer, folder: Path, on_hang: Callable[[Failure], None]
     ) -> None:
         self._plan = plan
-        self._nursery = nursery
+        self._fork_server = fork_server
         self._folder = folder
         self._on_hang = on_hang
         self._waiting: asyncio.Task[None] | None = None
@@ -93,17 +90,17 @@ class Loader:
         self.load: Load | None = None
 
     def is_loading(self, worker: Worker) -> bool:
-        """Whether it is this one that loads."""
+        """Whether this is the worker that loads."""
         return self.load is not None and self.load.worker is worker
 
     async def begin(self, why: str, *, first: bool) -> Worker:
-        """Load the bot anew. The first may take its time: somebody looks on."""
+        """Load the bot. The first load has no time limit: somebody watches it, and can press Ctrl-C."""
         self.drop()
         self._count += 1
         trace = self._folder / f"trace-{self._count}"
         announce = self._plan.announce if first and not self._plan.is_public else ""
-        job = {**self._plan.job(self._folder), "trace": str(trace), "announce": announce}
-        worker = await self._nursery.fork(job)
+        job = WorkerJob(run=self._plan.job(self._folder), trace=str(trace), announce=announce)
+        worker = await self._fork_server.fork(job)
         self.drop()  # another may have begun meanwhile
         self.load = load = Load(worker, trace, why)
         if not first:
@@ -132,7 +129,5 @@ class Loader:
         trace = load.trace.read_text(errors="replace") if load.trace.exists() else ""
         load.worker.kill()
         if load is self.load:
-            self._on_hang(hanging(trace, self._is_users, self._plan.load_secs))
-
-    def _is_users(self, file: Path) -> bool:
-        return file.is_relative_to(self._plan.bot.parent) and "site-packages" not in file.parts
+            bot = self._plan.bot
+            self._on_hang(hanging(trace, lambda file: is_users_file(file, bot), self._plan.load_secs))

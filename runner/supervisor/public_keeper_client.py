@@ -1,4 +1,4 @@
-"""The supervisor's side of the process that keeps the run's public address (`keeping.py`)."""
+"""The supervisor's side of the process that keeps the run's public address (`worker/public_keeper.py`)."""
 
 from __future__ import annotations
 
@@ -7,24 +7,37 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
-from runner.botcode.failure import Failure
 from runner.errors import BotrunError
-from runner.supervisor.processes import Nursery, Worker
+from runner.server.public.address import PublicAddress
+from runner.supervisor.processes import ForkServer, Worker
+from runner.worker.messages import (
+    CloseTunnel,
+    FromKeeper,
+    GiveBack,
+    KeeperFailed,
+    MessageChannel,
+    NumberOpen,
+    OpenNumber,
+    OpenTunnel,
+    ToKeeper,
+    TunnelOpen,
+)
+from runner.worker.spec import KeeperJob, RunJob
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LineOwner:
-    """What the line has its owner do.
+class KeeperOwner:
+    """What the client has its owner do.
 
     Attributes:
         spawn: run this beside.
-        announce: the address leads here: tell people.
-        renew: the address is another one: let workers take over that know it.
-        end: it cannot be kept.
+        announce: the address leads here: show it.
+        renew: the address is another one: load workers that know it.
+        end: it cannot be kept; the run ends.
     """
 
     spawn: Callable[[Coroutine[Any, Any, None]], None]
@@ -33,102 +46,105 @@ class LineOwner:
     end: Callable[[BotrunError], None]
 
 
-class PublicLine:
+class PublicKeeperClient:
     """A public address, for the length of a run.
 
     Args:
-        nursery: where its process is forked.
-        job: what that process is told at its birth.
+        fork_server: where the keeper is forked.
+        run: what each process of the run is given.
         owner: of the run.
     """
 
-    def __init__(self, nursery: Nursery, job: dict[str, Any], owner: LineOwner) -> None:
-        self._nursery = nursery
-        self._job = job
+    def __init__(self, fork_server: ForkServer, run: RunJob, owner: KeeperOwner) -> None:
+        self._fork_server = fork_server
+        self._run = run
         self._owner = owner
         self._keeper: Worker | None = None
         self._known = asyncio.Event()
-        self._orders: set[str] = set()
+        self._sent: set[ToKeeper] = set()
         self._is_again = self._was_open = False
-        self._address: dict[str, Any] | None = None
+        self._address: PublicAddress | None = None
 
     def is_kept_by(self, worker: Worker) -> bool:
-        """Whether this is its process."""
+        """Whether this is the keeper's process."""
         return worker is self._keeper
 
     async def start(self) -> None:
-        """Fork its process; at first, and when it was lost."""
-        job = {**self._job, "keeps": "public", "former": self._address}
-        self._keeper = await self._nursery.fork(job)
+        """Fork the keeper: at first, and when it crashed."""
+        self._keeper = await self._fork_server.fork(KeeperJob(run=self._run, former=self._address))
         self._known.clear()
-        self._orders.clear()
-        self._owner.spawn(self._hear(self._keeper))
+        self._sent.clear()
+        self._owner.spawn(self._listen(self._keeper))
 
-    async def where(self) -> dict[str, Any]:
-        """The address, once the tunnel stands."""
-        self._order("address")
+    async def address(self) -> PublicAddress:
+        """The address, once the tunnel is open."""
+        self._send(OpenTunnel())
         await self._known.wait()
         assert self._address is not None
         return self._address
 
     def open(self) -> None:
-        """A worker answers at the port: the address may be tried, and the number set."""
-        self._order("open")
+        """A worker answers at the port: try the address, and point the number here."""
+        self._send(OpenNumber())
 
     def give_back(self) -> None:
-        """The run ends: no more calls shall come."""
-        self._order("give back")
+        """The run ends: point the number back."""
+        self._send(GiveBack())
 
     async def close(self, within_s: float) -> None:
         """The last call is over."""
-        self._order("close")
+        self._send(CloseTunnel())
         if self._keeper is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(within_s):
                     await self._keeper.ended.wait()
 
-    def lost(self, how: str, *, often: bool) -> None:
-        """Its process has ended, though the run goes on."""
+    def lost(self, how: str, wait_s: float | None) -> None:
+        """The keeper has ended, though the run goes on: restart it after `wait_s`, or end the run (None)."""
         what = f"the process that keeps the public address {how}"
-        if often or not self._was_open:
+        if wait_s is None or not self._was_open:
             self._owner.end(BotrunError(f"{what}: botrun ends"))
             return
-        logger.error("%s: it is opened again", what)
-        self._owner.spawn(self._open_again())
+        logger.error("%s; botrun restarts it", what)
+        self._owner.spawn(self._open_again(wait_s))
 
-    async def _open_again(self) -> None:
+    async def _open_again(self, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
         before = self._address
         await self.start()
-        self._is_again = await self.where() == before
+        self._is_again = await self.address() == before
         if self._is_again:
             self.open()
         else:
-            self._owner.renew("the public address is another one: ")
+            self._owner.renew("the public address has changed: ")
 
-    # ------------------------------------------------------------ what it tells
+    # ------------------------------------------------------------ messages
 
-    async def _hear(self, keeper: Worker) -> None:
-        async for told in keeper.channel.messages():
-            self._take(told)
+    async def _listen(self, keeper: Worker) -> None:
+        channel = MessageChannel[FromKeeper](keeper.channel, FromKeeper, "keeper")
+        async for message in channel.messages():
+            self._take(message)
         await keeper.ended.wait()
-        await keeper.channel.aclose()
+        await channel.aclose()
 
-    def _take(self, told: dict[str, Any]) -> None:
-        match told["is"]:
-            case "address":
-                self._address = told["address"]
+    def _take(self, message: FromKeeper) -> None:
+        match message:
+            case TunnelOpen(address=address):
+                self._address = address
                 self._known.set()
-            case "open":
+            case NumberOpen():
                 self._was_open = True
                 if self._is_again:
-                    logger.info("the public address leads here again")
+                    logger.info("the public address leads to this run again")
                 else:
                     self._owner.announce()
-            case "failed":
-                self._owner.end(Failure(**told["failure"]).raised())
+            case KeeperFailed(failure=failure):
+                self._owner.end(failure.raised())
+            case _:
+                assert_never(message)
 
-    def _order(self, what: str) -> None:
-        """Each once, to each process."""
-        if self._keeper is not None and what not in self._orders:
-            self._orders.add(what)
-            self._keeper.tell({"do": what})
+    def _send(self, message: ToKeeper) -> None:
+        """Each message once to each keeper."""
+        if self._keeper is not None and message not in self._sent:
+            self._sent.add(message)
+            self._keeper.send(message)

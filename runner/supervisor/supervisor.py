@@ -1,8 +1,8 @@
-"""The parent process: it holds the port, sees what is saved, and puts new code in the place of old.
+"""The parent process: it holds the ports, notices saves, and replaces old code by new.
 
-saved ─ fork ─ imported cleanly? ── no ── the old code goes on; terminal and page tell why
+saved ─ fork ─ imported cleanly? ── no ── the old code keeps serving; terminal and page show why
                      │ yes
-              the new one accepts ─ the old one retires: its calls move, or are finished there
+              the new worker accepts ─ the old one retires: its calls move, or are finished there
 """
 
 from __future__ import annotations
@@ -15,28 +15,50 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from runner.botcode.failure import Failure, failure_at
 from runner.errors import BotrunError
-from runner.supervisor.bot_sources import Project
-from runner.supervisor.crash_limiter import Deaths, how
+from runner.supervisor.bot_files import BotFiles
+from runner.supervisor.busy_answers import BusyAnswers
 from runner.supervisor.file_watch import Watch
 from runner.supervisor.loading import Load, Loader, RunPlan
-from runner.supervisor.processes import END_AT_ONCE, Nursery, Worker
-from runner.supervisor.public_keeper_client import LineOwner, PublicLine
-from runner.supervisor.rollout import Succession
-from runner.supervisor.run_totals import Past
-from runner.supervisor.stopping import end_workers
-from runner.supervisor.view import RunView
-from runner.worker.preimport import modules_for
+from runner.supervisor.processes import CrashLimiter, ForkServer, Note, Worker, how_it_ended
+from runner.supervisor.public_keeper_client import KeeperOwner, PublicKeeperClient
+from runner.supervisor.rollout import EndedWorkers, Rollout, RunView
+from runner.worker.fork_server import modules_for
+from runner.worker.messages import (
+    Accept,
+    Accepting,
+    BotFailed,
+    CallTaken,
+    FromWorker,
+    Held,
+    ImportedFiles,
+    LeftOut,
+    Loaded,
+    LoadFailed,
+    MessageChannel,
+    MoveCall,
+    State,
+    Totals,
+    ToWorker,
+)
+from runner.worker.shutdown import END_AT_ONCE
 
 logger = logging.getLogger(__name__)
 
-LAST_WORDS_S = 0.2
+LAST_MESSAGES_S = 0.2
 FORCED_STATUS = 130
+
+STOP_S = 5.7
+"""A worker ends within 1.5 s of its signal, within 5 s if it deletes Daily's rooms."""
+
+PUBLIC_STOP_S = 12.2
+"""With a public address, calls are hung up at the provider, and the number is pointed back."""
 
 
 class Supervisor:
@@ -61,17 +83,18 @@ class Supervisor:
     ) -> None:
         self._plan = plan
         self._output = output
-        self._succession = Succession()
-        self.view = RunView(self._succession, restart=self.restart, stop=self.stop)
+        self._rollout = Rollout()
+        self.view = RunView(self._rollout, restart=self.restart, stop=self.stop)
         self._listeners = [listener] if public is None else [listener, public]
-        self._line: PublicLine | None = None
-        self._project = Project(plan.bot, plan.watch)
+        self._busy = BusyAnswers(self._listeners)
+        self._keeper: PublicKeeperClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
         self._outcome: BotrunError | int = 0
         self._signals = 0
-        self._deaths = Deaths()
-        self._past = Past()
+        self._crashes = CrashLimiter()
+        self._keeper_crashes = CrashLimiter()
+        self._ended_workers = EndedWorkers()
 
     async def run(self) -> int:
         """Returns the exit status.
@@ -83,36 +106,39 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._signalled)
         self._folder = Path(tempfile.mkdtemp(prefix="botrun-"))  # mode 0700
-        self._nursery = Nursery(self._listeners, self._ended, self._output)
-        self._loader = Loader(self._plan, self._nursery, self._folder, self._broken)
-        self._watch = Watch(self._project, self._saved)
+        self._fork_server = ForkServer(self._listeners, self._ended, self._note_files, self._output)
+        self._files = BotFiles(self._plan.typed_path, self._plan.watch, lambda: self._fork_server.pids)
+        self._loader = Loader(self._plan, self._fork_server, self._folder, self._broken)
+        self._watch = Watch(self._files, self._saved, self._take_notes)
         try:
             plan = self._plan
-            self._nursery.prepare(modules_for(plan.bot, plan.transports, is_public=plan.is_public))
+            self._fork_server.prepare(modules_for(plan.bot, plan.transports, is_public=plan.is_public))
             if plan.is_public:
-                self._line = PublicLine(self._nursery, plan.job(self._folder), self._line_owner())
-                await self._line.start()
+                self._keeper = PublicKeeperClient(
+                    self._fork_server, plan.job(self._folder), self._keeper_owner()
+                )
+                await self._keeper.start()
             # What is there now is known before it is read: what is saved from here on counts.
-            self._learn([])
+            self._learn(())
             await self._begin("")
             await self._over.wait()
             self._loader.drop()
-            await end_workers(self._nursery.living, self._line)
+            await self._end_processes()
         finally:
             await self._close()
         if isinstance(self._outcome, BotrunError):
             raise self._outcome
         return self._outcome
 
-    def _line_owner(self) -> LineOwner:
+    def _keeper_owner(self) -> KeeperOwner:
         def announce() -> None:
             self.view.order(self._plan.announce)
 
-        return LineOwner(spawn=self._spawn, announce=announce, renew=self._take_up, end=self._end)
+        return KeeperOwner(spawn=self._spawn, announce=announce, renew=self._reload, end=self._end)
 
     def restart(self) -> None:
         """Load the bot again, saved or not."""
-        self._take_up("restarted: ")
+        self._reload("restarted: ")
 
     def stop(self) -> None:
         """End the run, as a signal does."""
@@ -121,93 +147,110 @@ class Supervisor:
     # ------------------------------------------------------------ loading
 
     def _saved(self, paths: list[Path]) -> None:
-        """Something was saved: what is being loaded is out of date already."""
+        """Something was saved: what is being loaded is out of date."""
         names = ", ".join(path.name for path in paths[:3]) + (" …" if len(paths) > 3 else "")
-        self._take_up(f"{names} was saved: ")
+        self._reload(f"{names} was saved: ")
 
-    def _take_up(self, why: str) -> None:
-        self._deaths.forget()
+    def _reload(self, why: str) -> None:
+        self._crashes.forget()
         self._spawn(self._begin(why))
 
-    async def _begin(self, why: str) -> None:
-        worker = await self._loader.begin(why, first=not self._succession.has_begun)
-        self._spawn(self._hear(worker))
+    async def _begin(self, why: str, wait_s: float = 0.0) -> None:
+        await asyncio.sleep(wait_s)
+        if wait_s and (self._loader.load is not None or self._rollout.current is not None):
+            return  # something was saved meanwhile
+        worker = await self._loader.begin(why, first=not self._rollout.has_begun)
+        self._spawn(self._listen(worker))
 
     def _broken(self, failure: Failure, modules: Sequence[str] = ()) -> None:
-        """The code on disk does not load; the good one goes on."""
+        """The code on disk does not load; the worker that accepts goes on."""
         if self._loader.load is not None:
             self._loader.finish()
-        self._project.broken = True
+        self._files.broken = True
         self._learn([*modules, *([failure.file] if failure.file else [])])
-        self._succession.broken(failure)
-        if not self._succession.has_begun:
+        self._rollout.broken(failure)
+        if not self._rollout.has_begun:
             if self._plan.fixed.get("verbose"):
                 print(failure.traceback, end="", file=sys.stderr)
             self._end(failure.raised())
 
-    def _learn(self, modules: Sequence[str], written: Sequence[str] = ()) -> None:
-        self._project.learn(modules, written)
+    def _learn(self, modules: Sequence[str]) -> None:
+        self._take_notes()
+        self._files.learn(modules)
         self._watch.renew()
 
-    # ------------------------------------------------------------ what workers tell
+    def _take_notes(self) -> None:
+        self._files.note(self._fork_server.notes())
 
-    async def _hear(self, worker: Worker) -> None:
-        async for told in worker.channel.messages():
-            self._take(worker, told)
+    def _note_files(self, notes: list[Note]) -> None:
+        self._files.note(notes)
+
+    # ------------------------------------------------------------ messages
+
+    async def _listen(self, worker: Worker) -> None:
+        channel = MessageChannel[FromWorker](worker.channel, FromWorker, f"worker {worker.id}")
+        async for message in channel.messages():
+            self._take(worker, message)
         await worker.ended.wait()
-        await worker.channel.aclose()
+        await channel.aclose()
 
-    def _take(self, worker: Worker, told: dict[str, Any]) -> None:
+    def _take(self, worker: Worker, message: FromWorker) -> None:
         loading = self._loader.is_loading(worker)
-        match told["is"]:
-            case "loaded" if loading:
-                self._learn(told["modules"])
-                worker.tell(self._past.whole())
-                self._spawn(self._let_accept(worker))
-            case "accepting" if loading:
-                self._swap()
-            case "failed" if loading:
-                self._broken(Failure(**told["failure"]), told.get("modules", ()))
-            case "modules":
-                self._learn(told["modules"], told["written"])
-            case "bot failed":
-                self._bot_failed(Failure(**told["failure"]))
-            case "held":
-                self._succession.tell_news()
-            case "moving":
-                self._succession.move(worker, told["call"])
-            case "taken":
-                self._tell_others(worker, {"do": "taken", "key": told["key"]})
-            case "figures":
-                self._past.take(worker, told["tally"])
-                if told["last"]:
-                    self._tell_others(worker, self._past.last(worker))
-            case "state":
-                self.view.take(worker, told["state"])
-            case "left out":
-                logger.warning("session %s: %s", told["session"], "; ".join(told["what"]))
+        match message:
+            case Loaded(modules=modules):
+                if loading:
+                    self._learn(modules)
+                    worker.send(self._ended_workers.sum())
+                    self._spawn(self._let_accept(worker))
+            case Accepting():
+                if loading:
+                    self._switch()
+            case LoadFailed(failure=failure, modules=modules):
+                if loading:
+                    self._broken(failure, modules)
+            case ImportedFiles(modules=modules):
+                self._learn(modules)
+            case BotFailed(failure=failure):
+                self._bot_failed(failure)
+            case Held():
+                self._rollout.log_switch()
+            case MoveCall(call=call):
+                self._rollout.move(worker, call)
+            case CallTaken():
+                self._send_others(worker, message)
+            case Totals(totals=totals, last=last):
+                self._ended_workers.update(worker, totals)
+                if last:
+                    self._send_others(worker, self._ended_workers.last(worker))
+            case State(state=state):
+                self.view.update(worker, state)
+            case LeftOut(session=session, what=what):
+                logger.warning("session %s: %s", session, "; ".join(what))
+            case _:
+                assert_never(message)
 
     async def _let_accept(self, worker: Worker) -> None:
-        public = await self._line.where() if self._line is not None else None
-        worker.tell({"do": "accept", "public": public})
+        worker.send(Accept(public=await self._keeper.address() if self._keeper is not None else None))
 
-    def _tell_others(self, worker: Worker, order: dict[str, Any] | None) -> None:
-        for other in self._nursery.living:
-            if other is not worker and order is not None:
-                other.tell(order)
+    def _send_others(self, worker: Worker, message: ToWorker | None) -> None:
+        for other in self._fork_server.living:
+            is_keeper = self._keeper is not None and self._keeper.is_kept_by(other)
+            if other is not worker and message is not None and not is_keeper:
+                other.send(message)
 
-    def _swap(self) -> None:
-        """The new one accepts: the old one may go."""
-        is_first = not self._succession.has_begun
-        self._project.broken = False
-        self._succession.take_over(self._loader.finish())
+    def _switch(self) -> None:
+        """The new worker accepts; the old one retires."""
+        is_first = not self._rollout.has_begun
+        self._busy.stop()
+        self._files.broken = False
+        self._rollout.switch(self._loader.finish())
         if is_first:
-            self._nursery.prepare_more()
-        if self._line is not None:
-            self._line.open()
+            self._fork_server.prepare_more()
+        if self._keeper is not None:
+            self._keeper.open()
 
     def _bot_failed(self, failure: Failure) -> None:
-        self._project.broken = True
+        self._files.broken = True
         logger.error("%s", failure.shown())
         logger.info("the call waits for the next save")
 
@@ -217,32 +260,40 @@ class Supervisor:
         """A worker's process is gone."""
         if self._over.is_set():
             return
-        if self._nursery.failed.is_set():
-            self._end(BotrunError("the process that the bot is started from is gone: botrun ends"))
+        if self._fork_server.failed.is_set():
+            self._end(BotrunError("the process that workers are forked from has died: botrun ends"))
             return
-        if self._line is not None and self._line.is_kept_by(worker):
-            self._line.lost(how(worker.status), often=self._deaths.one_more())
+        if self._keeper is not None and self._keeper.is_kept_by(worker):
+            self._keeper.lost(how_it_ended(worker.status), self._keeper_crashes.crashed())
             return
-        self._tell_others(worker, self._past.last(worker))
-        self._past.close(worker)
+        self._send_others(worker, self._ended_workers.last(worker))
+        self._ended_workers.close(worker)
         if self._loader.load is not None and self._loader.is_loading(worker):
-            # What it told before it ended may still be on its way.
-            self._spawn(self._ended_loading(self._loader.load, how(worker.status)))
-        elif worker is self._succession.current:
-            self._succession.current = None
-            self._restart(how(worker.status))
+            # Its last messages may still be on their way.
+            self._spawn(self._ended_loading(self._loader.load, how_it_ended(worker.status)))
+        elif worker is self._rollout.current:
+            self._rollout.current = None
+            self._restart(how_it_ended(worker.status))
 
     async def _ended_loading(self, load: Load, end: str) -> None:
-        await asyncio.sleep(LAST_WORDS_S)
+        await asyncio.sleep(LAST_MESSAGES_S)
         if load is self._loader.load:
             self._broken(failure_at(f"the bot's process {end} while it was loaded", str(self._plan.bot), 0))
 
     def _restart(self, end: str) -> None:
-        if self._deaths.one_more():
-            logger.error("the bot's process %s, again: it is started when something is saved", end)
-            return
-        logger.error("the bot's process %s: it is started again", end)
-        self._spawn(self._begin(""))
+        """The worker that accepted has crashed."""
+        self._spawn(self._busy.start())
+        wait_s, times = self._crashes.crashed(), self._crashes.count
+        if wait_s is None and self._keeper is not None:
+            self._end(BotrunError(
+                f"the bot's process {end}, {times} times in a row: botrun points the number back and ends"
+            ))  # fmt: skip
+        elif wait_s is None:
+            logger.error("the bot's process %s, %d times in a row; save a file to start it again", end, times)
+        else:
+            again = f" in {wait_s:g} s" if wait_s else ""
+            logger.error("the bot's process %s; botrun restarts it%s", end, again)
+            self._spawn(self._begin("", wait_s))
 
     def _end(self, outcome: BotrunError | int) -> None:
         if not self._over.is_set():
@@ -252,14 +303,32 @@ class Supervisor:
     def _signalled(self) -> None:
         self._signals += 1
         if self._signals > 1:
-            for worker in self._nursery.living:
+            for worker in self._fork_server.living:
                 worker.signal(END_AT_ONCE)  # with what the bot started
             self._outcome = FORCED_STATUS
-        self._end(0 if self._succession.has_begun else FORCED_STATUS)
+        self._end(0 if self._rollout.has_begun else FORCED_STATUS)
+
+    async def _end_processes(self) -> None:
+        """Ask all to end, and wait. The number is given back meanwhile; the keeper ends last."""
+        until = time.monotonic() + (PUBLIC_STOP_S if self._keeper is not None else STOP_S)
+        if self._keeper is not None:
+            self._keeper.give_back()
+        living = self._fork_server.living
+        workers = [one for one in living if self._keeper is None or not self._keeper.is_kept_by(one)]
+        for worker in workers:
+            worker.signal(signal.SIGTERM)
+        ends = [asyncio.ensure_future(worker.ended.wait()) for worker in workers]
+        if ends:
+            _, late = await asyncio.wait(ends, timeout=until - time.monotonic())
+            for end in late:
+                end.cancel()
+        if self._keeper is not None:
+            await self._keeper.close(until - time.monotonic())
 
     async def _close(self) -> None:
         self._watch.close()
-        await self._nursery.aclose()
+        self._busy.stop()
+        await self._fork_server.aclose()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

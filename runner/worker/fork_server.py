@@ -1,18 +1,18 @@
-"""The process that workers are forked from: all that is heavy has been imported, but no bot.
+"""The process that workers are forked from: it has imported everything heavy, but no bot.
 
-    python -m runner.worker.fork_server CONTROL LIFE LISTENER [PUBLIC]     (numbers of open files)
+    python -m runner.worker.fork_server CONTROL LIFE WRITES LISTENER [PUBLIC]     (numbers of open files)
 
-Its parent writes one line of names of modules to import, later one to import more, and one line for each
-worker, along with the worker's end of its channel. It tells {"forked": worker, "pid": …} and
-{"ended": pid, "status": …}.
+Messages on CONTROL: `worker/messages.py`. LIFE is a pipe whose other end only the supervisor holds; WRITES is
+described in `worker/spec.py`.
 """
 
 from __future__ import annotations
 
+import ast
 import atexit
 import contextlib
 import importlib
-import json
+import logging
 import os
 import select
 import signal
@@ -20,30 +20,104 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import assert_never
 
-from runner.worker import gc_control as garbage
+from runner.eventloop.json_channel import LineWriter
+from runner.worker import gc_control
+from runner.worker.messages import (
+    Ended,
+    Fork,
+    Forked,
+    ImportLater,
+    ImportModules,
+    MessageError,
+    ToForkServer,
+    decode,
+    encode,
+)
+from runner.worker.spec import KeeperJob, WorkerSpec
+
+logger = logging.getLogger(__name__)
 
 LINE_BYTES = 1 << 16
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 14.0
 
+# ------------------------------------------------------------------ what to import
 
-@dataclass(frozen=True)
-class Birth:
-    """What a worker is born with. `public` is the port where a tunnel ends, if there is one."""
+SERVER = (
+    "numpy",
+    "runner",
+    "runner.server.app",
+    "runner.server.wire.uvicorn_server",
+    "runner.server.public.public_side",
+    "runner.worker.supervised",
+    "runner.server.handover.other_workers",
+    "runner.server.forwarding.middleware",
+    "runner.cli.terminal.banner",
+    "uvloop",
+)
+OF_TRANSPORT = {
+    "webrtc": (
+        "aiortc",
+        "runner.server.endpoints.api",
+        "runner.server.endpoints.webrtc",
+        "runner.transports.webrtc.peer",
+        "runner.transports.webrtc.camera",
+    ),
+    "daily": ("runner.server.daily.endpoint",),
+}
+PHONES = (
+    "runner.server.endpoints.media_socket",
+    "runner.transports.websocket.transport",
+)
+PUBLIC = ("runner.worker.public_keeper", "runner.server.public.endpoints")
 
-    job: dict[str, Any]
-    channel: socket.socket
-    listener: socket.socket
-    public: socket.socket | None = None
+OF_MODULE = {
+    "runner.vad": ("onnxruntime", "runner.vad.model", "runner.vad.batch"),
+    # Not what registers itself to be started: an edited bot may do without.
+    "runner.services.local": tuple(
+        f"runner.services.local.{name}" for name in ("ears", "voice", "understanding", "dialogue")
+    ),
+}
+LATER = {"runner.services.common.service_http": ("httpx2", "httpcore2", "truststore")}
+"""What these modules, where they are imported, load before the first call. The fork server imports it once
+the first worker accepts, so neither the start nor a save waits for it."""
+
+
+def modules_for(bot: Path, transports: Sequence[str], *, is_public: bool = False) -> list[str]:
+    """Modules of botrun that this bot needs, and what they load when they are used."""
+    named = list(_imported(bot))
+    more = [name for transport in transports for name in OF_TRANSPORT.get(transport, PHONES)]
+    more += PUBLIC if is_public else ()
+    more += [loaded for name in named for loaded in OF_MODULE.get(name, ())]
+    return list(dict.fromkeys([*SERVER, "runner.transports.create", *named, *more]))
+
+
+def _imported(bot: Path) -> Iterator[str]:
+    """`runner…` modules that the file imports at its top."""
+    try:
+        tree = ast.parse(bot.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        yield from (name for name in names if name.partition(".")[0] == "runner")
+
+
+# ------------------------------------------------------------------ the process
 
 
 def main(args: Sequence[str]) -> int:
     """Returns in each worker as well, when that one is done."""
-    control_fd, life_fd, *listener_fds = map(int, args)
+    control_fd, life_fd, writes_fd, *listener_fds = map(int, args)
     control = socket.socket(fileno=control_fd)
     listeners = [socket.socket(fileno=fd) for fd in listener_fds]
     end_with_parent(signal.SIGKILL)
@@ -56,9 +130,9 @@ def main(args: Sequence[str]) -> int:
         os.set_blocking(fd, False)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    garbage.pause()  # until a worker is ready
-    born = _tend(control, wake)
-    if born is None:
+    gc_control.pause()  # until a worker is ready
+    forked = ForkServer(control, wake).run()
+    if forked is None:
         return 0
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM):
@@ -68,89 +142,115 @@ def main(args: Sequence[str]) -> int:
     control.close()
     end_with_parent(signal.SIGTERM)
     threading.Thread(target=_end_with_supervisor, args=(life_fd,), name="life", daemon=True).start()
-    status = _live(Birth(*born, *listeners))
+    order, channel = forked
+    status = _run(WorkerSpec(
+        id=order.worker, job=order.job, channel=channel, listener=listeners[0],
+        public=listeners[1] if len(listeners) > 1 else None, writes=writes_fd,
+    ))  # fmt: skip
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    # Libraries that started threads in the nursery would, at an ordinary end, wait for them here, where they
-    # never were (onnxruntime: std::system_error).
+    # Libraries that started threads in the fork server would, at an ordinary end, wait here for threads that
+    # do not exist in this process (onnxruntime: std::system_error).
     os._exit(status)
 
 
-def _live(birth: Birth) -> int:
+def _run(spec: WorkerSpec) -> int:
     """Returns the exit status."""
-    if birth.job.get("keeps"):
+    if isinstance(spec.job, KeeperJob):
         from runner.worker.public_keeper import run_keeper
 
-        return run_keeper(birth)
+        return run_keeper(spec, spec.job)
     from runner.worker.supervised import run_supervised
 
-    return run_supervised(birth)
+    return run_supervised(spec, spec.job)
 
 
-def _tend(control: socket.socket, wake: int) -> tuple[dict[str, Any], socket.socket] | None:
-    """Fork a worker for each line; None at the end, in a worker its job and its channel."""
-    control.setblocking(False)
-    poll = select.poll()
-    poll.register(control, select.POLLIN)
-    poll.register(wake, select.POLLIN)
-    buffer, fds = b"", list[int]()
-    while True:
-        poll.poll()
-        with contextlib.suppress(BlockingIOError):
-            os.read(wake, 4096)
-        _reap(lambda told: _tell(control, told))
-        try:
-            data, more, _, _ = socket.recv_fds(control, LINE_BYTES, 1)
-        except BlockingIOError:
-            continue
-        if not data:
-            return None
-        buffer, fds = buffer + data, fds + list(more)
-        while b"\n" in buffer:
-            line, _, buffer = buffer.partition(b"\n")
-            order = json.loads(line)
-            if "modules" in order:
-                _import(order["modules"])
+class ForkServer:
+    """Does what the supervisor asks for on `control`; `wake` is readable after a signal."""
+
+    def __init__(self, control: socket.socket, wake: int) -> None:
+        control.setblocking(False)
+        self._control = control
+        self._wake = wake
+        self._writer = LineWriter(control)
+        self._buffer = b""
+        self._files: list[int] = []
+
+    def run(self) -> tuple[Fork, socket.socket] | None:
+        """None at the end; in a forked process its order and its channel."""
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        while True:
+            poll.register(self._control, select.POLLIN | (select.POLLOUT if self._writer.pending else 0))
+            poll.poll()
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake, 4096)
+            with contextlib.suppress(OSError):
+                self._writer.flush()
+            self._reap()
+            try:
+                data, files, _, _ = socket.recv_fds(self._control, LINE_BYTES, 1)
+            except BlockingIOError:
                 continue
-            if "later" in order:
-                _import_later()
+            if not data:
+                return None
+            self._buffer += data
+            self._files += files
+            if (forked := self._take_lines()) is not None:
+                return forked
+
+    def _take_lines(self) -> tuple[Fork, socket.socket] | None:
+        while b"\n" in self._buffer:
+            line, _, self._buffer = self._buffer.partition(b"\n")
+            try:
+                message: ToForkServer = decode(line, ToForkServer)
+            except MessageError as error:
+                logger.error("fork server: %s; botrun ignores it", error)
                 continue
-            channel = socket.socket(fileno=fds.pop(0))
-            pid = os.fork()
-            if pid == 0:
-                return order, channel
-            channel.close()
-            _tell(control, {"forked": order["worker"], "pid": pid})
+            match message:
+                case ImportModules(modules=names):
+                    import_all(names)
+                case ImportLater():
+                    import_later()
+                case Fork():
+                    channel = socket.socket(fileno=self._files.pop(0))
+                    pid = os.fork()
+                    if pid == 0:
+                        self._writer.close()
+                        return message, channel
+                    channel.close()
+                    self._send(Forked(worker=message.worker, pid=pid))
+                case _:
+                    assert_never(message)
+        return None
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                self._send(Ended(pid=ended[0], status=os.waitstatus_to_exitcode(ended[1])))
+
+    def _send(self, message: Forked | Ended) -> None:
+        with contextlib.suppress(OSError):  # the supervisor is gone
+            self._writer.send(encode(message))
 
 
-def _import(names: Sequence[str]) -> None:
+def import_all(names: Sequence[str]) -> None:
+    """Import these modules; what cannot be imported is left out."""
     for name in names:
-        with contextlib.suppress(ImportError):  # the worker will say so, with where it is needed
+        with contextlib.suppress(ImportError):  # the worker reports it, with the line that needs it
             importlib.import_module(name)
 
 
-def _import_later() -> None:
-    from runner.worker.preimport import LATER
-
+def import_later() -> None:
+    """Import what modules that are there will load before a first call (`LATER`)."""
     for module, names in LATER.items():
         if module in sys.modules:
-            _import(names)
-
-
-def _reap(tell: Callable[[dict[str, Any]], None]) -> None:
-    with contextlib.suppress(ChildProcessError):
-        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            tell({"ended": ended[0], "status": os.waitstatus_to_exitcode(ended[1])})
-
-
-def _tell(control: socket.socket, message: dict[str, Any]) -> None:
-    with contextlib.suppress(OSError):
-        control.sendall(json.dumps(message).encode() + b"\n")
+            import_all(names)
 
 
 def end_with_parent(number: signal.Signals) -> None:
-    """Linux: when the parent is gone, this process gets a signal (prctl(2))."""
+    """Linux: send this process a signal when its parent is gone (prctl(2))."""
     if sys.platform == "linux":
         import ctypes
 
@@ -158,7 +258,7 @@ def end_with_parent(number: signal.Signals) -> None:
 
 
 def _end_with_supervisor(life_fd: int) -> None:
-    """The pipe's other end is held by the supervisor alone: its end is ours, even if it was killed."""
+    """The read ends when the supervisor does, even if it was killed."""
     with contextlib.suppress(OSError):
         os.read(life_fd, 1)
     os.kill(os.getpid(), signal.SIGTERM)

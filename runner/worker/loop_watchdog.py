@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from runner.botcode.explain import is_users_file
+from runner.botcode.location import is_users_file
 from runner.sessions.registry import Sessions
 from runner.sessions.session import Session
 

@@ -1,16 +1,7 @@
 """The process that keeps a run's public side while workers come and go.
 
-From the supervisor:
-    {"do": "address"}                   open the tunnel; answered by "address"
-    {"do": "open"}                      a worker answers at the port: try the address, take the number
-    {"do": "give back"}                 the run ends: the number does what it did
-    {"do": "close"}                     nobody has a call any more: close the tunnel, and end
-To the supervisor:
-    {"is": "address", "address": {…}}   `PublicAddress`, for the workers
-    {"is": "open"}                      all holds
-    {"is": "failed", "failure": {…}}    it does not
-
-Without a supervisor it gives back and ends, too.
+Its messages are `ToKeeper` and `FromKeeper` in `worker/messages.py`. When the supervisor is gone, it
+points the number back and ends.
 """
 
 from __future__ import annotations
@@ -20,46 +11,56 @@ import logging
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, assert_never
 
 from runner.botcode.failure import failure_of
 from runner.errors import BotrunError
-from runner.eventloop.json_channel import Channel, encode
+from runner.eventloop.json_channel import Channel
 from runner.server.public.address import PublicAddress
 from runner.server.public.keeper import Keeper
 from runner.server.public.ledger.client import NAME, serving_ledger
 from runner.settings import Settings
-from runner.supervisor.processes import END_AT_ONCE
-from runner.worker.shutdown import Shutdown
+from runner.worker.messages import (
+    CloseTunnel,
+    GiveBack,
+    KeeperFailed,
+    MessageChannel,
+    NumberOpen,
+    OpenNumber,
+    OpenTunnel,
+    ToKeeper,
+    TunnelOpen,
+    encode,
+)
+from runner.worker.shutdown import END_AT_ONCE, Shutdown
+from runner.worker.spec import KeeperJob, WorkerSpec
 from runner.worker.standalone import PUBLIC_DEADLINE_S, first, run_loop
 from runner.worker.supervised import settings_of
-
-if TYPE_CHECKING:
-    from runner.worker.fork_server import Birth
 
 logger = logging.getLogger(__name__)
 
 
-def run_keeper(birth: Birth) -> int:
+def run_keeper(spec: WorkerSpec, job: KeeperJob) -> int:
     """The life of the keeper. Returns its exit status."""
-    assert birth.public is not None
-    port = birth.public.getsockname()[1]
-    for listener in (birth.listener, birth.public):
+    assert spec.public is not None
+    port = spec.public.getsockname()[1]
+    for listener in (spec.listener, spec.public):
         listener.close()
     try:
-        settings, _ = settings_of(birth.job)
+        settings, _ = settings_of(job.run)
     except BotrunError as error:
-        birth.channel.sendall(encode(_failed(error)))
+        spec.channel.sendall(encode(_failed(error)))
         return 1
-    run_loop(KeeperProcess(birth, settings, port).run())
+    run_loop(KeeperProcess(spec, job, settings, port).run())
     return 0
 
 
 class KeeperProcess:
     """From its fork to the run's end. `port` is where the tunnel must lead."""
 
-    def __init__(self, birth: Birth, settings: Settings, port: int) -> None:
-        self._birth = birth
+    def __init__(self, spec: WorkerSpec, job: KeeperJob, settings: Settings, port: int) -> None:
+        self._spec = spec
+        self._job = job
         self._port = port
         self._keeper = Keeper(settings)
         self._address: PublicAddress | None = None
@@ -69,8 +70,9 @@ class KeeperProcess:
         """Returns when all is given back."""
         self._shutdown = Shutdown()
         self._shutdown.deadline_s = PUBLIC_DEADLINE_S
-        self._channel = await Channel.over(self._birth.channel)
-        ledger_client = Path(self._birth.job["folder"]) / NAME
+        channel = await Channel.over(self._spec.channel)
+        self._channel = MessageChannel[ToKeeper](channel, ToKeeper, "supervisor")
+        ledger_client = Path(self._job.run.folder) / NAME
         with self._shutdown.capture(signals=(signal.SIGTERM,), at_once=END_AT_ONCE):
             async with serving_ledger(ledger_client, self._keeper.ledger):
                 hearing = asyncio.create_task(self._hear(), name="supervisor")
@@ -83,38 +85,39 @@ class KeeperProcess:
                     await self._channel.aclose()
 
     async def _hear(self) -> None:
-        async for order in self._channel.messages():
-            match order["do"]:
-                case "address":
-                    self._begin(self._lead_here())
-                case "open":
-                    self._begin(self._open())
-                case "give back":
+        async for message in self._channel.messages():
+            match message:
+                case OpenTunnel():
+                    self._begin(self._open_tunnel())
+                case OpenNumber():
+                    self._begin(self._open_number())
+                case GiveBack():
                     await self._stop_opening()
                     await self._keeper.give_back()
-                case "close":
+                case CloseTunnel():
                     return
+                case _:
+                    assert_never(message)
 
-    async def _lead_here(self) -> None:
-        former = self._birth.job["former"]
-        self._address = await self._keeper.address(self._port, PublicAddress(**former) if former else None)
-        self._channel.send({"is": "address", "address": self._address.as_dict()})
+    async def _open_tunnel(self) -> None:
+        self._address = await self._keeper.address(self._port, self._job.former)
+        self._channel.send(TunnelOpen(address=self._address))
 
-    async def _open(self) -> None:
+    async def _open_number(self) -> None:
         assert self._address is not None
         await self._keeper.open(self._address)
-        self._channel.send({"is": "open"})
+        self._channel.send(NumberOpen())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self._opening = asyncio.create_task(self._told(work), name="opening")
+        self._opening = asyncio.create_task(self._reported(work), name="opening")
 
-    async def _told(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _reported(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
         except BotrunError as error:
             self._channel.send(_failed(error))
         except Exception:
-            logger.exception("the public address cannot be kept")
+            logger.exception("the public address cannot be opened")
             self._shutdown.requested.set()
 
     async def _stop_opening(self) -> None:
@@ -123,5 +126,5 @@ class KeeperProcess:
             await asyncio.wait({self._opening})
 
 
-def _failed(error: BotrunError) -> dict[str, Any]:
-    return {"is": "failed", "failure": failure_of(error, crashed=False).as_dict()}
+def _failed(error: BotrunError) -> KeeperFailed:
+    return KeeperFailed(failure=failure_of(error, crashed=False))

@@ -21,6 +21,9 @@ from types import FrameType
 DEADLINE_S = 1.5
 SECOND_SIGNAL_STATUS = 130
 
+END_AT_ONCE = signal.SIGUSR2
+"""Ends a worker that is ending already. Not a second SIGTERM: the first may have gone to all processes."""
+
 _STOP = b"s"
 _LEAVE = b"l"
 

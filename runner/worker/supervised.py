@@ -1,27 +1,6 @@
-"""A worker under a supervisor: load the bot, say how that went, accept when told to, leave when replaced.
+"""A worker under a supervisor: load the bot, report how that went, accept, and retire when it is replaced.
 
-From the supervisor:
-    {"do": "accept", "public": {…}|null}    take calls now, at this public address, too
-    {"do": "retire"}                    take no more: what can move moves, the rest is finished
-    {"do": "take", "call": {…}}         a conversation from older code; answered by "taken"
-    {"do": "taken", "key": …}           the newer worker has it
-    {"do": "code", "failure": {…}|null} how the code on disk stands
-    {"do": "look"}                      answered by "state"
-    {"do": "past", "tally": …, "workers": […]}     what the workers before counted, who have ended
-    {"do": "last", "worker": …, "tally": …}        what one counted that ends now
-    {"do": "call", "function": …}       call module:function with the `Host`
-To the supervisor:
-    {"is": "loaded", "modules": […]}    the bot has been imported cleanly, and all is ready
-    {"is": "failed", "failure": {…}}    it has not
-    {"is": "accepting", "facts": {…}}   calls are taken
-    {"is": "modules", "modules": […], "written": […]}
-    {"is": "held"}                      after "retire": from now on the newer code answers all turns
-    {"is": "moving", "call": {…}}       to be handed to the newer worker
-    {"is": "taken", "key": …}
-    {"is": "state", "state": {…}}       what /status answers
-    {"is": "figures", "tally": {…}, "last": …}     what it has counted; "last": it ends
-    {"is": "bot failed", "failure": {…}, "session": …}
-    {"is": "left out", "session": …, "what": […]}
+Its messages are `ToWorker` and `FromWorker` in `worker/messages.py`.
 """
 
 from __future__ import annotations
@@ -30,77 +9,97 @@ import asyncio
 import faulthandler
 import importlib
 import logging
-import os
 import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from runner import logs
-from runner.botcode.explain import BotCrashError, is_users_file
-from runner.botcode.failure import failure_of
+from runner.botcode.explain import BotCrashError
+from runner.botcode.failure import Failure, failure_of
 from runner.botcode.loader import BotTarget, LoadedBot, load_bot, parse_target
+from runner.botcode.location import is_users_file
 from runner.errors import BotrunError
 from runner.eventloop.ids import become
-from runner.eventloop.json_channel import Channel, encode
+from runner.eventloop.json_channel import Channel
 from runner.sessions.session import EndReason
 from runner.settings import Settings, enter_dotenv, find_dotenv, is_set, read_dotenv, resolve
-from runner.supervisor.loading import FIXED
-from runner.supervisor.processes import END_AT_ONCE
-from runner.worker import gc_control as garbage
+from runner.settings.table import FIXED
+from runner.worker import gc_control
+from runner.worker.file_notes import report_files
 from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
-from runner.worker.shutdown import Shutdown
+from runner.worker.messages import (
+    Accept,
+    Accepting,
+    AskState,
+    BotFailed,
+    CallFunction,
+    CallTaken,
+    CodeState,
+    EndedTotals,
+    Held,
+    ImportedFiles,
+    LastTotals,
+    LeftOut,
+    Loaded,
+    LoadFailed,
+    MessageChannel,
+    MoveCall,
+    Retire,
+    State,
+    TakeCall,
+    Totals,
+    ToWorker,
+    encode,
+)
+from runner.worker.shutdown import END_AT_ONCE, Shutdown
+from runner.worker.spec import RunJob, WorkerJob, WorkerSpec
 from runner.worker.standalone import CLOSE_CONNECTIONS_S, first, prepare, run_loop, stop_helpers, time_to_end
 
 if TYPE_CHECKING:
     from runner.server.host import Host
+    from runner.server.public.address import PublicAddress
     from runner.server.public.public_side import PublicSide
     from runner.server.wire.uvicorn_server import Server
-    from runner.worker.fork_server import Birth
 
 logger = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 2.0
-LAST_WORD_S = 0.05
-MOST_WRITTEN = 1000
-
-_written: set[str] = set()
+LAST_TOTALS_S = 0.05
 
 
-def run_supervised(birth: Birth) -> int:
+def run_supervised(spec: WorkerSpec, job: WorkerJob) -> int:
     """The life of a worker. Returns its exit status."""
-    become(birth.job["worker"])
-    target = Path(birth.job["file"])
-    with open(birth.job["trace"], "wb") as trace:
+    become(spec.id)
+    target = Path(job.run.file)
+    with open(job.trace, "wb") as trace:
         faulthandler.register(signal.SIGUSR1, trace, all_threads=False)
         try:
-            settings, bot = _load(birth.job)
+            settings, bot = _load(spec, job.run)
         except BotrunError as error:
             failure = failure_of(error, crashed=isinstance(error, BotCrashError))
-            birth.channel.sendall(
-                encode({"is": "failed", "failure": failure.as_dict(), "modules": modules_of(target)})
-            )
+            spec.channel.sendall(encode(LoadFailed(failure=failure, modules=modules_of(target))))
             return 1
         finally:
             faulthandler.unregister(signal.SIGUSR1)
-    run_loop(SupervisedWorker(birth, settings, bot).run())
+    run_loop(SupervisedWorker(spec, job, settings, bot).run())
     return 0
 
 
-def _load(job: dict[str, Any]) -> tuple[Settings, LoadedBot]:
-    settings, target = settings_of(job)
-    sys.addaudithook(_note_writing)
+def _load(spec: WorkerSpec, run: RunJob) -> tuple[Settings, LoadedBot]:
+    settings, target = settings_of(run)
+    report_files(spec.writes, target.path.parent)
     return settings, load_bot(target)
 
 
-def settings_of(job: dict[str, Any]) -> tuple[Settings, BotTarget]:
-    """As they are now, save those that the run began with. What `.env` says is set for this process."""
-    target = parse_target(job["typed"])
+def settings_of(run: RunJob) -> tuple[Settings, BotTarget]:
+    """The settings as they are now, except those that the run began with. Enters `.env` for this process."""
+    target = parse_target(run.typed)
     dotenv_path = find_dotenv(target.path)
     dotenv = read_dotenv(dotenv_path)
-    settings = resolve(job["flags"], dotenv)
-    fixed = {name: job["fixed"][name] for name in FIXED if name in job["fixed"]}
+    settings = resolve(run.flags, dotenv)
+    fixed = {name: run.fixed[name] for name in FIXED if name in run.fixed}
     for name in ("transports", "certificate"):
         fixed[name] = tuple(fixed[name])
     settings = replace(settings, **fixed)
@@ -109,46 +108,52 @@ def settings_of(job: dict[str, Any]) -> tuple[Settings, BotTarget]:
     return settings, target
 
 
-def _note_writing(event: str, args: tuple[Any, ...]) -> None:
-    """What the bot writes itself is no edit of its code (`open`: path, mode, flags)."""
-    if event == "open" and len(args) > 2 and isinstance(args[0], str) and len(_written) < MOST_WRITTEN:
-        flags = args[2]
-        if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR):
-            _written.add(os.path.abspath(args[0]))
-
-
-def modules_of(bot: Path) -> list[str]:
+def modules_of(bot: Path) -> tuple[str, ...]:
     """The files of the user's own that have been imported."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return sorted({str(bot), *(file for file in files if file and _is_own(Path(file), bot))})
+    return tuple(sorted({str(bot), *(file for file in files if file and is_users_file(Path(file), bot))}))
 
 
-def _is_own(file: Path, bot: Path) -> bool:
-    if is_users_file(file, bot):
-        return True
-    # An editable package of the user's, elsewhere on this machine.
-    installed = "site-packages" in file.parts or "dist-packages" in file.parts
-    ours = file.is_relative_to(Path(__file__).parents[1])
-    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(os.__file__).parent)}
-    return not installed and not ours and not any(file.is_relative_to(prefix) for prefix in prefixes)
+class SupervisorMessages:
+    """Implements `runner.server.handover.moves.SupervisorPort` by messages."""
+
+    def __init__(self, channel: MessageChannel[ToWorker]) -> None:
+        self._channel = channel
+
+    def move_call(self, call: dict[str, Any]) -> None:
+        self._channel.send(MoveCall(call=call))
+
+    def call_taken(self, key: str) -> None:
+        self._channel.send(CallTaken(key=key))
+
+    def held(self) -> None:
+        self._channel.send(Held())
+
+    def bot_failed(self, session_id: str, failure: Failure) -> None:
+        self._channel.send(BotFailed(failure=failure, session=session_id))
+
+    def left_out(self, session_id: str, what: list[str]) -> None:
+        self._channel.send(LeftOut(session=session_id, what=tuple(what)))
 
 
 class SupervisedWorker:
     """From the loaded bot to the last call's end."""
 
-    def __init__(self, birth: Birth, settings: Settings, bot: LoadedBot) -> None:
-        self._birth = birth
+    def __init__(self, spec: WorkerSpec, job: WorkerJob, settings: Settings, bot: LoadedBot) -> None:
+        self._spec = spec
+        self._job = job
         self._settings = settings
         self._bot = bot
         self._accept = asyncio.Event()
         self._retire = asyncio.Event()
-        self._address: dict[str, Any] | None = None
-        self._telling: set[asyncio.Task[None]] = set()
+        self._address: PublicAddress | None = None
+        self._answers: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Returns when told to stop, or when the last call after `retire` is over."""
         self._shutdown = Shutdown()
-        self._channel = await Channel.over(self._birth.channel)
+        channel = await Channel.over(self._spec.channel)
+        self._channel = MessageChannel[ToWorker](channel, ToWorker, "supervisor")
         with self._shutdown.capture(signals=(signal.SIGTERM,), at_once=END_AT_ONCE):
             preparing = asyncio.create_task(prepare(self._bot, self._settings), name="preparing")
             listening: asyncio.Task[None] | None = None
@@ -158,15 +163,15 @@ class SupervisedWorker:
                 from runner.server.handover.other_workers import OtherWorkers
 
                 host, server = preparing.result()
-                host.other_workers = OtherWorkers(Path(self._birth.job["folder"]), self._birth.job["worker"])
-                host.moves.connect(self._channel.send)
+                host.other_workers = OtherWorkers(Path(self._job.run.folder), self._spec.id)
+                host.moves.connect(SupervisorMessages(self._channel))
                 listening = asyncio.create_task(self._listen(host), name="supervisor")
-                self._channel.send({"is": "loaded", "modules": modules_of(self._bot.path)})
+                self._channel.send(Loaded(modules=modules_of(self._bot.path)))
                 if await first(asyncio.ensure_future(self._accept.wait()), self._shutdown.requested.wait()):
                     await self._serve(host, server)
             finally:
                 await stop_helpers(preparing)
-                for task in (listening, *self._telling):
+                for task in (listening, *self._answers):
                     if task is not None:
                         task.cancel()
                 await self._channel.aclose()
@@ -175,50 +180,58 @@ class SupervisedWorker:
         try:
             return await first(preparing, self._shutdown.requested.wait())
         except BotrunError as error:
-            failure = failure_of(error, crashed=True)
-            self._channel.send({"is": "failed", "failure": failure.as_dict()})
+            self._channel.send(LoadFailed(failure=failure_of(error, crashed=True)))
             await self._channel.flush()
             return False
 
     async def _listen(self, host: Host) -> None:
-        async for order in self._channel.messages():
-            match order["do"]:
-                case "accept":
-                    self._address = order["public"]
-                    self._accept.set()
-                case "retire":
-                    self._retire.set()
-                case "look":
-                    telling = asyncio.create_task(self._tell_state(host), name="state")
-                    self._telling.add(telling)
-                    telling.add_done_callback(self._telling.discard)
-                case "past":
-                    host.run_totals.take_past(order["tally"], order["workers"])
-                case "last":
-                    host.run_totals.take_last(order["worker"], order["tally"])
-                case "call":
-                    _call(order["function"], host)
-                case _:
-                    host.moves.take_order(order)
+        async for message in self._channel.messages():
+            self._take(message, host)
         # The supervisor is gone.
         self._shutdown.requested.set()
 
-    async def _tell_state(self, host: Host) -> None:
-        self._channel.send({"is": "state", "state": await host.describe()})
+    def _take(self, message: ToWorker, host: Host) -> None:
+        match message:
+            case Accept(public=public):
+                self._address = public
+                self._accept.set()
+            case Retire():
+                self._retire.set()
+            case TakeCall(call=call):
+                host.moves.take_call(call)
+            case CallTaken(key=key):
+                host.moves.call_taken(key)
+            case CodeState(failure=failure):
+                host.moves.set_failure(failure)
+            case AskState():
+                answering = asyncio.create_task(self._send_state(host), name="state")
+                self._answers.add(answering)
+                answering.add_done_callback(self._answers.discard)
+            case EndedTotals(totals=totals, workers=workers):
+                host.run_totals.take_past(totals, workers)
+            case LastTotals(worker=worker, totals=totals):
+                host.run_totals.take_last(worker, totals)
+            case CallFunction(function=function):
+                _call(function, host)
+            case _:
+                assert_never(message)
 
-    def _tell_figures(self, host: Host, *, last: bool = False) -> None:
-        self._channel.send({"is": "figures", "tally": host.run_totals.own()["tally"], "last": last})
+    async def _send_state(self, host: Host) -> None:
+        self._channel.send(State(state=await host.describe()))
+
+    def _send_totals(self, host: Host, *, last: bool = False) -> None:
+        self._channel.send(Totals(totals=host.run_totals.own()["tally"], last=last))
 
     async def _serve(self, host: Host, server: Server) -> None:
         from runner.server.forwarding.middleware import InternalApp
 
         end_sessions_s, public = time_to_end(host, self._shutdown), self._public_side(host)
-        opening = asyncio.create_task(public.open(), name="public door, or numbers that a run left")
+        opening = asyncio.create_task(public.open(), name="public side")
         reporting = asyncio.create_task(self._report(host), name="reports")
         guard = LoopGuard(host.bot.path, host.sessions)
         assert host.other_workers is not None
         inside = server.serving_inside(host.other_workers.own, lambda app: InternalApp(app, host))
-        async with server.serving(self._birth.listener, CLOSE_CONNECTIONS_S), inside:
+        async with server.serving(self._spec.listener, CLOSE_CONNECTIONS_S), inside:
             try:
                 if self._address is not None:
                     await first(opening, self._shutdown.requested.wait())
@@ -227,9 +240,13 @@ class SupervisedWorker:
                     if await first(
                         asyncio.ensure_future(self._retire.wait()), self._shutdown.requested.wait()
                     ):
-                        await self._see_off(host, server, public)
+                        await self._drain(host, server, public)
                 if self._shutdown.requested.is_set():
-                    logger.info("stopping" if not self._retire.is_set() else "its last calls are ended")
+                    logger.info(
+                        "stopping"
+                        if not self._retire.is_set()
+                        else "stopping; ending the calls of older code"
+                    )
                     host.moves.release()
                     server.refuse_more()
                     public.refuse_more()
@@ -239,27 +256,26 @@ class SupervisedWorker:
                     task.cancel()
                 await asyncio.wait({opening, reporting})
                 await public.aclose()
-                await self._leave_figures(host)
+                await self._send_last_totals(host)
 
     def _public_side(self, host: Host) -> PublicSide:
-        from runner.server.public.address import PublicAddress
         from runner.server.public.ledger.client import NAME
         from runner.server.public.public_side import Kept, PublicSide
 
-        if self._address is None or self._birth.public is None:
+        if self._address is None or self._spec.public is None:
             return PublicSide(host)
-        ledger_client = Path(self._birth.job["folder"]) / NAME
-        return PublicSide(host, kept=Kept(self._birth.public, PublicAddress(**self._address), ledger_client))
+        ledger = Path(self._job.run.folder) / NAME
+        return PublicSide(host, kept=Kept(self._spec.public, self._address, ledger))
 
     def _announce(self, host: Host) -> None:
-        garbage.resume()
-        # Told first: who sees the address and stops the run at once has had a run.
-        self._channel.send({"is": "accepting"})
-        if self._birth.job["announce"]:
-            _call(self._birth.job["announce"], host)
+        gc_control.resume()
+        # Sent first: somebody who sees the address and stops the run at once gets exit status 0.
+        self._channel.send(Accepting())
+        if self._job.announce:
+            _call(self._job.announce, host)
 
-    async def _see_off(self, host: Host, server: Server, public: PublicSide) -> None:
-        """Take no more calls, hand over those that can move, and wait for the others' end."""
+    async def _drain(self, host: Host, server: Server, public: PublicSide) -> None:
+        """Accept no more calls, hand over those that can move, and wait until the others end."""
         server.refuse_more()
         server.close_idle()
         public.refuse_more()
@@ -270,28 +286,25 @@ class SupervisedWorker:
             moving.cancel()
             await asyncio.wait({moving})
 
-    async def _leave_figures(self, host: Host) -> None:
-        """Who serves now has them before this worker cannot be asked any more."""
-        self._tell_figures(host, last=True)
+    async def _send_last_totals(self, host: Host) -> None:
+        """The accepting worker gets them before this one can no longer be asked."""
+        self._send_totals(host, last=True)
         await self._channel.flush()
-        await asyncio.sleep(LAST_WORD_S)
+        await asyncio.sleep(LAST_TOTALS_S)
 
     async def _report(self, host: Host) -> None:
-        """The bot may import more in a call; and what was counted shall outlive a crash."""
-        known: tuple[int, int] = (len(sys.modules), 0)
+        """The bot may import more in a call; and what was counted must outlive a crash."""
+        known = len(sys.modules)
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
-            self._tell_figures(host)
-            if known != (len(sys.modules), len(_written)):
-                known = (len(sys.modules), len(_written))
-                written = [name for name in _written if Path(name).is_relative_to(self._bot.path.parent)]
-                self._channel.send(
-                    {"is": "modules", "modules": modules_of(self._bot.path), "written": written}
-                )
+            self._send_totals(host)
+            if known != len(sys.modules):
+                known = len(sys.modules)
+                self._channel.send(ImportedFiles(modules=modules_of(self._bot.path)))
 
 
 async def _moved(host: Host) -> None:
-    """Until nothing is left here, nor passes through here."""
+    """Wait until no call is left here, and no request is forwarded from here."""
     await host.moves.drain_moves(host.sessions)
     while host.forwarded:
         await asyncio.wait(set(host.forwarded))

@@ -31,10 +31,11 @@ async def test_what_is_saved_is_taken_over_and_what_is_not_changed_is_not(tmp_pa
         (tmp_path / "unrelated.py").write_text("x = 1")
         await asyncio.sleep(0.5)
         assert "was saved" not in saved.told
-        saved.edit("version 0", "version 1")
-        await saved.reloaded(1)
         (tmp_path / "prompts").mkdir()
-        await asyncio.sleep(0.3)
+        reads = "\nimport pathlib; PROMPTS = [*pathlib.Path(__file__).with_name('prompts').glob('*.md')]\n"
+        saved.write(saved.bot.read_text().replace("version 0", "version 1") + reads)
+        await saved.reloaded(1)
+        (tmp_path / "unread.md").write_text("Nobody reads this.")
         (tmp_path / "prompts" / "kind.md").write_text("Be kind.")
         await saved.until(r"kind\.md was saved")
         await saved.reloaded(2)
@@ -75,7 +76,7 @@ async def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
         nursery = psutil.Process(saved.process.pid).children()[0]
         [worker] = nursery.children()
         worker.kill()
-        await saved.until("was ended by SIGKILL: it is started again")
+        await saved.until("was ended by SIGKILL; botrun restarts it")
         await saved.reloaded(1)
         assert await serves(saved)
 
@@ -107,7 +108,7 @@ async def test_a_signal_to_all_processes_at_once_is_no_crash_and_no_second_signa
         saved.process.terminate()
         async with asyncio.timeout(5):
             status = await saved.process.wait()
-    assert (status, "started again" in saved.told) == (0, False), saved.told
+    assert (status, "restarts it" in saved.told) == (0, False), saved.told
     assert "farewell" in saved.told
 
 
@@ -161,6 +162,6 @@ async def test_a_run_whose_nursery_is_killed_ends_and_says_so(tmp_path: Path) ->
         nursery.kill()
         async with asyncio.timeout(15):
             assert await saved.process.wait() == 1
-        assert "the process that the bot is started from is gone" in saved.told
+        assert "the process that workers are forked from has died" in saved.told
         _, alive = await asyncio.to_thread(psutil.wait_procs, family, 10)
         assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]

@@ -46,7 +46,7 @@ NURSERY = """
 from importlib import import_module
 from pathlib import Path
 import runner.worker.fork_server
-from runner.worker.preimport import modules_for
+from runner.worker.fork_server import modules_for
 for name in modules_for(Path({bot!r}), {transports!r}):
     import_module(name)
 """

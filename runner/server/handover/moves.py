@@ -2,8 +2,8 @@
 
 old worker                         supervisor         new worker
 silence, `hold` ─▶ caller
-pack ─────────── "moving" ────────────▶── "take" ──────▶ keeps it by its key
-     ◀────────── "taken" ─────────────◀── "taken" ─────
+pack ─────────── `MoveCall` ──────────▶── `TakeCall` ──▶ keeps it by its key
+     ◀──────── `CallTaken` ──────────◀── `CallTaken` ─
 `move` ─▶ caller ── comes again, under the same key ───▶ claims it; the bot resumes
 """
 
@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from runner.botcode.failure import Failure, failure_at
 from runner.sessions.registry import Sessions
-from runner.sessions.session import BotFailure, EndReason, Session
+from runner.sessions.session import EndReason, Session
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +32,27 @@ TAKEN_S = 3.0
 KEPT_S = 60.0
 """How long (s) a call that was handed over waits for its caller."""
 
-Send = Callable[[dict[str, Any]], None]
 Announced = Callable[[], dict[str, Any]]
 """Gives away the calls that were announced (`/start`) and have not come: by session, their bodies."""
+
+
+class SupervisorPort(Protocol):
+    """What a worker's calls report to the supervisor; `worker/supervised.py` sends it as messages."""
+
+    def move_call(self, call: dict[str, Any]) -> None:
+        """This call is for the newer worker."""
+
+    def call_taken(self, key: str) -> None:
+        """The call under this key has come from the older worker."""
+
+    def held(self) -> None:
+        """From now on the newer code answers."""
+
+    def bot_failed(self, session_id: str, failure: Failure) -> None:
+        """The bot failed in this call, which waits for the next save."""
+
+    def left_out(self, session_id: str, what: list[str]) -> None:
+        """What of this call could not be handed over, in sentences."""
 
 
 class Peer(Protocol):
@@ -84,35 +103,41 @@ class Moves:
     """
 
     def __init__(self) -> None:
-        self._send: Send | None = None
+        self._supervisor: SupervisorPort | None = None
         self._movable: dict[str, _Movable] = {}
         self._waiting: dict[str, _Movable] = {}
         self._arrived: dict[str, dict[str, Any]] = {}
         self._taken: dict[str, asyncio.Event] = {}
-        self._failure: dict[str, Any] | None = None
+        self._failure: Failure | None = None
         self.announced: list[Announced] = []
         self.on_lost: Callable[[str], None] = lambda kind: None
 
     @property
     def possible(self) -> bool:
         """Whether there is a supervisor."""
-        return self._send is not None
+        return self._supervisor is not None
 
-    def connect(self, send: Send) -> None:
-        """There is a supervisor, and this tells it."""
-        self._send = send
+    def connect(self, supervisor: SupervisorPort) -> None:
+        """From now on calls can move: there is a supervisor."""
+        self._supervisor = supervisor
 
-    def take_order(self, order: Mapping[str, Any]) -> None:
-        """From the supervisor; see `worker/supervised.py`."""
-        match order:
-            case {"do": "take", "call": call}:
-                self._take(call)
-            case {"do": "taken", "key": key} if key in self._taken:
-                self._taken[key].set()
-            case {"do": "code", "failure": failure}:
-                self._failure = failure
-                for call in self._movable.values():
-                    call.peer.tell_code(failure, waits=False)
+    def take_call(self, call: dict[str, Any]) -> None:
+        """A call from older code: keep it until its caller reconnects."""
+        self._arrived[call["key"]] = call
+        if self._supervisor is not None:
+            self._supervisor.call_taken(call["key"])
+        asyncio.get_running_loop().call_later(KEPT_S, self._give_up, call)
+
+    def call_taken(self, key: str) -> None:
+        """The newer worker has this call."""
+        if key in self._taken:
+            self._taken[key].set()
+
+    def set_failure(self, failure: Failure | None) -> None:
+        """Whether the code on disk loads; `failure` says why not."""
+        self._failure = failure
+        for call in self._movable.values():
+            call.peer.tell_code(_as_dict(failure), waits=False)
 
     # ------------------------------------------------------------ calls that came
 
@@ -123,11 +148,6 @@ class Moves:
     def has(self, key: str) -> bool:
         """Whether a call waits here under this key."""
         return key in self._arrived
-
-    def _take(self, call: dict[str, Any]) -> None:
-        self._arrived[call["key"]] = call
-        self._tell({"is": "taken", "key": call["key"]})
-        asyncio.get_running_loop().call_later(KEPT_S, self._give_up, call)
 
     def _give_up(self, call: dict[str, Any]) -> None:
         if self._arrived.get(call["key"]) is not call:
@@ -143,22 +163,24 @@ class Moves:
         """This call's caller can come again, under `key`."""
         if self.possible:
             self._movable[session.id] = _Movable(session, key, peer)
-            peer.tell_code(self._failure, waits=False)
+            peer.tell_code(_as_dict(self._failure), waits=False)
 
     def keep(self, session: Session) -> bool:
         """The bot has failed: the call waits for mended code, if it can; False if not."""
         call = self._movable.pop(session.id, None)
         if (
             call is None
+            or self._supervisor is None
             or not call.peer.waits
             or session.end_reason is not EndReason.BOT_FAILED
             or session.error is None
         ):
             return False
-        failure = _as_failure(session.error)
+        error = session.error
+        failure = failure_at(error.message, str(error.path), error.line or 0)
         self._waiting[session.id] = call
-        self._tell({"is": "bot failed", "failure": failure, "session": session.id})
-        call.peer.tell_code(failure, waits=True)
+        self._supervisor.bot_failed(session.id, failure)
+        call.peer.tell_code(_as_dict(failure), waits=True)
         return True
 
     def forget(self, session_id: str) -> None:
@@ -173,14 +195,16 @@ class Moves:
 
     async def drain_moves(self, sessions: Sessions) -> None:
         """Hand over what can move; returns when nothing is left here."""
+        supervisor = self._supervisor
+        assert supervisor is not None
         for call in self._arrived.values():
-            self._tell({"is": "moving", "call": call})
+            supervisor.move_call(call)
         self._arrived.clear()
         for session, body in [pair for give in self.announced for pair in give().items()]:
-            self._tell({"is": "moving", "call": {"key": session, "announced": body}})
+            supervisor.move_call({"key": session, "announced": body})
         # What came before the far ends hold back is answered by the old code, what comes after by the new.
         await asyncio.gather(*(call.peer.hold() for call in self._movable.values()))
-        self._tell({"is": "held"})
+        supervisor.held()
         leaving = [self._move_on(call) for call in list(self._waiting.values())]
         leaving += [self._move(call) for call in list(self._movable.values())]
         await asyncio.gather(*leaving)
@@ -227,10 +251,12 @@ class Moves:
         return not session.is_over
 
     async def _hand_over(self, call: _Movable) -> bool:
+        supervisor = self._supervisor
+        assert supervisor is not None
         packed, lost = session_packed(call.session)
         taken = self._taken[call.key] = asyncio.Event()
         packed |= {"key": call.key, "client_kept": call.peer.keeps_client}
-        self._tell({"is": "moving", "call": packed})
+        supervisor.move_call(packed)
         try:
             async with asyncio.timeout(TAKEN_S):
                 await taken.wait()
@@ -242,13 +268,9 @@ class Moves:
         call.session.end_reason = call.session.end_reason or EndReason.MOVED
         call.session.goes_on = True
         if lost:
-            self._tell({"is": "left out", "session": call.session.id, "what": lost})
+            supervisor.left_out(call.session.id, lost)
         await call.peer.move(lost)
         return True
-
-    def _tell(self, message: dict[str, Any]) -> None:
-        if self._send is not None:
-            self._send(message)
 
 
 def session_packed(session: Session) -> tuple[dict[str, Any], list[str]]:
@@ -264,17 +286,5 @@ def session_packed(session: Session) -> tuple[dict[str, Any], list[str]]:
     return {**packed, **facts, "session": session.id, "body": body}, lost
 
 
-def _as_failure(error: BotFailure) -> dict[str, Any]:
-    import linecache
-
-    linecache.checkcache(str(error.path))
-    source = linecache.getline(str(error.path), error.line).rstrip() if error.line else ""
-    return {
-        "text": f"{error.path}:{error.line}: {error.message}",
-        "message": error.message,
-        "file": str(error.path),
-        "line": error.line or 0,
-        "source": source,
-        "usage": False,
-        "traceback": "",
-    }
+def _as_dict(failure: Failure | None) -> dict[str, Any] | None:
+    return None if failure is None else failure.as_dict()

@@ -177,7 +177,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_its_calls_count_no_more(t
             (worker,) = (p for p in run.family() if p.ppid() == keeper.ppid() and p.pid != keeper.pid)
             worker.kill()
             await media.wait_closed()
-        await run.ready("it is started again")
+        await run.ready("botrun restarts it")
         async with calling(media_url("twilio", await asked(run, "twilio", "C3")), "twilio", "C3"):
             await run.ready("version 0 answers C3")
         assert times_set(server) == 1
@@ -192,7 +192,7 @@ async def test_when_the_keeper_is_killed_the_number_is_taken_anew_and_calls_go_o
             await run.ready("version 0 answers C1")
             keeper_of(run).kill()
             await run.ready("the process that keeps the public address was ended by SIGKILL")
-            await run.ready("the public address leads here again")
+            await run.ready("the public address leads to this run again")
             assert server.address("twilio") == f"{run.origin}/twilio/answer"
             async with calling(media_url("twilio", await asked(run, "twilio", "C2")), "twilio", "C2"):
                 await run.ready("version 0 answers C2")
@@ -209,7 +209,7 @@ async def test_an_address_that_cannot_be_opened_again_ends_the_run(tmp_path: Pat
         async with asyncio.timeout(30):
             assert await run.process.wait() == 1
         await run.end()
-        assert "it is opened again" in run.told
+        assert "botrun restarts it" in run.told
         assert run.told.rstrip().splitlines()[-1].startswith("botrun: Twilio: it refused with 401")
         (left,) = json.loads((tmp_path / "state" / "numbers.json").read_text())
         assert left["state"]["voice_url"] == BEFORE, "the next start puts it back"
@@ -259,7 +259,7 @@ async def test_a_tunnel_is_opened_once_and_another_address_after_its_keeper_died
         assert notes.read_text() == "opened "
         assert await call_in(run, server, "twilio", "C1") >= 0.5
         keeper_of(run).kill()
-        await run.ready("the public address is another one: the new code answers")
+        await run.ready("the public address has changed: the new code answers")
         await run.ready("ring  ", 2)
         there = run.origin.replace("127.0.0.1", "localhost")
         assert server.address("twilio") == f"{there}/twilio/answer"
