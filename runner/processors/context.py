@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from runner.errors import UsageError
@@ -17,6 +17,15 @@ SUMMARY = "What was said before, in short: "
 """So begins the system message that stands for older ones (`summary.py`)."""
 
 
+_tool_check: Callable[[list[Any]], None] | None = None
+
+
+def register_tool_check(check: Callable[[list[Any]], None]) -> None:
+    """Have the tools of each context checked when it gets them; `check` raises `UsageError`."""
+    global _tool_check
+    _tool_check = check
+
+
 class LLMContext:
     """The messages of a conversation, in the shape of OpenAI's chat API, and the tools on offer."""
 
@@ -26,7 +35,8 @@ class LLMContext:
         self.messages: list[Message] = [_message(message) for message in _listed(messages)]
         if callable(tools):
             raise UsageError(f"tools are a list: tools=[{getattr(tools, '__name__', tools)}]")
-        self.tools: list[Any] = list(tools or ())
+        self.tools: list[Any] = []
+        self.set_tools(tools or ())
 
     def add(self, role: str, content: str) -> None:
         """Append one message."""
@@ -75,7 +85,10 @@ class LLMContext:
         return self.messages
 
     def set_tools(self, tools: Iterable[Any]) -> None:
-        self.tools[:] = tools
+        given = list(tools)
+        if given and _tool_check is not None:
+            _tool_check(given)
+        self.tools[:] = given
 
 
 def is_instruction(message: Mapping[str, Any]) -> bool:

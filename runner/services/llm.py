@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.aggregators import LLMContextAggregatorPair
-from runner.processors.base import DOWNSTREAM, survives_interruption
+from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
 from runner.processors.context import LLMContext
 from runner.processors.line import stands_in_line
 from runner.services.common.refusals import EmptyAnswer
@@ -33,7 +34,6 @@ from runner.services.common.work import ReplyWork, iterating, push_failure
 from runner.services.tools.call import LanguageModel
 from runner.services.tools.filler import VoiceWatch
 from runner.services.tools.messages import asked_with
-from runner.services.tools.quiet_wait import RightMoment
 from runner.services.tools.running import ToolRunner
 from runner.services.tools.toolbox import Toolbox, make_handler, make_tool, options_of
 
@@ -41,6 +41,12 @@ logger = logging.getLogger(__name__)
 
 TOOL_ROUNDS = 8
 """So often in one reply the model may call tools; then it must answer in words."""
+
+
+QUIET_S = 1.2
+"""How long (s) nobody has spoken until the user's words, if there were any, are recognised."""
+
+LOOK_S = 0.1
 
 
 class LLMService(LanguageModel):
@@ -61,7 +67,7 @@ class LLMService(LanguageModel):
         self.toolbox = Toolbox()
         self._voice = VoiceWatch()
         self._tools = ToolRunner(self, self.toolbox, self._voice, self._late)
-        self._moment = RightMoment(self, self._noisy, self.answer)
+        self._quiet_wait = QuietWait(self, self._noisy, self.answer)
         self._user_speaking = False
         self._work: ReplyWork | None = None
         self._reply_id: int | None = None
@@ -156,7 +162,7 @@ class LLMService(LanguageModel):
         return self._busy or self._user_speaking or self._voice.speaking
 
     def _late(self, context: LLMContext) -> None:
-        self._moment.want(context)
+        self._quiet_wait.want(context)
 
     # ------------------------------------------------------------ a reply
 
@@ -186,7 +192,7 @@ class LLMService(LanguageModel):
         view = context
         self._tools.acted = has_spoken = False
         for round_number in range(TOOL_ROUNDS + 1):
-            self._moment.forget()
+            self._quiet_wait.forget()
             self.toolbox.withheld = round_number == TOOL_ROUNDS
             calls, said = await self._round(work, view, start, has_spoken=has_spoken or self._tools.acted)
             has_spoken = has_spoken or bool(said.strip())
@@ -251,3 +257,45 @@ class LLMService(LanguageModel):
     async def _release(self) -> None:
         while self._line and not self._busy:
             await self.push_frame(self._line.popleft())
+
+
+class QuietWait:
+    """Calls `ask(context)` once nobody has spoken for `QUIET_S`, unless `forget` is called before.
+
+    Args:
+        owner: starts the task.
+        noisy: whether somebody speaks or a reply is under way.
+        ask: asks the model.
+    """
+
+    def __init__(
+        self, owner: FrameProcessor, noisy: Callable[[], bool], ask: Callable[[LLMContext], Awaitable[None]]
+    ) -> None:
+        self._owner = owner
+        self._noisy = noisy
+        self._ask = ask
+        self._wanted: LLMContext | None = None
+        self._waiting: asyncio.Task[None] | None = None
+
+    def want(self, context: LLMContext) -> None:
+        """This context has news for the model."""
+        self._wanted = context
+        if self._waiting is None or self._waiting.done():
+            self._waiting = self._owner.create_task(self._wait(), "wait for quiet")
+
+    def forget(self) -> None:
+        """The model is asked now and sees the news."""
+        self._wanted = None
+
+    async def _wait(self) -> None:
+        while self._wanted is not None:
+            await self._quiet()
+            context, self._wanted = self._wanted, None
+            if context is not None:
+                await self._ask(context)
+
+    async def _quiet(self) -> None:
+        quiet_s = 0.0
+        while self._wanted is not None and quiet_s < QUIET_S:
+            await asyncio.sleep(LOOK_S)
+            quiet_s = 0.0 if self._noisy() else quiet_s + LOOK_S

@@ -15,8 +15,7 @@ LLMContext(messages, tools=[weather])
 """
 
 from runner.services.tools.call import FunctionCallParams, ToolCall
-from runner.services.tools.schemas import FunctionSchema, ToolsSchema
-from runner.services.tools.toolbox import Tool, Toolbox, ToolOptions, tool
+from runner.services.tools.toolbox import FunctionSchema, Tool, Toolbox, ToolOptions, ToolsSchema, tool
 
 __all__ = [
     "FunctionCallParams",

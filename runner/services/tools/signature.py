@@ -1,4 +1,4 @@
-"""A function's signature as JSON schema, and a model's arguments checked against it.
+"""A function's signature and docstring as JSON schema, and a model's arguments checked against it.
 
 pydantic does both. It is loaded with the first tool, not before.
 """
@@ -6,19 +6,28 @@ pydantic does both. It is loaded with the first tool, not before.
 from __future__ import annotations
 
 import inspect
+import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, get_args, get_origin, get_type_hints
 
 from runner.errors import UsageError
 from runner.services.tools.call import ToolCall
-from runner.services.tools.docstring import read_docstring
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+logger = logging.getLogger(__name__)
+
 _SILENT = frozenset({"title"})
-"""What pydantic adds to a schema, and a model need not read."""
+"""What pydantic adds to a schema and a model need not read."""
+
+_SECTION = re.compile(r"(?:Args|Arguments|Parameters|Returns?|Yields?|Raises|Examples?|Notes?):\s*$")
+_PARAMETERS = ("Args:", "Arguments:", "Parameters:")
+_ENTRY = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
 
 
 class ArgumentsError(Exception):
@@ -47,63 +56,112 @@ class Signature:
         try:
             return self._adapter.validate_python(dict(arguments))
         except ValidationError as error:
-            told = "; ".join(_told(fault) for fault in error.errors(include_url=False))
-            raise ArgumentsError(f"wrong arguments: {told}") from None
+            faults = "; ".join(_sentence(fault) for fault in error.errors(include_url=False))
+            raise ArgumentsError(f"wrong arguments: {faults}") from None
 
 
 def read_signature(function: Callable[..., Any], name: str) -> Signature:
-    """Raises `UsageError` if a parameter has no type, or one that has no JSON schema."""
+    """How a model can call this function. Raises `UsageError`, with file and line, if it cannot: a parameter
+    without a type or whose type has no JSON schema, a generator, a method that is not bound."""
+    where = f"{location_of(function)}the tool {name}"
+    parameters = _parameters_of(function, where)
+    hints = _hints(function, where)
+    description, described = read_docstring(inspect.getdoc(function))
+    call_parameter, fields = "", {}
+    for parameter in parameters:
+        if hints.get(parameter.name) is ToolCall:
+            call_parameter = parameter.name
+        else:
+            fields[parameter.name] = _field(parameter, hints, described.get(parameter.name, ""), where)
+    if unknown := [field for field in described if field not in fields and field != call_parameter]:
+        warn_once(f"{where} documents {', '.join(unknown)}, which it does not take")
+    adapter, schema = _schema_of(name, fields, where)
+    return Signature(description, schema, call_parameter, adapter)
+
+
+@cache
+def warn_once(sentence: str) -> None:
+    """Log a warning, once per process: each call of a bot makes its tools again."""
+    logger.warning("%s", sentence)
+
+
+def location_of(function: Callable[..., Any]) -> str:
+    """Where a function is written, as "bot.py:12: "; empty if that is not known."""
+    code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
+    return f"{Path(code.co_filename).name}:{code.co_firstlineno}: " if code is not None else ""
+
+
+def _parameters_of(function: Callable[..., Any], where: str) -> list[inspect.Parameter]:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise UsageError(f"{where} yields: a tool returns one value")
+    if inspect.isclass(function):
+        raise UsageError(f"{where} is a class: give a function, or a method of an instance")
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        raise UsageError(f"{where} has no signature to read: wrap it in a typed Python function") from None
+    first = parameters[0] if parameters else None
+    if first is not None and first.name in ("self", "cls") and first.annotation is first.empty:
+        raise UsageError(f"{where} is a method without its object: give it as my_object.{function.__name__}")
+    return parameters
+
+
+def _schema_of(
+    name: str, fields: Mapping[str, Any], where: str
+) -> tuple[TypeAdapter[dict[str, Any]], dict[str, Any]]:
     from pydantic import ConfigDict, TypeAdapter
     from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
     from typing_extensions import TypedDict
 
-    hints = _hints(function, name)
-    description, told = read_docstring(inspect.getdoc(function))
-    call_parameter, fields = "", {}
-    for parameter in inspect.signature(function).parameters.values():
-        if hints.get(parameter.name) is ToolCall:
-            call_parameter = parameter.name
-        else:
-            fields[parameter.name] = _field(parameter, hints, told.get(parameter.name, ""), name)
     make_shape: Any = TypedDict
-    shape = make_shape(name, fields)
+    shape = make_shape(name, dict(fields))
     shape.__pydantic_config__ = ConfigDict(extra="forbid")
     try:
         adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(shape)
-        schema = _plain(adapter.json_schema())
+        return adapter, _plain(adapter.json_schema())
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"the tool {name} has a parameter that JSON has no word for: {reason}") from None
-    return Signature(description, schema, call_parameter, adapter)
+        if len(fields) > 1:
+            for field, kind in fields.items():  # find out which one it is
+                _schema_of(name, {field: kind}, where)
+        types = "str, int, float, bool, list, dict, Literal, an Enum or a dataclass"
+        raise UsageError(
+            f"{where} has a parameter that cannot be sent as JSON: {', '.join(fields)}. Use {types} "
+            f"({str(error).splitlines()[0]})"
+        ) from None
 
 
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
+def _hints(function: Callable[..., Any], where: str) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
     except NameError as error:
         raise UsageError(
-            f"the tool {name} names a type that cannot be found: {error}. Define it at the top of the file"
+            f"{where} names a type that cannot be found: {error}. Define it at the top of the file"
         ) from None
+    except TypeError as error:
+        raise UsageError(f"{where} has a type that cannot be read: {error}") from None
 
 
-def _field(parameter: inspect.Parameter, hints: Mapping[str, Any], told: str, name: str) -> Any:
+def _field(parameter: inspect.Parameter, hints: Mapping[str, Any], description: str, where: str) -> Any:
     """One parameter as a field of a TypedDict."""
     from pydantic import Field
 
     if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-        raise UsageError(f"the tool {name} takes *{parameter.name}: a model can only name its arguments")
+        raise UsageError(f"{where} takes {_as_written(parameter)}: a model can only give arguments by name")
     if parameter.name not in hints:
-        raise UsageError(
-            f"the tool {name} has a parameter without a type: {parameter.name}: str, for example"
-        )
+        raise UsageError(f"{where} has a parameter without a type: write {parameter.name}: str, for example")
     kind = hints[parameter.name]
     if get_origin(kind) is Annotated:
-        told = next((note for note in get_args(kind)[1:] if isinstance(note, str)), told)
-    described = Annotated[kind, Field(description=told)] if told else kind
+        description = next((note for note in get_args(kind)[1:] if isinstance(note, str)), description)
+    described = Annotated[kind, Field(description=description)] if description else kind
     if parameter.default is parameter.empty:
         return described
     default = {"default": _json(parameter.default)}
     return NotRequired[Annotated[described, Field(json_schema_extra=default)]]
+
+
+def _as_written(parameter: inspect.Parameter) -> str:
+    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    return f"{stars}{parameter.name}" if stars else f"{parameter.name} by position"
 
 
 def _json(value: Any) -> Any:
@@ -138,7 +196,7 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _told(fault: Mapping[str, Any]) -> str:
+def _sentence(fault: Mapping[str, Any]) -> str:
     """One of pydantic's errors in few words."""
     where = ".".join(str(part) for part in fault["loc"]) or "arguments"
     match fault["type"]:
@@ -147,3 +205,33 @@ def _told(fault: Mapping[str, Any]) -> str:
         case "extra_forbidden":
             return f"there is no parameter {where}"
     return f"{where}: {fault['msg']} (got {fault['input']!r:.60})"
+
+
+def read_docstring(text: str | None) -> tuple[str, dict[str, str]]:
+    """A docstring's description, and what its Args section says about each parameter."""
+    lines = inspect.cleandoc(text or "").splitlines()
+    first = next((i for i, line in enumerate(lines) if _SECTION.match(line)), len(lines))
+    description = "\n".join(lines[:first]).strip()
+    return description, _parameters(lines)
+
+
+def _parameters(lines: list[str]) -> dict[str, str]:
+    begin = next((i for i, line in enumerate(lines) if line.strip() in _PARAMETERS), None)
+    if begin is None:
+        return {}
+    found: dict[str, str] = {}
+    indent: int | None = None
+    name = ""
+    for line in lines[begin + 1 :]:
+        depth = len(line) - len(line.lstrip())
+        if not line.strip():
+            continue
+        if depth == 0:
+            break
+        if indent is None:
+            indent = depth
+        if depth <= indent and (entry := _ENTRY.match(line.strip())):
+            name, found[entry[1]] = entry[1], entry[2]
+        elif name:
+            found[name] = f"{found[name]} {line.strip()}".strip()
+    return found

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar, overload
 
 from runner.errors import UsageError
+from runner.processors.context import register_tool_check
 from runner.services.tools.call import ToolCall
-from runner.services.tools.schemas import FunctionSchema, define
-from runner.services.tools.signature import Signature, read_signature
+from runner.services.tools.signature import Signature, location_of, read_signature, warn_once
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
 """A tool that takes longer has failed. A caller does not wait for so long without a word."""
@@ -82,6 +85,43 @@ def options_of(function: Callable[..., Any] | None, changes: Mapping[str, Any]) 
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionSchema:
+    """Pipecat's schema of a tool, written by hand. `properties` is JSON schema by parameter; register the
+    function itself with `llm.register_function(name, handler)`."""
+
+    name: str
+    description: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    required: Sequence[str] = ()
+
+    def definition(self) -> dict[str, Any]:
+        """As OpenAI's chat API takes it."""
+        parameters = {
+            "type": "object",
+            "properties": dict(self.properties),
+            "required": list(self.required),
+        }
+        return define(self.name, self.description, parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsSchema:
+    """Pipecat's list of tools: functions, `FunctionSchema`s, or OpenAI's own definitions."""
+
+    standard_tools: Sequence[Any] = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.standard_tools)
+
+
+def define(name: str, description: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """One tool in OpenAI's shape (openai 3.54.0, types/chat/chat_completion_function_tool_param.py and
+    types/shared_params/function_definition.py)."""
+    function = {"name": name, "description": description, "parameters": dict(parameters)}
+    return {"type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
     """One tool: its definition in OpenAI's shape, and the function, if we have it."""
 
@@ -114,9 +154,13 @@ def make_tool(function: Callable[..., Any], options: ToolOptions | None = None) 
     options = options or options_of(function, {})
     name = str(options.name or getattr(function, "__name__", ""))
     if not name.replace("-", "_").isidentifier() or len(name) > 64:
-        raise UsageError(f"a tool needs a name of letters, digits and _, not {name!r}: tool(name=…)")
+        where = location_of(function)
+        raise UsageError(f"{where}a tool's name has letters, digits and _, not {name!r}: use @tool(name=…)")
     signature = read_signature(function, name)
     description = options.description or signature.description
+    if not description:
+        where = f"{location_of(function)}the tool {name}"
+        warn_once(f"{where} has no docstring: describe there, for the model, what it does")
     return Tool(name, define(name, description, signature.parameters), options, function, signature)
 
 
@@ -135,6 +179,7 @@ class Toolbox:
     def __init__(self) -> None:
         self.withheld = False
         self._registered: dict[str, Tool] = {}
+        self._warned: set[str] = set()
         self._made: dict[Any, Tool] = {}
 
     def register(self, tool: Tool) -> None:
@@ -142,11 +187,21 @@ class Toolbox:
         self._registered[tool.name] = tool
 
     def definitions(self, brought: Iterable[Any]) -> list[dict[str, Any]]:
-        """What the model is told of its tools."""
+        """The tools as the model gets them, in OpenAI's shape."""
         found = {tool.name: tool.definition for tool in self._registered.values() if tool.definition}
         for name, tool in self._named(brought).items():
             found.setdefault(name, tool.definition or {})
+            if tool.function is None and name not in self._registered:
+                self._warn(name, 'has no function: add llm.register_function("%s", handler)')
+        for name in self._registered:
+            if name not in found:
+                self._warn(name, "has no schema: add a FunctionSchema of the name %s to the context's tools")
         return [dict(definition) for definition in found.values()]
+
+    def _warn(self, name: str, what: str) -> None:
+        if name not in self._warned:
+            self._warned.add(name)
+            logger.warning(f"the tool %s {what}", name, name)
 
     def _named(self, brought: Iterable[Any]) -> dict[str, Tool]:
         """What a context brings, by name. Raises `UsageError` if two have the same."""
@@ -154,9 +209,7 @@ class Toolbox:
         for tool in map(self._tool, brought):
             other = named.setdefault(tool.name, tool)
             if other.function is not tool.function:
-                raise UsageError(
-                    f"two tools are called {tool.name}: give one another name with @tool(name=…)"
-                )
+                raise UsageError(f"two tools are named {tool.name}: rename one with @tool(name=…)")
         return named
 
     def find(self, name: str, brought: Iterable[Any]) -> Tool | None:
@@ -178,7 +231,7 @@ class Toolbox:
                     raise UsageError(f"a tool in OpenAI's shape has function.name: {json.dumps(item)[:80]}")
                 return Tool(name, item, ToolOptions())
         if not callable(item):
-            raise UsageError(f"{item!r} is no tool: give a Python function, or a FunctionSchema")
+            raise UsageError(f"{item!r:.80} is not a tool: give a Python function or a FunctionSchema")
         if item not in self._made:
             self._made[item] = make_tool(item)
         return self._made[item]
@@ -190,3 +243,11 @@ def _is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004
     )
+
+
+def check_tools(tools: Iterable[Any]) -> None:
+    """Raises `UsageError` if a model could not call one of these tools."""
+    Toolbox()._named(tools)
+
+
+register_tool_check(check_tools)

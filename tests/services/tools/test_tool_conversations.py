@@ -287,6 +287,7 @@ def test_an_interruption_silences_a_filler() -> None:
 
 def test_a_tool_that_fails_is_told_to_the_model_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     def look_up() -> None:
+        """Look something up."""
         raise ValueError("no such thing")
 
     with caplog.at_level(logging.WARNING):

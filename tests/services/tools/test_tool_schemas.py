@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -14,10 +14,10 @@ import pytest
 from typing_extensions import TypedDict
 
 from runner.errors import UsageError
+from runner.processors import LLMContext
 from runner.services.tools import FunctionSchema, ToolCall, ToolsSchema, tool
-from runner.services.tools.docstring import read_docstring
-from runner.services.tools.signature import ArgumentsError
-from runner.services.tools.toolbox import Toolbox, make_tool
+from runner.services.tools.signature import ArgumentsError, read_docstring
+from runner.services.tools.toolbox import Toolbox, ToolOptions, make_handler, make_tool
 
 
 class Size(Enum):
@@ -160,21 +160,86 @@ def unnamed(*args: int) -> None: ...
 def untyped(a) -> None: ...  # type: ignore[no-untyped-def]
 
 
-def strange(a: asyncio.Lock) -> None: ...
+def strange(a: int, lock: asyncio.Lock) -> None: ...
+
+
+def by_place(a: int, /, b: int = 1) -> None: ...
+
+
+def spelled(a: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa: F821, UP037
+
+
+def counting(a: int) -> Iterator[int]:
+    yield a
+
+
+async def streaming(a: int) -> AsyncIterator[int]:
+    yield a
+
+
+HERE = r"test_tool_schemas\.py:\d+: the tool "
 
 
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
-        (unnamed, r"takes \*args"),
-        (untyped, "without a type: a"),
-        (strange, "JSON has no word"),
-        (5, "no tool"),
+        (unnamed, HERE + r"unnamed takes \*args: a model can only give arguments by name"),
+        (by_place, HERE + r"by_place takes a by position: a model can only give"),
+        (untyped, HERE + r"untyped has a parameter without a type: write a: str, for example"),
+        (strange, HERE + r"strange has a parameter that cannot be sent as JSON: lock\. Use str, int"),
+        (spelled, HERE + r"spelled names a type that cannot be found: name 'Missing' is not defined"),
+        (counting, HERE + "counting yields: a tool returns one value"),
+        (streaming, HERE + "streaming yields: a tool returns one value"),
+        (Diary, "the tool Diary is a class: give a function, or a method of an instance"),
+        (Diary.hours, HERE + r"hours is a method without its object: give it as my_object\.hours"),
+        (lambda: "", "a tool's name has letters, digits and _, not '<lambda>'"),
+        (dict.get, "the tool get is a method without its object"),
+        (5, "5 is not a tool: give a Python function or a FunctionSchema"),
     ],
 )
-def test_what_no_model_could_call_is_refused_in_words(function: Any, sentence: str) -> None:
+def test_what_no_model_could_call_is_refused_when_the_context_gets_it(function: Any, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        Toolbox().definitions([function])
+        LLMContext(tools=[function])
+    with pytest.raises(UsageError, match=sentence):
+        LLMContext().set_tools([order, function])
+
+
+def test_two_tools_of_one_name_are_refused_when_the_context_gets_them() -> None:
+    with pytest.raises(UsageError, match=r"two tools are named order: rename one with @tool\(name=…\)"):
+        LLMContext(tools=[order, tool(name="order")(lambda: "")])
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_what_a_model_would_not_understand_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def quiet(a: int) -> None: ...
+
+    def stale(a: int) -> None:
+        """Do it.
+
+        Args:
+            a: how often.
+            b: not any more.
+        """
+
+    for function in (quiet, stale):
+        make_tool(function)
+    one, two = said(caplog)
+    assert "the tool quiet has no docstring" in one
+    assert "the tool stale documents b, which it does not take" in two
+
+
+def test_a_schema_and_its_function_are_missed_once(caplog: pytest.LogCaptureFixture) -> None:
+    toolbox = Toolbox()
+    toolbox.register(make_handler("lost", print, ToolOptions()))
+    for _ in range(2):
+        toolbox.definitions([FunctionSchema("weather", "Tells it.")])
+    assert said(caplog) == [
+        'the tool weather has no function: add llm.register_function("weather", handler)',
+        "the tool lost has no schema: add a FunctionSchema of the name lost to the context's tools",
+    ]
 
 
 def test_pipecats_schemas_are_known() -> None:

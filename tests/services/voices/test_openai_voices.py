@@ -74,6 +74,7 @@ class HttpEnd:
                     else:
                         writer.write(piece)
                         await writer.drain()
+        self.gone.set()
         writer.close()
 
 
