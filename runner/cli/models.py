@@ -66,13 +66,13 @@ def _fetch(model: Model, hub: str) -> None:
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
-    from runner.services.models.download import Fetcher
+    from runner.services.models.download import fetch as bring
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     console = Console(stderr=True)
     bars = Bars(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
-    with bars, Fetcher(hub, _shown_by(bars)) as fetcher:
-        fetcher.fetch(model)
+    with bars:
+        bring(model, hub, _shown_by(bars))
 
 
 def _shown_by(bars: object) -> Progress:

@@ -160,8 +160,9 @@ def _field(parameter: inspect.Parameter, hints: Mapping[str, Any], description: 
 
 
 def _as_written(parameter: inspect.Parameter) -> str:
-    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
-    return f"{stars}{parameter.name}" if stars else f"{parameter.name} by position"
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        return f"{parameter.name} by position"
+    return f"{'*' if parameter.kind is parameter.VAR_POSITIONAL else '**'}{parameter.name}"
 
 
 def _json(value: Any) -> Any:
