@@ -29,7 +29,11 @@ import numpy as np
 import numpy.typing as npt
 
 RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
-"""The sample rates, in Hz, between which any conversion is allowed."""
+"""The usual sample rates, in Hz. Others are converted as well, if their ratio is simple enough."""
+
+LOWEST_HZ, HIGHEST_HZ = 4000, 384_000
+_MAX_TERM = 2560
+"""Most in a term of the reduced ratio; 192000 to 11025 Hz is 2560:147. It sets the size of the filter."""
 
 # Weights are whole numbers of 2**-30. A sample has 16 bits, so every product and every sum is a
 # whole number below 2**53, which float64 holds exactly: the result does not depend on the order in
@@ -119,8 +123,12 @@ class Resampler:
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
         for rate in (rate_in, rate_out):
-            if rate not in RATES:
-                raise ValueError(f"cannot convert from or to {rate} Hz; known rates: {RATES}")
+            if not LOWEST_HZ <= rate <= HIGHEST_HZ:
+                raise ValueError(f"cannot convert from or to {rate} Hz: use {LOWEST_HZ} to {HIGHEST_HZ} Hz")
+        if max(rate_in, rate_out) > _MAX_TERM * gcd(rate_in, rate_out):
+            raise ValueError(
+                f"cannot convert {rate_in} Hz to {rate_out} Hz: use a usual rate, as 16000 or 24000"
+            )
         self.rate_in = rate_in
         self.rate_out = rate_out
         self._filter = None if rate_in == rate_out else _filter(rate_in, rate_out)

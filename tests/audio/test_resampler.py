@@ -139,6 +139,15 @@ def test_the_same_rate_passes_the_bytes_through() -> None:
     assert resampler.delay_s == 0
 
 
-def test_an_unknown_rate_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="11025 Hz; known rates"):
-        Resampler(11025, 8000)
+@pytest.mark.parametrize(("rate", "said"), [(0, "4000 to 384000"), (500000, "4000"), (16001, "usual rate")])
+def test_a_rate_that_cannot_be_converted_is_refused_with_what_can(rate: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Resampler(24000, rate)
+
+
+@pytest.mark.parametrize("rate", [4000, 11025, 12000, 64000, 88200, 96000, 176400, 192000])
+def test_unusual_rates_keep_the_length_of_the_sound(rate: int) -> None:
+    for to in (8000, 11025, 16000, 24000, 48000):
+        resampler = Resampler(rate, to)
+        pcm = b"".join(resampler.process(bytes(2 * rate // 50)) for _ in range(50)) + resampler.flush()
+        assert abs(len(pcm) // 2 - round(rate // 50 * 50 * to / rate)) <= 1

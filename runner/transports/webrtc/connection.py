@@ -114,13 +114,16 @@ class SmallWebRTCConnection:
         except BaseException:
             await self.close(CloseReason.FAILED)
             raise
+        self._log_offer()
         self._meet_peer()
 
     async def renegotiate(self, sdp: str, type: str, restart_pc: bool = False) -> None:
         """Takes a further offer: in place, or with a new peer if `restart_pc` says so or the old one is
         lost. The call goes on: the bot hears of `restarted`, not of `disconnected`. Raises `OfferError`.
         """
-        if await self._signaling.go_on(sdp, type, restart_pc):
+        replaced = await self._signaling.go_on(sdp, type, restart_pc)
+        self._log_offer()
+        if replaced:
             self._meet_peer()
             self.events.emit("restarted")
 
@@ -161,8 +164,8 @@ class SmallWebRTCConnection:
 
     @property
     def left_aside(self) -> int:
-        """ICE candidates that were legal but of no use."""
-        return self._signaling.left_aside
+        """ICE candidates that are not used."""
+        return self._signaling.left_aside.total()
 
     @property
     def dropped_messages(self) -> int:
@@ -269,6 +272,15 @@ class SmallWebRTCConnection:
         self._media.prepare(peer)
         self._vigil.begin(peer)
         return peer
+
+    def _log_offer(self) -> None:
+        """One line for what of the offer is not carried; what every browser sends is not worth one."""
+        for section in self._signaling.rejected:
+            logger.info("%s answers with port 0: %s", self.pc_id, section)
+        aside = self._signaling.left_aside
+        if any(not reason.is_usual for reason in aside):
+            reasons = ", ".join(f"{count} {reason}" for reason, count in aside.items())
+            logger.info("%s does not use %d ICE candidates: %s", self.pc_id, aside.total(), reasons)
 
     def _meet_peer(self) -> None:
         if self._peer is not None:

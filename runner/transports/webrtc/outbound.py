@@ -46,13 +46,15 @@ class OutboundRtp:
             a bot is, which would hand them on, and so be late for good.
 
     Attributes:
-        dtx: the far end wants nothing sent while the bot is silent.
+        dtx: the caller wants nothing sent while the bot is silent.
+        on_hold: the caller takes no sound now: it is dropped as it becomes due.
         packets: sent so far.
         reported_loss: share (0 to 1) of our packets lost, as last reported; None before.
     """
 
     def __init__(self, wire: RtpWire, lead_packets: int = LEAD_PACKETS) -> None:
         self.dtx = False
+        self.on_hold = False
         self.packets = 0
         self.reported_loss: float | None = None
         self._wire = wire
@@ -86,6 +88,9 @@ class OutboundRtp:
 
     def _tick(self, tick: int) -> None:
         track, wire = self._track, self._wire
+        if self.on_hold and track is not None:
+            track.take()
+            return
         if track is None or self._encoder is None or wire.payload_type is None:
             return
         if self._first_tick is None:

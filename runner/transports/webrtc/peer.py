@@ -29,7 +29,7 @@ from runner.transports.webrtc.inbound import InboundRtp
 from runner.transports.webrtc.media import PictureWishes
 from runner.transports.webrtc.outbound import OutboundRtp
 from runner.transports.webrtc.signaling.candidates import Candidate
-from runner.transports.webrtc.signaling.offer import CheckedOffer, with_opus_format
+from runner.transports.webrtc.signaling.offer import CheckedOffer, complete_answer
 from runner.transports.webrtc.stats import MediaCounters
 from runner.transports.webrtc.tracks import OutboundAudioTrack
 
@@ -105,12 +105,12 @@ class Peer:
         except Exception as error:  # the boundary to aiortc, which asserts where it could explain
             logger.debug("aiortc refused an offer", exc_info=True)
             raise OfferError(f"the offer cannot be used: {error or type(error).__name__}") from error
-        self.outbound.dtx = offer.wants_dtx
+        self.outbound.dtx, self.outbound.on_hold = offer.wants_dtx, not offer.wants_audio
         self._begin_pictures()
         if not self._told:
             self._told = True
             self._owner.peer_audio(self, self.inbound)
-        return with_opus_format(self._pc.localDescription.sdp)
+        return complete_answer(self._pc.localDescription.sdp, offer)
 
     async def add_candidate(self, candidate: Candidate) -> None:
         """A further address of the far end. (At the transport, for `addIceCandidate` would keep those of

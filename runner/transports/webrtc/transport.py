@@ -73,6 +73,13 @@ class SmallWebRTCOutput(BaseOutputTransport):
         self._connection = transport.connection
         self._track: OutboundAudioTrack | None = None
 
+    async def _start(self, frame: StartFrame) -> None:
+        from runner.transports.webrtc.codecs.opus import nearest_rate
+
+        asked = frame.audio_out_sample_rate or self.params.audio_out_sample_rate
+        self.wire_hz = nearest_rate(asked) if asked else None
+        await super()._start(frame)
+
     async def started(self, frame: StartFrame) -> None:
         if self.params.audio_out_enabled:
             from runner.transports.webrtc.tracks import OutboundAudioTrack
@@ -119,7 +126,7 @@ class SmallWebRTCTransport(BaseTransport):
     Args:
         webrtc_connection: from `runner_args.webrtc_connection`.
         params: what is carried; sample rates are 16000 Hz in and 24000 Hz out unless it says otherwise.
-            Opus takes 8000, 16000, 24000 or 48000 Hz out.
+            Opus takes 8000, 16000, 24000 or 48000 Hz out; sound of another rate is resampled.
     """
 
     def __init__(self, webrtc_connection: SmallWebRTCConnection, params: TransportParams) -> None:

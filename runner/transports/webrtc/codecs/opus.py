@@ -56,6 +56,11 @@ def check_rate(sample_rate: int) -> None:
         raise ValueError(f"Opus takes {known} Hz, not {sample_rate} Hz")
 
 
+def nearest_rate(sample_rate: int) -> int:
+    """The rate (Hz) of `SAMPLE_RATES` that carries sound of this rate without loss, if there is one."""
+    return next((rate for rate in SAMPLE_RATES if rate >= sample_rate), SAMPLE_RATES[-1])
+
+
 def open_encoder(sample_rate: int) -> OpusEncoder:
     """The best encoder there is here, for one of `SAMPLE_RATES`."""
     check_rate(sample_rate)

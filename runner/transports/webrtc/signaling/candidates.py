@@ -1,14 +1,9 @@
-"""One ICE candidate line: taken, left aside, or refused. Pure; aiortc sees only what is taken.
+"""One ICE candidate line: taken, or left aside. Pure; aiortc sees only what is taken.
 
 aiortc and aioice send STUN requests to whatever a candidate names, and parse host names, port 99999 and
-unknown media without a word (measured, `reference/RELIABILITY.md` §1). So we parse ourselves:
-
-* **taken**: UDP, component 1, an address that this process may well send to;
-* **left aside** (counted, the call goes on): what is legal but of no use to us. TCP; the second component
-  of an unbundled RTCP; `<uuid>.local` names, since resolving them takes multicast and up to a second, and
-  the browser's own checks tell us its address anyway (a peer-reflexive candidate, RFC 8445 §7.3.1.3); public
-  addresses as long as no STUN or TURN server was asked for; loopback of a peer on another machine;
-* **refused** (`OfferError`): what no honest peer sends.
+unknown media without a word. So we parse ourselves. A candidate that is of no use is left aside and counted,
+and the call goes on: other candidates may do, and the peer's own checks show its address anyway (a
+peer-reflexive candidate, RFC 8445 §7.3.1.3).
 """
 
 from __future__ import annotations
@@ -16,8 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-
-from runner.errors import OfferError
+from enum import StrEnum
 
 MAX_CANDIDATES = 64
 MAX_CANDIDATE_CHARS = 1024
@@ -32,6 +26,25 @@ _CANDIDATE = re.compile(
 # draft-ietf-mmusic-mdns-ice-candidates §3.1.1: the name is a version 4 UUID followed by ".local".
 _MDNS_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.local", re.ASCII | re.IGNORECASE)
 _TYPES = ("host", "srflx", "prflx", "relay")
+
+
+class LeftAside(StrEnum):
+    """Why a candidate is not used."""
+
+    BUNDLED = "of a section without a transport of its own"
+    TCP = "over TCP"
+    RTCP = "for RTCP alone"
+    HIDDEN = "with a hidden address (mDNS)"
+    ELSEWHERE = "of a network that is not reachable from here"
+    PUBLIC = "of a public address (no STUN or TURN server is set)"
+    SURPLUS = "beyond the most that are checked"
+    USELESS = "that name no address of a machine"
+    MALFORMED = "malformed"
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether browsers send such candidates with every offer."""
+        return self not in (LeftAside.SURPLUS, LeftAside.USELESS, LeftAside.MALFORMED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,50 +64,46 @@ class CandidatePolicy:
 
     Attributes:
         peer_is_local: the offer came from this very machine, so its loopback is ours.
-        public: public addresses too, because a STUN or TURN server was asked for. Without one whoever
-            can reach us is answered, but nothing of ours goes to the public Internet first.
+        public: public addresses too, because a STUN or TURN server was asked for. Without one a peer that
+            reaches us is answered, but nothing of ours goes to the public Internet first.
     """
 
     peer_is_local: bool = False
     public: bool = False
 
 
-def parse_candidate(line: str, policy: CandidatePolicy) -> Candidate | None:
-    """The candidate, or None if it is of no use to us. Raises `OfferError`."""
+def parse_candidate(line: str, policy: CandidatePolicy) -> Candidate | LeftAside:
+    """The candidate, or why it is not used."""
     match = _CANDIDATE.fullmatch(line.strip()) if len(line) <= MAX_CANDIDATE_CHARS else None
     if match is None:
-        raise OfferError(f"ICE candidate {shown(line)} is malformed")
+        return LeftAside.MALFORMED
+    if match["transport"].lower() != "udp":
+        return LeftAside.TCP
+    if match["component"] != "1":
+        return LeftAside.RTCP
     port, kind, priority = int(match["port"]), match["type"], int(match["priority"])
-    if not 1 <= port <= 65535:
-        raise OfferError(f"ICE candidate has port {port}, which is not in 1 to 65535")
-    if kind not in _TYPES:
-        raise OfferError(f"ICE candidate has the unknown type {shown(kind)}")
-    if not 1 <= priority < 2**32:
-        raise OfferError(f"ICE candidate has priority {priority}, which is out of range")
-    usable = _host_is_usable(match["host"], policy)
-    if not usable or match["component"] != "1" or match["transport"].lower() != "udp":
-        return None
-    return Candidate(
+    if not 1 <= port <= 65535 or kind not in _TYPES or not 1 <= priority < 2**32:
+        return LeftAside.USELESS
+    return _fault_of_host(match["host"], policy) or Candidate(
         foundation=match["foundation"], priority=priority, host=match["host"], port=port, type=kind
     )
 
 
-def _host_is_usable(host: str, policy: CandidatePolicy) -> bool:
+def _fault_of_host(host: str, policy: CandidatePolicy) -> LeftAside | None:
     if _MDNS_NAME.fullmatch(host):
-        return False
+        return LeftAside.HIDDEN
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        fault = "is neither an IP address nor <uuid>.local"
-        raise OfferError(f"ICE candidate host {shown(host)} {fault}") from None
+        return LeftAside.USELESS
     plain = getattr(address, "ipv4_mapped", None) or address
     if plain.is_loopback:
-        return policy.peer_is_local
+        return None if policy.peer_is_local else LeftAside.ELSEWHERE
     if plain.is_multicast or plain.is_unspecified or (plain.version == 4 and plain.is_reserved):
-        raise OfferError(f"ICE candidate host {shown(host)} is not the address of one machine")
+        return LeftAside.USELESS
     if plain.is_link_local or plain.is_reserved or "%" in host:
-        return False
-    return policy.public or not plain.is_global
+        return LeftAside.ELSEWHERE
+    return LeftAside.PUBLIC if plain.is_global and not policy.public else None
 
 
 def shown(text: str) -> str:

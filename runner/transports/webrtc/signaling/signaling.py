@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runner.errors import OfferError
-from runner.transports.webrtc.signaling.candidates import MAX_CANDIDATES, CandidatePolicy
+from runner.transports.webrtc.signaling.candidates import MAX_CANDIDATES, CandidatePolicy, LeftAside
 from runner.transports.webrtc.signaling.offer import CheckedOffer, check_offer, check_trickled
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ class Signaling:
 
     Attributes:
         peer: with whom we are; None before the first offer, and while a peer is replaced.
+        rejected: the sections of the last offer that are not carried, and why.
         answer: the SDP that the last offer is answered with.
-        left_aside: ICE candidates that were legal but of no use.
+        left_aside: ICE candidates that are not used, per reason.
     """
 
     def __init__(
@@ -33,7 +35,8 @@ class Signaling:
     ) -> None:
         self.peer: Peer | None = None
         self.answer = ""
-        self.left_aside = 0
+        self.left_aside: Counter[LeftAside] = Counter()
+        self.rejected: list[str] = []
         self._make_peer = make_peer
         self._policy = policy
         self._is_open = is_open
@@ -57,7 +60,7 @@ class Signaling:
             # A new ufrag asks for an ICE restart (RFC 8839 §4.4.1.1.1), which aiortc cannot do in place.
             if not restart_pc and offer.ufrag == self._offer.ufrag and peer.state not in ("failed", "closed"):
                 self.answer = await peer.answer(offer)
-                self._offer = offer
+                self._offer, self.rejected = offer, offer.rejected
                 return False
             self.peer = None
             await peer.aclose()
@@ -71,14 +74,14 @@ class Signaling:
         self._trickled += 1
         if self._trickled > MAX_CANDIDATES:
             raise OfferError(f"more than {MAX_CANDIDATES} ICE candidates came after the offer")
-        usable = check_trickled(line, sdp_mid, sdp_mline_index, self._offer, self._policy)
-        if usable is None:
-            self.left_aside += 1
+        found = check_trickled(line, sdp_mid, sdp_mline_index, self._offer, self._policy)
+        if isinstance(found, LeftAside):
+            self.left_aside[found] += 1
         else:
-            await self.peer.add_candidate(usable)
+            await self.peer.add_candidate(found)
 
     async def _meet(self, offer: CheckedOffer) -> None:
-        self._offer, self._trickled = offer, 0
+        self._offer, self._trickled, self.rejected = offer, 0, offer.rejected
         self.left_aside += offer.left_aside
         peer = self.peer = self._make_peer()
         self.answer = await peer.answer(offer)
