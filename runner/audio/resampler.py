@@ -193,6 +193,14 @@ class Resampler:
         return _to_pcm(outputs)
 
 
+def with_samples(pcm: bytes, count: int) -> bytes:
+    """Mono pcm stretched or shrunk to so many samples, without a step: for a difference of a few samples."""
+    samples = np.frombuffer(pcm, "<i2")
+    at = np.linspace(0, len(samples) - 1, count)
+    stretched: npt.NDArray[np.int16] = np.rint(np.interp(at, np.arange(len(samples)), samples)).astype("<i2")
+    return stretched.tobytes()
+
+
 def _to_pcm(weighted: npt.NDArray[np.float64]) -> bytes:
     rounded = np.rint(weighted * (1 / _ONE))
     return rounded.clip(-32768, 32767, out=rounded).astype("<i2").tobytes()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.audio.jitter import Gap, JitterBuffer, Piece
+from runner.audio.resampler import with_samples
 from runner.audio.rtp import Reception, RtpPacket
 from runner.transports.webrtc.codecs.opus import CHUNK_MS, RTP_CLOCK_HZ, OpusDecoder, open_decoder
 from runner.transports.webrtc.stats import MediaCounters
@@ -72,6 +73,7 @@ class InboundRtp:
         self._source: int | None = None
         self._run = 0
         self._failed = False
+        self._due_out = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._filling: asyncio.TimerHandle | None = None
 
@@ -190,8 +192,19 @@ class InboundRtp:
             self.decoded.unusable += 1
             logger.debug("a packet of Opus cannot be decoded: %s", error)
             return False
-        self._give(pcm)
+        self._give(self._at_our_pace(pcm))
         return True
+
+    def _at_our_pace(self, pcm: bytes) -> bytes:
+        """Takes out what the caller's clock has run ahead, a sample at a time, or puts in what it lags."""
+        drift, samples = self._buffer.drift, len(pcm) // 2
+        self._due_out += drift.share * samples
+        if -1 < self._due_out < 1 or samples < 2:
+            return pcm
+        count = int(self._due_out)
+        self._due_out -= count
+        drift.took_out(count / self._rate)
+        return with_samples(pcm, samples - count)
 
     def _give(self, pcm: bytes) -> None:
         """An exception must not reach the socket's protocol, which would close itself."""
