@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from runner.serializers.base import FrameSerializer
-    from runner.transports.base import BaseTransport, TransportParams
-    from runner.transports.webrtc import SmallWebRTCConnection
+    from runner.serializers.handshake import CallInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +24,11 @@ class RunnerArguments:
             so this is False.
         handle_sigterm: the same for SIGTERM.
         pipeline_idle_timeout_secs: a call in which nobody speaks for so long (s) is ended; 0 is never.
-        session_state: the bot's own, for what shall go along when its code is saved: JSON values.
-        resumed: the conversation began under older code; its history is in the context, and the greeting has
-            been said.
+        session_state: for values of your own that the call keeps when the bot's code is saved: JSON.
+        resumed: whether the conversation began under older code: its history is in the context, and the
+            greeting has been said.
+        call_data: what the provider's start message says of the call, also to be read like a dictionary
+            (`call_data["from"]`); None where there is no phone call.
     """
 
     body: Any = field(default_factory=dict)
@@ -37,13 +38,15 @@ class RunnerArguments:
     pipeline_idle_timeout_secs: float = 300
     session_state: dict[str, Any] = field(default_factory=dict)
     resumed: bool = False
+    call_data: CallInfo | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmallWebRTCRunnerArguments(RunnerArguments):
     """A browser, or another WebRTC peer."""
 
-    webrtc_connection: SmallWebRTCConnection
+    webrtc_connection: Any
+    """A `SmallWebRTCConnection`, for `SmallWebRTCTransport`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +55,11 @@ class InProcessRunnerArguments(RunnerArguments):
 
     Attributes:
         transport: whose parameters of `create_transport` apply, such as "webrtc" or "twilio".
-        make_transport: builds the transport from these parameters.
+        make_transport: builds the transport from these `TransportParams`.
     """
 
     transport: str
-    make_transport: Callable[[TransportParams], BaseTransport]
+    make_transport: Callable[[Any], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +79,10 @@ class WebSocketRunnerArguments(RunnerArguments):
         provider: "twilio", "telnyx", "plivo", "exotel", or "websocket" for a plain client.
         stream_id: the provider's id of this media stream.
         call_id: the provider's id of the call.
-        from_number: the caller's number, if the provider told.
-        to_number: the number that was called, if the provider told.
-        custom_parameters: what the answer document passed along.
-        serializer: ready for this call's provider, ids and sound format.
+        from_number: the caller's number, if it is known.
+        to_number: the number that was called, if it is known.
+        custom_parameters: those of the answer document.
+        serializer: for this call's provider, ids and sound format.
     """
 
     websocket: WebSocket

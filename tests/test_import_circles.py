@@ -13,17 +13,7 @@ ROOT = Path(runner.__file__).parent
 STILL_THERE: set[frozenset[str]] = {
     frozenset({"runner.cli", "runner.cli.load", "runner.cli.load.run", "runner.cli.program"}),
     frozenset({"runner.processors.base", "runner.processors.floor"}),
-    frozenset({"runner.transports.base", "runner.transports.input", "runner.transports.output"}),
-    frozenset(
-        {
-            "runner.transports.daily.input",
-            "runner.transports.daily.output",
-            "runner.transports.daily.requests",
-            "runner.transports.daily.transport",
-        }
-    ),
     frozenset({"runner.transports.webrtc.media", "runner.transports.webrtc.peer"}),
-    frozenset({"runner.transports.websocket.output", "runner.transports.websocket.transport"}),
     frozenset({"runner.tunnels", "runner.tunnels.ngrok", "runner.tunnels.ssh"}),
     frozenset({"runner.vad.batch", "runner.vad.silero"}),
     frozenset({"runner.worker.fork_server", "runner.worker.public_keeper", "runner.worker.supervised"}),

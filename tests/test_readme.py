@@ -35,7 +35,8 @@ from typing import Any
 from runner import RunnerArguments
 from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
-from runner.transports.base import BaseTransport, TransportParams
+from runner.transports.base import BaseTransport
+from runner.transports.params import TransportParams
 runner_args: RunnerArguments
 transport: BaseTransport
 task: PipelineTask

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from runner.errors import ProviderError, UsageError
-from runner.providers.documents import CallFacts, Document, MediaSocket
 from runner.providers.rest import Rest
-from runner.providers.webhooks import WebRequest
+from runner.providers.webhooks import CallFacts, Document, MediaSocket, WebRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,16 @@ from urllib.parse import quote
 
 from runner.errors import ProviderError
 from runner.providers.base import DialRequest, Provider
-from runner.providers.documents import CallFacts, Document, MediaSocket, json_document
 from runner.providers.rest import text_at
-from runner.providers.webhooks import RefusedError, WebRequest, same
+from runner.providers.webhooks import (
+    CallFacts,
+    Document,
+    MediaSocket,
+    RefusedError,
+    WebRequest,
+    json_document,
+    same,
+)
 
 LONGEST_CALL_S = 14_400
 

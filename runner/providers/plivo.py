@@ -11,9 +11,19 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from runner.errors import ProviderError, UsageError
 from runner.providers.base import DialRequest, Provider, masked
-from runner.providers.documents import CallFacts, Document, MediaSocket, attribute, response, text
 from runner.providers.rest import text_at
-from runner.providers.webhooks import WebRequest, as_base64, does_not_fit, same
+from runner.providers.webhooks import (
+    CallFacts,
+    Document,
+    MediaSocket,
+    WebRequest,
+    as_base64,
+    attribute,
+    does_not_fit,
+    response,
+    same,
+    text,
+)
 
 CONTENT_TYPE = "audio/x-mulaw;rate=8000"
 EXTRA_HEADERS_BYTES = 512

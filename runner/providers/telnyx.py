@@ -9,17 +9,20 @@ from urllib.parse import quote
 
 from runner.errors import ProviderError, UsageError
 from runner.providers.base import DialRequest, Event, Provider, masked
-from runner.providers.documents import (
+from runner.providers.rest import text_at
+from runner.providers.webhooks import (
     CallFacts,
     Document,
     MediaSocket,
+    RefusedError,
+    WebRequest,
     attribute,
+    does_not_fit,
+    from_base64,
     numbers,
     parameters,
     response,
 )
-from runner.providers.rest import text_at
-from runner.providers.webhooks import RefusedError, WebRequest, does_not_fit, from_base64
 
 WINDOW_S = 300
 PARAMETER_CHARACTERS = 500

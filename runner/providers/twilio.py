@@ -11,18 +11,22 @@ from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 from runner.errors import ProviderError, UsageError
 from runner.providers.base import DialRequest, Provider, masked
-from runner.providers.documents import (
+from runner.providers.rest import text_at
+from runner.providers.webhooks import (
     CallFacts,
     Document,
     MediaSocket,
+    RefusedError,
+    WebRequest,
+    as_base64,
     attribute,
+    does_not_fit,
     numbers,
     parameters,
     response,
+    same,
     text,
 )
-from runner.providers.rest import text_at
-from runner.providers.webhooks import RefusedError, WebRequest, as_base64, does_not_fit, same
 
 PARAMETER_CHARACTERS = 500
 _DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}

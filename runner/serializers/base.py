@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from runner.frames import ControlFrame, Frame, OutputAudioRawFrame, SystemFrame
-from runner.serializers.messages import KEYS
+from runner.serializers.wire import KEYS
 
 PTIME_MS = 20
 

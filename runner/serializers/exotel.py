@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from runner.serializers.collector import Collector
-from runner.serializers.media_format import L16_8K, MediaFormat
-from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json, usual_media
+from runner.serializers.telephony import (
+    Collector,
+    SerializerParams,
+    TelephonySerializer,
+    as_json,
+    usual_media,
+)
+from runner.serializers.wire import L16_8K, MediaFormat
 
 MULTIPLE = 320
 SMALLEST = 3200

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from runner.errors import ProtocolError
 from runner.serializers.exotel import ExotelFrameSerializer
-from runner.serializers.media_format import L16_8K, ULAW_8K, Encoding, MediaFormat, parse_media_format
-from runner.serializers.messages import check_unicode, parse_object, text_in, texts_in
-from runner.serializers.plivo import PlivoFrameSerializer
+from runner.serializers.plivo import PlivoFrameSerializer, check_plivo_format
 from runner.serializers.telephony import SerializerParams, TelephonySerializer
 from runner.serializers.telnyx import TelnyxFrameSerializer
 from runner.serializers.twilio import TwilioFrameSerializer
+from runner.serializers.wire import (
+    L16_8K,
+    ULAW_8K,
+    Encoding,
+    MediaFormat,
+    check_unicode,
+    parse_media_format,
+    parse_object,
+    text_in,
+    texts_in,
+)
 
 _MOST_MESSAGES = 10
 """So many messages may come before a `start`; `connected` is one."""
@@ -27,29 +36,53 @@ _TELNYX_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandshakeResult:
-    """What the start message tells. The caller's numbers are not shown in its `repr`.
+_ALIASES = {
+    "from": "from_number",
+    "to": "to_number",
+    "call_control_id": "call_id",
+    "call_sid": "call_id",
+    "stream_sid": "stream_id",
+    "body": "custom_parameters",
+    "account_sid": "account_id",
+}
+"""The providers' names of some values, and Pipecat's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallInfo:
+    """What the handshake says of a call; `call["from"]` and `call.get("from")` work as well.
+
+    The caller's numbers are not shown in its `repr`.
 
     Attributes:
-        provider: "twilio", "telnyx", "plivo" or "exotel".
+        provider: "twilio", "telnyx", "plivo", "exotel", or "websocket" for a plain client.
         stream_id: the provider's id of this media stream.
-        call_id: the provider's id of the call ("" if it told none).
-        account_id: the provider's id of the account ("" if it told none).
-        from_number: the caller's; Twilio and Plivo tell it only in a custom parameter.
+        call_id: the provider's id of the call; "" if the start message has none.
+        account_id: the provider's id of the account; "" if the start message has none.
+        from_number: the caller's; Twilio and Plivo send it only as a custom parameter.
         to_number: the number that was called; the same.
         custom_parameters: of the answer document; Plivo's extra headers.
-        media_format: of the sound that we are sent, and send.
+        media_format: of the sound that we receive, and send.
     """
 
     provider: str
-    stream_id: str
+    stream_id: str = ""
     call_id: str = ""
     account_id: str = ""
     from_number: str | None = field(default=None, repr=False)
     to_number: str | None = field(default=None, repr=False)
     custom_parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
     media_format: MediaFormat = ULAW_8K
+
+    @property
+    def body(self) -> Mapping[str, str]:
+        """The custom parameters, by the name that Pipecat's bots use."""
+        return self.custom_parameters
+
+    @property
+    def outbound_encoding(self) -> str:
+        """How the caller's sound is encoded: "PCMU", "PCMA", "L16" or "L16BE"."""
+        return _TELNYX_NAMES[self.media_format.encoding]
 
     @property
     def encoding(self) -> Encoding:
@@ -67,12 +100,34 @@ class HandshakeResult:
         output_format: MediaFormat | None = None,
         params: SerializerParams | None = None,
     ) -> TelephonySerializer:
-        """The serializer of this very stream.
+        """A new serializer for this stream of a phone provider.
 
         `credentials` by the names of the serializer's own arguments; `output_format` matters to Telnyx
         alone, where the answer sets what we send (`stream_bidirectional_codec`), PCMU at 8 kHz by default.
         """
         return _BUILDERS[self.provider](self, dict(credentials or {}), output_format or ULAW_8K, params)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A value by its name here, or by the provider's; `default` if there is none."""
+        return getattr(self, _ALIASES.get(key, key)) if key in self else default
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self:
+            raise KeyError(key)
+        return self.get(key)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and (_ALIASES.get(key, key) in _FIELDS or key == "outbound_encoding")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_FIELDS)
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of all values, so that `dict(call)` works."""
+        return _FIELDS
+
+
+_FIELDS = tuple(each.name for each in fields(CallInfo))
 
 
 class Handshake:
@@ -85,21 +140,29 @@ class Handshake:
     def __init__(self) -> None:
         self._seen = 0
 
-    def feed(self, message: str | bytes) -> HandshakeResult | None:
+    def feed(self, message: str | bytes) -> CallInfo | None:
         """The result, or None while more is needed. Raises `ProtocolError` for what no provider sends."""
         data = parse_object(message)
         start = data.get("start")
         if isinstance(start, dict):
-            result = _read(data, start)
-            result.serializer()  # what cannot be served is refused now, and not in the bot's hands
-            return result
+            return _read(data, start)
         self._seen += 1
         if self._seen >= _MOST_MESSAGES:
             raise ProtocolError(f"No start among the first {self._seen} messages.")
         return None
 
 
-def _read(data: Mapping[str, Any], start: Mapping[str, Any]) -> HandshakeResult:
+def is_stop_message(message: str | bytes) -> bool:
+    """Whether the provider says with this message that the stream is over."""
+    if isinstance(message, bytes) or '"stop"' not in message:
+        return False
+    try:
+        return parse_object(message).get("event") == "stop"
+    except ProtocolError:
+        return False
+
+
+def _read(data: Mapping[str, Any], start: Mapping[str, Any]) -> CallInfo:
     if "streamId" in start:
         return _plivo(data, start)
     if "streamSid" in data or "streamSid" in start:
@@ -111,9 +174,9 @@ def _read(data: Mapping[str, Any], start: Mapping[str, Any]) -> HandshakeResult:
     raise ProtocolError("A start message, but of none of Twilio, Telnyx, Plivo and Exotel.")
 
 
-def _twilio(data: Mapping[str, Any], start: Mapping[str, Any]) -> HandshakeResult:
+def _twilio(data: Mapping[str, Any], start: Mapping[str, Any]) -> CallInfo:
     parameters = texts_in(start, "customParameters")
-    return HandshakeResult(
+    return CallInfo(
         provider="twilio",
         stream_id=_id(data if "streamSid" in data else start, "streamSid"),
         call_id=text_in(start, "callSid", ""),
@@ -125,8 +188,8 @@ def _twilio(data: Mapping[str, Any], start: Mapping[str, Any]) -> HandshakeResul
     )
 
 
-def _telnyx(data: Mapping[str, Any], start: Mapping[str, Any]) -> HandshakeResult:
-    return HandshakeResult(
+def _telnyx(data: Mapping[str, Any], start: Mapping[str, Any]) -> CallInfo:
+    return CallInfo(
         provider="telnyx",
         stream_id=_id(data, "stream_id"),
         call_id=text_in(start, "call_control_id", ""),
@@ -138,9 +201,9 @@ def _telnyx(data: Mapping[str, Any], start: Mapping[str, Any]) -> HandshakeResul
     )
 
 
-def _plivo(data: Mapping[str, Any], start: Mapping[str, Any]) -> HandshakeResult:
+def _plivo(data: Mapping[str, Any], start: Mapping[str, Any]) -> CallInfo:
     headers = _extra_headers(data.get("extra_headers", start.get("extra_headers")))
-    return HandshakeResult(
+    return CallInfo(
         provider="plivo",
         stream_id=_id(start, "streamId"),
         call_id=text_in(start, "callId", ""),
@@ -148,13 +211,13 @@ def _plivo(data: Mapping[str, Any], start: Mapping[str, Any]) -> HandshakeResult
         from_number=_number(headers, "from"),
         to_number=_number(headers, "to"),
         custom_parameters=headers,
-        # Without a word µ-law, which botrun's answer documents ask for (Plivo's own default is L16).
-        media_format=parse_media_format(start.get("mediaFormat"), ULAW_8K),
+        # By default µ-law, which botrun's answer documents ask for (Plivo's own default is L16).
+        media_format=check_plivo_format(parse_media_format(start.get("mediaFormat"), ULAW_8K)),
     )
 
 
-def _exotel(data: Mapping[str, Any], start: Mapping[str, Any]) -> HandshakeResult:
-    return HandshakeResult(
+def _exotel(data: Mapping[str, Any], start: Mapping[str, Any]) -> CallInfo:
+    return CallInfo(
         provider="exotel",
         stream_id=_id(data if "stream_sid" in data else start, "stream_sid"),
         call_id=text_in(start, "call_sid", ""),
@@ -195,13 +258,11 @@ def _extra_headers(told: object) -> dict[str, str]:
     return {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
 
 
-_Builder = Callable[
-    [HandshakeResult, dict[str, str], MediaFormat, SerializerParams | None], TelephonySerializer
-]
+_Builder = Callable[[CallInfo, dict[str, str], MediaFormat, SerializerParams | None], TelephonySerializer]
 
 
 def _build_twilio(
-    told: HandshakeResult, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
+    told: CallInfo, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
 ) -> TelephonySerializer:
     return TwilioFrameSerializer(
         told.stream_id,
@@ -216,7 +277,7 @@ def _build_twilio(
 
 
 def _build_telnyx(
-    told: HandshakeResult, keys: dict[str, str], output: MediaFormat, params: SerializerParams | None
+    told: CallInfo, keys: dict[str, str], output: MediaFormat, params: SerializerParams | None
 ) -> TelephonySerializer:
     return TelnyxFrameSerializer(
         told.stream_id,
@@ -231,7 +292,7 @@ def _build_telnyx(
 
 
 def _build_plivo(
-    told: HandshakeResult, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
+    told: CallInfo, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
 ) -> TelephonySerializer:
     auth_id = keys.get("auth_id", told.account_id)
     return PlivoFrameSerializer(
@@ -240,7 +301,7 @@ def _build_plivo(
 
 
 def _build_exotel(
-    told: HandshakeResult, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
+    told: CallInfo, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
 ) -> TelephonySerializer:
     return ExotelFrameSerializer(
         told.stream_id,

@@ -8,11 +8,17 @@ from typing import Any, ClassVar
 from runner.errors import ProtocolError
 from runner.frames import Frame
 from runner.serializers.base import MarkReachedFrame, MediaClearedFrame
-from runner.serializers.media_format import ULAW_8K, Encoding, MediaFormat
-from runner.serializers.messages import text_in
 from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json, usual_media
+from runner.serializers.wire import ULAW_8K, Encoding, MediaFormat, text_in
 
 _CONTENT_TYPES = {Encoding.ULAW: "audio/x-mulaw", Encoding.L16: "audio/x-l16"}
+
+
+def check_plivo_format(media_format: MediaFormat) -> MediaFormat:
+    """The format. Raises `ProtocolError` if Plivo has no content type for it."""
+    if media_format.encoding not in _CONTENT_TYPES:
+        raise ProtocolError(f"Plivo has no content type for {media_format}: it offers µ-law and L16.")
+    return media_format
 
 
 class PlivoFrameSerializer(TelephonySerializer):
@@ -47,8 +53,7 @@ class PlivoFrameSerializer(TelephonySerializer):
         *,
         media_format: MediaFormat = ULAW_8K,
     ) -> None:
-        if media_format.encoding not in _CONTENT_TYPES:
-            raise ProtocolError(f"Plivo has no content type for {media_format}: it offers µ-law and L16.")
+        check_plivo_format(media_format)
         super().__init__(
             stream_id=stream_id,
             call_id=call_id,

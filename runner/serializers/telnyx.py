@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from runner.frames import ErrorFrame, Frame
-from runner.serializers.collector import Collector
-from runner.serializers.media_format import MediaFormat, parse_encoding
-from runner.serializers.messages import check_unicode
-from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json, usual_media
+from runner.serializers.telephony import (
+    Collector,
+    SerializerParams,
+    TelephonySerializer,
+    as_json,
+    usual_media,
+)
+from runner.serializers.wire import MediaFormat, check_unicode, parse_encoding
 
 _LONGEST_S = 30
 

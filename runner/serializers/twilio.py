@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from runner.serializers.media_format import ULAW_8K, MediaFormat
 from runner.serializers.telephony import SerializerParams, TelephonySerializer, as_json, usual_media
+from runner.serializers.wire import ULAW_8K, MediaFormat
 
 
 class TwilioFrameSerializer(TelephonySerializer):

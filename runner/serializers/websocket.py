@@ -23,7 +23,7 @@ from runner.frames import (
     OutputTransportMessageUrgentFrame,
 )
 from runner.serializers.base import ClearFrame, FrameSerializer, MarkFrame, MarkReachedFrame, check_sound
-from runner.serializers.messages import check_size, check_unicode, parse_object, text_in
+from runner.serializers.wire import check_size, check_unicode, parse_object, text_in
 
 LABEL = "botrun"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,7 +13,8 @@ from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
 from runner.processors.handover_state import Conversation
 from runner.sessions.session import EndReason, OnEnd, Session
-from runner.sessions.stats import Figures
+from runner.sessions.stats import Figures, Histogram, Tally
+from runner.transports.session_port import SessionPort
 
 
 class TooManySessionsError(BotrunError):
@@ -64,11 +66,13 @@ class Sessions:
         on_end: OnEnd | None = None,
         call_s: float = 0.0,
         conversation: Conversation | None = None,
+        port: SessionPort | None = None,
     ) -> Session:
         """Begin a call: the bot runs at once, in a task of its own.
 
         `on_end` is awaited once when the bot has ended, before the session counts as ended. `call_s` bounds
-        this call (s), where that is less than the limit for all. `conversation` is one that goes on.
+        this call (s), where that is less than the limit for all. `conversation` is one that continues here.
+        `port` is for the transport of the bot.
 
         Raises:
             TooManySessionsError: the limit is reached, or botrun is stopping.
@@ -81,12 +85,25 @@ class Sessions:
             )
         goes_on = conversation is not None and conversation.goes_on
         figures = self.figures.begin(kind, args.session_id, goes_on=goes_on)
-        session = Session(self._bot, kind, args, on_end, figures, conversation)
+        session = Session(self._bot, kind, args, on_end, figures, conversation, port)
         self._active[session.id] = session
         self._tasks[session.id] = asyncio.create_task(
             self._see_through(session, call_s), name=f"session {session.id}"
         )
         return session
+
+    def totals(self, lag: Histogram) -> Tally:
+        """What this process has counted so far; `lag` is its event loop's (s)."""
+        figures, active = self.figures, list(self._active.values())
+        return Tally(
+            started=Counter(figures.started),
+            ended=Counter(figures.ended),
+            active=Counter(session.kind for session in active),
+            refused=figures.refused,
+            totals=figures.totals(session.figures for session in active),
+            recent_turn_s=list(figures.recent_turn_s),
+            histograms={"turn": figures.turn, "stop": figures.stop, "lag": lag},
+        )
 
     def _refusal(self, sentence: str) -> TooManySessionsError:
         self.figures.refused += 1
@@ -102,11 +119,13 @@ class Sessions:
             self.figures.end(session.kind, reason, session.figures, goes_on=session.goes_on)
             session.ended.set()
 
-    async def end(self, session_id: str, reason: EndReason, grace_s: float = 0.0) -> None:
+    async def end(
+        self, session_id: str, reason: EndReason, grace_s: float = 0.0, *, detail: str = ""
+    ) -> None:
         """End a call, if it is still under way."""
         session = self._active.get(session_id)
         if session is not None:
-            await session.end(reason, grace_s)
+            await session.end(reason, grace_s, detail=detail)
 
     def lose(self, kind: str) -> None:
         """A call came from older code, but its caller did not."""

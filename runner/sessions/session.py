@@ -24,6 +24,7 @@ from runner.errors import BotrunError
 from runner.eventloop.ids import worker_prefix
 from runner.processors.handover_state import Conversation, current
 from runner.sessions.stats import CallFigures, enter_call
+from runner.transports.session_port import SessionPort, enter_session
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,8 @@ class Session:
         id: names it in logs, records and addresses.
         kind: how the caller came: "webrtc", "twilio", …
         end_reason: None while it lasts.
+        end_detail: more about the reason, in a phrase; "" if there is nothing to add.
+        port: what the transport of its bot exchanges with it; its `hang_up` is how the provider's call ends.
         error: what the bot failed with, if it did.
         figures: what is measured of it.
         sound: how its sound fares, if the door knows.
@@ -104,11 +107,14 @@ class Session:
         on_end: OnEnd | None,
         figures: CallFigures | None = None,
         conversation: Conversation | None = None,
+        port: SessionPort | None = None,
     ) -> None:
         self.id = args.session_id
         self.kind = kind
         self.args = args
         self.end_reason: EndReason | None = None
+        self.end_detail = ""
+        self.port = port or SessionPort()
         self.error: BotFailure | None = None
         self.sound: SoundReport | None = None
         self.goes_on = False
@@ -149,13 +155,13 @@ class Session:
             released.cancel()
         await self._finish()
 
-    async def end(self, reason: EndReason, grace_s: float = 0.0) -> None:
+    async def end(self, reason: EndReason, grace_s: float = 0.0, *, detail: str = "") -> None:
         """End the call. The bot may finish by itself within `grace_s`; then it is cancelled.
 
         The first reason stands. Returns when the bot has ended or is left behind.
         """
         if self.end_reason is None:
-            self.end_reason = reason
+            self.end_reason, self.end_detail = reason, detail
         if grace_s:
             await asyncio.wait([self._task], timeout=grace_s)
         self._task.cancel()
@@ -171,6 +177,7 @@ class Session:
 
     async def _call_bot(self) -> None:
         enter_call(self.figures)
+        enter_session(self.port)
         current.set(self.conversation)
         try:
             await self._bot.function(self.args)
@@ -211,10 +218,11 @@ class Session:
                 logger.exception("session %s: cleaning up failed", self.id)
         sound = self.sound.sentence() if self.sound is not None else ""
         logger.info(
-            "session %s ended after %.1f s: %s%s%s",
+            "session %s ended after %.1f s: %s%s%s%s",
             self.id,
             self.duration_s,
             self.end_reason,
+            f" ({self.end_detail})" if self.end_detail else "",
             f"; {told}" if (told := self.figures.summary()) else "",
             f". {sound}" if sound else "",
             extra={"session": self.id},

@@ -11,7 +11,9 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 LATENCY_BOUNDS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
 LAG_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -189,3 +191,77 @@ def enter_call(figures: CallFigures) -> None:
 def current_call() -> CallFigures:
     """The figures of the call that this context belongs to; of nobody's if it belongs to none."""
     return _current.get() or CallFigures()
+
+
+HISTOGRAMS = {"turn": LATENCY_BOUNDS_S, "stop": LATENCY_BOUNDS_S, "lag": LAG_BOUNDS_S}
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What is counted of calls.
+
+    Attributes:
+        started: calls, by transport.
+        ended: calls, by transport and reason.
+        active: calls under way, by transport.
+        refused: calls that were one too many.
+        totals: what the calls' parts counted, by name (`figures.Totals`).
+        recent_turn_s: the latest turn latencies (s), the older ones first.
+        histograms: "turn" and "stop" latencies, and the event loop's "lag" (s).
+    """
+
+    started: Counter[str] = field(default_factory=Counter)
+    ended: Counter[tuple[str, str]] = field(default_factory=Counter)
+    active: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+    totals: Counter[str] = field(default_factory=Counter)
+    recent_turn_s: list[float] = field(default_factory=list)
+    histograms: dict[str, Histogram] = field(
+        default_factory=lambda: {name: Histogram(bounds) for name, bounds in HISTOGRAMS.items()}
+    )
+
+    @classmethod
+    def read(cls, packed: Mapping[str, Any]) -> Tally:
+        """What `packed` gave, in another process of the same botrun."""
+        tally = cls(
+            started=Counter(packed["started"]),
+            ended=Counter({(kind, reason): count for kind, reason, count in packed["ended"]}),
+            active=Counter(packed["active"]),
+            refused=packed["refused"],
+            totals=Counter(packed["totals"]),
+            recent_turn_s=list(packed["recent_turn_s"]),
+        )
+        for name, histogram in tally.histograms.items():
+            histogram.counts, histogram.sum = list(packed[name]["counts"]), packed[name]["sum"]
+        return tally
+
+    def packed(self) -> dict[str, Any]:
+        """As JSON."""
+        histograms = {name: {"counts": of.counts, "sum": of.sum} for name, of in self.histograms.items()}
+        return {
+            "started": self.started,
+            "ended": [[kind, reason, count] for (kind, reason), count in self.ended.items()],
+            "active": self.active,
+            "refused": self.refused,
+            "totals": self.totals,
+            "recent_turn_s": self.recent_turn_s,
+            **histograms,
+        }
+
+
+def added(tallies: Iterable[Tally]) -> Tally:
+    """All of them together; the order is that in which their processes began."""
+    whole = Tally()
+    for tally in tallies:
+        for mine, other in (
+            (whole.started, tally.started),
+            (whole.active, tally.active),
+            (whole.totals, tally.totals),
+        ):
+            mine.update(other)
+        whole.ended.update(tally.ended)
+        whole.refused += tally.refused
+        whole.recent_turn_s = [*whole.recent_turn_s, *tally.recent_turn_s][-RECENT_TURNS:]
+        for name, histogram in whole.histograms.items():
+            histogram.add(tally.histograms[name])
+    return whole

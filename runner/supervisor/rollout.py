@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runner.botcode.failure import Failure
-from runner.sessions.totals import Tally, added
+from runner.sessions.stats import Tally, added
 from runner.supervisor.loading import Load
 from runner.supervisor.processes import Worker
 from runner.worker.messages import (

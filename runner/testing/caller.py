@@ -17,8 +17,8 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import FrameProcessor
-from runner.transports.base import TransportParams
 from runner.transports.input import BaseInputTransport
+from runner.transports.params import TransportParams
 from runner.turns.segments import join_units, units
 
 

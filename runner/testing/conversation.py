@@ -33,7 +33,7 @@ from runner.testing.caller import ScriptedSTT, ScriptedVAD
 from runner.testing.fakes import FakeOutput, FakeTransport, Line, Recorder, ScriptedLLM, ScriptedTTS
 from runner.testing.timeline import timeline
 from runner.testing.virtual_time import run_virtual
-from runner.transports.base import TransportParams
+from runner.transports.params import TransportParams
 from runner.turns.end_of_turn import TurnAnalyzer
 from runner.turns.segments import join_units, words_of
 

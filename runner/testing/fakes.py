@@ -23,8 +23,9 @@ from runner.processors.context import LLMContext
 from runner.services.llm import LLMService
 from runner.services.tts import TTSService
 from runner.testing.caller import FakeInput, ScriptedVAD
-from runner.transports.base import BaseTransport, TransportParams
+from runner.transports.base import BaseTransport
 from runner.transports.output import BaseOutputTransport
+from runner.transports.params import TransportParams
 from runner.turns.segments import units
 
 LEAD_S = 0.12

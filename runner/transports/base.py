@@ -1,84 +1,20 @@
-"""What all transports share: parameters, events, an input and an output."""
+"""What all transports share: events, an input and an output."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from runner.errors import UsageError
 from runner.transports.events import Events, HandlerT
+from runner.transports.params import TransportParams
 
 if TYPE_CHECKING:
-    from runner.audio.filters import AudioFilter
-    from runner.audio.mixer import AudioMixer
     from runner.transports.input import BaseInputTransport
     from runner.transports.output import BaseOutputTransport
-    from runner.turns.end_of_turn import TurnAnalyzer
-    from runner.vad.base import VADAnalyzer
+
+__all__ = ["COMMON_EVENTS", "BaseTransport", "TransportParams"]
 
 COMMON_EVENTS = ("on_client_connected", "on_client_disconnected", "on_app_message")
-
-
-@dataclass(kw_only=True)
-class TransportParams:
-    """What a transport carries.
-
-    Attributes:
-        audio_in_enabled: whether the bot hears.
-        audio_out_enabled: whether the bot speaks.
-        audio_in_sample_rate: Hz; None is the transport's own (8000 for a phone, else 16000).
-        audio_out_sample_rate: Hz; None is the transport's own (8000 for a phone, else 24000).
-        video_in_enabled: whether the bot sees.
-        video_out_enabled: whether the bot shows pictures.
-        video_out_width: pixels; `camera_out_width` is its older name, as for the next three.
-        video_out_height: pixels.
-        video_out_bitrate: bits per second.
-        video_out_framerate: pictures per second.
-        video_out_is_live: Pipecat's bots say it; here the newest picture is shown and stays in any case.
-        vad_analyzer: hears when speech begins and ends; without one there are no turns.
-        turn_analyzer: decides whether a pause is the end of a turn; None goes by rules about words.
-        audio_in_filter: cleans the caller's sound before anybody hears it.
-        audio_out_mixer: plays a background under the bot's voice.
-    """
-
-    audio_in_enabled: bool = False
-    audio_out_enabled: bool = False
-    audio_in_sample_rate: int | None = None
-    audio_out_sample_rate: int | None = None
-    video_in_enabled: bool = False
-    video_out_enabled: bool = False
-    video_out_width: int = 1024
-    video_out_height: int = 768
-    video_out_bitrate: int = 800_000
-    video_out_framerate: int = 30
-    video_out_is_live: bool = True
-    camera_out_width: int | None = None
-    camera_out_height: int | None = None
-    camera_out_bitrate: int | None = None
-    camera_out_framerate: int | None = None
-    vad_analyzer: VADAnalyzer | None = None
-    turn_analyzer: TurnAnalyzer | None = None
-    audio_in_filter: AudioFilter | None = None
-    audio_out_mixer: AudioMixer | None = None
-
-    def __post_init__(self) -> None:
-        for what in ("width", "height", "bitrate", "framerate"):
-            older, newer = f"camera_out_{what}", f"video_out_{what}"
-            if getattr(self, older) is not None:
-                setattr(self, newer, getattr(self, older))
-            setattr(self, older, getattr(self, newer))
-        for name in ("vad_analyzer", "turn_analyzer", "audio_in_filter", "audio_out_mixer"):
-            if isinstance(given := getattr(self, name), type):
-                raise UsageError(f"{name} is the class {given.__name__}: write {given.__name__}()")
-
-    @classmethod
-    def of(cls, params: TransportParams) -> Self:
-        """These parameters for another transport: what only one of both knows is left out, or as usual."""
-        if isinstance(params, cls):
-            return params
-        known = {field.name for field in fields(cls)} & {field.name for field in fields(params)}
-        return cls(**{name: getattr(params, name) for name in known})
 
 
 class BaseTransport:

@@ -14,7 +14,8 @@ from runner.arguments import (
     WebSocketRunnerArguments,
 )
 from runner.errors import UsageError
-from runner.transports.base import BaseTransport, TransportParams
+from runner.transports.base import BaseTransport
+from runner.transports.params import TransportParams
 
 BOT_NAME = "bot"
 """What others in a Daily room read."""
@@ -42,10 +43,7 @@ async def create_transport(runner_args: RunnerArguments, transport_params: Facto
             params = _params(transport_params, "webrtc")
             return SmallWebRTCTransport(params=params, webrtc_connection=runner_args.webrtc_connection)
         case WebSocketRunnerArguments():
-            from runner.transports.websocket.transport import (
-                FastAPIWebsocketParams,
-                FastAPIWebsocketTransport,
-            )
+            from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
             given = FastAPIWebsocketParams.of(_params(transport_params, runner_args.provider))
             # A copy: parameters may serve every call of the bot, a serializer only its own.
@@ -54,7 +52,8 @@ async def create_transport(runner_args: RunnerArguments, transport_params: Facto
         case DailyRunnerArguments():
             return _daily(runner_args, transport_params)
         case InProcessRunnerArguments():
-            return runner_args.make_transport(_params(transport_params, runner_args.transport))
+            made: BaseTransport = runner_args.make_transport(_params(transport_params, runner_args.transport))
+            return made
         case _:
             raise UsageError(f"create_transport knows no transport for {type(runner_args).__name__}")
 

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from runner.audio.chunker import Chunker
 from runner.audio.level import downmix
+from runner.audio.playout import Playout
 from runner.audio.resampler import Resampler
 from runner.frames import Frame, OutputAudioRawFrame, TTSAudioRawFrame
 from runner.processors.base import survives_interruption
+from runner.transports.heard import Heard
 
 KEPT_CHUNKS = 64
 """Chunks that left are looked through for heard ones when there are so many."""
@@ -145,3 +147,41 @@ class Outbox:
     def _forget(self, heard: int) -> None:
         while self._sent and self._sent[0][0] + len(self._sent[0][1].pcm) // 2 <= heard:
             self._sent.popleft()
+
+
+class Pause:
+    """One output's pauses. Positions are samples, as `Playout` counts them.
+
+    Attributes:
+        on: whether the bot is paused.
+        told: whether the others know of it.
+    """
+
+    def __init__(self, playout: Playout, outbox: Outbox) -> None:
+        self.on = self.told = False
+        self._playout = playout
+        self._outbox = outbox
+        self._taken_back = False
+        self._taken_from: int | None = None
+
+    def begin(self, heard: Heard, *, take_back: bool) -> None:
+        """Send nothing more. `take_back`: what was not heard waits here again, each sample once; the far end
+        is to drop it."""
+        self.on, self._taken_back = True, take_back
+        if take_back:
+            self._taken_from = self._outbox.take_back(heard.hold_back())
+
+    def end(self, heard: Heard) -> int:
+        """Go on; returns by how much the positions of what was taken back have moved."""
+        self.on = False
+        if not self._taken_back:
+            return 0
+        begin = self._playout.written if self._taken_from is None else self._taken_from
+        shift, self._taken_from = self._playout.written - begin, None
+        heard.let_go_on(shift)
+        return shift
+
+    def forget(self) -> None:
+        """The bot was interrupted: there is nothing to go on with."""
+        self.on = self.told = False
+        self._taken_from = None

@@ -37,11 +37,10 @@ from runner.frames import (
 from runner.processors.base import DOWNSTREAM, UPSTREAM, ProcessorSetup
 from runner.processors.line import stands_in_line
 from runner.transports.background import Control, Surroundings
-from runner.transports.base import TransportParams
 from runner.transports.heard import Heard
-from runner.transports.outbox import Chunk, Outbox
+from runner.transports.outbox import Chunk, Outbox, Pause
 from runner.transports.output_wire import OutputWire
-from runner.transports.pause import Pause
+from runner.transports.params import TransportParams
 from runner.transports.pictures import PictureError
 
 logger = logging.getLogger(__name__)
@@ -240,15 +239,19 @@ class BaseOutputTransport(OutputWire):
         """Write what is due, as far as nothing has to be waited for; whether nothing else is to be done."""
         items = self._outbox.items
         while items:
-            chunk, now = items[0], self._clock()
-            if isinstance(chunk, Frame) or self._pause.on or self._replies.holding or not self.is_free():
+            if isinstance(items[0], Frame) or self._pause.on or self._replies.holding:
                 return False
-            if self._pacer is not None and (wait_s := self._pacer.wait_s(now)) > 0:
+            if self._pacer is not None and (wait_s := self._pacer.wait_s(self._clock())) > 0:
                 self._alarm.ring_in(wait_s)
                 return True
-            items.popleft()
-            self.write_at_once(self._leaving(chunk, now))
+            if not self.try_write(self._take_first):
+                return False
         return self._outbox.tail is None and self._around is not None and self._around.untouched
+
+    def _take_first(self) -> bytes:
+        chunk = self._outbox.items.popleft()
+        assert isinstance(chunk, Chunk)
+        return self._leaving(chunk, self._clock())
 
     async def _send_due(self) -> None:
         """Write what is due; an alarm tells when the next is."""

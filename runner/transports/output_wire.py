@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from runner.frames import OutputImageRawFrame, StartFrame
@@ -29,13 +30,12 @@ class OutputWire(FrameProcessor):
         """Send one chunk of pcm at `sample_rate`; return when there is room for the next."""
         raise NotImplementedError
 
-    def is_free(self) -> bool:
-        """Whether `write_at_once` may be called now, in place of `write_audio`."""
-        return False
+    def try_write(self, take: Callable[[], bytes]) -> bool:
+        """Send the chunk that `take` returns, if that needs no waiting and no task.
 
-    def write_at_once(self, pcm: bytes) -> None:
-        """As `write_audio`, without waiting: no task is needed for it."""
-        raise NotImplementedError
+        False, without calling `take`, if it does: then `write_audio` is used.
+        """
+        return False
 
     def clear_audio(self) -> None:
         """Drop all sound that was written and is not yet played, here and at the far end."""

@@ -19,7 +19,7 @@ from runner.callers.report.report import (
 from runner.callers.sound.line import Line, LineLuck, LineSound, mistaken
 from runner.callers.sound.microphone import Manner, Microphone, Utterance, audible_part
 from runner.callers.sound.speech_spans import Repeats, Span, SpeechDetector
-from runner.serializers.media_format import Encoding, decoder_for, encoder_for
+from runner.serializers.wire import Encoding, decoder_for, encoder_for
 
 RATE = 8000
 TURN, CUT, MURMUR = Manner.TURN, Manner.INTERRUPTION, Manner.MURMUR

@@ -17,7 +17,7 @@ from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import AudioRecorder, LLMContext, LLMContextAggregatorPair
 from runner.services.tts import TTSService
 from runner.testing import FakeTransport, ScriptedLLM, run_virtual
-from runner.transports.base import TransportParams
+from runner.transports.params import TransportParams
 
 RATE = 16000
 CHUNK = RATE // 50

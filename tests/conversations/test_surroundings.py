@@ -25,7 +25,7 @@ from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import LLMContext, LLMContextAggregatorPair
 from runner.testing import FakeTransport, Recorder, ScriptedLLM, ScriptedTTS, run_virtual
 from runner.transports.background import IDLE_LEAD_S, SoundfileMixer
-from runner.transports.base import TransportParams
+from runner.transports.params import TransportParams
 
 RATE = 24000
 VOICE, OFFICE = 4096, 100

@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 from runner.callers.wires import wire_for
 from runner.errors import ProviderError
 from runner.providers import PROVIDERS, provider_named
-from runner.providers.documents import CallFacts, MediaSocket
-from runner.providers.webhooks import FORM, WebRequest
-from runner.serializers.handshake import Handshake, HandshakeResult
+from runner.providers.webhooks import FORM, CallFacts, MediaSocket, WebRequest
+from runner.serializers.handshake import CallInfo, Handshake
 
 SOCKET = MediaSocket(origin="wss://h", token="TOKEN")
 CALL = CallFacts(call_id="C1", from_number="+14150000001", to_number="+14150000002")
 HEAD = '<?xml version="1.0" encoding="UTF-8"?><Response>'
 
 
-def handshake(provider: str, parameters: dict[str, str]) -> HandshakeResult:
+def handshake(provider: str, parameters: dict[str, str]) -> CallInfo:
     reader = Handshake()
     for message in wire_for(provider, custom_parameters=parameters).opening():
         result = reader.feed(message)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.callers.wires import Wire, wire_for
-from runner.serializers.handshake import Handshake, HandshakeResult
-from runner.serializers.media_format import Encoding, MediaFormat
+from runner.serializers.handshake import CallInfo, Handshake
 from runner.serializers.telephony import TelephonySerializer
+from runner.serializers.wire import Encoding, MediaFormat
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Case:
     def wire(self, **options: Any) -> Wire:
         return wire_for(self.provider, encoding=self.encoding, sample_rate=self.sample_rate, **options)
 
-    def answer(self, wire: Wire) -> HandshakeResult:
+    def answer(self, wire: Wire) -> CallInfo:
         handshake = Handshake()
         results = [handshake.feed(message) for message in wire.opening()]
         assert results[:-1] == [None] * (len(results) - 1)

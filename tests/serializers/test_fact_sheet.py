@@ -26,10 +26,10 @@ from runner.serializers.base import (
     StreamStoppedFrame,
 )
 from runner.serializers.exotel import ExotelFrameSerializer
-from runner.serializers.media_format import Encoding, MediaFormat
 from runner.serializers.plivo import PlivoFrameSerializer
 from runner.serializers.telnyx import TelnyxFrameSerializer
 from runner.serializers.twilio import TwilioFrameSerializer
+from runner.serializers.wire import Encoding, MediaFormat
 
 ULAW = base64.b64encode(b"\xff" * 160).decode()
 PCM = base64.b64encode(bytes(1600)).decode()

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from runner.errors import ProtocolError
-from runner.serializers.handshake import Handshake, HandshakeResult
-from runner.serializers.media_format import Encoding, MediaFormat, parse_encoding, parse_media_format
+from runner.serializers.handshake import CallInfo, Handshake
 from runner.serializers.telnyx import TelnyxFrameSerializer
+from runner.serializers.wire import Encoding, MediaFormat, parse_encoding, parse_media_format
 
 
-def told(message: dict[str, Any]) -> HandshakeResult:
+def told(message: dict[str, Any]) -> CallInfo:
     result = Handshake().feed(json.dumps(message))
     assert result is not None
     return result

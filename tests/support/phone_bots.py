@@ -36,7 +36,7 @@ from runner.frames import (
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
 from runner.processors.base import UPSTREAM
-from runner.serializers.media_format import decoder_for, encoder_for
+from runner.serializers.wire import decoder_for, encoder_for
 from runner.server.app import create_app
 from runner.server.host import Host
 from runner.server.wire.uvicorn_server import Server

@@ -140,7 +140,7 @@ def echo_pipeline(connection: Any, heard: bytearray) -> Any:
     from runner.frames import Frame, FrameDirection, InputAudioRawFrame, OutputAudioRawFrame
     from runner.pipeline import Pipeline, PipelineParams, PipelineTask
     from runner.processors import FrameProcessor
-    from runner.transports.base import TransportParams
+    from runner.transports.params import TransportParams
     from runner.transports.webrtc import SmallWebRTCTransport
 
     class Echo(FrameProcessor):

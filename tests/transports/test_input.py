@@ -19,8 +19,8 @@ from runner.frames import (
 from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import FrameProcessor
 from runner.testing import Recorder, run_virtual
-from runner.transports.base import TransportParams
 from runner.transports.input import QUEUE_MS, BaseInputTransport
+from runner.transports.params import TransportParams
 from runner.turns import VADParams, VADStateMachine
 from runner.vad.base import VADAnalyzer
 

@@ -24,7 +24,7 @@ from runner.services.tools import tool
 from runner.sessions.registry import Sessions
 from runner.sessions.session import EndReason
 from runner.testing import FakeTransport, ScriptedLLM, ScriptedTTS, run_virtual
-from runner.transports.base import TransportParams
+from runner.transports.params import TransportParams
 from runner.worker import loop_watchdog as guard
 from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
 

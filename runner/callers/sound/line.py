@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.audio.g711 import alaw_encode, ulaw_decode
-from runner.serializers.media_format import Encoding
+from runner.serializers.wire import Encoding
 
 SPEECH_DBFS = -23.0
 """How loud a caller's voice is taken to be."""

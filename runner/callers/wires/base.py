@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from runner.errors import ProtocolError
-from runner.serializers.media_format import MediaFormat, decoder_for, encoder_for, parse_encoding
 from runner.serializers.websocket import LABEL
+from runner.serializers.wire import MediaFormat, decoder_for, encoder_for, parse_encoding
 
 LONGEST_MESSAGE = 1 << 20
 

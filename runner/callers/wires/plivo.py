@@ -16,7 +16,7 @@ from runner.callers.wires.base import (
     compact,
     text_of,
 )
-from runner.serializers.media_format import parse_encoding
+from runner.serializers.wire import parse_encoding
 
 _PAIRS = (("audio/x-l16", 8000), ("audio/x-l16", 16000), ("audio/x-mulaw", 8000))
 

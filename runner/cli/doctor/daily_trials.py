@@ -17,8 +17,7 @@ from runner.server.daily.preflight import KEYS, own_room
 from runner.settings import read_keys
 
 if TYPE_CHECKING:
-    from runner.providers.daily import DailyRest
-    from runner.providers.daily_rooms import Room
+    from runner.providers.daily import DailyRest, Room
 
 LIFE_S = 180.0
 """The room expires after this many seconds, even if this program is killed."""
@@ -54,7 +53,7 @@ async def daily_checks() -> AsyncIterator[Check]:
 
 
 async def _steps(rest: DailyRest) -> AsyncIterator[Check]:
-    from runner.providers.daily_rooms import RoomWish
+    from runner.providers.daily import RoomWish
 
     ends_at = time.time() + LIFE_S
     try:
@@ -88,8 +87,7 @@ async def _join(room: Room, token: str) -> None:
     """Join, send a little silence, and leave."""
     from runner.transports.daily.call import DailyCall
     from runner.transports.daily.library import load_library
-    from runner.transports.daily.params import DailyParams
-    from runner.transports.daily.settings import join_settings
+    from runner.transports.daily.params import DailyParams, join_settings
 
     library = load_library()
     microphone = library.microphone(HZ)

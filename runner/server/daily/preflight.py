@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from runner.errors import UsageError
-from runner.providers.daily_rooms import Room, room_at
+from runner.providers.daily import Room, room_at
 from runner.settings import read_keys
 from runner.settings.transports import choose_transports
 

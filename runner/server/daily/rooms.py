@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from runner.arguments import DailyRunnerArguments
 from runner.errors import BotrunError
-from runner.providers.daily import DailyRest
-from runner.providers.daily_rooms import Room, RoomWish
+from runner.providers.daily import DailyRest, Room, RoomWish
 from runner.server.daily.preflight import KEYS, own_room
 from runner.server.state_file import Entry, StateFile
 from runner.sessions.session import EndReason, Session, new_session_id
 from runner.settings import read_keys, state_folder
-from runner.transports.daily.visit import Visit, visit
+from runner.transports.session_port import SessionPort
 
 if TYPE_CHECKING:
     from runner.server.host import Host
@@ -164,12 +163,7 @@ class DailyRooms:
             await self._delete(made)
 
         watch = _Watch(host, args.session_id)
-        # The bot's task takes this along.
-        before = visit.set(watch.visit)
-        try:
-            session = host.sessions.start("daily", args, on_end=ended, call_s=call_s)
-        finally:
-            visit.reset(before)
+        session = host.sessions.start("daily", args, on_end=ended, call_s=call_s, port=watch.port)
         return Opened(session, room, visitor)
 
     # ------------------------------------------------------------ the end of rooms
@@ -227,7 +221,7 @@ class _Watch:
         self._host = host
         self._session_id = session_id
         self._leaving: asyncio.Task[None] | None = None
-        self.visit = Visit(came=self._came, left=self._left, lost=self._lost)
+        self.port = SessionPort(joined=self._came, left=self._left, lost=self._lost)
 
     def _came(self) -> None:
         if self._leaving is not None:
@@ -239,11 +233,12 @@ class _Watch:
 
     def _lost(self, reason: str) -> None:
         self._came()
-        self._leaving = asyncio.create_task(self._end(EndReason.CONNECTION_LOST, 0.0), name="not in the room")
+        end = self._end(EndReason.CONNECTION_LOST, 0.0, reason)
+        self._leaving = asyncio.create_task(end, name="not in the room")
 
-    async def _end(self, reason: EndReason, after_s: float) -> None:
+    async def _end(self, reason: EndReason, after_s: float, detail: str = "") -> None:
         await asyncio.sleep(after_s)
-        await self._host.sessions.end(self._session_id, reason, BOT_GRACE_S)
+        await self._host.sessions.end(self._session_id, reason, BOT_GRACE_S, detail=detail)
 
     def aclose(self) -> None:
         self._came()

@@ -15,6 +15,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from runner.server.access.local_only import LocalOnly
+from runner.transports.session_port import AppChannel, SessionPort
 from runner.transports.websocket.socket import MOVED, CallWebSocket
 
 if TYPE_CHECKING:
@@ -37,36 +38,36 @@ class _Events:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
         await websocket.accept()
-        call = self._find(websocket.path_params["call"])
-        if call is None:
+        found = self._find(websocket.path_params["call"])
+        if found is None:
             await websocket.close(NO_SUCH_CALL, "no such call is under way")
-        elif not call.beside.attach(websocket.send_json):
+        elif not found[1].app.attach(websocket.send_json):
             await websocket.close(TAKEN, "somebody listens already")
         else:
-            await self._serve(websocket, call)
+            await self._serve(websocket, *found)
 
-    def _find(self, name: str) -> CallWebSocket | None:
+    def _find(self, name: str) -> tuple[CallWebSocket, SessionPort] | None:
         for session in self._host.sessions.active.values():
             socket = getattr(session.args, "websocket", None)
             known = (session.id, getattr(session.args, "call_id", ""))
             if isinstance(socket, CallWebSocket) and name in known:
-                return socket
+                return socket, session.port
         return None
 
-    async def _serve(self, websocket: WebSocket, call: CallWebSocket) -> None:
-        reading = asyncio.create_task(self._read(websocket, call), name="events")
+    async def _serve(self, websocket: WebSocket, call: CallWebSocket, port: SessionPort) -> None:
+        reading = asyncio.create_task(self._read(websocket, port.app), name="events")
         leaving = asyncio.create_task(call.left.wait())
         try:
             await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
-                await websocket.close(MOVED if call.moved else 1000, "the call is over")
+                await websocket.close(MOVED if port.moved else 1000, "the call is over")
         finally:
-            call.beside.detach()
+            port.app.detach()
             for task in (reading, leaving):
                 task.cancel()
             await asyncio.gather(reading, leaving, return_exceptions=True)
 
-    async def _read(self, websocket: WebSocket, call: CallWebSocket) -> None:
+    async def _read(self, websocket: WebSocket, app: AppChannel) -> None:
         while True:
             try:
                 message: Any = await websocket.receive_json()
@@ -74,4 +75,4 @@ class _Events:
                 return
             except (json.JSONDecodeError, KeyError):
                 continue
-            call.beside.from_app(message)
+            app.from_app(message)

@@ -24,7 +24,7 @@ from runner.audio.resampler import RATES, Resampler
 from runner.errors import ProtocolError
 from runner.processors.handover_state import Conversation
 from runner.serializers.base import FrameSerializer
-from runner.serializers.handshake import HandshakeResult
+from runner.serializers.handshake import CallInfo, is_stop_message
 from runner.serializers.websocket import LABEL, WebSocketFrameSerializer
 from runner.server.endpoints.call_events import events_route
 from runner.server.forwarding.rejoin import HEARD, RESUME_S, Rejoining, go_on, key_of
@@ -32,8 +32,9 @@ from runner.server.handover.phone_peer import PhonePeer, can_move, wait_for_mend
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, TRY_AGAIN_LATER, close
 from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id
+from runner.transports.session_port import HangUpPolicy, SessionPort
 from runner.transports.websocket.handshake import read_handshake
-from runner.transports.websocket.socket import CallWebSocket
+from runner.transports.websocket.socket import CallWebSocket, Ending
 
 if TYPE_CHECKING:
     from runner.serializers.base import FrameSerializer
@@ -46,6 +47,12 @@ BOT_GRACE_S = 2.0
 
 START_KEPT_S = 60.0
 MAX_ANNOUNCED = 256
+END_REASONS = {
+    Ending.LEFT: EndReason.CLIENT_LEFT,
+    Ending.LOST: EndReason.CONNECTION_LOST,
+    Ending.BROKE_PROTOCOL: EndReason.PROTOCOL_ERROR,
+}
+
 VOICE_RATES, PHONE_HZ = (16000, 22050, 24000, 44100, 48000), 8000
 
 
@@ -76,7 +83,7 @@ class CallEnding(Protocol):
             BotrunError: it could not be done; the call goes on.
         """
 
-    async def finish(self, call: CallWebSocket) -> None:
+    async def finish(self, policy: HangUpPolicy) -> None:
         """The session is over."""
 
 
@@ -86,7 +93,7 @@ class LocalCallEnding:
     async def transfer(self, to: str) -> None:
         logger.info("here the caller would be handed to %s; on this machine the call ends", to)
 
-    async def finish(self, call: CallWebSocket) -> None:
+    async def finish(self, policy: HangUpPolicy) -> None:
         return
 
 
@@ -150,7 +157,7 @@ class MediaSocketEndpoint:
         else:
             await self.take(websocket, result, Carried())
 
-    async def handshake(self, websocket: WebSocket) -> HandshakeResult | None:
+    async def handshake(self, websocket: WebSocket) -> CallInfo | None:
         """What the start message tells; None if there was none to be read: then the socket is closed."""
         heard: list[str | bytes] = []
         websocket.scope[HEARD] = heard
@@ -167,7 +174,7 @@ class MediaSocketEndpoint:
         most = self._host.settings.max_sessions
         return bool(most and len(self._host.sessions.active) >= most)
 
-    async def take(self, websocket: WebSocket, told: HandshakeResult, carried: Carried) -> None:
+    async def take(self, websocket: WebSocket, told: CallInfo, carried: Carried) -> None:
         """Start the bot for this call, or go on with it on a second socket; returns when it is over."""
         if (known := self.rejoining.call_of(told)) is not None:
             await go_on(known, websocket, told.provider)
@@ -177,19 +184,20 @@ class MediaSocketEndpoint:
             from_number=carried.from_number or told.from_number,
             to_number=carried.to_number or told.to_number,
         )
-        resume_s = RESUME_S.get(told.provider, 0.0)
-        call = CallWebSocket(websocket, handshake=told, serializer=told.serializer(), resume_s=resume_s)
-        call.transfer = carried.call_ending.transfer
+        call = CallWebSocket(
+            websocket, told, resume_s=RESUME_S.get(told.provider, 0.0), ends_call=is_stop_message
+        )
+        port = SessionPort(serializer=told.serializer(), transfer=carried.call_ending.transfer)
         key = key_of(told)
         moved = self._host.moves.claim(key)
         conversation = Conversation(moved)
-        arguments = self._arguments(call, told, conversation)
+        arguments = self._arguments(call, told, conversation, port)
         if moved is not None:
             arguments = replace(arguments, body=moved["body"], session_id=moved["session"])
-        await self._serve(key, websocket, call, arguments, carried, conversation)
+        await self._serve(key, websocket, call, arguments, carried, port, conversation)
 
     def _arguments(
-        self, call: CallWebSocket, told: HandshakeResult, conversation: Conversation
+        self, call: CallWebSocket, told: CallInfo, conversation: Conversation, port: SessionPort
     ) -> WebSocketRunnerArguments:
         settings = self._host.settings
         body = told.custom_parameters if settings.body is None else settings.body
@@ -201,7 +209,8 @@ class MediaSocketEndpoint:
             from_number=told.from_number,
             to_number=told.to_number,
             custom_parameters=dict(told.custom_parameters),
-            serializer=call.serializer,
+            serializer=port.serializer,
+            call_data=told,
             body=body,
             session_id=new_session_id(),
             pipeline_idle_timeout_secs=settings.idle_secs,
@@ -260,7 +269,8 @@ class MediaSocketEndpoint:
         given: Any,
     ) -> None:
         await websocket.send_json({"label": LABEL, "type": "session", "token": token, **rates_of(serializer)})
-        call = CallWebSocket(websocket, handshake=None, serializer=serializer, resume_s=RESUME_S["websocket"])
+        call = CallWebSocket(websocket, CallInfo(provider="websocket"), resume_s=RESUME_S["websocket"])
+        port = SessionPort(serializer=serializer)
         conversation = Conversation(moved)
         arguments = WebSocketRunnerArguments(
             websocket=call,
@@ -272,7 +282,7 @@ class MediaSocketEndpoint:
             session_state=conversation.state,
             resumed=conversation.resumed,
         )
-        await self._serve(_client_key(token), websocket, call, arguments, Carried(), conversation)
+        await self._serve(_client_key(token), websocket, call, arguments, Carried(), port, conversation)
 
     # ------------------------------------------------------------ both
 
@@ -283,6 +293,7 @@ class MediaSocketEndpoint:
         call: CallWebSocket,
         arguments: WebSocketRunnerArguments,
         carried: Carried,
+        port: SessionPort,
         conversation: Conversation | None = None,
     ) -> None:
         async def on_end(session: Session) -> None:
@@ -293,7 +304,7 @@ class MediaSocketEndpoint:
             error = session.error if carried.tells_errors else None
             code, reason = 1011 if session.error else 1000, str(error or session.end_reason)
             # The caller shall not wait in silence while the provider is being told.
-            await asyncio.gather(call.aclose(code, reason), carried.call_ending.finish(call))
+            await asyncio.gather(call.aclose(code, reason), carried.call_ending.finish(port.hang_up))
 
         sessions = self._host.sessions
         try:
@@ -303,16 +314,18 @@ class MediaSocketEndpoint:
                 on_end=on_end,
                 call_s=carried.call_s,
                 conversation=conversation,
+                port=port,
             )
         except TooManySessionsError as error:
             logger.warning("a call was refused: %s", error)
             await asyncio.gather(
-                close(websocket, TRY_AGAIN_LATER, str(error)), carried.call_ending.finish(call)
+                close(websocket, TRY_AGAIN_LATER, str(error)), carried.call_ending.finish(port.hang_up)
             )
             return
+        call.start_reading()
         self._calls[key] = call
         if can_move(websocket):
-            self._host.moves.register(session, key, PhonePeer(call))
+            self._host.moves.register(session, key, PhonePeer(call, port))
         watching = asyncio.create_task(self._end_when_left(session, call), name=f"left {session.id}")
         try:
             await call.until_done(websocket)
@@ -324,7 +337,7 @@ class MediaSocketEndpoint:
 
     async def _end_when_left(self, session: Session, call: CallWebSocket) -> None:
         await call.left.wait()
-        await session.end(EndReason.CLIENT_LEFT, BOT_GRACE_S)
+        await session.end(END_REASONS[call.ending], BOT_GRACE_S, detail=call.detail)
 
 
 def _client_key(token: str) -> str:

@@ -18,8 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from runner.sessions.stats import Histogram
-from runner.sessions.totals import Tally
+from runner.sessions.stats import Histogram, Tally
 
 if TYPE_CHECKING:
     from runner.server.host import Host

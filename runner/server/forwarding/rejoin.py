@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from starlette.websockets import WebSocket
 
 from runner.errors import ProtocolError
-from runner.serializers.handshake import HandshakeResult
+from runner.serializers.handshake import CallInfo
 from runner.server.handover.other_workers import AGAIN_PATH
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, close
 from runner.transports.websocket.handshake import read_handshake
@@ -35,7 +35,7 @@ HEARD = "botrun.heard"
 """In a socket's scope: the messages of its start, as they came."""
 
 
-def key_of(told: HandshakeResult) -> str:
+def key_of(told: CallInfo) -> str:
     """What a provider's call is known by among `Host.calls`."""
     return f"{told.provider}:{told.call_id or told.stream_id}"
 
@@ -46,16 +46,16 @@ class Rejoining:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def is_under_way(self, told: HandshakeResult) -> bool:
+    def is_under_way(self, told: CallInfo) -> bool:
         """Whether this call has a socket here already."""
         return key_of(told) in self._host.calls
 
-    def call_of(self, told: HandshakeResult) -> CallWebSocket | None:
+    def call_of(self, told: CallInfo) -> CallWebSocket | None:
         """The call that goes on with this socket; None if the socket brings a call of its own."""
         known = self._host.calls.get(key_of(told))
         return known if told.provider in RESUME_S else None
 
-    async def elsewhere(self, told: HandshakeResult) -> Path | None:
+    async def elsewhere(self, told: CallInfo) -> Path | None:
         """The worker that has this call, where this is a further socket of a call of another."""
         other_workers = self._host.other_workers
         if other_workers is None or told.provider not in RESUME_S or self.is_under_way(told):

@@ -11,6 +11,8 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
+from runner.eventloop.waiting import first_of
+from runner.transports.session_port import SessionPort
 from runner.transports.websocket.socket import MOVED, CallWebSocket
 
 HEADER = "x-botrun-moves"
@@ -30,8 +32,9 @@ class PhonePeer:
     in_a_hurry = False
     keeps_client = False
 
-    def __init__(self, call: CallWebSocket) -> None:
+    def __init__(self, call: CallWebSocket, port: SessionPort) -> None:
         self._call = call
+        self._port = port
         self.waits = call.headers.get(HEADER) == WAITS
 
     async def hold(self) -> None:
@@ -44,7 +47,7 @@ class PhonePeer:
         """The terminal tells it."""
 
     async def move(self, left_out: list[str]) -> None:
-        self._call.moved = True
+        self._port.moved = True
         await self._call.aclose(MOVED, "the new code is there")
 
     def tell_code(self, failure: Mapping[str, Any] | None, *, waits: bool) -> None:
@@ -52,15 +55,5 @@ class PhonePeer:
 
 
 async def wait_for_mended_code(call: CallWebSocket, waits_over: asyncio.Event) -> None:
-    """The bot has failed: its caller is kept on the line until the call has moved on, or it hangs up."""
-    reading = asyncio.create_task(_hear_nobody(call), name="kept call")
-    waiting = asyncio.create_task(waits_over.wait())
-    await asyncio.wait({reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (reading, waiting):
-        task.cancel()
-    await asyncio.gather(reading, waiting, return_exceptions=True)
-
-
-async def _hear_nobody(call: CallWebSocket) -> None:
-    while (await call.receive())["type"] != "websocket.disconnect":
-        pass
+    """The bot has failed: keep its caller on the line until the call has moved, or the caller hangs up."""
+    await first_of(call.left.wait(), waits_over.wait())

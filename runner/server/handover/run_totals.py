@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.pipeline.monitors.slow import SlowWatch
 from runner.server.handover.other_workers import OtherWorkers
-from runner.sessions.stats import quantile
-from runner.sessions.totals import Tally, added
+from runner.sessions.stats import Tally, added, quantile
 
 if TYPE_CHECKING:
     from runner.sessions.registry import Sessions
@@ -59,7 +58,7 @@ class RunTotals:
         return added([self._past, *older, self._own()]), [*calls, *self._calls()]
 
     def _own(self) -> Tally:
-        return Tally.of(self._sessions, SlowWatch.shared(asyncio.get_running_loop()).lag)
+        return self._sessions.totals(SlowWatch.shared(asyncio.get_running_loop()).lag)
 
     def _calls(self) -> list[dict[str, Any]]:
         return [_told(session) for session in self._sessions.active.values()]

@@ -10,7 +10,7 @@ from runner.errors import ProviderError
 from runner.providers import Provider, provider_named
 from runner.providers.base import masked
 from runner.settings.parsing import parse_phone_number
-from runner.transports.websocket.socket import CallWebSocket
+from runner.transports.session_port import HangUpPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +52,11 @@ class ProviderCallEnding:
     async def _hand_over(self, number: str) -> None:
         await self._provider.transfer(self._call_id, number, await self._document_url(number))
 
-    async def finish(self, call: CallWebSocket) -> None:
+    async def finish(self, policy: HangUpPolicy) -> None:
         try:
             async with asyncio.timeout(HOLD_S):
-                if not await self._handed_over() and call.serializer.auto_hang_up:
-                    await self._hang_up(call.serializer.credentials)
+                if not await self._handed_over() and policy.auto_hang_up:
+                    await self._hang_up(policy.credentials)
         except TimeoutError:
             logger.warning("%s was not told in time that the call is over", self._provider.title)
         except ProviderError as error:

@@ -20,9 +20,8 @@ from starlette.websockets import WebSocket
 from runner.errors import ProtocolError, ProviderError
 from runner.providers import Provider
 from runner.providers.base import Event
-from runner.providers.documents import CallFacts, Document
-from runner.providers.webhooks import RefusedError, WebRequest
-from runner.serializers.handshake import HandshakeResult
+from runner.providers.webhooks import CallFacts, Document, RefusedError, WebRequest
+from runner.serializers.handshake import CallInfo
 from runner.server.access.local_only import BodyLimit, NoBrowsers
 from runner.server.endpoints.media_socket import Carried, MediaSocketEndpoint
 from runner.server.host import LedgerUnavailableError
@@ -220,7 +219,7 @@ class PublicEndpoints:
             if not self._calls.rejoining.is_under_way(told):
                 self._public_calls.ends(call_id)
 
-    async def _check_start(self, ticket: Ticket, told: HandshakeResult, *, is_under_way: bool) -> None:
+    async def _check_start(self, ticket: Ticket, told: CallInfo, *, is_under_way: bool) -> None:
         """See that the start message is that of the call which was answered."""
         provider, call = self._public_calls.providers[ticket.provider], ticket.call
         if told.provider != ticket.provider:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from runner.errors import BotrunError
 from runner.providers import PROVIDERS, Provider, provider_class, provider_named
-from runner.providers.pinless import SECRET
+from runner.providers.daily import SECRET
 from runner.server.public.address import PublicAddress, probe
 from runner.server.public.ledger.ledger import Ledger
 from runner.server.public.numbers import NumberJournal, Taken, put_back, put_back_leftovers, take_number

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from runner.errors import BotrunError
-from runner.providers.pinless import SECRET, WaitingCall, check_pinless, is_test, read_waiting_call
+from runner.providers.daily import SECRET, WaitingCall, check_pinless, is_test, read_waiting_call
 from runner.providers.webhooks import RefusedError
 from runner.server.daily.rooms import DailyRooms, RoomAsk
 from runner.server.host import LedgerUnavailableError

@@ -9,9 +9,8 @@ from typing import cast
 
 from runner.providers import Provider
 from runner.providers.base import DialRequest
-from runner.providers.documents import CallFacts, MediaSocket
-from runner.providers.webhooks import WebRequest
-from runner.serializers.handshake import HandshakeResult
+from runner.providers.webhooks import CallFacts, MediaSocket, WebRequest
+from runner.serializers.handshake import CallInfo
 from runner.server.host import DialOrder
 from runner.server.public.address import PublicAddress
 from runner.server.public.ledger.client import LedgerClient
@@ -69,7 +68,7 @@ class PublicCalls:
         """The same, for a call of which only that is known."""
         return cast(str, await self._ledger.ask("admit", call_id, caller))
 
-    async def admit_socket(self, told: HandshakeResult) -> str:
+    async def admit_socket(self, told: CallInfo) -> str:
         """The same for a call of which nothing is known before its socket."""
         return await self.admit_caller(told.call_id, told.from_number or "")
 

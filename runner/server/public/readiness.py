@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from runner.errors import UsageError
 from runner.providers import PROVIDERS, provider_class
-from runner.providers.pinless import SECRET
+from runner.providers.daily import SECRET
 from runner.settings import Settings, read_keys
 from runner.tunnels import KEYS, NGROK, check_tunnel
 

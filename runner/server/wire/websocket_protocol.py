@@ -77,7 +77,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._rounds = rounds_of(self._loop)
         self._frames = FrameProtocol(self._wait_for_app, config.ws_max_size)
         self._waiting: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
-        self._on_closed: Callable[[int], None] | None = None
+        self._on_closed: Callable[[int, str], None] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._handshaking = True
@@ -243,14 +243,14 @@ class WebSocketProtocol(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
-    def subscribe(self, on_message: Callable[[Message], None], on_closed: Callable[[int], None]) -> None:
+    def subscribe(self, on_message: Callable[[Message], None], on_closed: Callable[[int, str], None]) -> None:
         """Hand over messages as they are read, those first that wait; at the end the close code, once."""
         while not self._waiting.empty():
             waiting = self._waiting.get_nowait()
             if waiting["type"] == "websocket.receive":
                 on_message(waiting["text"] if "text" in waiting else waiting["bytes"])
             elif waiting["type"] == "websocket.disconnect":
-                on_closed(waiting["code"])
+                on_closed(waiting["code"], waiting.get("reason", ""))
         self._on_closed = on_closed
         if not self._closing:
             self._frames.on_message = on_message
@@ -279,24 +279,25 @@ class WebSocketProtocol(asyncio.Protocol):
             self._refuse(HTTPStatus.FORBIDDEN)
         elif self._open and kind == "websocket.send":
             text = message.get("text")
-            self.post(text if text is not None else message["bytes"])
+            self._write(text if text is not None else message["bytes"])
         elif self._open and kind == "websocket.close":
             self._close(message.get("code", CloseCode.NORMAL_CLOSURE), message.get("reason") or "")
         else:
             raise RuntimeError(f"{kind!r} may not be sent now")
 
-    def is_free(self) -> bool:
-        """Whether `post` would send now."""
-        return self._open and not self._full
-
-    def post(self, message: Message) -> bool:
-        """Send at once; False if the client must read more first, or is gone."""
+    def try_send(self, make: Callable[[], Message | None]) -> bool:
+        """Send what `make` returns; False, without calling it, if the client must read first, or is gone."""
         if not self._open or self._full:
             return False
+        message = make()
+        if message is not None:
+            self._write(message)
+        return True
+
+    def _write(self, message: Message) -> None:
         if self._frames.writes and not self._failed:
             self._flush()  # a pong, whose ping came before what this answers
         self._transport.write(data_frame(message))
-        return True
 
     def _flush(self) -> None:
         """Write what websockets has to send, and follow it where it closes the connection."""
@@ -345,7 +346,7 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         self._gone = True
         if self._on_closed is not None:
-            self._on_closed(code)
+            self._on_closed(code, reason)
         else:
             self._waiting.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
 

@@ -8,7 +8,7 @@ room ─ library.py    daily-python, whose callbacks come on a foreign thread
 
 from __future__ import annotations
 
-from runner.transports.daily.frames import DailySIPReferFrame, DailySIPTransferFrame
+from runner.transports.daily.media import DailySIPReferFrame, DailySIPTransferFrame
 from runner.transports.daily.params import DailyDialinSettings, DailyParams, DailyTranscriptionSettings
 from runner.transports.daily.transport import DailyTransport
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.transports.base import TransportParams
+from runner.transports.daily.library import Camera, Microphone
+from runner.transports.params import TransportParams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,3 +63,44 @@ def dialin_of(body: Any) -> DailyDialinSettings | None:
     if not isinstance(told, Mapping) or not told.get("call_id") or not told.get("call_domain"):
         return None
     return DailyDialinSettings(call_id=str(told["call_id"]), call_domain=str(told["call_domain"]))
+
+
+UNSEEN = {"base": {"camera": "unsubscribed", "screenVideo": "unsubscribed"}}
+"""Subscription profiles: nobody's pictures come unless they are asked for."""
+
+
+def join_settings(
+    params: DailyParams, microphone: Microphone | None, camera: Camera | None
+) -> dict[str, Any]:
+    """`client_settings` of a join."""
+    publishing: dict[str, Any] = {}
+    if camera is not None:
+        publishing["camera"] = {"sendSettings": dict(params.camera_out_send_settings or _as_asked(params))}
+    return {
+        "inputs": {"camera": _input(camera), "microphone": _input(microphone)},
+        **({"publishing": publishing} if publishing else {}),
+    }
+
+
+def _input(source: Microphone | Camera | None) -> dict[str, Any]:
+    if source is None:
+        return {"isEnabled": False}
+    return {"isEnabled": True, "settings": {"customTrack": {"id": source.id}}}
+
+
+def _as_asked(params: DailyParams) -> dict[str, Any]:
+    """One quality, of the bitrate and rate asked for; the size is the camera's own."""
+    quality = {"maxBitrate": params.video_out_bitrate, "maxFramerate": params.video_out_framerate}
+    return {"maxQuality": "low", "encodings": {"low": quality}}
+
+
+def transcription_settings(settings: DailyTranscriptionSettings) -> dict[str, Any]:
+    """For `start_transcription`."""
+    return {
+        "language": settings.language,
+        "model": settings.model,
+        "punctuate": settings.punctuate,
+        "endpointing": settings.endpointing,
+        "includeRawResponse": settings.includeRawResponse,
+        "extra": dict(settings.extra),
+    }

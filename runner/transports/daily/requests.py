@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner.errors import BotrunError
 from runner.settings import credentials as keys
-
-if TYPE_CHECKING:
-    from runner.transports.daily.input import DailyInput
-    from runner.transports.daily.params import DailyParams
+from runner.transports.daily.media import DailyInput
+from runner.transports.daily.params import DailyParams
 
 logger = logging.getLogger(__name__)
 

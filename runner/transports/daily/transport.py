@@ -14,16 +14,12 @@ from runner.frames import InputDTMFFrame, InputTransportMessageFrame
 from runner.processors.base import FrameProcessor
 from runner.transports.base import BaseTransport
 from runner.transports.daily.call import DailyCall
-from runner.transports.daily.client import EVENTS, Library
-from runner.transports.daily.input import DailyInput
-from runner.transports.daily.library import load_library
-from runner.transports.daily.output import DailyOutput
-from runner.transports.daily.params import DailyParams
-from runner.transports.daily.people import Participant, People, id_of
+from runner.transports.daily.library import EVENTS, Library, load_library
+from runner.transports.daily.media import DailyInput, DailyOutput
+from runner.transports.daily.params import UNSEEN, DailyParams, join_settings, transcription_settings
+from runner.transports.daily.participants import Participant, People, id_of, transcript
 from runner.transports.daily.requests import DailyRequests
-from runner.transports.daily.settings import UNSEEN, join_settings, transcription_settings
-from runner.transports.daily.transcripts import transcript
-from runner.transports.daily.visit import visit
+from runner.transports.session_port import current_port
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +67,7 @@ class DailyTransport(DailyRequests, BaseTransport):
         self._token, self._bot_name = token, bot_name
         self._params = params or DailyParams()
         self._library = library
-        self._visit = visit.get()
+        self._port = current_port()
         self._people = People()
         self._early: deque[tuple[Any, str | None]] = deque(maxlen=MOST_MESSAGES_EARLY)
         self._call: DailyCall | None = None
@@ -131,7 +127,7 @@ class DailyTransport(DailyRequests, BaseTransport):
             data = await call.join(self.room_url, self._token, self._settings(library))
         except BotrunError as error:
             self.events.emit("on_error", str(error))
-            self._visit.lost(str(error))
+            self._port.lost(str(error))
             await processor.push_error(str(error), fatal=True)
             return
         self.joined.set()
@@ -223,7 +219,7 @@ class DailyTransport(DailyRequests, BaseTransport):
         first = not self._people.anybody_came
         if not self._people.came(participant):
             return
-        self._visit.came()
+        self._port.joined()
         who = id_of(participant)
         if self._params.audio_in_enabled:
             self._hear(who)
@@ -245,7 +241,7 @@ class DailyTransport(DailyRequests, BaseTransport):
 
     def _is_alone(self) -> None:
         if not len(self._people):
-            self._visit.left()
+            self._port.left()
 
     async def capture_participant_audio(self, participant_id: str, audio_source: str = "microphone") -> None:
         """Hear somebody; who joins is heard anyway, by the microphone."""
@@ -296,7 +292,7 @@ class DailyTransport(DailyRequests, BaseTransport):
     def _state(self, state: str) -> None:
         """Daily has sent the bot out: the room has ended, or its owner did so."""
         if state == "left" and self.joined.is_set() and not self._left:
-            self._visit.lost("the room was closed")
+            self._port.lost("the room was closed")
             if (processor := self._input or self._output) is not None:
                 error = processor.push_error("Daily: the bot was sent out of the room", fatal=True)
                 processor.create_task(error, "sent out")

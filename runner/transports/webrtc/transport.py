@@ -13,9 +13,10 @@ from runner.frames import (
     OutputImageRawFrame,
     StartFrame,
 )
-from runner.transports.base import BaseTransport, TransportParams
+from runner.transports.base import BaseTransport
 from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
+from runner.transports.params import TransportParams
 from runner.transports.webrtc.connection import SmallWebRTCConnection
 from runner.transports.webrtc.media import PictureWishes
 from runner.transports.webrtc.stats import STATS_EVERY_SECS

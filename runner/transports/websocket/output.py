@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from starlette.websockets import WebSocket
 
 from runner.audio.wav import wav_header
 from runner.errors import BotrunError
@@ -14,14 +18,51 @@ from runner.frames import (
 from runner.processors.base import UPSTREAM
 from runner.serializers.base import (
     ClearFrame,
+    FrameSerializer,
     MarkFrame,
 )
 from runner.transports.output import BaseOutputTransport
-from runner.transports.websocket.marks import Marks
+from runner.transports.session_port import SessionPort
+from runner.transports.websocket.params import FastAPIWebsocketParams
 from runner.transports.websocket.socket import CallWebSocket
 
-if TYPE_CHECKING:
-    from runner.transports.websocket.transport import FastAPIWebsocketTransport
+
+class Marks:
+    """Positions are samples, as `Playout` counts them.
+
+    Attributes:
+        last: the position of the last mark.
+    """
+
+    def __init__(self) -> None:
+        self.last = 0
+        self._count = 0
+        self._on_their_way: deque[tuple[str, int]] = deque()
+
+    def new(self, position: int) -> str:
+        """A name for a mark at this position."""
+        self.last = position
+        self._count += 1
+        return f"botrun-{self._count}"
+
+    def sent(self, name: str) -> None:
+        """The newest mark is on its way."""
+        self._on_their_way.append((name, self.last))
+
+    def reached(self, name: str) -> int | None:
+        """The position that has been played; None for a mark that is not known (any more)."""
+        for index, (known, position) in enumerate(self._on_their_way):
+            if known == name:
+                for _ in range(index + 1):
+                    self._on_their_way.popleft()
+                return position
+        return None
+
+    def forget(self, position: int) -> None:
+        """The far end drops what it has not played: its marks come back at once, and prove nothing."""
+        self.last = position
+        self._on_their_way.clear()
+
 
 MOST_LEAD_MS = 400
 MARK_EVERY_S = 0.5
@@ -29,38 +70,49 @@ MARK_EVERY_S = 0.5
 
 
 class WebsocketOutput(BaseOutputTransport):
-    """Writes the socket: sound a little ahead of its playout, and marks to learn what was played."""
+    """Writes the socket: sound a little ahead of its playout, and marks to learn what was played.
 
-    def __init__(self, transport: FastAPIWebsocketTransport) -> None:
-        lead_ms = min(transport.params.audio_out_lead_ms, MOST_LEAD_MS)
-        super().__init__(transport.params, lead_s=lead_ms / 1000)
-        self._transport = transport
-        self._serializer = transport.serializer
+    Args:
+        websocket: the accepted socket.
+        params: the transport's.
+        serializer: of this call.
+        port: transfers the caller, and carries messages beside the wire.
+    """
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        params: FastAPIWebsocketParams,
+        serializer: FrameSerializer,
+        port: SessionPort,
+    ) -> None:
+        super().__init__(params, lead_s=min(params.audio_out_lead_ms, MOST_LEAD_MS) / 1000)
+        self._add_wav_header = params.add_wav_header
+        self._websocket = websocket
+        self._serializer = serializer
+        self._port = port
         self._marks = Marks()
         self._unclear = False
         self._sending_since: float | None = None
-        self.wire_hz = transport.serializer.output_sample_rate
-        self.chunk_ms = transport.serializer.chunk_ms
-        self.takes_back = transport.serializer.serialize(ClearFrame()) is not None
+        self.wire_hz = serializer.output_sample_rate
+        self.chunk_ms = serializer.chunk_ms
+        self.takes_back = serializer.serialize(ClearFrame()) is not None
+        self._call = websocket if isinstance(websocket, CallWebSocket) else None
         # A provider's wire carries no messages, but `server/endpoints/call_events.py` may listen beside it.
-        self._socket = transport.websocket if isinstance(transport.websocket, CallWebSocket) else None
-        self.carries_messages = self._socket is not None or transport.serializer.provider == "websocket"
+        self.carries_messages = self._call is not None or serializer.provider == "websocket"
 
     async def write_audio(self, pcm: bytes) -> None:
         await self._post(self._message(pcm))
         if self._mark_is_due():
             await self._mark()
 
-    def is_free(self) -> bool:
-        return self._socket is not None and self._socket.is_free() and not self._mark_is_due()
-
-    def write_at_once(self, pcm: bytes) -> None:
-        message = self._message(pcm)
-        if message is not None and self._socket is not None:
-            self._socket.post(message)
+    def try_write(self, take: Callable[[], bytes]) -> bool:
+        if self._call is None or self._mark_is_due():
+            return False
+        return self._call.try_send(lambda: self._message(take()))
 
     def _message(self, pcm: bytes) -> str | bytes | None:
-        if self._transport.params.add_wav_header:
+        if self._add_wav_header:
             pcm = wav_header(len(pcm), self.sample_rate) + pcm
         # Before it is sent: an interruption may come while it is on its way.
         self._unclear = True
@@ -104,37 +156,31 @@ class WebsocketOutput(BaseOutputTransport):
         await self._post(message)
 
     async def transfer_call(self, to: str) -> None:
-        socket = self._socket
-        if socket is None or socket.transfer is None:
+        if self._port.transfer is None:
             await super().transfer_call(to)
             return
         try:
-            await socket.transfer(to)
+            await self._port.transfer(to)
         except BotrunError as error:
-            await self.push_error(f"the caller could not be handed on: {error}")
+            await self.push_error(f"the caller could not be transferred: {error}")
         else:
-            await self.push_frame(EndTaskFrame(reason="the caller was handed on"), UPSTREAM)
+            await self.push_frame(EndTaskFrame(reason="the caller was transferred"), UPSTREAM)
 
     async def send_message(self, message: Any) -> None:
         on_wire = self._serializer.serialize(OutputTransportMessageUrgentFrame(message))
         if on_wire is not None:
             await self._post(on_wire)
-        elif self._socket is not None:
-            await self._socket.beside.tell(message)
+        else:
+            await self._port.app.send(message)
 
     def stuck_s(self, now: float) -> float:
         """How long (s) the message that is being sent has been waiting."""
         return 0.0 if self._sending_since is None else now - self._sending_since
 
     async def _post(self, message: str | bytes | None) -> None:
-        if message is None:
+        if message is None or (self._call is not None and self._call.try_send(lambda: message)):
             return
-        if self._socket is not None and self._socket.post(message):
-            return
-        socket = self._transport.websocket
         self._sending_since = self.lent.clock()
-        if isinstance(message, str):
-            await socket.send({"type": "websocket.send", "text": message})
-        else:
-            await socket.send({"type": "websocket.send", "bytes": message})
+        kind = "text" if isinstance(message, str) else "bytes"
+        await self._websocket.send({"type": "websocket.send", kind: message})
         self._sending_since = None

@@ -1,186 +1,286 @@
-"""A call's WebSocket: its handshake has been read, it tells when the caller left, and it may heal.
+"""A call's WebSocket: read from the first moment, and able to continue on a second socket.
+
+It is read before the bot has built its transport: messages wait in a bounded queue, so that pings are
+answered and a hang-up is noticed while the bot is still loading.
 
 A provider that loses its socket opens a second one for the same call (Exotel does so once), and a plain
-client comes back with its token: `rejoin` puts the new socket in the place of the broken one, and whoever
-reads and writes here does not notice.
+client reconnects with its token: `rejoin` puts the new socket in the place of the broken one, and the
+transport reads and writes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import copy_context
+from enum import Enum, auto
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from runner.eventloop.waiting import first_of
 
 if TYPE_CHECKING:
     from starlette.types import Message
 
-    from runner.serializers.base import FrameSerializer
-    from runner.serializers.handshake import HandshakeResult
+    from runner.serializers.handshake import CallInfo
 
-NORMAL_CLOSURE = 1000
+logger = logging.getLogger(__name__)
+
+NORMAL_CLOSURE, GOING_AWAY, NO_STATUS, ABNORMAL = 1000, 1001, 1005, 1006
+"""Close codes, RFC 6455 7.4.1."""
+
+LEFT_CODES = frozenset({NORMAL_CLOSURE, GOING_AWAY, NO_STATUS})
+PROTOCOL_CODES = frozenset({1002, 1007, 1009})
+
 MOVED = 1012
-"""The bot's code was saved: a phone of ours that reads this comes again (RFC 6455: service restart)."""
+"""The bot's code was saved: a phone of ours that reads this reconnects (RFC 6455: service restart)."""
 
-EARLY_MESSAGES = 32
-"""Messages for the bot kept while it has not built its transport yet."""
+EARLY_MESSAGES = 512
+EARLY_BYTES = 1 << 20
+"""What may wait until the bot has built its transport: 10 s of a phone's sound."""
+
+CLOSE_S = 1.0
+"""How long (s) closing may take when the peer takes no more data."""
 
 DIRECT = "botrun.direct"
 """The ASGI extension under which our server offers a connection without a task for each message."""
+
+SocketMessage = str | bytes
+Take = Callable[[SocketMessage], bool]
+"""Handles a message; False if it wants no more."""
+
+
+class Ending(Enum):
+    """How a call ended at the caller's side."""
+
+    LEFT = auto()
+    """The caller hung up, or closed the socket in good order."""
+    LOST = auto()
+    """The connection broke, or carried nothing any more."""
+    BROKE_PROTOCOL = auto()
+    """The caller sent what this side cannot read."""
 
 
 class DirectSocket(Protocol):
     """The connection itself, as `server/wire/websocket_protocol.py` has it."""
 
-    def subscribe(self, on_message: Callable[[str | bytes], None], on_closed: Callable[[int], None]) -> None:
-        """Hand over messages as they are read, and at the end the close code."""
+    def subscribe(
+        self, on_message: Callable[[SocketMessage], None], on_closed: Callable[[int, str], None]
+    ) -> None:
+        """Hand over messages as they are read, and at the end the close code and its reason."""
 
     def unsubscribe(self) -> None:
         """Messages wait for ASGI's `receive` again."""
 
-    def post(self, message: str | bytes) -> bool:
-        """Send at once; False if the far end must take in more before, or is gone."""
-
-    def is_free(self) -> bool:
-        """Whether `post` would send now."""
+    def try_send(self, make: Callable[[], SocketMessage | None]) -> bool:
+        """Send what `make` returns; False, without calling it, if the peer must read more first."""
 
 
-class AppChannel:
-    """Messages between the bot and somebody's application beside the wire: a provider's wire carries none."""
+class EarlyMessages:
+    """Messages that wait for the bot. When there are too many, the oldest sound is dropped first.
+
+    Attributes:
+        dropped: how many were dropped.
+    """
 
     def __init__(self) -> None:
-        self._to_app: Callable[[Any], Awaitable[None]] | None = None
-        self._to_bot: Callable[[Any], None] | None = None
-        self._early: deque[Any] = deque(maxlen=EARLY_MESSAGES)
+        self.dropped = 0
+        self._messages: deque[SocketMessage] = deque()
+        self._bytes = 0
 
-    def attach(self, send: Callable[[Any], Awaitable[None]]) -> bool:
-        """Let `send` take the bot's messages; False if another does already."""
-        if self._to_app is not None:
-            return False
-        self._to_app = send
-        return True
+    def __bool__(self) -> bool:
+        return bool(self._messages)
 
-    def detach(self) -> None:
-        """Nobody takes the bot's messages any more."""
-        self._to_app = None
+    def add(self, message: SocketMessage) -> None:
+        """Keep a message."""
+        self._messages.append(message)
+        self._bytes += len(message)
+        while len(self._messages) > EARLY_MESSAGES or self._bytes > EARLY_BYTES:
+            self._drop_one()
 
-    async def tell(self, message: Any) -> None:
-        """A message of the bot's; nobody may be listening."""
-        if self._to_app is not None:
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                await self._to_app(message)
+    def pop(self) -> SocketMessage:
+        """The oldest message. Raises `IndexError` if there is none."""
+        message = self._messages.popleft()
+        self._bytes -= len(message)
+        return message
 
-    def open(self, take: Callable[[Any], None]) -> None:
-        """The bot's side is there: `take` is given the messages, those first that have come already."""
-        self._to_bot = take
-        while self._early:
-            take(self._early.popleft())
+    def _drop_one(self) -> None:
+        if not self.dropped:
+            logger.warning("the bot is not reading its caller yet: old sound is dropped")
+        self.dropped += 1
+        index = next((i for i, message in enumerate(self._messages) if _is_sound(message)), 0)
+        self._bytes -= len(self._messages[index])
+        del self._messages[index]
 
-    def from_app(self, message: Any) -> None:
-        """A message for the bot."""
-        if self._to_bot is None:
-            self._early.append(message)
-        else:
-            self._to_bot(message)
+
+def _is_sound(message: SocketMessage) -> bool:
+    return isinstance(message, bytes) or '"media"' in message[:40]
 
 
 class CallWebSocket(WebSocket):
-    """An accepted WebSocket, as bots get it.
+    """An accepted WebSocket, as bots get it. Call `start_reading` once; `aclose` ends it.
 
     Args:
         socket: the accepted socket.
-        handshake: what the provider's start message told; None for a plain client.
-        serializer: made for this very stream.
-        resume_s: how long (s) a broken socket is waited for.
+        call: what the handshake said of the call; read-only.
+        resume_s: how long (s) a broken socket may be replaced.
+        ends_call: whether a message means that the provider has ended the call; asked only of messages
+            that arrive before the bot reads.
 
     Attributes:
         left: set when the caller has left for good.
-        beside: messages beside the wire.
-        serializer: the bot's own, once it has built its transport with one.
-        moved: whether the call goes on with the new code.
-        transfer: hands the caller to another number; None where there is nobody to do it.
+        ending: how the caller left; LEFT while the call lasts.
+        detail: more about that, in a phrase; "" if there is nothing to add.
     """
 
     def __init__(
         self,
         socket: WebSocket,
+        call: CallInfo,
         *,
-        handshake: HandshakeResult | None,
-        serializer: FrameSerializer,
         resume_s: float = 0.0,
+        ends_call: Callable[[SocketMessage], bool] | None = None,
     ) -> None:
         super().__init__(socket.scope, socket.receive, socket.send)
         self.client_state = self.application_state = WebSocketState.CONNECTED
-        self.handshake = handshake
-        self.serializer = serializer
+        self._call = call
         self.left = asyncio.Event()
+        self.ending = Ending.LEFT
+        self.detail = ""
         self._gone = False
-        self.beside = AppChannel()
-        self.transfer: Callable[[str], Awaitable[None]] | None = None
-        self.moved = False
         self._socket = socket
         self._direct = direct_of(socket)
         self._resume_s = resume_s
+        self._ends_call = ends_call
         self._rejoined = asyncio.Event()
         self._replaced = asyncio.Event()
+        self._early = EarlyMessages()
+        self._arrived = asyncio.Event()
+        self._take: Take = self._keep
+        self._reader: asyncio.Task[None] | None = None
+        self._code = NORMAL_CLOSURE
+        self._listening: asyncio.Future[bool] | None = None
+
+    @property
+    def call(self) -> CallInfo:
+        """What the handshake said of the call."""
+        return self._call
+
+    # ------------------------------------------------------------ in
+
+    def start_reading(self) -> None:
+        """Read from now on; what arrives waits for `listen` or `receive`."""
+        if self._reader is None:
+            self._reader = asyncio.get_running_loop().create_task(self._read(), name="read socket")
 
     async def receive(self) -> Message:
-        """The next message; `websocket.disconnect` only when nobody comes back in time."""
-        while True:
-            socket = self._socket
-            try:
-                message = await socket.receive()
-            except RuntimeError:
-                # Starlette's word for reading on after a disconnect.
-                message = {"type": "websocket.disconnect", "code": 1006}
-            if message["type"] != "websocket.disconnect":
-                return message
-            if not await self._goes_on(socket, message.get("code")):
-                return message
+        """The next message; `websocket.disconnect` only when nobody reconnects in time."""
+        self.start_reading()
+        while not self._early:
+            if self._gone:
+                return {"type": "websocket.disconnect", "code": self._code}
+            self._arrived.clear()
+            await first_of(self._arrived.wait(), self.left.wait())
+        message = self._early.pop()
+        return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
 
-    async def listen(self, take: Callable[[str | bytes], bool]) -> bool:
-        """Hand each message to `take` as it comes, until the caller leaves (True) or `take` says False."""
+    async def listen(self, take: Take) -> bool:
+        """Hand each message to `take`, until the caller leaves (True) or `take` returns False."""
+        self.start_reading()
+        while self._early:
+            if not take(self._early.pop()):
+                return False
+        over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def on_message(message: SocketMessage) -> bool:
+            try:
+                if not over.done() and not take(message):
+                    over.set_result(False)
+            except Exception as error:  # it is the listener's, not the connection's
+                over.set_exception(error)
+            return True
+
+        self._take = partial(copy_context().run, on_message)  # type: ignore[call-arg]
+        self._listening = over
+        if self.left.is_set():
+            over.set_result(True)
+        try:
+            return await over
+        finally:
+            self._take, self._listening = self._keep, None
+
+    def _keep(self, message: SocketMessage) -> bool:
+        self._early.add(message)
+        self._arrived.set()
+        if self._ends_call is not None and self._ends_call(message):
+            self.caller_left()
+        return True
+
+    def _hand_over(self, message: SocketMessage) -> None:
+        self._take(message)
+
+    async def _read(self) -> None:
+        """Read this socket and those that replace it."""
         while True:
             socket, direct = self._socket, self._direct
-            if direct is None:
-                return await listen_to(self, take)
-            code = await _listen_directly(direct, take)
-            if code is None:
-                return False
-            if not await self._goes_on(socket, code):
-                return True
+            code, reason = await (self._read_asgi(socket) if direct is None else self._read_direct(direct))
+            if socket is not self._socket:
+                continue
+            # A peer that closes in good order has left (RFC 6455 7.4.1); it does not reconnect.
+            if code == NORMAL_CLOSURE or not await self._reconnected():
+                break
+        self._code, self.client_state = code, WebSocketState.DISCONNECTED
+        self.caller_left(*_ending(code, reason))
 
-    async def _goes_on(self, socket: WebSocket, code: int | None) -> bool:
-        """This socket was closed: whether another one has come, or comes in time."""
-        # A far end that closes in good order has left; RFC 6455 7.4.1.
-        if socket is not self._socket or (code != NORMAL_CLOSURE and await self._healed()):
-            return True
-        self.caller_left()
-        self.client_state = WebSocketState.DISCONNECTED
-        return False
+    async def _read_direct(self, direct: DirectSocket) -> tuple[int, str]:
+        closed: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
 
-    def is_free(self) -> bool:
-        """Whether `post` would send now."""
-        return self._direct is not None and not self._gone and self._direct.is_free()
+        def on_closed(code: int, reason: str) -> None:
+            if not closed.done():
+                closed.set_result((code, reason))
+            if code == NORMAL_CLOSURE and direct is self._direct:
+                self.caller_left()  # nobody reconnects: no need to wait for the reader
 
-    def post(self, message: str | bytes) -> bool:
-        """Send at once, if that can be done; else `send` waits until it can."""
-        return self._direct is not None and not self._gone and self._direct.post(message)
+        direct.subscribe(self._hand_over, on_closed)
+        try:
+            return await closed
+        finally:
+            direct.unsubscribe()
+
+    async def _read_asgi(self, socket: WebSocket) -> tuple[int, str]:
+        while True:
+            try:
+                message = await socket.receive()
+            except RuntimeError:  # Starlette's answer to reading after a disconnect
+                return ABNORMAL, ""
+            if message["type"] == "websocket.disconnect":
+                return message.get("code") or ABNORMAL, message.get("reason") or ""
+            self._take(content_of(message))
+
+    # ------------------------------------------------------------ out
+
+    def try_send(self, make: Callable[[], SocketMessage | None]) -> bool:
+        """Send what `make` returns, if that can be done without waiting; else False, and use `send`."""
+        return self._direct is not None and not self._gone and self._direct.try_send(make)
 
     async def send(self, message: Message) -> None:
         """Send; what is sent while the socket is broken is lost, as it would be on the wire."""
         if self.left.is_set():
             return
+        if message["type"] == "websocket.close":
+            self._gone = True
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             await self._socket.send(message)
 
+    # ------------------------------------------------------------ another socket
+
     def rejoin(self, socket: WebSocket) -> None:
-        """Go on with this accepted socket."""
+        """Continue with this accepted socket."""
         self._socket, self._direct = socket, direct_of(socket)
         self._rejoined.set()
         replaced, self._replaced = self._replaced, asyncio.Event()
@@ -189,27 +289,9 @@ class CallWebSocket(WebSocket):
     async def until_done(self, socket: WebSocket) -> None:
         """Wait until the caller has left for good, or `socket` was replaced by another."""
         while not self.left.is_set() and self._socket is socket:
-            waits = [asyncio.ensure_future(event.wait()) for event in (self.left, self._replaced)]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+            await first_of(self.left.wait(), self._replaced.wait())
 
-    def caller_left(self) -> None:
-        """The far end has ended the call."""
-        self._gone = True
-        self.left.set()
-        self._replaced.set()
-
-    async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        """Close the socket from our side; ends the call for providers."""
-        if not self.left.is_set():
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                await self._socket.close(code, reason[:120])
-        self.caller_left()
-
-    async def _healed(self) -> bool:
+    async def _reconnected(self) -> bool:
         if not self._resume_s or self.left.is_set():
             return False
         try:
@@ -220,6 +302,39 @@ class CallWebSocket(WebSocket):
         self._rejoined.clear()
         return True
 
+    # ------------------------------------------------------------ the end
+
+    def caller_left(self, ending: Ending = Ending.LEFT, detail: str = "") -> None:
+        """The call is over at the caller's side. The first ending counts."""
+        if not self._gone:
+            self._gone, self.ending, self.detail = True, ending, detail
+        self.left.set()
+        self._replaced.set()
+        if self._listening is not None and not self._listening.done():
+            self._listening.set_result(True)
+
+    async def aclose(
+        self,
+        code: int = NORMAL_CLOSURE,
+        reason: str = "",
+        *,
+        ending: Ending = Ending.LEFT,
+        detail: str = "",
+    ) -> None:
+        """Send a close frame, if the socket is open; for providers this ends the call.
+
+        `ending` and `detail` say how the call ended, where the caller has not left before.
+        """
+        if not self._gone:
+            self._gone, self.ending, self.detail = True, ending, detail
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._socket.close(code, reason[:120])
+        self.caller_left()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait({self._reader})
+
 
 def direct_of(socket: WebSocket) -> DirectSocket | None:
     """The connection behind a socket, if it is one of our server's."""
@@ -227,34 +342,17 @@ def direct_of(socket: WebSocket) -> DirectSocket | None:
     return None if offered is None else offered["socket"]
 
 
-async def listen_to(socket: WebSocket, take: Callable[[str | bytes], bool]) -> bool:
-    """`CallWebSocket.listen`, for any socket."""
-    while True:
-        message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
-            return True
-        text = message.get("text")
-        if not take(message.get("bytes") or b"" if text is None else text):
-            return False
+def content_of(message: Message) -> SocketMessage:
+    """The text or the bytes of an ASGI message."""
+    text = message.get("text")
+    return message.get("bytes") or b"" if text is None else text
 
 
-async def _listen_directly(direct: DirectSocket, take: Callable[[str | bytes], bool]) -> int | None:
-    """The code with which the socket was closed; None if `take` wants no more."""
-    over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-
-    def on_message(message: str | bytes) -> None:
-        try:
-            if not over.done() and not take(message):
-                over.set_result(None)
-        except Exception as error:  # it belongs to whoever listens, not to the connection
-            over.set_exception(error)
-
-    def on_closed(code: int) -> None:
-        if not over.done():
-            over.set_result(code)
-
-    direct.subscribe(partial(copy_context().run, on_message), on_closed)  # type: ignore[call-arg]
-    try:
-        return await over
-    finally:
-        direct.unsubscribe()
+def _ending(code: int, reason: str) -> tuple[Ending, str]:
+    if code in LEFT_CODES:
+        return Ending.LEFT, ""
+    if code in PROTOCOL_CODES:
+        return Ending.BROKE_PROTOCOL, reason
+    if code == ABNORMAL:
+        return Ending.LOST, reason or "the TCP connection closed without a close frame"
+    return Ending.LOST, reason or f"the socket was closed with code {code}"

@@ -31,7 +31,7 @@ from runner.rtvi import (
 from runner.services.llm import LLMService
 from runner.services.stt import SegmentedSTTService
 from runner.services.tts import TTSService
-from runner.transports.base import TransportParams
+from runner.transports.params import TransportParams
 from runner.transports.webrtc import SmallWebRTCTransport
 from runner.vad import SileroVADAnalyzer
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.providers.documents import CallFacts
-from runner.providers.webhooks import RefusedError
+from runner.providers.webhooks import CallFacts, RefusedError
 from runner.server.public.ledger.limits import CallLimits
 from runner.server.public.ledger.tickets import LIFE_S, MOST, Tickets
 

@@ -15,7 +15,7 @@ from public_world import CALLED, CALLER, CANARIES, KEYS, PHONES
 from runner.errors import ProviderError, UsageError
 from runner.providers import Provider, provider_named, rest
 from runner.providers.base import DialRequest
-from runner.providers.documents import MediaSocket
+from runner.providers.webhooks import MediaSocket
 
 REST = ("twilio", "telnyx", "plivo")
 CALL = "v3:call 1?"

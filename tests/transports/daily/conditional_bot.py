@@ -4,7 +4,7 @@ from runner import DailyRunnerArguments, RunnerArguments, SmallWebRTCRunnerArgum
 from runner.frames import TTSSpeakFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.testing.fakes import ScriptedTTS
-from runner.transports.base import TransportParams
+from runner.transports.params import TransportParams
 from runner.vad import SileroVADAnalyzer
 
 

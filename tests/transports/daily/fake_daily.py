@@ -1,4 +1,4 @@
-"""daily-python as it was seen to behave (runner/transports/daily/client.py), without Daily.
+"""daily-python as it was seen to behave (runner/transports/daily/library.py), without Daily.
 
 All that it tells comes on one foreign thread, in order, and some of it after a `leave`. A join takes
 `join_s`, and `leave` waits for a join that goes on; errors come twice; a microphone takes sound at its real
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.transports.daily.client import Completion, OnEvent, OnPicture, OnSound
+from runner.transports.daily.library import Completion, OnEvent, OnPicture, OnSound
 
 NOT_IN_CALL = "(CallState(NotInACall))"
 NO_NETWORK = (

@@ -14,10 +14,8 @@ from typing import Any
 
 from runner.errors import TransportError
 from runner.transports.daily.call import DailyCall
-from runner.transports.daily.client import EVENTS
-from runner.transports.daily.library import load_library
-from runner.transports.daily.params import DailyParams
-from runner.transports.daily.settings import UNSEEN, join_settings
+from runner.transports.daily.library import EVENTS, load_library
+from runner.transports.daily.params import UNSEEN, DailyParams, join_settings
 
 HZ, CHUNK = 24000, bytes(960)
 ASKED = (

@@ -6,8 +6,8 @@ import pytest
 
 from runner import DailyRunnerArguments, create_transport
 from runner.errors import UsageError
-from runner.transports.base import TransportParams
 from runner.transports.daily import DailyDialinSettings, DailyParams, DailyTransport
+from runner.transports.params import TransportParams
 from runner.transports.websocket.transport import FastAPIWebsocketParams
 from runner.vad import SileroVADAnalyzer
 

@@ -39,8 +39,8 @@ from runner.server.wire.uvicorn_server import Server
 from runner.sessions.registry import Sessions
 from runner.sessions.session import EndReason
 from runner.settings import Settings
-from runner.transports.base import TransportParams
 from runner.transports.daily import transport as transport_module
+from runner.transports.params import TransportParams
 
 SECRET = base64.b64encode(b"a secret of the number").decode()
 CALL = {"From": "+14150000001", "To": "+14150000002", "callId": "c1", "callDomain": "d1", "sipHeaders": {}}

@@ -10,8 +10,7 @@ from daily_server import KEY, DailyServer, daily_server
 
 from runner.errors import ProviderError, UsageError
 from runner.providers import rest
-from runner.providers.daily import TRIES, DailyRest
-from runner.providers.daily_rooms import RoomWish, room_at
+from runner.providers.daily import TRIES, DailyRest, RoomWish, room_at
 
 SOON = time.time() + 3600
 

@@ -13,7 +13,7 @@ from fake_daily import NO_NETWORK, FakeDaily
 from runner.transports.daily import (
     call,
 )
-from runner.transports.daily.visit import Visit, visit
+from runner.transports.session_port import SessionPort, enter_session
 
 
 async def test_a_bot_joins_with_its_token_a_microphone_and_no_camera(daily: FakeDaily) -> None:
@@ -102,7 +102,7 @@ async def test_joining_has_a_deadline_of_our_own_and_the_end_does_not_wait_for_t
 
 async def test_who_is_sent_out_of_the_room_does_not_stay_in_the_call(daily: FakeDaily) -> None:
     lost: list[str] = []
-    visit.set(Visit(lost=lost.append))
+    enter_session(SessionPort(lost=lost.append))
     async with talk(daily) as here:
         await here.transport.joined.wait()
         daily.tell(URL, "on_call_state_updated", "left")
@@ -113,7 +113,7 @@ async def test_who_is_sent_out_of_the_room_does_not_stay_in_the_call(daily: Fake
 
 async def test_the_house_is_told_when_the_last_has_left(daily: FakeDaily) -> None:
     left: list[str] = []
-    visit.set(Visit(left=lambda: left.append("left")))
+    enter_session(SessionPort(left=lambda: left.append("left")))
     async with talk(daily) as here:
         await here.transport.joined.wait()
         ann, bob = daily.visit(URL, "ann"), daily.visit(URL, "bob")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runner.providers.pinless import check_pinless, is_test, read_waiting_call
+from runner.providers.daily import check_pinless, is_test, read_waiting_call
 from runner.providers.webhooks import RefusedError, WebRequest
 
 SECRET = base64.b64encode(b"a secret of the number").decode()

@@ -21,7 +21,7 @@ from runner.processors import FrameProcessor
 from runner.server.endpoints import webrtc as door
 from runner.sessions.session import EndReason
 from runner.settings.parsing import IceServer
-from runner.transports.base import TransportParams
+from runner.transports.params import TransportParams
 from runner.transports.webrtc import SmallWebRTCTransport, peer_watch
 from runner.transports.webrtc import connection as connection_module
 

@@ -13,7 +13,7 @@ from runner.arguments import SmallWebRTCRunnerArguments
 from runner.frames import Frame, FrameDirection, InputImageRawFrame, OutputImageRawFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor
-from runner.transports.base import TransportParams
+from runner.transports.params import TransportParams
 from runner.transports.webrtc import SmallWebRTCTransport
 
 RED, GREEN = (200, 30, 30), (30, 180, 40)

@@ -15,7 +15,7 @@ from runner.callers.webrtc import WebRTCCaller
 from runner.frames import Frame, FrameDirection
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor
-from runner.transports.base import TransportParams
+from runner.transports.params import TransportParams
 from runner.transports.webrtc import SessionStats, transport
 
 CALM_MS = 100.0

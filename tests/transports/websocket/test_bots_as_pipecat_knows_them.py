@@ -20,7 +20,7 @@ from runner.serializers.plivo import PlivoFrameSerializer
 from runner.serializers.telnyx import TelnyxFrameSerializer
 from runner.serializers.twilio import TwilioFrameSerializer
 from runner.testing import run_virtual
-from runner.transports.base import TransportParams
+from runner.transports.params import TransportParams
 from runner.transports.websocket.transport import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 

@@ -18,7 +18,6 @@ from runner.callers.sound.microphone import Manner
 from runner.pipeline.monitors.slow import SlowWatch
 from runner.server.endpoints.prometheus import MetricsPage
 from runner.sessions.stats import CallFigures, Figures, Histogram, current_call, enter_call
-from runner.sessions.totals import Tally
 from runner.testing import run_virtual
 
 
@@ -29,7 +28,7 @@ def samples(text: str) -> dict[str, float]:
 
 
 def shown(served: Served) -> dict[str, float]:
-    tally = Tally.of(served.host.sessions, SlowWatch.shared(asyncio.get_running_loop()).lag)
+    tally = served.host.sessions.totals(SlowWatch.shared(asyncio.get_running_loop()).lag)
     return samples(MetricsPage().text(tally).decode())
 
 

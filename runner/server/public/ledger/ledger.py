@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from runner.providers.documents import CallFacts
+from runner.providers.webhooks import CallFacts
 from runner.server.public.ledger.limits import CallLimits
 from runner.server.public.ledger.tickets import LIFE_S, Ticket, Tickets
 from runner.settings import Settings

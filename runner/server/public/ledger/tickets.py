@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from runner.providers.documents import CallFacts
-from runner.providers.webhooks import RefusedError
+from runner.providers.webhooks import CallFacts, RefusedError
 
 LIFE_S = 60.0
 """From the answer to the socket (s): a provider opens it at once, a dialled phone first rings."""

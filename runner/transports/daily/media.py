@@ -1,21 +1,107 @@
-"""The bot's sound, pictures and messages in a room."""
+"""What the bot hears and sees in a room."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from runner.errors import TransportError
-from runner.frames import Frame, OutputImageRawFrame, StartFrame
-from runner.transports.daily.client import Camera, Microphone
-from runner.transports.daily.frames import DailySIPReferFrame, DailySIPTransferFrame
+from runner.frames import (
+    ControlFrame,
+    Frame,
+    InputAudioRawFrame,
+    OutputImageRawFrame,
+    StartFrame,
+    UserAudioRawFrame,
+    UserImageRawFrame,
+)
+from runner.processors.base import FrameProcessor
+from runner.transports.daily.library import Camera, Microphone
 from runner.transports.daily.params import DailyParams
+from runner.transports.daily.participants import Voices
+from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
 from runner.transports.pictures import PictureError, PicturePacer, check_picture
 
-if TYPE_CHECKING:
-    from runner.transports.daily.transport import DailyTransport
+
+class Room(Protocol):
+    """The bot's place in a room, as its transport offers it to input and output."""
+
+    joined: asyncio.Event
+    phone_session: str
+
+    @property
+    def has_input(self) -> bool:
+        """Whether the bot uses `input()`, which then joins."""
+
+    async def join(self, processor: FrameProcessor) -> None:
+        """Join; a failure ends the call."""
+
+    async def leave(self) -> None:
+        """Leave; once."""
+
+    async def ask(self, what: str, *given: Any, **more: Any) -> Any:
+        """Call one of the library's methods. Raises `TransportError`."""
+
+    async def send_message(self, message: Any) -> None:
+        """Send a JSON value to the others' applications. Raises `TransportError`."""
+
+    def hand_over(self, function: Callable[..., None], *args: Any) -> None:
+        """Call a function on the loop, from any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class DailySIPTransferFrame(ControlFrame):
+    """Hand a phone's call to another room, SIP address or number: Daily's `sip_call_transfer`."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DailySIPReferFrame(ControlFrame):
+    """Hand a SIP call to an end outside of Daily: Daily's `sip_refer`."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class DailyInput(BaseInputTransport):
+    """Everybody's sound as one stream, and the pictures that were asked for."""
+
+    def __init__(self, room: Room, params: DailyParams) -> None:
+        super().__init__(params, name="DailyInput")
+        self._room = room
+        self._voices = Voices()
+        self._tells_who = params.audio_in_user_tracks
+
+    async def started(self, frame: StartFrame) -> None:
+        self.create_task(self._room.join(self), "join")
+
+    def hear(self, participant: str, pcm: bytes) -> None:
+        """20 ms of a participant's sound."""
+        heard = self._voices.hear(participant, pcm)
+        if heard is None:
+            return
+        who, pcm = heard
+        if self._tells_who:
+            self.receive_audio(UserAudioRawFrame(pcm, self.sample_rate, user_id=who))
+        else:
+            self.receive_audio(InputAudioRawFrame(pcm, self.sample_rate))
+
+    def see(self, participant: str, rgb: bytes, width: int, height: int) -> None:
+        """A picture of a participant's camera."""
+        self.receive_picture(UserImageRawFrame(rgb, (width, height), user_id=participant))
+
+    def forget(self, participant: str) -> None:
+        """A participant has left."""
+        self._voices.forget(participant)
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        await self._room.leave()
+
 
 CHUNKS_AHEAD = 2
 """Chunks (20 ms) that the library holds. It gives none back, so there are few; one alone would leave a gap
@@ -36,17 +122,17 @@ class DailyOutput(BaseOutputTransport):
     takes_back = False
     """What the library holds is heard."""
 
-    def __init__(self, transport: DailyTransport, params: DailyParams) -> None:
+    def __init__(self, room: Room, params: DailyParams) -> None:
         super().__init__(params, name="DailyOutput")
-        self._transport = transport
+        self._room = room
         self._microphone: Microphone | None = None
         self._camera: Camera | None = None
         self._pictures = PicturePacer(params.video_out_framerate)
-        self._room = asyncio.Semaphore(CHUNKS_AHEAD)
+        self._space = asyncio.Semaphore(CHUNKS_AHEAD)
 
     async def started(self, frame: StartFrame) -> None:
-        if not self._transport.has_input:
-            self.create_task(self._transport.join(self), "join")
+        if not self._room.has_input:
+            self.create_task(self._room.join(self), "join")
 
     def carry(self, microphone: Microphone | None, camera: Camera | None) -> None:
         """Where sound and pictures go from now on."""
@@ -55,27 +141,27 @@ class DailyOutput(BaseOutputTransport):
     # ------------------------------------------------------------ sound
 
     async def write_audio(self, pcm: bytes) -> None:
-        await self._transport.joined.wait()
+        await self._room.joined.wait()
         if self._microphone is None:
             await asyncio.sleep(self.chunk_ms / 1000)
             return
-        if self._room.locked():
+        if self._space.locked():
             try:
                 async with asyncio.timeout(STUCK_S):
-                    await self._room.acquire()
+                    await self._space.acquire()
             except TimeoutError:
                 await self.push_error("Daily's microphone takes no sound any more")
                 return
         else:
-            await self._room.acquire()
-        self._microphone.write(pcm, partial(self._transport.hand_over, self._taken))
+            await self._space.acquire()
+        self._microphone.write(pcm, partial(self._room.hand_over, self._taken))
 
     def _taken(self, samples: int) -> None:
         """On the loop: a chunk was played. One that was refused still takes its time, or we would spin."""
         if samples:
-            self._room.release()
+            self._space.release()
         else:
-            asyncio.get_running_loop().call_later(self.chunk_ms / 1000, self._room.release)
+            asyncio.get_running_loop().call_later(self.chunk_ms / 1000, self._space.release)
 
     def playout_delay(self) -> float:
         return CHUNKS_AHEAD * self.chunk_ms / 1000 + LISTENER_DELAY_S
@@ -99,19 +185,19 @@ class DailyOutput(BaseOutputTransport):
 
     async def send_message(self, message: Any) -> None:
         try:
-            await self._transport.send_message(message)
+            await self._room.send_message(message)
         except TransportError as error:
             await self.push_error(f"a message could not be sent: {error}")
 
     def dtmf_message(self, digit: str) -> Any:
-        session = self._transport.phone_session
+        session = self._room.phone_session
         return {"sessionId": session, "tones": digit} if session else None
 
     async def send_dtmf(self, message: Any) -> None:
         await self._do("send_dtmf", message)
 
     async def transfer_call(self, to: str) -> None:
-        session = self._transport.phone_session
+        session = self._room.phone_session
         if not session:
             await super().transfer_call(to)
         else:
@@ -127,10 +213,10 @@ class DailyOutput(BaseOutputTransport):
 
     async def _do(self, what: str, settings: Any) -> None:
         try:
-            await self._transport.ask(what, settings)
+            await self._room.ask(what, settings)
         except TransportError as error:
             await self.push_error(f"{what}: {error}")
 
     async def cleanup(self) -> None:
         await super().cleanup()
-        await self._transport.leave()
+        await self._room.leave()

@@ -1,0 +1,120 @@
+"""Who is in the room."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.frames import InterimTranscriptionFrame, TranscriptionFrame
+
+Participant = Mapping[str, Any]
+
+
+class People:
+    """The others in a room, by id, in the order in which they came.
+
+    Attributes:
+        anybody_came: whether there has been anybody.
+    """
+
+    def __init__(self) -> None:
+        self.anybody_came = False
+        self._there: dict[str, Participant] = {}
+
+    def __len__(self) -> int:
+        return len(self._there)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._there)
+
+    def came(self, participant: Participant) -> bool:
+        """Somebody is there; False if that was known, or it is the bot itself."""
+        who = id_of(participant)
+        if not who or _is_local(participant) or who in self._there:
+            return False
+        self._there[who] = participant
+        self.anybody_came = True
+        return True
+
+    def changed(self, participant: Participant) -> None:
+        """Something about somebody is different."""
+        if id_of(participant) in self._there:
+            self._there[id_of(participant)] = participant
+
+    def left(self, participant: Participant) -> bool:
+        """Somebody has left; False if nobody knew of them."""
+        return self._there.pop(id_of(participant), None) is not None
+
+    def all(self) -> dict[str, Participant]:
+        return dict(self._there)
+
+
+def id_of(participant: Participant) -> str:
+    return str(participant.get("id") or "")
+
+
+def _is_local(participant: Participant) -> bool:
+    info = participant.get("info")
+    return isinstance(info, Mapping) and bool(info.get("isLocal"))
+
+
+MOST_WAITING = 3
+"""Pieces (20 ms) of somebody that may wait for the one who leads: then who waits leads, for the other has
+fallen silent without a word."""
+
+
+class Voices:
+    """Adds up what comes. Each piece of the one who leads takes along a piece of everybody else, so that two
+    who speak at once are two voices and not twice the time."""
+
+    def __init__(self) -> None:
+        self._leader = ""
+        self._waiting: dict[str, deque[bytes]] = {}
+
+    def hear(self, who: str, pcm: bytes) -> tuple[str, bytes] | None:
+        """A piece of somebody's sound; gives who is loudest and the sum, when it is time for one."""
+        waiting = self._waiting.setdefault(who, deque())
+        if not self._leader:
+            self._leader = who
+        if len(self._waiting) == 1:
+            return who, pcm
+        waiting.append(pcm)
+        if who != self._leader:
+            if len(waiting) <= MOST_WAITING:
+                return None
+            self._leader = who
+        return self._sum()
+
+    def forget(self, who: str) -> None:
+        """Somebody has left."""
+        self._waiting.pop(who, None)
+        if self._leader == who:
+            self._leader = next(iter(self._waiting), "")
+
+    def _sum(self) -> tuple[str, bytes]:
+        pieces = {who: queue.popleft() for who, queue in self._waiting.items() if queue}
+        if len(pieces) == 1:
+            return next(iter(pieces.items()))
+        samples = {who: np.frombuffer(pcm, "<i2").astype(np.int32) for who, pcm in pieces.items()}
+        total: npt.NDArray[np.int32] = np.zeros(max(map(len, samples.values())), np.int32)
+        for piece in samples.values():
+            total[: len(piece)] += piece
+        loudest = max(samples, key=lambda who: int(np.abs(samples[who]).sum()))
+        return loudest, np.clip(total, -32768, 32767).astype("<i2").tobytes()
+
+
+def transcript(told: Mapping[str, Any]) -> TranscriptionFrame | InterimTranscriptionFrame | None:
+    """What somebody said, or seems to be saying; None if nothing."""
+    text = str(told.get("text") or "")
+    if not text:
+        return None
+    raw = told.get("rawResponse")
+    final = raw.get("is_final", True) if isinstance(raw, Mapping) else True
+    kind = TranscriptionFrame if final else InterimTranscriptionFrame
+    return kind(
+        text, user_id=str(told.get("participantId") or ""), timestamp=str(told.get("timestamp") or "")
+    )
