@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 
 from runner.providers import PROVIDERS, provider_class
-from runner.providers.documents import Document
+from runner.providers.webhooks import Document
 
 HEAD_LIMIT_BYTES = 16 * 1024
 ANSWER_S = 5.0
