@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runner.turns.idle import IdlePrompt
-from runner.turns.interruption import InterruptionStrategy
-from runner.turns.muting import Mute
+from runner.turns.end_of_turn import IdlePrompt
+from runner.turns.interruption import InterruptionStrategy, Mute
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,15 @@
-"""`Pipeline`: processors in a row. A pipeline inside a pipeline is the same row, written in parts."""
+"""`Pipeline` and `ParallelPipeline`: processors in a row, and in branches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from itertools import pairwise
 
 from runner.errors import UsageError
-from runner.frames import Frame
-from runner.processors.base import FrameProcessor
+from runner.frames import ControlFrame, EndFrame, Frame, FrameDirection, StartFrame
+from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor
 
 StandIn = Callable[[FrameProcessor], Sequence[FrameProcessor]]
 stand_ins: ContextVar[StandIn | None] = ContextVar("botrun stand-ins", default=None)
@@ -70,3 +71,99 @@ def need_frame(given: object) -> None:
     elif isinstance(given, str):
         hint = f": TTSSpeakFrame({given!r}) is said"
     raise UsageError(f"queue_frame takes frames, not {shown}{hint}")
+
+
+NAME = "PipelineTask"
+
+
+class Source(FrameProcessor):
+    """Stands before the first processor: what comes up to here is for the task, `on_upstream`."""
+
+    def __init__(self, on_upstream: Callable[[Frame], Awaitable[None]]) -> None:
+        super().__init__(name=NAME)
+        self._on_upstream = on_upstream
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if direction is UPSTREAM:
+            await self._on_upstream(frame)
+        else:
+            await self.push_frame(frame, direction)
+
+
+class Sink(FrameProcessor):
+    """Stands behind the last processor: what comes down to here has been everywhere. An `EndFrame` there
+    ends the run, with its reason."""
+
+    is_end = True
+
+    def __init__(self, finish: Callable[[str], None]) -> None:
+        super().__init__(name=NAME)
+        self._finish = finish
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if direction is UPSTREAM:
+            await self.push_frame(frame, direction)
+        elif isinstance(frame, EndFrame):
+            self._finish(frame.reason or "ended")
+
+
+REMEMBERED = 64
+"""How many passing frames are remembered, to let each out once though it comes through each branch."""
+
+
+class _Edge(FrameProcessor):
+    """The beginning or end of a branch: hands what leaves it to the parallel pipeline."""
+
+    def __init__(self, owner: ParallelPipeline, outward: FrameDirection) -> None:
+        super().__init__(name=f"{owner.name}.edge")
+        self._owner = owner
+        self._outward = outward
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if direction is self._outward:
+            await self._owner.leave(frame, direction)
+        else:
+            await self.push_frame(frame, direction)
+
+
+class ParallelPipeline(FrameProcessor):
+    """Every frame goes down each branch. What leaves a branch goes on from here: a frame that came in
+    from outside once, however many branches let it through; control frames when all have."""
+
+    def __init__(self, *branches: Sequence[FrameProcessor], name: str | None = None) -> None:
+        super().__init__(name=name)
+        if not branches:
+            raise UsageError("a ParallelPipeline needs at least one branch: ParallelPipeline([a], [b, c])")
+        self._heads = [_Edge(self, UPSTREAM) for _ in branches]
+        self._tails = [_Edge(self, DOWNSTREAM) for _ in branches]
+        self._rows = [
+            chain([head, *Pipeline(branch).flat(), tail])
+            for head, branch, tail in zip(self._heads, branches, self._tails, strict=True)
+        ]
+        self._waiting: list[tuple[Frame, int]] = []
+        self._passed: deque[Frame] = deque(maxlen=REMEMBERED)
+
+    def children(self) -> Iterator[FrameProcessor]:
+        for row in self._rows:
+            yield from row
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        if isinstance(frame, ControlFrame | StartFrame):
+            self._waiting.append((frame, len(self._rows)))
+        for edge in self._heads if direction is DOWNSTREAM else self._tails:
+            await edge.receive(frame, direction)
+
+    async def leave(self, frame: Frame, direction: FrameDirection) -> None:
+        """A branch lets a frame out."""
+        for index, (waiting, branches) in enumerate(self._waiting):
+            if waiting is frame:
+                if branches > 1:
+                    self._waiting[index] = (frame, branches - 1)
+                    return
+                del self._waiting[index]
+                break
+        else:
+            if any(passed is frame for passed in self._passed):
+                return
+            self._passed.append(frame)
+        await self.push_frame(frame, direction)

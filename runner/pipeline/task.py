@@ -23,23 +23,18 @@ from runner.frames import (
     LLMRunFrame,
     StartFrame,
 )
-from runner.pipeline.ends import Sink, Source
-from runner.pipeline.greetings import is_second_greeting
-from runner.pipeline.monitors.activity import IDLE, IdleWatch
-from runner.pipeline.monitors.advice import missing_parts
-from runner.pipeline.monitors.latency import LatencyWatch
-from runner.pipeline.monitors.silence import SilenceWatch
-from runner.pipeline.monitors.slow import SlowWatch
-from runner.pipeline.observer import Observer
+from runner.pipeline.activity import IDLE, IdleWatch, Prompting, SilenceWatch
+from runner.pipeline.advice import missing_parts
+from runner.pipeline.latency import LatencyWatch, SlowWatch
+from runner.pipeline.observer import Observer, watch_with
 from runner.pipeline.params import PipelineParams
-from runner.pipeline.pipeline import Pipeline, chain, everything, need_frame
-from runner.pipeline.prompting import Prompting
+from runner.pipeline.pipeline import Pipeline, Sink, Source, chain, everything, need_frame
 from runner.pipeline.tasks import Tasks, finish_all
-from runner.pipeline.watching import watch_with
 from runner.processors import handover_state as conversation
 from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup
 from runner.processors.floor import Floor
-from runner.processors.replies import Replies
+from runner.processors.floor_state import Replies
+from runner.processors.handover_state import is_second_greeting
 from runner.rtvi import RTVI, RTVIObserverParams
 from runner.sessions.stats import current_call
 from runner.transports.events import Events, HandlerT

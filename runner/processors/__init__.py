@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from runner.processors.aggregators import LLMContextAggregatorPair
 from runner.processors.base import FrameProcessor, ProcessorSetup
-from runner.processors.context import LLMContext, OpenAILLMContext
-from runner.processors.replies import Replies
-from runner.processors.summary import Summarize
+from runner.processors.context import LLMContext, OpenAILLMContext, Summarize
+from runner.processors.floor_state import Replies
 
 if TYPE_CHECKING:
-    from runner.processors.recording.recorder import AudioRecorder
-    from runner.processors.recording.subtitles import Subtitles
+    from runner.processors.recorder import AudioRecorder
+    from runner.processors.subtitles import Subtitles
 
 __all__ = [
     "AudioRecorder",
@@ -27,8 +26,8 @@ __all__ = [
 ]
 
 _LATER = {
-    "AudioRecorder": "runner.processors.recording.recorder",
-    "Subtitles": "runner.processors.recording.subtitles",
+    "AudioRecorder": "runner.processors.recorder",
+    "Subtitles": "runner.processors.subtitles",
 }
 
 

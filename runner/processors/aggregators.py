@@ -1,20 +1,283 @@
 """The two aggregators of a context, which write its messages.
 
 The user's stands before the language model and turns what was said into a question to it. The assistant's
-stands behind `transport.output()` and writes down what was heard, not what was made.
+stands behind `transport.output()` and writes down what was heard, not what was generated.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 
-from runner.frames import Frame, FrameDirection
+from runner.frames import (
+    BotStoppedSpeakingFrame,
+    EndFrame,
+    Frame,
+    FrameDirection,
+    InputDTMFFrame,
+    InterimTranscriptionFrame,
+    InterruptionFrame,
+    LLMContextFrame,
+    LLMFullResponseEndFrame,
+    LLMMessagesAppendFrame,
+    LLMRunFrame,
+    TranscriptionFrame,
+    TTSTextFrame,
+    UnspokenTextFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+)
 from runner.processors import handover_state as conversation
-from runner.processors.assistant import LLMAssistantAggregator
-from runner.processors.context import LLMContext
-from runner.processors.summary import Summarize
-from runner.processors.user import LLMUserAggregator
+from runner.processors.base import FrameProcessor, ProcessorSetup
+from runner.processors.context import LLMContext, Message, Summarize
+from runner.turns.segments import join_texts, join_units, words_of
+
+KEYPAD_PAUSE_S = 2.0
+"""After so long (s) without a key, what was pressed is a turn; "#" makes it one at once."""
+
+
+class LLMUserAggregator(FrameProcessor):
+    """Collects the user's words of one turn, and asks the model when the turn is over.
+
+    Args:
+        context: the conversation.
+        speculative: ask the model as soon as the turn may be over; its reply is heard only if it was.
+    """
+
+    def __init__(self, context: LLMContext, *, speculative: bool = False) -> None:
+        super().__init__()
+        self.context = context
+        self._speculative = speculative
+        self._call = conversation.current.get()
+        self._speaking = False
+        self._stopped_at: float | None = None
+        self._words: list[tuple[int, str]] = []
+        self._interim = ""
+        self._keys = ""
+        self._waiting = 0
+        self._turn: Message | None = None
+        self._prepared: tuple[str, LLMContext] | None = None
+
+    async def setup(self, setup: ProcessorSetup) -> None:
+        await super().setup(setup)
+        setup.floor.on_settled(self._settled)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        match frame:
+            case TranscriptionFrame():
+                await self._understood(frame, direction)
+            case LLMMessagesAppendFrame():
+                self.context.add_messages(frame.messages)
+                if frame.run_llm:
+                    await self._push_context(skip_tts=frame.skip_tts)
+            case LLMRunFrame():
+                await self._push_context()
+            case _:
+                await self.push_frame(frame, direction)
+                await self._look_at(frame)
+
+    async def _look_at(self, frame: Frame) -> None:
+        match frame:
+            case InterimTranscriptionFrame(text=text):
+                self._interim = text if self.lent.floor.takes(frame) else ""
+            case InputDTMFFrame(digit=digit):
+                await self._pressed(digit)
+            case UserStartedSpeakingFrame():
+                self._speaking = True
+                self._waiting += 1
+                self._prepared = None
+            case UserStoppedSpeakingFrame(at=at):
+                self._speaking = False
+                self._stopped_at = at
+                await self._consider()
+
+    # ------------------------------------------------------------ words
+
+    async def _understood(self, frame: TranscriptionFrame, direction: FrameDirection) -> None:
+        text = frame.text.strip()
+        counts = self.lent.floor.takes(frame)
+        if text and counts:
+            self._words.append((self.lent.floor.speech, text))
+        if self.lent.floor.speech == self.lent.floor.speeches.last:
+            self._interim = ""
+        await self.push_frame(frame, direction)  # for the recorder and the subtitles
+        if counts and not self._speaking:
+            await self._consider()
+
+    def _settled(self, counts: bool) -> None:
+        """It was open whether the words of this speech count, or the bot was to finish first."""
+        if not counts:
+            dismissed = self.lent.floor.dismissed
+            self._words = [(speech, text) for speech, text in self._words if speech not in dismissed]
+            self._interim = ""
+        if self._words and not self._speaking:
+            self.create_task(self._consider(), "settled")
+
+    async def _await_words(self, due: float) -> None:
+        """The recogniser has yet to say what was said last, unless that was no words."""
+        self._waiting += 1
+        self.create_task(self._ask_at(due, self._waiting), "end of turn")
+        if self._speculative and self._interim:
+            await self._prepare(self._text())
+
+    def _text(self, *, interim: bool = True) -> str:
+        words = [text for _, text in self._words]
+        return join_texts(*words, self._interim) if interim else join_texts(*words)
+
+    async def _consider(self) -> None:
+        """Ask when the pause is long enough for what was said."""
+        text, floor = self._text(), self.lent.floor
+        if not text or floor.undecided:
+            return
+        if self._words and not self._speaking:
+            ended_at = floor.speeches.waiting(self.lent.clock())
+            if ended_at is None and self._interim:
+                ended_at = self._stopped_at
+            if ended_at is not None:
+                await self._await_words(ended_at + floor.speeches.wait_s)
+                return
+        pause_s = await self._pause_s(text)
+        due = 0.0 if self._stopped_at is None else self._stopped_at + pause_s
+        if self._words and due <= self.lent.clock():
+            await self._ask()
+            return
+        if self._speculative and not self._speaking:
+            await self._prepare(text)
+        if self._words:
+            self._waiting += 1
+            self.create_task(self._ask_at(due, self._waiting), "end of turn")
+
+    async def _pause_s(self, text: str) -> float:
+        analyzer = self.lent.floor.turn_analyzer
+        return await asyncio.to_thread(analyzer.pause_s, text) if analyzer.slow else analyzer.pause_s(text)
+
+    async def _ask_at(self, due: float, waiting: int) -> None:
+        await asyncio.sleep(max(due - self.lent.clock(), 0.0))
+        if waiting == self._waiting and not self._speaking:
+            if self._interim:
+                self._words.append((self.lent.floor.speeches.last, self._interim))
+                self._interim = ""
+            await self._ask()
+
+    # ------------------------------------------------------------ turns
+
+    async def _ask(self) -> None:
+        """The turn is over."""
+        text = self._text(interim=False)
+        if not text or self.lent.floor.undecided:
+            return
+        self._words.clear()
+        self._waiting += 1
+        self.lent.floor.turn_analyzer.reset()
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and words_of(prepared[0]) == words_of(text) and self.lent.replies.holding:
+            self._write(text)
+            # What the reply's tools write, they write here.
+            prepared[1].messages = self.context.messages
+            self.lent.replies.release()
+            return
+        await self.lent.floor.cut_in()
+        self._write(text)
+        await self._ask_model()
+
+    async def _ask_model(self) -> None:
+        if self._call is None or not self._call.leave_answer():
+            await self._push_context()
+
+    def _write(self, text: str) -> None:
+        """A user who goes on before anything was answered goes on with the same turn."""
+        messages = self.context.messages
+        if self._turn is not None and messages and messages[-1] is self._turn:
+            self._turn["content"] = join_texts(self._turn["content"], text)
+        else:
+            self.context.add("user", text)
+            self._turn = messages[-1]
+
+    async def _prepare(self, text: str) -> None:
+        """Have the reply made before it is sure that the turn is over."""
+        if self._call is not None and self._call.leaves:
+            return
+        if self._prepared is not None and words_of(self._prepared[0]) == words_of(text):
+            return
+        if self._prepared is not None:
+            await self.lent.floor.cut_in()
+        elif self.lent.floor.bot.busy:
+            return
+        messages = self.context.messages
+        if self._turn is not None and messages and messages[-1] is self._turn:
+            forked = self.context.fork()
+            forked.messages[-1] = {"role": "user", "content": join_texts(self._turn["content"], text)}
+        else:
+            forked = self.context.fork({"role": "user", "content": text})
+        self._prepared = (text, forked)
+        self.lent.replies.hold()
+        await self._push_context(forked)
+
+    async def _push_context(self, context: LLMContext | None = None, *, skip_tts: bool = False) -> None:
+        await self.push_frame(LLMContextFrame(context or self.context, skip_tts))
+
+    # ------------------------------------------------------------ keys
+
+    async def _pressed(self, digit: str) -> None:
+        if not self._keys:
+            await self.lent.floor.cut_in()
+        self._keys += digit
+        self._waiting += 1
+        if digit == "#":
+            await self._keyed()
+        else:
+            self.create_task(self._keyed_at(self._waiting), "keys")
+
+    async def _keyed_at(self, waiting: int) -> None:
+        await asyncio.sleep(KEYPAD_PAUSE_S)
+        if waiting == self._waiting:
+            await self._keyed()
+
+    async def _keyed(self) -> None:
+        keys, self._keys = self._keys, ""
+        self.context.add("user", f"(keys pressed: {keys})")
+        await self._ask_model()
+
+
+class LLMAssistantAggregator(FrameProcessor):
+    """Writes down the words that were heard."""
+
+    def __init__(self, context: LLMContext) -> None:
+        super().__init__()
+        self.context = context
+        self._words: list[tuple[str, bool]] = []
+        self._reply_id: int | None = None
+        self._written: Message | None = None
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        match frame:
+            case TTSTextFrame() | UnspokenTextFrame():
+                if frame.reply_id != self._reply_id:
+                    self._commit()
+                    self._written = None
+                    self._reply_id = frame.reply_id
+                self._words.append((frame.text.strip(), frame.joined))
+            case InterruptionFrame() | LLMFullResponseEndFrame() | BotStoppedSpeakingFrame() | EndFrame():
+                self._commit()
+        await self.push_frame(frame, direction)
+
+    def _commit(self) -> None:
+        """A reply that was heard in several pieces becomes one message."""
+        words = [(text, joined) for text, joined in self._words if text]
+        self._words.clear()
+        if not words:
+            return
+        last = self.context.messages[-1] if self.context.messages else None
+        if last is not None and last is self._written:
+            last["content"] = join_units([(last["content"], False), *words])
+        else:
+            self.context.add("assistant", join_units(words))
+            self._written = self.context.messages[-1]
+
+    async def cleanup(self) -> None:
+        self._commit()
+
 
 logger = logging.getLogger(__name__)
 

@@ -21,6 +21,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runner.botcode.location import told
 from runner.errors import UsageError
 from runner.frames import (
+    BotPausedSpeakingFrame,
+    BotResumedSpeakingFrame,
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
     DataFrame,
     ErrorFrame,
     Frame,
@@ -28,8 +32,12 @@ from runner.frames import (
     InputFrame,
     StartFrame,
     SystemFrame,
+    UserMuteStartedFrame,
+    UserMuteStoppedFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
 )
-from runner.processors.replies import Replies
+from runner.processors.floor_state import Replies
 
 if TYPE_CHECKING:
     import asyncio
@@ -231,3 +239,23 @@ class FrameProcessor:
 def survives_interruption(frame: Frame) -> bool:
     """Whether a waiting frame stays in place when the user cuts in."""
     return not isinstance(frame, DataFrame) or isinstance(frame, InputFrame)
+
+
+_PASSING = (
+    BotPausedSpeakingFrame,
+    BotResumedSpeakingFrame,
+    SystemFrame,
+    InputFrame,
+    UserMuteStartedFrame,
+    UserMuteStoppedFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+)
+
+
+def stands_in_line(frame: Frame) -> bool:
+    """Whether a frame must not overtake a reply that is being made: all but what the caller does and
+    what is told about who speaks."""
+    return not isinstance(frame, _PASSING)

@@ -1,7 +1,7 @@
-"""Who has the floor: lets the user in when the interruption strategy says so, or mutes the user.
+"""`Floor`: decides who speaks, by the interruption strategy and the mutes.
 
-The input tells what the VAD hears, observed frames tell what the recogniser understands and what the bot
-is at; the outputs are paused and resumed, and the user's aggregator is told which words count.
+The input reports what the VAD hears; observed frames show what the recogniser understands and what the bot is
+doing. The outputs are paused and resumed, and the user's aggregator learns which words count.
 """
 
 from __future__ import annotations
@@ -17,16 +17,13 @@ from runner.frames import (
     InterimTranscriptionFrame,
     TranscriptionFrame,
 )
-from runner.processors.bot_state import TELLING, BotState
-from runner.processors.user_mute import UserMute
+from runner.processors.floor_state import TELLING, BotState, UserMute
 from runner.turns.end_of_turn import RuleTurnAnalyzer, TurnAnalyzer
-from runner.turns.interruption import Decision, InterruptionStrategy, Overlap, Speech
-from runner.turns.muting import Mute
+from runner.turns.interruption import Decision, InterruptionStrategy, Mute, Overlap, Speech
 from runner.turns.speeches import Speeches
 
 if TYPE_CHECKING:
-    from runner.processors.base import FrameProcessor
-    from runner.processors.replies import Replies
+    from runner.processors.floor_state import Replies
 
 SILENCED_S = 0.5
 """How long (s) words that interrupt wait until what was heard before them is written down."""
@@ -163,7 +160,7 @@ class Floor:
 
     # ------------------------------------------------------------ from the frames that go by
 
-    async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
+    async def on_push_frame(self, source: object, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
             if frame is not self._judged:
                 self._judged = frame

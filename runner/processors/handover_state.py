@@ -1,8 +1,8 @@
-"""What of a call goes along when the code changes under it: memories, the bot's own state, who speaks.
+"""What moves with a call to newer code: memories, the bot's own state, who speaks.
 
 A session sets `current` for its bot. What the bot builds joins by itself: `LLMContextAggregatorPair` its
-context, `PipelineTask` the word on who speaks. It is handed over as JSON, never pickled: the new code may
-have other classes.
+context, `PipelineTask` the question who speaks. It is handed over as JSON, never pickled: the new code
+may have other classes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
+
+from runner.frames import Frame, LLMContextFrame, LLMMessagesAppendFrame, LLMRunFrame, TTSSpeakFrame
 
 SYSTEM_ROLES = ("system", "developer")
 
@@ -172,3 +174,17 @@ def is_greeting() -> bool:
     """Whether this code runs in a `greeting` block, or in a task that was started there while it lasts."""
     found = _greeting.get()
     return found is not None and found.under_way
+
+
+_SPEAKING = (TTSSpeakFrame, LLMRunFrame, LLMContextFrame, LLMMessagesAppendFrame)
+
+
+def is_second_greeting(call: Conversation | None, frame: Frame, *, running: bool) -> bool:
+    """Whether this would greet such a caller, once in a call: what makes the bot speak before its pipeline
+    is `running`, or from `on_client_connected`, is a greeting."""
+    if call is None or not call.resumed or not isinstance(frame, _SPEAKING):
+        return False
+    if running and not is_greeting():
+        return False
+    call.forget_greeting()
+    return True

@@ -1,9 +1,16 @@
-"""`VoicePicture`: what the bot says, drawn to its camera while it is heard."""
+"""`VoicePicture`: the bot's voice as a waveform with subtitles, drawn to its camera while it is heard."""
 
 from __future__ import annotations
 
 import asyncio
+import textwrap
+from collections import deque
+from functools import cache
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from runner.errors import MissingPackageError
 from runner.frames import (
     Frame,
     FrameDirection,
@@ -15,8 +22,96 @@ from runner.frames import (
     UserStartedSpeakingFrame,
 )
 from runner.processors.base import UPSTREAM, FrameProcessor
-from runner.processors.voice_canvas import BAR_MS, VoiceCanvas, levels
 from runner.turns.segments import join_units
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+BACKGROUND = (17, 22, 26)
+BAR = (116, 196, 210)
+REST = (44, 58, 64)
+TEXT = (236, 230, 217)
+
+BARS = 64
+BAR_MS = 20
+LOUDEST = 12000.0
+"""Of 32767: speech at its loudest, as a mean over 20 ms."""
+
+TEXT_LINES = 2
+
+
+class VoiceCanvas:
+    """Draws one call's pictures.
+
+    Args:
+        width, height: in pixels.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self._size = (width, height)
+        self._levels = deque([0.0] * BARS, maxlen=BARS)
+        self._text = ""
+        self._words = self._blank()[: height // 3]
+        _font(max(12, height // 16))  # a missing package is told now, not in the call
+
+    def hear(self, level: float) -> None:
+        """`BAR_MS` of the voice, as loud (0 to 1) as this."""
+        self._levels.append(level)
+
+    def say(self, text: str) -> None:
+        """The words to show from now on."""
+        if text != self._text:
+            self._text = text
+            self._words = self._draw_words(text)
+
+    def draw(self) -> bytes:
+        """The picture as it is now, in RGB."""
+        width, height = self._size
+        canvas = self._blank()
+        middle, reach = height * 2 // 5, height * 3 // 10
+        step = width / (BARS + 8)
+        thick = max(1, round(step * 0.55))
+        for index, level in enumerate(self._levels):
+            left = round((index + 4) * step)
+            half = max(thick // 2 + 1, round(level * reach))
+            canvas[middle - half : middle + half, left : left + thick] = BAR if level > 0.02 else REST
+        canvas[height - len(self._words) :] = self._words
+        return canvas.tobytes()
+
+    def _blank(self) -> NDArray[np.uint8]:
+        width, height = self._size
+        return np.full((height, width, 3), BACKGROUND, np.uint8)
+
+    def _draw_words(self, text: str) -> NDArray[np.uint8]:
+        from PIL import Image, ImageDraw
+
+        width, height = self._size
+        font = _font(max(12, height // 16))
+        room = Image.new("RGB", (width, height // 3), BACKGROUND)
+        letters = max(10, int(width * 0.88 / font.getlength("n")))
+        lines = textwrap.wrap(text, letters)[-TEXT_LINES:]
+        ImageDraw.Draw(room).multiline_text(
+            (width / 2, room.height / 2), "\n".join(lines), TEXT, font, anchor="mm", align="center", spacing=6
+        )
+        return np.asarray(room)
+
+
+def levels(pcm: bytes, samples: int) -> list[float]:
+    """How loud (0 to 1) mono pcm is, one value for each `samples`."""
+    sound = np.abs(np.frombuffer(pcm, "<i2").astype(np.float32))
+    whole = len(sound) // samples * samples if samples else 0
+    means = sound[:whole].reshape(-1, samples).mean(axis=1) if whole else np.zeros(0, np.float32)
+    return [float(value) for value in np.minimum(1.0, np.sqrt(means / LOUDEST))]
+
+
+@cache
+def _font(size: int) -> FreeTypeFont | ImageFont:
+    try:
+        from PIL import ImageFont
+    except ImportError:
+        raise MissingPackageError("a picture with words", "pillow", "pip install 'botrun[camera]'") from None
+    return ImageFont.load_default(size)
 
 
 class VoicePicture(FrameProcessor):

@@ -14,14 +14,13 @@ from runner.rtvi import messages
 from runner.rtvi.answers import Answers, Inject
 from runner.rtvi.frames import RTVIClientMessageFrame
 from runner.rtvi.functions import CLIENT_FUNCTION_S, ClientFunctions, RTVIObserverParams
-from runner.rtvi.holding import Holding
-from runner.rtvi.outbox import Outbox, Send
+from runner.rtvi.outbox import Holding, Outbox, Send
 from runner.rtvi.telling import Telling
 from runner.transports.events import Events, HandlerT
 
 if TYPE_CHECKING:
     from runner.processors.base import FrameProcessor
-    from runner.processors.replies import Replies
+    from runner.processors.floor_state import Replies
 
 
 class RTVI:

@@ -27,8 +27,8 @@ from runner.processors.context import LLMContext
 from runner.services.common.fallback_order import Order, check_services
 from runner.services.common.work import iterating
 from runner.services.llm import LLMService
-from runner.services.text.fallback_speech import Spoken
 from runner.services.text.sentences import piece_end
+from runner.services.text.spoken_words import Spoken
 from runner.services.tts import TTSService, spread_words
 
 T = TypeVar("T")

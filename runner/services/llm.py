@@ -26,9 +26,8 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.aggregators import LLMContextAggregatorPair
-from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
+from runner.processors.base import DOWNSTREAM, FrameProcessor, stands_in_line, survives_interruption
 from runner.processors.context import LLMContext
-from runner.processors.line import stands_in_line
 from runner.services.common.refusals import EmptyAnswer
 from runner.services.common.work import ReplyWork, iterating, push_failure
 from runner.services.tools.call import LanguageModel

@@ -22,8 +22,7 @@ from runner.frames import (
     TTSTextFrame,
     UnspokenTextFrame,
 )
-from runner.processors.base import DOWNSTREAM, FrameProcessor, survives_interruption
-from runner.processors.line import stands_in_line
+from runner.processors.base import DOWNSTREAM, FrameProcessor, stands_in_line, survives_interruption
 from runner.services.common.sound_format import SoundReader, is_container
 from runner.services.common.work import ReplyWork, iterating, push_failure
 from runner.services.text.sentences import Piece, SentenceAggregator, cut

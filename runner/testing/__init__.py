@@ -1,14 +1,16 @@
 """What tests of a bot import: fakes with a clock, and a loop in virtual time."""
 
-from runner.testing.caller import FakeInput, ScriptedSTT, ScriptedVAD
 from runner.testing.conversation import Conversation, ConversationError
 from runner.testing.fakes import (
     Fails,
+    FakeInput,
     FakeOutput,
     FakeTransport,
     Recorder,
     ScriptedLLM,
+    ScriptedSTT,
     ScriptedTTS,
+    ScriptedVAD,
     Seen,
     tool_call,
 )

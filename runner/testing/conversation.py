@@ -17,6 +17,7 @@ from runner.frames import (
     BotStoppedSpeakingFrame,
     EndTaskFrame,
     Frame,
+    TranscriptionFrame,
     TTSTextFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
@@ -24,14 +25,22 @@ from runner.frames import (
 from runner.pipeline import Pipeline, PipelineParams, PipelineRunner, PipelineTask
 from runner.pipeline.pipeline import stand_ins
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair, Summarize
+from runner.processors.aggregators import LLMUserAggregator
 from runner.processors.base import UPSTREAM
-from runner.processors.user import LLMUserAggregator
 from runner.services.llm import LLMService
 from runner.services.stt import STTService
 from runner.services.tts import TTSService
-from runner.testing.caller import ScriptedSTT, ScriptedVAD
-from runner.testing.fakes import FakeOutput, FakeTransport, Line, Recorder, ScriptedLLM, ScriptedTTS
-from runner.testing.timeline import timeline
+from runner.testing.fakes import (
+    FakeOutput,
+    FakeTransport,
+    Line,
+    Recorder,
+    ScriptedLLM,
+    ScriptedSTT,
+    ScriptedTTS,
+    ScriptedVAD,
+    Seen,
+)
 from runner.testing.virtual_time import run_virtual
 from runner.transports.params import TransportParams
 from runner.turns.end_of_turn import TurnAnalyzer
@@ -299,3 +308,45 @@ def _without_ours(step: TracebackType, here: Path) -> TracebackType:
         last, following = following, following.tb_next
     last.tb_next = None
     return step
+
+
+Entry = tuple[float, str, str]
+
+
+def timeline(
+    said: Sequence[tuple[float, str]], seen: Sequence[Seen], waits: Sequence[tuple[float, str]]
+) -> str:
+    """What the caller said, what was understood and heard, and what the test still waits for."""
+    entries: list[Entry] = [(at, "caller says", repr(text)) for at, text in said]
+    entries += _heard(seen)
+    entries += [(at, "test waits", f"until {what}") for at, what in waits]
+    lines = [f"{at:7.2f} s  {who:<14} {what}".rstrip() for at, who, what in sorted(entries)]
+    return "\n".join(["timeline of the conversation:", *(lines or ["  nothing was said or heard"])])
+
+
+def _heard(seen: Sequence[Seen]) -> list[Entry]:
+    entries: list[Entry] = []
+    words: list[tuple[str, bool]] = []
+    began = 0.0
+
+    def finish() -> None:
+        if words:
+            entries.append((began, "bot is heard", repr(join_units(words))))
+            words.clear()
+
+    for item in seen:
+        match item.frame:
+            case TTSTextFrame(text=text, joined=joined):
+                began = began if words else item.at
+                words.append((text, joined))
+            case TranscriptionFrame(text=text):
+                entries.append((item.at, "understood", repr(text)))
+            case BotStoppedSpeakingFrame(interrupted=interrupted):
+                finish()
+                entries.append((item.at, "bot stops", "interrupted" if interrupted else ""))
+            case BotPausedSpeakingFrame():
+                entries.append((item.at, "bot pauses", ""))
+            case BotResumedSpeakingFrame():
+                entries.append((item.at, "bot resumes", ""))
+    finish()
+    return entries

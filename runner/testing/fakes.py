@@ -1,6 +1,6 @@
-"""Fakes with a clock: a transport without a wire, a scripted language model, a voice of silence.
+"""A scripted caller, recogniser, language model and voice, and a transport without a wire.
 
-They take their time on the loop's clock, so under `run_virtual` a conversation's every figure is known.
+They take their time on the loop's clock, so under `run_virtual` every figure of a conversation is known.
 """
 
 from __future__ import annotations
@@ -15,18 +15,176 @@ from runner.frames import (
     Frame,
     FrameDirection,
     FunctionCall,
+    InputAudioRawFrame,
+    InputDTMFFrame,
+    InterimTranscriptionFrame,
+    StartFrame,
+    TranscriptionFrame,
     TTSAudioRawFrame,
     TTSTextFrame,
+    UserStoppedSpeakingFrame,
 )
 from runner.processors.base import FrameProcessor
 from runner.processors.context import LLMContext
 from runner.services.llm import LLMService
 from runner.services.tts import TTSService
-from runner.testing.caller import FakeInput, ScriptedVAD
 from runner.transports.base import BaseTransport
+from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
 from runner.transports.params import TransportParams
-from runner.turns.segments import units
+from runner.turns.segments import join_units, units
+
+
+@dataclass(frozen=True)
+class ScriptedVAD:
+    """Notices speech `start_s` after it began, and its end after `stop_s` of silence."""
+
+    start_s: float = 0.2
+    stop_s: float = 0.4
+
+
+class FakeInput(BaseInputTransport):
+    """A caller who does what the test says. Without a `ScriptedVAD`, speech is noticed at once; without a
+    `ScriptedSTT`, it is understood when it ends.
+
+    Attributes:
+        said: what was said, and when (s) it began.
+    """
+
+    def __init__(
+        self,
+        params: TransportParams,
+        vad: ScriptedVAD | None = None,
+        on_event: Callable[[str, object], None] | None = None,
+    ) -> None:
+        super().__init__(params)
+        self.said: list[tuple[float, str]] = []
+        self._on_event = on_event
+        self.recogniser: ScriptedSTT | None = None
+        self._vad = vad or ScriptedVAD(0.0, 0.0)
+        self._noticed = False
+        self._pieces = 0
+        self._stopping: asyncio.Task[None] | None = None
+
+    def start_speaking(self) -> None:
+        """The VAD hears speech begin: the bot is interrupted, or as its strategy says."""
+        self.user_started(self.lent.clock())
+
+    def stop_speaking(self, text: str | None = None) -> None:
+        """The VAD hears speech end; with `text`, the recogniser has understood it."""
+        self.user_stopped(self.lent.clock())
+        if text is not None:
+            self.push_soon(TranscriptionFrame(text))
+
+    async def say(self, text: str, seconds: float = 1.0) -> None:
+        """Speak for so long, and be understood; returns when the last word was said."""
+        began = self.lent.clock()
+        self.said.append((began, text))
+        self._pieces += 1
+        if self._stopping is not None:
+            self._stopping.cancel()  # the pause was too short to be noticed
+        if self.recogniser is not None:
+            self.recogniser.hears(text, seconds)
+        noticed_s = min(self._vad.start_s, seconds)
+        await asyncio.sleep(noticed_s)
+        if not self._noticed and seconds >= self._vad.start_s:
+            self._noticed = True
+            self.user_started(began)
+        await asyncio.sleep(seconds - noticed_s)
+        if self._noticed:
+            self._stopping = self.create_task(self._stop(text), "stop")
+            if not self._vad.stop_s:
+                await self._stopping
+
+    async def make_noise(self, seconds: float = 0.3) -> None:
+        """A cough or a door, that the VAD takes for speech and the recogniser does not understand."""
+        await self.say("", seconds)
+
+    async def started(self, frame: StartFrame) -> None:
+        if self._on_event is not None:
+            self._on_event("on_client_connected", self)
+
+    def hang_up(self) -> None:
+        """Leave: the bot's `on_client_disconnected` runs."""
+        if self._on_event is not None:
+            self._on_event("on_client_disconnected", self)
+
+    def press(self, digits: str) -> None:
+        """Press these keys."""
+        for digit in digits:
+            self.push_soon(InputDTMFFrame(digit))
+
+    def send_silence(self, milliseconds: int = 20, sample_rate: int = 16000) -> None:
+        """One piece of silence from the caller."""
+        samples = sample_rate * milliseconds // 1000
+        self.receive_audio(InputAudioRawFrame(bytes(2 * samples), sample_rate))
+
+    async def _stop(self, text: str) -> None:
+        ended = self.lent.clock()
+        if self._vad.stop_s:
+            await asyncio.sleep(self._vad.stop_s)
+        self._noticed, self._stopping = False, None
+        if not self.user_stopped(ended) and self.recogniser is not None:
+            self.recogniser.ends()
+        if self.recogniser is None:
+            self.push_soon(TranscriptionFrame(text))
+
+
+class ScriptedSTT(FrameProcessor):
+    """Understands what its caller says: word by word meanwhile, and for good `final_s` after the VAD's stop.
+
+    Args:
+        caller: `transport.caller`.
+        final_s: from the VAD's stop to the transcript.
+        interim: whether interim transcripts come while the caller speaks, one at the end of each word.
+        mishears: text by what was really said.
+    """
+
+    def __init__(
+        self,
+        caller: FakeInput,
+        *,
+        final_s: float = 0.1,
+        interim: bool = True,
+        mishears: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        caller.recogniser = self
+        self._final_s = final_s
+        self._interim = interim
+        self._mishears = mishears or {}
+        self._said: list[tuple[str, bool]] = []
+
+    def hears(self, text: str, seconds: float) -> None:
+        """The caller begins to say this."""
+        words = units(self._mishears.get(text, text))
+        before = len(self._said)
+        self._said += [(unit.text, unit.joined) for unit in words]
+        if self._interim and words:
+            self.create_task(self._push_interims(before, len(words), seconds / len(words)), "interim")
+
+    def ends(self) -> None:
+        """The caller pauses: the final transcript is due."""
+        said, self._said = join_units(self._said), []
+        self.create_task(self._push_final(said), "final")
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await self.push_frame(frame, direction)
+        if isinstance(frame, UserStoppedSpeakingFrame) and direction is FrameDirection.DOWNSTREAM:
+            self.ends()
+
+    async def _push_interims(self, before: int, count: int, word_s: float) -> None:
+        said = self._said
+        for index in range(count):
+            await asyncio.sleep(word_s)
+            if said is not self._said:
+                return
+            await self.push_frame(InterimTranscriptionFrame(join_units(said[: before + index + 1])))
+
+    async def _push_final(self, said: str) -> None:
+        await asyncio.sleep(self._final_s)
+        await self.push_frame(TranscriptionFrame(said))
+
 
 LEAD_S = 0.12
 

@@ -34,8 +34,7 @@ from runner.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from runner.processors.base import DOWNSTREAM, UPSTREAM, ProcessorSetup
-from runner.processors.line import stands_in_line
+from runner.processors.base import DOWNSTREAM, UPSTREAM, ProcessorSetup, stands_in_line
 from runner.transports.background import Control, Surroundings
 from runner.transports.heard import Heard
 from runner.transports.outbox import Chunk, Outbox, Pause

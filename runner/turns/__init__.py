@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from runner.turns.end_of_turn import RuleTurnAnalyzer, TurnAnalyzer, TurnPauses
-from runner.turns.idle import AskLLM, EndCall, IdlePrompt, Say
+from runner.turns.end_of_turn import (
+    AskLLM,
+    EndCall,
+    IdlePrompt,
+    RuleTurnAnalyzer,
+    Say,
+    TurnAnalyzer,
+    TurnPauses,
+    Words,
+)
 from runner.turns.interruption import (
+    CallState,
     Confirm,
     Decision,
     InterruptionStrategy,
     MinWords,
+    MuteDuringTools,
+    MuteUntilBotSpoke,
+    MuteWhileBotSpeaks,
     NoInterruptions,
     Overlap,
     Speech,
 )
-from runner.turns.muting import CallState, MuteDuringTools, MuteUntilBotSpoke, MuteWhileBotSpeaks
 from runner.turns.vad import VADEvent, VADKind, VADParams, VADState, VADStateMachine
-from runner.turns.words import Words
 
 __all__ = [
     "AskLLM",

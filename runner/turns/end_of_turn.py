@@ -1,15 +1,169 @@
-"""Whether the user's pause is the end of the turn. Pure.
+"""Whether the user's pause ends the turn, and what happens when the user says nothing. Pure.
 
 The VAD says when speech ended, the recogniser what was said, and the analyzer how long the silence must
-be for this to be a whole turn: hardly longer after "What time is it?", longer after "I would like a, um".
+be for a whole turn: hardly longer after "What time is it?", longer after "I would like a, um". Its words
+are English; for another language, give your own `Words` to the turn analyzer and to the interruption
+strategy.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from runner.turns.words import ENGLISH, Words
+from runner.turns.segments import words_of
+
+
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(" ".join(item.split()) for item in text.split(","))
+
+
+FILLERS = _listed(
+    """
+    ah, eh, er, erm, hm, hmm, so, uh, uhm, um, well, you know
+    """
+)
+GOING_ON = _listed(
+    """
+    a, although, an, and, as, at, because, but, by, can, cause, could, during, for, from, he, her, his, i,
+    i'd, i'll, i'm, if, into, is, my, of, onto, or, our, she, should, since, than, that's, the, their,
+    there's, they, they're, though, to, unless, until, was, we, we're, were, when, which, while, whose, with,
+    within, without, would, you're, your
+    """
+)
+"""Hardly any turn ends with one of these: something follows."""
+
+WHOLE = _listed(
+    """
+    bye, goodbye, hello, help, hey, hi, i am, i can, i did, i do, i don't, i don't want to, i have,
+    i will, i would, i'd like to, it is, me too, no, no thank you, no thanks, nope, not really, not
+    yet, of course, of course not, ok, okay, please, right, stop, sure, thank you, thanks, that is
+    it, that's it, wait, yeah, yep, yes, yes please, yup
+    """
+)
+"""Turns that are complete although they are short, or end as if something followed."""
+
+BACKCHANNELS = _listed(
+    """
+    ah, ah ha, aha, all right, alright, cool, eh, er, erm, exactly, fine, go on, good, got it,
+    great, hm, hmm, hmmm, huh, i see, indeed, k, mhm, mhmm, mm, mm-hm, mm-hmm, mmhm, mmhmm, mmm,
+    nice, of course, oh, oh i see, oh okay, oh really, ok, okay, ooh, really, right, sure, true, uh,
+    uh huh, uh-huh, uhhuh, uhuh, um, wow, yeah, yep, yes, yup
+    """
+)
+"""What a listener says to show that they listen. None of these asks the speaker to stop."""
+
+NUMBERS = _listed(
+    """
+    double, eight, eighteen, eighty, eleven, fifteen, fifty, five, forty, four, fourteen, hundred,
+    nine, nineteen, ninety, oh, one, seven, seventeen, seventy, six, sixteen, sixty, ten, thirteen,
+    thirty, thousand, three, triple, twelve, twenty, two, zero
+    """
+)
+NUMBER_COMES = re.compile(
+    r"\b(?:number|code|pin|account|card|postcode|zip|phone|reference|extension)\b.*?\b(?:is|was|it's)\b", re.I
+)
+"""After this one expects digits, and more than one or two."""
+
+LEAST_DIGITS = 4
+
+
+_PAUSING = ("...", "…", ",", "-", "–", "—", ":", "，", "、", "：", "،", "፣", "၊", "៖")
+_ENDING = (*".!?。！？｡．؟۔।॥։።፧။។៕།܀", "\u037e")
+"""What a text ends with that goes on, and one that is a whole turn, in all scripts."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """A language's words about turns, in lower case.
+
+    Attributes:
+        fillers: said while one thinks ("um").
+        going_on: words that hardly ever end a turn ("and", "the").
+        whole: short turns that are complete all the same.
+        backchannels: what listeners say without wanting to speak ("mm-hmm").
+        numbers: digits and number words.
+    """
+
+    fillers: frozenset[str] = FILLERS
+    going_on: frozenset[str] = GOING_ON
+    whole: frozenset[str] = WHOLE
+    backchannels: frozenset[str] = BACKCHANNELS
+    numbers: frozenset[str] = NUMBERS
+
+    def is_backchannel(self, text: str) -> bool:
+        """Whether the text is nothing but backchannels and fillers. Empty text is not."""
+        words = words_of(text)
+        known = self._listening
+        longest = max(map(len, known), default=0)
+        while words:
+            sizes = range(min(longest, len(words)), 0, -1)
+            length = next((n for n in sizes if tuple(words[:n]) in known), 0)
+            if not length:
+                return False
+            words = words[length:]
+        return bool(text.strip())
+
+    def is_unfinished(self, text: str) -> bool:
+        """Whether the text surely goes on: it ends in a filler, a conjunction, half a number or "…"."""
+        words = tuple(words_of(text))
+        bare = text.rstrip()
+        if not words or words in self._whole:
+            return False
+        if bare.endswith(_PAUSING):
+            return True
+        if self._half_a_number(text):
+            return True
+        if _ends_with_one_of(words, self._fillers):
+            return not bare.endswith(_ENDING)
+        return _ends_with_one_of(words, self._going_on) and not bare.endswith(("?", "!", "？", "！", "؟"))
+
+    def is_complete(self, text: str) -> bool:
+        """Whether the text surely is a whole turn."""
+        if self.is_unfinished(text):
+            return False
+        return text.rstrip().endswith(_ENDING) or tuple(words_of(text)) in self._whole
+
+    @cached_property
+    def _listening(self) -> frozenset[tuple[str, ...]]:
+        return _split(self.backchannels | self.fillers)
+
+    @cached_property
+    def _fillers(self) -> frozenset[tuple[str, ...]]:
+        return _split(phrase for phrase in self.fillers if " " not in phrase)
+
+    @cached_property
+    def _going_on(self) -> frozenset[tuple[str, ...]]:
+        return _split(phrase for phrase in self.going_on if " " not in phrase)
+
+    @cached_property
+    def _whole(self) -> frozenset[tuple[str, ...]]:
+        return _split(self.whole)
+
+    def _half_a_number(self, text: str) -> bool:
+        """ "My number is oh seven nine" goes on."""
+        announced = list(NUMBER_COMES.finditer(text))
+        if not announced:
+            return False
+        said = words_of(text[announced[-1].end() :])
+        digits = [word for word in said if word in self.numbers or word.isdigit()]
+        count = sum(len(word) if word.isdigit() else 1 for word in digits)
+        return len(digits) == len(said) and count < LEAST_DIGITS
+
+
+def _split(phrases: Iterable[str]) -> frozenset[tuple[str, ...]]:
+    """Phrases as `words_of` cuts them: in Chinese, by character."""
+    return frozenset(tuple(words_of(phrase)) for phrase in phrases)
+
+
+def _ends_with_one_of(words: tuple[str, ...], phrases: frozenset[tuple[str, ...]]) -> bool:
+    return any(phrase and words[-len(phrase) :] == phrase for phrase in phrases)
+
+
+ENGLISH = Words()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +211,47 @@ class RuleTurnAnalyzer(TurnAnalyzer):
         if self.words.is_unfinished(text):
             return self.pauses.unfinished_s
         return self.pauses.complete_s if self.words.is_complete(text) else self.pauses.unsure_s
+
+
+@dataclass(frozen=True)
+class Say:
+    """The bot says this text as it stands."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class AskLLM:
+    """The language model is told this, and answers."""
+
+    instruction: str
+
+
+@dataclass(frozen=True)
+class EndCall:
+    """The call ends when `text` has been heard."""
+
+    text: str = ""
+
+
+Step = Say | AskLLM | EndCall
+
+
+@dataclass(frozen=True)
+class IdlePrompt:
+    """After `after_s` seconds in which nobody speaks: the first of `steps`; as long again: the next.
+
+    A text is said as it stands. When the user speaks, it begins anew.
+
+        IdlePrompt(8, ["Are you still there?", EndCall("I will hang up then. Goodbye.")])
+    """
+
+    after_s: float = 8.0
+    steps: Sequence[Step | str] = field(default=("Are you still there?",))
+
+    def step(self, index: int) -> Step | None:
+        """What to do for the silence numbered `index`, from 0; None: nothing more."""
+        if index >= len(self.steps):
+            return None
+        step = self.steps[index]
+        return Say(step) if isinstance(step, str) else step

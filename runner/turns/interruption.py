@@ -1,20 +1,21 @@
-"""Whether the user, who speaks over the bot, wants it to stop. Pure: what is known so far in, a decision out.
+"""Whether speech over the bot interrupts it, and when the user is muted. Pure: facts in, a decision out.
 
 Speech()            any speech interrupts (the default)
-MinWords(3)         so many words do
-Confirm()           the bot pauses at once, and goes on if it was an "mm-hmm", a cough or a door
+MinWords(3)         this many words interrupt
+Confirm()           the bot pauses at once, and resumes if it was an "mm-hmm", a cough or a door
 NoInterruptions()   nothing does; what was said is answered when the bot has finished
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from enum import Enum
 
 from runner.errors import UsageError
+from runner.turns.end_of_turn import ENGLISH, Words
 from runner.turns.segments import join_texts, words_of
-from runner.turns.words import ENGLISH, Words
 
 _ROUNDING_S = 1e-6
 """Added to the time at which speech has become long: sums of fractions must not come out just below it, or
@@ -207,3 +208,48 @@ def strategy_of(named: InterruptionStrategy | str) -> InterruptionStrategy:
     if named not in kinds:
         raise UsageError(f"interruption_strategy is one of {', '.join(kinds)}, not {named!r}")
     return kinds[named]()
+
+
+@dataclass(slots=True)
+class CallState:
+    """What a mute may go by.
+
+    Attributes:
+        bot_speaking: the listener hears the bot.
+        bot_has_spoken: the listener has heard a speech of the bot to its end, or interrupted one.
+        tools: names of the tools that run.
+    """
+
+    bot_speaking: bool = False
+    bot_has_spoken: bool = False
+    tools: list[str] = field(default_factory=list)
+
+
+Mute = Callable[[CallState], bool]
+"""Whether the user is muted: one of these, or a function of your own."""
+
+
+@dataclass(frozen=True)
+class MuteDuringTools:
+    """While a tool runs that must not be disturbed: one of `names`, or any."""
+
+    names: Collection[str] | None = None
+
+    def __call__(self, state: CallState) -> bool:
+        return any(self.names is None or tool in self.names for tool in state.tools)
+
+
+@dataclass(frozen=True)
+class MuteUntilBotSpoke:
+    """Until the bot's first speech is over: a greeting, a notice that must be heard."""
+
+    def __call__(self, state: CallState) -> bool:
+        return not state.bot_has_spoken
+
+
+@dataclass(frozen=True)
+class MuteWhileBotSpeaks:
+    """While the bot speaks."""
+
+    def __call__(self, state: CallState) -> bool:
+        return state.bot_speaking

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
-from runner.pipeline.monitors.latency import TurnParts
+from runner.pipeline.latency import TurnParts
 from runner.processors import LLMContext, LLMContextAggregatorPair
 from runner.sessions.stats import CallFigures, enter_call
 from runner.testing import FakeTransport, ScriptedLLM, ScriptedTTS, run_virtual

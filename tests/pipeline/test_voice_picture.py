@@ -10,8 +10,7 @@ import numpy as np
 from runner.frames import Frame, FrameDirection, OutputImageRawFrame, SubtitleFrame, TTSAudioRawFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor
-from runner.processors.voice_canvas import BAR, TEXT, VoiceCanvas, levels
-from runner.processors.voice_picture import VoicePicture
+from runner.processors.voice_picture import BAR, TEXT, VoiceCanvas, VoicePicture, levels
 from runner.testing.virtual_time import run_virtual
 
 SIZE = (320, 180)

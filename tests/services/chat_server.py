@@ -10,7 +10,7 @@ from typing import Any
 
 from runner.processors.base import FrameProcessor, ProcessorSetup
 from runner.processors.floor import Floor
-from runner.processors.replies import Replies
+from runner.processors.floor_state import Replies
 
 WAIT = b"WAIT"
 """As a piece: send nothing more until the client goes."""

@@ -11,8 +11,8 @@ from test_silero import SENTENCES, listen, many_voices, seconds, shown, speech
 
 from runner.testing import run_virtual
 from runner.vad import SileroVADAnalyzer, VADEvent
-from runner.vad.batch import TICK_S
 from runner.vad.model import SileroModel
+from runner.vad.silero import TICK_S
 
 CHUNK_S = 0.02
 
@@ -121,7 +121,7 @@ def test_a_call_that_another_ends_in_the_same_batch_is_told_nothing_more(
 
 
 def test_windows_of_many_calls_do_not_wait_for_the_end_of_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.vad.batch.ENOUGH", 4)
+    monkeypatch.setattr("runner.vad.silero.ENOUGH", 4)
     calls = [Call(sound(0, 8000), 8000, 0.0) for _ in range(6)]
     sizes = batches(monkeypatch)
 

@@ -16,7 +16,7 @@ import pytest
 from runner.arguments import RunnerArguments
 from runner.botcode.loader import BotTarget, LoadedBot, load_bot
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
-from runner.pipeline.monitors.advice import missing_parts
+from runner.pipeline.advice import missing_parts
 from runner.processors import LLMContext, LLMContextAggregatorPair
 from runner.services.local.stt import LocalSTTService
 from runner.services.stt import SegmentedSTTService, STTService

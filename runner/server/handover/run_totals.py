@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from runner.pipeline.monitors.slow import SlowWatch
+from runner.pipeline.latency import SlowWatch
 from runner.server.handover.other_workers import OtherWorkers
 from runner.sessions.stats import Tally, added, quantile
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from runner.services.local.helpers.serving import Pipe
 from runner.services.local.voice_helper import Sink, serve
-from runner.services.text.piper_words import PhonemeWords
+from runner.services.text.spoken_words import PhonemeWords
 
 PIECE_MS = 100
 """Sound goes out in pieces of this length, so that a cancellation is noticed soon."""

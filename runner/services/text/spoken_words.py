@@ -1,13 +1,15 @@
-"""Which word of the text is said when, from what a voice tells of its own words. Pure.
+"""Which word of a text is spoken when, from the times that a voice reports. Pure.
 
-Voices tell words as they say them: without punctuation, numbers spelled out, two as one. The listener's
-memory shall hold the words as they are written, so each told word is looked for in the text.
+Voices report words as they say them: without punctuation, with numbers spelled out, two as one. The
+memory holds words as they are written, so each reported word is looked up in the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from runner.frames import Frame, OutputAudioRawFrame, TTSTextFrame
 from runner.services.local.words import Word, WordPlacer
 from runner.turns.segments import units
 
@@ -92,3 +94,119 @@ class Timeline:
             self._start_anew = starts_ms[0] < sound_before_ms / 2
         base_ms = sound_before_ms if self._start_anew else 0.0
         return [base_ms + start for start in starts_ms]
+
+
+SPACE = " "
+
+
+class PhonemeWords:
+    """A text and its phonemes, sentence by sentence, in; positions in the text and their samples, out."""
+
+    def __init__(self, text: str, sentences: Sequence[Sequence[str]]) -> None:
+        lengths = [len(word) for sentence in sentences for word in _words(sentence)]
+        starts = [unit.start for unit in units(text)]
+        if len(lengths) == len(starts):
+            self._positions = starts
+        else:
+            total = sum(lengths) or 1
+            before = [sum(lengths[:index]) for index in range(len(lengths))]
+            self._positions = [round(length / total * len(text)) for length in before]
+        self._next = 0
+
+    def place(
+        self, phonemes: Sequence[str], durations: Sequence[tuple[str, int]], samples: int
+    ) -> list[tuple[int, int]]:
+        """The words of one sentence: (index of the first character, sample at which it begins).
+
+        `durations` is how many samples each phoneme takes; without it the sentence's own are shared out
+        evenly.
+        """
+        if not durations:
+            each = samples / (len(phonemes) or 1)
+            durations = [(phoneme, round(each)) for phoneme in phonemes]
+        placed = []
+        at, awaited = 0, True
+        for phoneme, length in durations:
+            if phoneme == SPACE:
+                awaited = True
+            elif awaited and phoneme not in ("^", "$"):  # Piper's marks of a sentence's two ends
+                awaited = False
+                if self._next < len(self._positions):
+                    placed.append((self._positions[self._next], min(at, samples)))
+                    self._next += 1
+            at += length
+        return placed
+
+
+def _words(sentence: Sequence[str]) -> list[list[str]]:
+    words: list[list[str]] = [[]]
+    for phoneme in sentence:
+        if phoneme == SPACE:
+            words.append([])
+        else:
+            words[-1].append(phoneme)
+    return [word for word in words if word]
+
+
+class Spoken:
+    """One sentence, by one voice after the other.
+
+    A word goes on when the sound has reached the next one, never before: so a word that was cut, and is said
+    again by the next voice, is written down once.
+
+    Attributes:
+        left: what is still to be said.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.left = text
+        self._base_ms = 0.0
+        self._sound_ms = 0.0
+        self._words: list[TTSTextFrame] = []
+        self._told: list[str] = []
+
+    def begin(self, words: Sequence[TTSTextFrame]) -> None:
+        """A voice begins with `left`; `words` are its words if it tells none itself."""
+        self._base_ms += self._sound_ms
+        self._sound_ms = 0.0
+        self._words = list(words)
+        self._told = []
+
+    def take(self, frame: Frame) -> Iterator[Frame]:
+        """What the voice yields; gives what may go on."""
+        if isinstance(frame, TTSTextFrame):
+            self._words.append(frame)
+        else:
+            yield frame
+        if isinstance(frame, OutputAudioRawFrame):
+            self._sound_ms += len(frame.audio) * 500 / (frame.sample_rate * frame.num_channels)
+        yield from self._heard_words()
+
+    def finish(self) -> Iterator[Frame]:
+        """The voice has said it all."""
+        self._sound_ms = float("inf")
+        yield from self._heard_words()
+
+    def break_off(self) -> None:
+        """The voice failed: the words that did not go on are still to be said."""
+        self._words.clear()
+        position = 0
+        for word in self._told:
+            found = self.left.find(word, position)
+            position = found + len(word) if found >= 0 else position
+        self.left = self.left[position:].strip()
+
+    def _heard_words(self) -> Iterator[Frame]:
+        self._words.sort(key=_offset_ms)
+        while self._words and self._end_ms() <= self._sound_ms:
+            word = self._words.pop(0)
+            self._told.append(word.text.strip())
+            yield replace(word, audio_offset_ms=self._base_ms + _offset_ms(word))
+
+    def _end_ms(self) -> float:
+        """When the first of the words ends: with the next; the last one with the sentence."""
+        return _offset_ms(self._words[1]) if len(self._words) > 1 else float("inf")
+
+
+def _offset_ms(word: TTSTextFrame) -> float:
+    return word.audio_offset_ms or 0.0

@@ -28,7 +28,7 @@ from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
 from runner.processors.base import DOWNSTREAM, ProcessorSetup
 from runner.processors.floor import Floor
-from runner.processors.replies import Replies
+from runner.processors.floor_state import Replies
 from runner.services.local import LocalSTTService, LocalTTSService, ScriptedDialogue
 from runner.services.local.dialogue import MISSES, PATIENCE
 from runner.services.local.ears import shared_ears

@@ -16,7 +16,7 @@ from runner.services import piper
 from runner.services.common import warmup
 from runner.services.local.helpers import packages
 from runner.services.piper import PiperTTSService
-from runner.services.text.piper_words import PhonemeWords
+from runner.services.text.spoken_words import PhonemeWords
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from runner.callers.phone import Phone
 from runner.callers.report.report import Report, measure
 from runner.callers.sound.microphone import Manner
-from runner.pipeline.monitors.slow import SlowWatch
+from runner.pipeline.latency import SlowWatch
 from runner.server.endpoints.prometheus import MetricsPage
 from runner.sessions.stats import CallFigures, Figures, Histogram, current_call, enter_call
 from runner.testing import run_virtual

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from runner.botcode.location import told
+from runner.processors.aggregators import LLMUserAggregator
 from runner.processors.base import FrameProcessor
-from runner.processors.user import LLMUserAggregator
 from runner.services.llm import LLMService
 from runner.services.stt import STTService
 from runner.services.tts import TTSService

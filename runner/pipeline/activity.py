@@ -1,11 +1,15 @@
-"""Knows whether anybody speaks, or is about to: the moment at which a call may change its code."""
+"""Who speaks: ends idle calls, prompts silent users, finds the pause in which code may change."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from runner.eventloop.clock import Clock
 from runner.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    EndFrame,
     Frame,
     FrameDirection,
     FunctionCallCancelFrame,
@@ -15,6 +19,7 @@ from runner.frames import (
     InterruptionFrame,
     LLMContextFrame,
     LLMFullResponseStartFrame,
+    LLMMessagesAppendFrame,
     TranscriptionFrame,
     TTSSpeakFrame,
     TTSStartedFrame,
@@ -23,8 +28,93 @@ from runner.frames import (
 )
 from runner.pipeline.observer import Observer
 from runner.processors.base import FrameProcessor
-from runner.processors.bot_state import BotState
+from runner.processors.floor_state import BotState
 from runner.processors.handover_state import Conversation
+from runner.turns.end_of_turn import AskLLM, EndCall, IdlePrompt, Say
+
+IDLE = "idle"
+"""Why such a run is over."""
+
+
+class IdleWatch(Observer):
+    """Calls `finish("idle")` when neither side has spoken or typed for `timeout_s`."""
+
+    frame_types = (
+        BotStartedSpeakingFrame,
+        BotStoppedSpeakingFrame,
+        InputTransportMessageFrame,
+        LLMContextFrame,
+        UserStartedSpeakingFrame,
+        UserStoppedSpeakingFrame,
+    )
+
+    def __init__(self, timeout_s: float, clock: Clock, finish: Callable[[str], None]) -> None:
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._finish = finish
+        self._last = clock()
+        self._speaking: set[str] = set()
+
+    async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
+        self._last = self._clock()
+        match frame:
+            case BotStartedSpeakingFrame():
+                self._speaking.add("bot")
+            case BotStoppedSpeakingFrame():
+                self._speaking.discard("bot")
+            case UserStartedSpeakingFrame():
+                self._speaking.add("user")
+            case UserStoppedSpeakingFrame():
+                self._speaking.discard("user")
+
+    async def run(self) -> None:
+        """Finishes the call after the silence."""
+        await self.silence()
+        self._finish(IDLE)
+
+    async def silence(self) -> None:
+        """Sleeps until the silence could be long enough, and looks again."""
+        while True:
+            quiet_s = 0.0 if self._speaking else self._clock() - self._last
+            if quiet_s >= self._timeout_s:
+                return
+            await asyncio.sleep(max(self._timeout_s - quiet_s, 0.01))
+
+
+class Prompting(IdleWatch):
+    """Takes the next step of an `IdlePrompt` after each silence; the user's speech begins it anew."""
+
+    def __init__(self, prompt: IdlePrompt, clock: Clock, queue: Callable[[Frame], Awaitable[None]]) -> None:
+        super().__init__(prompt.after_s, clock, lambda reason: None)
+        self._prompt = prompt
+        self._queue = queue
+        self._taken = 0
+
+    async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
+        await super().on_push_frame(source, frame, direction)
+        if isinstance(frame, UserStartedSpeakingFrame):
+            self._taken = 0
+
+    async def run(self) -> None:
+        while True:
+            await self.silence()
+            step = self._prompt.step(self._taken)
+            self._taken += 1
+            self._last = self._clock()
+            if step is not None:
+                await self._take(step)
+
+    async def _take(self, step: Say | AskLLM | EndCall) -> None:
+        match step:
+            case Say(text=text):
+                await self._queue(TTSSpeakFrame(text))
+            case AskLLM(instruction=instruction):
+                await self._queue(LLMMessagesAppendFrame([{"role": "system", "content": instruction}]))
+            case EndCall(text=text):
+                if text:
+                    await self._queue(TTSSpeakFrame(text))
+                await self._queue(EndFrame(reason="the user said nothing"))
+
 
 MESSAGE_S, TRANSCRIPT_S, MODEL_S, VOICE_S, PAUSE_S = 0.3, 1.5, 5.0, 2.0, 0.15
 """How long (s) what follows is waited for: on a message, on speech, on a question to the model, on what is to

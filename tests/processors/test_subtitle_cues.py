@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.processors.recording.cues import (
+from runner.processors.subtitles import (
     CUE_CHARS,
     LINE_CHARS,
     LONGEST_CUE_MS,

@@ -1,1 +1,0 @@
-"""Observe a running pipeline: latency, silence, slow processors, missing parts."""

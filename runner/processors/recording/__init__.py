@@ -1,1 +1,0 @@
-"""Record a call as audio and as subtitles."""
