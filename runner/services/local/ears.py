@@ -74,9 +74,10 @@ class _Decoder:
 class EarStream:
     """One utterance. `feed` and `close` never wait."""
 
-    def __init__(self, ears: Ears, number: int, grammar: str, over_bot: bool) -> None:
+    def __init__(self, ears: Ears, number: int, grammar: str, over_bot: bool, jsgf: bytes) -> None:
         self.number = number
         self._opening = {"begin": number, "grammar": grammar, "over_bot": over_bot}
+        self._jsgf = jsgf
         self._ears = ears
         self._decoder: _Decoder | None = None
         self._early: list[bytes] = []
@@ -121,7 +122,7 @@ class EarStream:
         """A decoder is there: it gets all that was said so far."""
         self._decoder = decoder
         decoder.stream = self
-        decoder.helper.send(self._opening)
+        decoder.helper.send(self._opening, self._jsgf)
         decoder.helper.send({"feed": self.number}, b"".join(self._early))
         self._early.clear()
         self._ready.set_result(None)
@@ -137,7 +138,11 @@ class EarStream:
 
     def heard(self, header: Header) -> None:
         """The helper's answer."""
-        if not self._result.done():
+        if self._result.done():
+            return
+        if error := header.get("error"):
+            self.fail(ServiceError(str(error)))
+        else:
             rejected, best = bool(header["rejected"]), str(header["text"])
             text = "" if rejected else best
             asks = header.get("asks")
@@ -193,9 +198,10 @@ class Ears:
         self._fail_waiting(ServiceError("the ears were stopped"))
         await asyncio.gather(*(decoder.helper.stop() for decoder in decoders))
 
-    def open(self, grammar: str = "commands", *, over_bot: bool = False) -> EarStream:
-        """Begin an utterance; it has a decoder now, or as soon as one is free. One `over_bot` is weighed."""
-        stream = EarStream(self, next(self._numbers), grammar, over_bot)
+    def open(self, grammar: str = "commands", *, over_bot: bool = False, jsgf: str = "") -> EarStream:
+        """Begin an utterance; it gets a decoder as soon as one is free. One `over_bot` is weighed. `jsgf` is
+        the text of a grammar that is not one of ours."""
+        stream = EarStream(self, next(self._numbers), grammar, over_bot, jsgf.encode())
         if self._idle:
             stream.begin(self._idle.pop())
         else:

@@ -1,6 +1,7 @@
 """A helper process of the ears: `python -m runner.services.local.ears_helper`. It hears one talker at a time.
 
 in    {"begin": 7, "grammar": "commands", "over_bot": true}   an utterance
+                               + JSGF, of a grammar that is not one of ours
       {"feed": 7} + pcm        its sound at 16 kHz, decoded as it comes
       {"finish": 7}            it is over: answer
       {"abort": 7}             nobody wants to know
@@ -18,7 +19,13 @@ from runner.services.local.recogniser import Recogniser
 def answer(recogniser: Recogniser, message: Message) -> dict[str, object] | None:
     """Do what a message says."""
     match message.header:
-        case {"begin": _, "grammar": str(grammar), "over_bot": bool(over_bot)}:
+        case {"begin": number, "grammar": str(grammar), "over_bot": bool(over_bot)}:
+            if message.payload:
+                try:
+                    recogniser.learn(grammar, message.payload.decode())
+                except ValueError as error:
+                    recogniser.begin()
+                    return {"heard": number, "error": str(error)}
             recogniser.begin(grammar, over_bot=over_bot)
         case {"begin": _} | {"abort": _}:
             recogniser.begin()

@@ -57,16 +57,32 @@ class Recogniser:
         self._early = bytearray()
         self._weighed: bytearray | None = None
         self._mean = ""
+        self._learned: set[str] = set()
         self._decoding = False
 
     def begin(self, grammar: str = "commands", *, over_bot: bool = False) -> None:
-        """A new utterance in one of the `GRAMMARS`; one that is under way is forgotten. Of one `over_bot` it
-        is told whether it asked the bot to stop."""
+        """A new utterance in one of the `GRAMMARS`, or of those learned; one under way is dropped. Speech
+        `over_bot` is also weighed: whether it asks the bot to stop."""
         if self._decoding:
             self._end()
         self._early.clear()
         self._weighed = bytearray() if over_bot else None
         self._commands.activate_search(grammar)
+
+    def learn(self, name: str, jsgf: str) -> None:
+        """Have another grammar for `begin`, once. Raises `ValueError` if pocketsphinx refuses it."""
+        if name in self._learned:
+            return
+        words = vocabulary(jsgf) - self._pronunciations.keys()
+        self._pronunciations |= (new := _read_pronunciations(words))
+        for entries in new.values():
+            for entry, phones in entries:
+                self._commands.add_word(entry, phones, False)
+        try:
+            self._commands.add_jsgf_string(name, jsgf)
+        except Exception as error:  # the boundary to pocketsphinx
+            raise ValueError(f"pocketsphinx refuses the grammar: {error}") from error
+        self._learned.add(name)
 
     def feed(self, pcm: bytes) -> None:
         """Sound at 16 kHz, in whole samples."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import ServiceError, UsageError
@@ -19,6 +21,7 @@ from runner.services.common import warmup
 from runner.services.local.ears import RATE_HZ, EarStream, shared_ears
 from runner.services.local.grammar import GRAMMARS
 from runner.services.local.helpers.packages import EARS_PACKAGE, require
+from runner.services.local.own_grammar import OwnGrammar, from_file, from_jsgf, from_phrases
 from runner.services.stt import STTService
 
 if TYPE_CHECKING:
@@ -34,21 +37,36 @@ KEPT_S = 1.0
 
 
 class LocalSTTService(STTService):
-    """pocketsphinx with a grammar of commands: a demonstration that needs nothing, not for dictation.
+    """pocketsphinx with a small vocabulary, in English, without account or download; not for dictation.
 
-    It knows what `runner.services.local.grammar` spells out. Speech that is not in there gives a
-    `TranscriptionFrame` with empty text.
+    ```python
+    LocalSTTService(phrases=["open the door", "call the office"])
+    LocalSTTService(grammar="menu.jsgf")
+    ```
+
+    Speech outside the vocabulary gives a `TranscriptionFrame` with empty text.
 
     Args:
-        grammar: one of `GRAMMARS` there: "commands", or "appointments" for a receptionist.
+        grammar: "commands", "appointments" (for a receptionist), or the path of a JSGF file.
+        phrases: whole sentences to recognise, instead of a grammar. They come back as they are written here.
+
+    Raises:
+        UsageError: the grammar has a mistake (with file and line), or a word without a known pronunciation.
     """
 
-    def __init__(self, *, grammar: str = "commands", name: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        grammar: str | Path | None = None,
+        phrases: Iterable[str] | None = None,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name=name)
         require(EARS_PACKAGE, type(self).__name__)
-        if grammar not in GRAMMARS:
-            raise UsageError(f"the local ears know no grammar {grammar!r}, but {', '.join(GRAMMARS)}")
-        self._grammar = grammar
+        if grammar is not None and phrases is not None:
+            raise UsageError(f"{type(self).__name__} takes grammar or phrases, not both")
+        self._own = _own_grammar(grammar, phrases)
+        self._grammar = self._own.key if self._own is not None else str(grammar or "commands")
         self._ears: Ears | None = None
         self._stream: EarStream | None = None
         self._finishing: asyncio.Queue[EarStream] = asyncio.Queue()
@@ -84,7 +102,11 @@ class LocalSTTService(STTService):
         self._kept.clear()
         self._kept_bytes = 0
         noticed_after_s = min(max(self.lent.clock() - frame.at, 0.0), KEPT_S - LEAD_S)
-        self._stream = self._ears.open(self._grammar, over_bot=self.lent.floor.undecided)
+        self._stream = self._ears.open(
+            self._grammar,
+            over_bot=self.lent.floor.undecided,
+            jsgf=self._own.jsgf if self._own is not None else "",
+        )
         self._stream.feed(kept[-2 * int((LEAD_S + noticed_after_s) * RATE_HZ) :])
 
     def speech_ended(self, frame: UserStoppedSpeakingFrame) -> None:
@@ -112,7 +134,22 @@ class LocalSTTService(STTService):
             return
         waited_ms = (self.lent.clock() - asked_at) * 1000
         await self.push_frame(MetricsFrame("processing", self.name, waited_ms))
-        await self.push_frame(TranscriptionFrame(heard.text, confidence=heard.score, murmur=heard.murmur))
+        text = self._own.written.get(heard.text, heard.text) if self._own is not None else heard.text
+        await self.push_frame(TranscriptionFrame(text, confidence=heard.score, murmur=heard.murmur))
+
+
+def _own_grammar(grammar: str | Path | None, phrases: Iterable[str] | None) -> OwnGrammar | None:
+    """A vocabulary of the user's own; None for one of `GRAMMARS`."""
+    if phrases is not None:
+        return from_phrases(phrases)
+    if grammar is None or str(grammar) in GRAMMARS:
+        return None
+    if str(grammar).lstrip().startswith("#JSGF"):
+        return from_jsgf(str(grammar))
+    if Path(grammar).suffix or isinstance(grammar, Path):
+        return from_file(grammar)
+    known = ", ".join(GRAMMARS)
+    raise UsageError(f"there is no grammar {grammar!r}: use {known}, a .jsgf file, or phrases=[…]")
 
 
 def _make_resampler(rate_hz: int) -> Resampler | Widener:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from runner.audio.resampler import Resampler
+from runner.errors import UsageError
 from runner.frames import (
     EndFrame,
     Frame,
@@ -127,6 +128,46 @@ async def test_speech_that_is_no_command_becomes_an_empty_transcription(helpers:
         await bench.give(UserStartedSpeakingFrame(), *chunks(bytes(32000), 16000), UserStoppedSpeakingFrame())
         await bench.until(TranscriptionFrame)
         assert [seen.frame.text for seen in bench.out.of(TranscriptionFrame)] == [""]  # type: ignore[attr-defined]
+
+
+async def heard_with(stt: LocalSTTService) -> str:
+    """What a service makes of "what time is it"."""
+    sound = chunks(a_command(16000), 16000)
+    async with Bench(stt) as bench:
+        began = asyncio.get_running_loop().time() - 0.2
+        await bench.give(*sound[:25], UserStartedSpeakingFrame(at=began), *sound[25:])
+        await bench.give(UserStoppedSpeakingFrame())
+        await bench.until(TranscriptionFrame)
+        (seen,) = bench.out.of(TranscriptionFrame)
+        assert isinstance(seen.frame, TranscriptionFrame)
+        return seen.frame.text
+
+
+@pytest.mark.local
+async def test_phrases_of_ones_own_are_recognised_and_given_as_written(helpers: None) -> None:
+    phrases = ["Where is the station?", "What time is it?", "Open the umbrella"]
+    assert await heard_with(LocalSTTService(phrases=phrases)) == "What time is it?"
+    assert await heard_with(LocalSTTService(phrases=["Open the umbrella", "elephants"])) == ""
+    assert await heard_with(LocalSTTService()) == "what time is it"
+
+
+@pytest.mark.local
+async def test_a_jsgf_file_of_ones_own_is_recognised(helpers: None, tmp_path: Path) -> None:
+    file = tmp_path / "station.jsgf"
+    file.write_text(
+        "#JSGF V1.0;\ngrammar station;\n"
+        "public <ask> = What time (is it | /2/ does the <vehicle> leave) {ask};\n"
+        "<vehicle> = train | tram | zeppelin; // one of them\n"
+    )
+    assert await heard_with(LocalSTTService(grammar=file)) == "what time is it"
+
+
+@pytest.mark.local
+def test_a_wrong_vocabulary_is_one_sentence_when_the_service_is_made() -> None:
+    with pytest.raises(UsageError, match=r"there is no grammar 'menu': use commands, appointments, a \.jsgf"):
+        LocalSTTService(grammar="menu")
+    with pytest.raises(UsageError, match="takes grammar or phrases, not both"):
+        LocalSTTService(grammar="commands", phrases=["yes"])
 
 
 @pytest.mark.local
