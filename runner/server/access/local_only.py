@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ BODY_DEADLINE_S = 8.0
 
 _FORWARDING = ("forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip")
 _CLOSE = {"connection": "close"}
+_HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+,;=-]+(:\d*)?|\[[0-9A-Fa-f:.]+\](:\d*)?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -107,6 +109,8 @@ def _same_site(origin: str, host: str) -> bool:
 
 
 def _split_host(host: str) -> tuple[str, int | None] | None:
+    if not _HOST.fullmatch(host):  # "localhost#.evil" is the host "localhost" only to `urlsplit`
+        return None
     try:
         parts = urlsplit(f"//{host}")
         if parts.hostname is None or parts.username is not None or parts.path:

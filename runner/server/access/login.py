@@ -8,11 +8,12 @@ nothing is asked.
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from runner.server.access.local_only import answer, is_loopback, values_of
 
@@ -23,7 +24,7 @@ COOKIE = "botrun_key"
 HEADER = "x-botrun-key"
 QUERY = "key"
 
-REFUSAL = "this run can be reached from elsewhere: open the address that it printed, with its key"
+REFUSAL = "this run needs its key: open the address that botrun printed, which ends in ?key=…"
 
 
 class LoginRequired:
@@ -51,26 +52,38 @@ class LoginRequired:
 
 def has_key(scope: Scope, key: str) -> bool:
     """Whether a request brings this key."""
-    return _matches(_told(scope), key)
+    given = values_of(scope["headers"], HEADER)
+    if scope["type"] == "websocket":  # a plain client can put it into its address only
+        given += [value for name, value in _query(scope) if name == QUERY]
+    return _matches(given, key) or _has_cookie(scope, key)
 
 
-def _told(scope: Scope) -> list[str]:
-    """The keys that the request bears. A WebSocket of a plain client can have it in its address only."""
-    told = values_of(scope["headers"], HEADER)
+def cookie_of(scope: Scope, key: str) -> tuple[str, str]:
+    """Name and value of the page's cookie.
+
+    Browsers send a host's cookies to all its ports: the name carries the port, so that runs do not overwrite
+    each other's, and the value is derived from the key, so that another server never sees the key itself.
+    """
+    host = "".join(values_of(scope["headers"], "host")[:1])
+    port = host.rpartition(":")[2]
+    name = f"{COOKIE}_{port}" if port.isdecimal() else COOKIE
+    return name, hmac.new(key.encode(), b"page", "sha256").hexdigest()
+
+
+def _has_cookie(scope: Scope, key: str) -> bool:
+    name, value = cookie_of(scope, key)
     for text in values_of(scope["headers"], "cookie"):
         try:
-            cookie = SimpleCookie(text).get(COOKIE)
+            cookie = SimpleCookie(text).get(name)
         except CookieError:
             continue
-        if cookie is not None:
-            told.append(cookie.value)
-    if scope["type"] == "websocket":
-        told += [value for name, value in _query(scope) if name == QUERY]
-    return told
+        if cookie is not None and _matches([cookie.value], value):
+            return True
+    return False
 
 
-def _matches(told: list[str], key: str) -> bool:
-    return any(secrets.compare_digest(one.encode(), key.encode()) for one in told)
+def _matches(given: list[str], key: str) -> bool:
+    return any(secrets.compare_digest(one.encode(), key.encode()) for one in given)
 
 
 def _query(scope: Scope) -> list[tuple[str, str]]:
@@ -81,9 +94,12 @@ async def _welcome(scope: Scope, send: Send, key: str) -> None:
     """The key becomes a cookie, and goes from the address: it is not to stay in the history."""
     rest = urlencode([pair for pair in _query(scope) if pair[0] != QUERY])
     secure = "; Secure" if scope["scheme"] == "https" else ""
+    # One slash: "//host" would lead to another site. Quoted: a path may contain line ends.
+    path = quote("/" + scope["path"].lstrip("/\\"), safe="/:@!$&'()*+,;=-._~")
+    name, value = cookie_of(scope, key)
     headers = [
-        (b"location", (scope["path"] + (f"?{rest}" if rest else "")).encode()),
-        (b"set-cookie", f"{COOKIE}={key}; Path=/; HttpOnly; SameSite=Strict{secure}".encode()),
+        (b"location", (path + (f"?{rest}" if rest else "")).encode()),
+        (b"set-cookie", f"{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}".encode()),
         (b"content-length", b"0"),
         (b"cache-control", b"no-store"),
     ]

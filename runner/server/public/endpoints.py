@@ -7,6 +7,8 @@ from the provider before anything is started, against the configured public addr
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -36,6 +38,8 @@ from runner.server.wire.websocket_protocol import POLICY_VIOLATION, close
 logger = logging.getLogger(__name__)
 
 BODY_LIMIT_BYTES = 64 * 1024
+GIVE_UP_S = 2.0
+"""How long (s) a call waits for its own socket after one that was not."""
 
 Handler = Callable[[Provider, WebRequest, Request], Awaitable[Response]]
 
@@ -181,14 +185,18 @@ class PublicEndpoints:
             return ticket
         ticket = await self._public_calls.redeem(token)
         provider = self._public_calls.providers[ticket.provider]
-        self._public_calls.check(lambda: provider.check_socket(web))
+        try:
+            self._public_calls.check(lambda: provider.check_socket(web))
+        except RefusedError:
+            self._public_calls.restore(token, ticket)
+            raise
         return ticket
 
     async def _talk(self, websocket: WebSocket, ticket: Ticket) -> None:
         provider, call = self._public_calls.providers[ticket.provider], ticket.call
         told = await self._calls.handshake(websocket)
         if told is None:
-            await self._give_up(provider, call)
+            await self._wait_for_another(websocket, ticket)
             return
         owner = await self._calls.rejoining.elsewhere(told)
         try:
@@ -196,7 +204,7 @@ class PublicEndpoints:
         except (ProtocolError, LedgerUnavailableError) as error:
             self._log.warning("a media socket was refused: %s", error)
             await close(websocket, POLICY_VIOLATION, "refused")
-            await self._give_up(provider, call)
+            await self._wait_for_another(websocket, ticket)
             return
         call_id = call.call_id or told.call_id
         carried = Carried(
@@ -230,6 +238,16 @@ class PublicEndpoints:
             raise ProtocolError("its token is used up: the call is over")
         if not call.call_id and (busy := await self._public_calls.admit_socket(told)):
             raise ProtocolError(busy)
+
+    async def _wait_for_another(self, websocket: WebSocket, ticket: Ticket) -> None:
+        """This socket was not the call's. If the call's own does not come either, the caller is hung up."""
+        if token := _token(websocket):
+            self._public_calls.restore(token, ticket)
+        await asyncio.sleep(GIVE_UP_S)
+        with contextlib.suppress(LedgerUnavailableError):
+            if ticket.call.call_id and await self._public_calls.has_sound(ticket.call.call_id):
+                return
+        await self._give_up(self._public_calls.providers[ticket.provider], ticket.call)
 
     async def _give_up(self, provider: Provider, call: CallFacts) -> None:
         """Its sound will not come: no caller shall be left in silence, nor a call open."""

@@ -93,6 +93,14 @@ class PublicCalls:
         """
         return ticket_of(await self._ledger.ask("redeem", token))
 
+    def restore(self, token: str, ticket: Ticket) -> None:
+        """The socket that brought this token was not its call's: the token is good again."""
+        self._ledger.tell("restore", token, asdict(ticket))
+
+    async def has_sound(self, call_id: str) -> bool:
+        """Whether a call's socket has come."""
+        return cast(bool, await self._ledger.ask("has_sound", call_id))
+
     def ticket_by_login(self, web: WebRequest) -> Ticket | None:
         """Exotel's applet may have the socket's own address: then user and password stand for the token."""
         exotel = self.providers.get("exotel")

@@ -192,3 +192,18 @@ async def test_a_body_that_grows_beyond_the_limit_is_cut_off() -> None:
 async def test_a_body_that_trickles_in_is_not_waited_for() -> None:
     app = BodyLimit(read, deadline_s=0.02)
     assert (await ask(app, scope_of({}), b"1", b"2", b"3", pause_s=0.015))[0] == 408
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost#.evil.example",
+        "localhost?.evil.example",
+        "localhost/.evil",
+        "localhost\\.evil",
+        "a@localhost",
+    ],
+)
+async def test_a_host_that_only_looks_local_is_refused(host: str) -> None:
+    status, _ = await ask(LocalOnly(greet, loopback_only=True), scope_of({"host": host}))
+    assert status == 403

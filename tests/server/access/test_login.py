@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from runner.server.access.login import COOKIE, HEADER, LoginRequired, key_headers
+from runner.server.access.login import HEADER, LoginRequired, cookie_of, key_headers
 
 KEY = "the-key-of-this-run"
+NAME, VALUE = cookie_of({"headers": []}, KEY)
 
 
 async def ask(
@@ -58,16 +59,16 @@ async def test_without_a_public_address_nothing_is_asked() -> None:
 )
 async def test_with_one_nobody_comes_in_without_the_key(path: str) -> None:
     assert (await ask(path))[0] == 401
-    assert (await ask(path, headers={"cookie": f"{COOKIE}=wrong"}))[0] == 401
+    assert (await ask(path, headers={"cookie": f"{NAME}={KEY}"}))[0] == 401
     assert (await ask(path, headers={HEADER: KEY[:-1]}))[0] == 401
-    assert (await ask(path, headers={"cookie": f"a=b; {COOKIE}={KEY}"}))[0] == 200
+    assert (await ask(path, headers={"cookie": f"a=b; {NAME}={VALUE}"}))[0] == 200
     assert (await ask(path, headers={HEADER: KEY}))[0] == 200
 
 
 async def test_the_printed_address_makes_the_key_a_cookie_and_takes_it_from_the_address() -> None:
     status, headers = await ask("/", f"key={KEY}&x=1")
     assert (status, headers["location"]) == (303, "/?x=1")
-    assert headers["set-cookie"] == f"{COOKIE}={KEY}; Path=/; HttpOnly; SameSite=Strict"
+    assert headers["set-cookie"] == f"{NAME}={VALUE}; Path=/; HttpOnly; SameSite=Strict"
     assert (await ask("/", "key=wrong"))[0] == 401
 
 
@@ -75,7 +76,7 @@ async def test_a_socket_needs_the_key_in_cookie_header_or_address() -> None:
     assert (await ask("/ws", kind="websocket"))[0] == 403
     assert (await ask("/ws", f"key={KEY}", kind="websocket"))[0] == 101
     assert (await ask("/ws", headers={HEADER: KEY}, kind="websocket"))[0] == 101
-    assert (await ask("/ws", headers={"cookie": f"{COOKIE}={KEY}"}, kind="websocket"))[0] == 101
+    assert (await ask("/ws", headers={"cookie": f"{NAME}={VALUE}"}, kind="websocket"))[0] == 101
 
 
 def test_commands_of_this_machine_read_the_key_from_its_file(
@@ -87,3 +88,30 @@ def test_commands_of_this_machine_read_the_key_from_its_file(
     assert key_headers("ws://127.0.0.1:7860/ws") == {HEADER: KEY}
     assert key_headers("ws://127.0.0.1:7861/ws") == {}
     assert key_headers("wss://bot.example.com:7860/ws") == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/", "/"),
+        ("/page/a b.js", "/page/a%20b.js"),
+        ("//evil.example/", "/evil.example/"),
+        ("/\\evil.example/", "/evil.example/"),
+        ("/\r\nset-cookie: a=b", "/%0D%0Aset-cookie:%20a=b"),
+        ("/ü", "/%C3%BC"),
+    ],
+)
+async def test_the_key_in_an_address_leads_nowhere_else(path: str, location: str) -> None:
+    status, headers = await ask(path, f"key={KEY}")
+    assert (status, headers["location"]) == (303, location)
+
+
+def test_the_page_s_cookie_is_of_one_port_and_is_not_the_key() -> None:
+    names = {cookie_of({"headers": [(b"host", host)]}, KEY)[0] for host in (b"localhost:1", b"localhost:2")}
+    assert len(names) == 2
+    assert KEY not in VALUE
+    assert cookie_of({"headers": []}, "another run's key")[1] != VALUE
+
+
+async def test_the_page_s_cookie_is_not_taken_for_the_key() -> None:
+    assert (await ask("/", headers={HEADER: VALUE}))[0] == 401

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from runner.botcode.loader import LoadedBot
 from runner.server import create_app as create_bot_app
+from runner.server.access.login import cookie_of
 from runner.server.app import create_app
 from runner.server.host import Host
 from runner.sessions.registry import Sessions
@@ -96,7 +97,8 @@ async def test_the_api_s_own_guards_hold_without_the_middleware(path: str) -> No
         assert (await http.request(method, path)).status_code == 403
     async with client_of(api) as http:
         assert (await http.request(method, path)).status_code == 401
-        cookie = {"cookie": "botrun_key=secret"}
+        name, value = cookie_of({"headers": []}, "secret")
+        cookie = {"cookie": f"{name}={value}"}
         assert (await http.request("GET", "/status", headers=cookie)).status_code == 200
 
 

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from runner.botcode.loader import LoadedBot
+from runner.server.access.login import cookie_of
 from runner.server.app import create_app
 from runner.server.host import Host
 from runner.server.public.public_calls import DialOrder
@@ -94,6 +95,7 @@ async def test_without_the_key_nobody_is_called(
 ) -> None:
     refused = await client.post("/dial", json=ORDER, headers={"x-botrun-key": "guess"})
     assert refused.status_code == 401
-    by_page = {"x-botrun-key": "", "cookie": f"botrun_key={KEY}"}
+    name, value = cookie_of({"headers": []}, KEY)
+    by_page = {"x-botrun-key": "", "cookie": f"{name}={value}"}
     assert (await client.post("/dial", json=ORDER, headers=by_page)).status_code == 403
     assert not public_calls.orders

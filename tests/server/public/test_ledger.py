@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
+<<<<<<< HEAD
 from runner.providers.webhooks import CallFacts, RefusedError
+=======
+from runner.providers.documents import CallFacts
+from runner.providers.webhooks import RefusedError
+from runner.server.public.ledger.ledger import Ledger
+>>>>>>> 88c7840 (Refuse replayed webhooks, and harden the login)
 from runner.server.public.ledger.limits import CallLimits
 from runner.server.public.ledger.tickets import LIFE_S, MOST, Tickets
+from runner.settings import Settings
 
 CALL = CallFacts(call_id="C1")
 
@@ -26,12 +35,37 @@ def test_a_token_is_good_for_its_time_only() -> None:
         tickets.redeem(token, LIFE_S + 1)
 
 
-def test_a_webhook_that_is_sent_twice_makes_the_first_token_void() -> None:
+def test_a_webhook_that_is_sent_twice_gets_the_same_token_until_the_call_is_connected() -> None:
     tickets = Tickets()
     first, second = tickets.issue("twilio", CALL, 0.0), tickets.issue("twilio", CALL, 1.0)
-    with pytest.raises(RefusedError):
-        tickets.redeem(first, 2.0)
-    assert tickets.redeem(second, 2.0).provider == "twilio"
+    assert first == second
+    tickets.redeem(first, 2.0)
+    with pytest.raises(RefusedError, match="connected already"):
+        tickets.issue("twilio", CALL, 3.0)
+
+
+@pytest.mark.parametrize("provider", ["twilio", "plivo", "exotel"])
+def test_a_copy_of_a_webhook_starts_no_call_however_late_it_comes(provider: str) -> None:
+    ledger = Ledger(Settings())
+    call = asdict(CALL)
+    assert ledger.admit(0.0, "C1", "+1") == ""
+    ledger.redeem(1.0, ledger.issue(0.0, provider, call, LIFE_S))
+    ledger.begins(1.0, "C1", "+1")
+    ledger.ends(2.0, "C1")
+    for now in (3.0, 1e6):
+        with pytest.raises(RefusedError, match="connected already"):
+            ledger.admit(now, "C1", "+1")
+        with pytest.raises(RefusedError, match="connected already"):
+            ledger.issue(now, provider, call, LIFE_S)
+    assert not ledger.limits._open
+
+
+def test_a_token_that_a_wrong_socket_used_is_good_again() -> None:
+    tickets = Tickets()
+    token = tickets.issue("twilio", CALL, 0.0)
+    tickets.restore(token, tickets.redeem(token, 1.0))
+    assert tickets.issue("twilio", CALL, 2.0) == token
+    assert tickets.redeem(token, 3.0).call is CALL
 
 
 def test_exotel_may_come_back_once() -> None:

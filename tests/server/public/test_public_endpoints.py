@@ -17,6 +17,7 @@ from public_world import (
     Bot,
     Provided,
     call_fields,
+    media_url,
     public_world,
     signed,
     socket_headers,
@@ -25,6 +26,7 @@ from public_world import (
 )
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+import runner.server.public.endpoints as public_endpoints
 import runner.transports.websocket.handshake as handshake_module
 
 
@@ -99,6 +101,49 @@ async def test_a_token_of_one_call_or_provider_is_none_for_another() -> None:
                 with pytest.raises(ConnectionClosed):
                     await socket.recv()
     assert bot.args == []
+
+
+@pytest.mark.parametrize("provider", ["twilio", "plivo", "telnyx"])
+async def test_a_replayed_webhook_starts_one_bot_and_ends_no_call(provider: str) -> None:
+    bot = Bot()
+    async with public_world(bot) as world:
+        request = signed(provider, f"/{provider}/answer", call_fields(provider, "C1"))
+        urls = {media_url(provider, (await world.send(request)).text) for _ in range(5)}
+        assert len(urls) == 1
+        url = urls.pop()
+        async with world.media(provider, url) as socket:
+            for message in wire(provider, "C1").opening():
+                await socket.send(message)
+            await bot.started.wait()
+            assert [(await world.send(request)).status_code for _ in range(20)] == [403] * 20
+            assert await refused(world, provider, url) == 403
+            assert len(world.host.sessions.active) == 1
+            await asyncio.wait_for(await socket.ping(), 2)
+        await until(lambda: not world.host.sessions.active)
+        assert (await world.send(request)).status_code == 403
+    assert len(bot.args) == 1
+
+
+@pytest.mark.parametrize("says", [["not JSON"], None])
+async def test_a_socket_that_is_not_the_call_s_does_not_end_it(says: list[str] | None) -> None:
+    from provider_server import API, provider_server
+
+    bot = Bot()
+    async with provider_server() as server, public_world(bot, api=server.url + API["plivo"]) as world:
+        server.calls["C1"] = "in-progress"
+        url = await world.answered("plivo", "C1")
+        async with world.media("plivo", url) as stranger:
+            for message in says or wire("plivo", "another").opening():
+                await stranger.send(message)
+            with pytest.raises(ConnectionClosed):
+                await stranger.recv()
+        async with world.media("plivo", url) as socket:
+            for message in wire("plivo", "C1").opening():
+                await socket.send(message)
+            await bot.started.wait()
+            await asyncio.sleep(public_endpoints.GIVE_UP_S + 0.2)
+            assert server.calls["C1"] == "in-progress"
+            assert len(world.host.sessions.active) == 1
 
 
 async def test_twilio_s_socket_must_be_signed_for_the_very_address() -> None:
@@ -202,7 +247,7 @@ async def test_five_hundred_forged_requests_start_nothing_and_are_told_without_s
         assert not world.ledger.tickets._out
     assert bot.args == []
     lines = [r.getMessage() for r in caplog.records if r.name == "runner.server.public.endpoints"]
-    assert 5 <= len(lines) <= 12
+    assert 5 <= len(lines) <= 30
     told = caplog.text + bodies
     assert "webhook was refused" in told
     assert not any(canary in told for canary in CANARIES)

@@ -12,6 +12,7 @@ from public_world import Bot, public_world
 
 from runner.cli.listen import address_of, open_listener
 from runner.server.app import create_app
+from runner.server.public.signed_requests import MOST, MOST_KINDS, ThrottledLog
 from runner.server.wire.uvicorn_server import Server
 from runner.services.common import warmup
 
@@ -102,3 +103,19 @@ async def test_what_is_no_request_is_refused_and_no_error_of_ours(
         assert not answer or least <= int(answer.split()[1]) < 500, answer[:200]
         assert b" 404 " in await answer_to(port, b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_a_flood_of_one_refusal_does_not_silence_another(caplog: pytest.LogCaptureFixture) -> None:
+    log = ThrottledLog(logging.getLogger("carriers"))
+    for number in range(1000):
+        log.warning("a webhook was refused: %s", f"its token is {number} s too old")
+    log.warning("a webhook was refused: %s", "the signature does not match")
+    assert len([line for line in caplog.messages if "too old" in line]) == MOST
+    assert "the signature does not match" in caplog.messages[-1]
+
+
+def test_refusals_of_many_kinds_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    log = ThrottledLog(logging.getLogger("carriers"))
+    for number in range(1000):
+        log.warning("refused: %s", "x" * number)
+    assert len(caplog.messages) <= MOST * (MOST_KINDS + 1)

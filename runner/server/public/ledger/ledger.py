@@ -22,7 +22,20 @@ MOST_TRANSFERS = 100
 MOST_EVENTS = 500
 
 WORDS = frozenset(
-    {"admit", "issue", "redeem", "news", "no_news", "begins", "ends", "goes_on", "park", "parked"}
+    {
+        "admit",
+        "issue",
+        "redeem",
+        "restore",
+        "has_sound",
+        "news",
+        "no_news",
+        "begins",
+        "ends",
+        "goes_on",
+        "park",
+        "parked",
+    }
     | {"rings", "state", "became", "voicemail"}
 )
 """What can be asked: the methods below, of these names."""
@@ -57,6 +70,7 @@ class Ledger:
 
     def admit(self, now: float, call_id: str, caller: str) -> str:
         """Why this call is not taken; "" if it is. Calls that we made were counted before."""
+        self.tickets.check_is_new(call_id)
         return "" if self.outgoing.state(call_id) else self.limits.refusal(call_id, caller, now)
 
     def issue(self, now: float, provider: str, call: Mapping[str, Any], life_s: float) -> str:
@@ -66,6 +80,14 @@ class Ledger:
     def redeem(self, now: float, token: str) -> dict[str, Any]:
         """The ticket that a token stands for, once. Raises `RefusedError`."""
         return asdict(self.tickets.redeem(token, now))
+
+    def restore(self, now: float, token: str, ticket: Mapping[str, Any]) -> None:
+        """Another socket than the call's has used this token: it is good again."""
+        self.tickets.restore(token, ticket_of(ticket))
+
+    def has_sound(self, now: float, call_id: str) -> bool:
+        """Whether the call's socket has come."""
+        return self.limits.is_connected(call_id)
 
     def news(self, now: float, event: str) -> bool:
         """Whether this event was not told before: what a provider thinks lost, it tells again."""

@@ -49,6 +49,10 @@ class CallLimits:
         self._open[call_id] = _Open(caller, now)
         return ""
 
+    def is_connected(self, call_id: str) -> bool:
+        """Whether its sound has come."""
+        return call_id in self._open and self._open[call_id].connected
+
     def connected(self, call_id: str) -> None:
         """Its sound has come: it counts until it is over."""
         if call_id in self._open:
