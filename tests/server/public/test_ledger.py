@@ -6,13 +6,8 @@ from dataclasses import asdict
 
 import pytest
 
-<<<<<<< HEAD
 from runner.providers.webhooks import CallFacts, RefusedError
-=======
-from runner.providers.documents import CallFacts
-from runner.providers.webhooks import RefusedError
 from runner.server.public.ledger.ledger import Ledger
->>>>>>> 88c7840 (Refuse replayed webhooks, and harden the login)
 from runner.server.public.ledger.limits import CallLimits
 from runner.server.public.ledger.tickets import LIFE_S, MOST, Tickets
 from runner.settings import Settings
