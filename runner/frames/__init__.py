@@ -1,7 +1,7 @@
 """What travels through a pipeline: frozen, slotted dataclasses.
 
-All of them are imported from here. Their roots and what tells them apart stand in `frame_kinds.py`, those of
-sound and pictures in `sound_frames.py`, of words in `text_frames.py`, of tools in `tool_frames.py`.
+Import them from here. Their base classes are in `kinds.py`, sound and pictures in `media.py`, words in
+`text.py`, tools in `tools.py`.
 
 Sound is `pcm`: signed 16-bit little-endian samples, interleaved if there are several channels.
 Times are seconds on the session's clock (`clock.Clock`); durations in names carry their unit.
@@ -166,7 +166,7 @@ class BotResumedSpeakingFrame(ControlFrame):
 
 @dataclass(frozen=True, slots=True)
 class UserMuteStartedFrame(ControlFrame):
-    """The bot does not listen to the user from here on; told to the far end."""
+    """The bot does not listen to the user from here on; the client is notified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,21 +179,21 @@ class UserMuteStoppedFrame(ControlFrame):
 
 @dataclass(frozen=True, slots=True)
 class InputTransportMessageFrame(SystemFrame):
-    """A message from the far end's application (data channel, WebSocket): a JSON value."""
+    """A message from the client's application (data channel, WebSocket): a JSON value."""
 
     message: Any
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTransportMessageFrame(DataFrame):
-    """A message for the far end's application, in its place among the sound."""
+    """A message for the client's application, in its place among the sound."""
 
     message: Any
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTransportMessageUrgentFrame(SystemFrame):
-    """A message for the far end's application, sent at once."""
+    """A message for the client's application, sent at once."""
 
     message: Any
 

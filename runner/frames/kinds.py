@@ -1,4 +1,4 @@
-"""The roots of all frames. Three kinds, told apart by how they travel:
+"""The roots of all frames. Three kinds, which travel differently:
 
 * `SystemFrame` is handled at once, even beside a frame that a processor is still busy with.
 * `DataFrame` keeps its order; an interruption throws it away wherever it waits (`InputFrame`, what

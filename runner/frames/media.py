@@ -25,7 +25,7 @@ class UserAudioRawFrame(InputAudioRawFrame):
 
 @dataclass(frozen=True, slots=True)
 class OutputAudioRawFrame(DataFrame):
-    """Sound for the listener. Behind `transport.output()`, `heard_at` tells when its first sample
+    """Sound for the listener. Behind `transport.output()`, `heard_at` is when its first sample
     was heard, and only what was heard arrives there."""
 
     audio: bytes

@@ -86,7 +86,7 @@ class HeardWord:
 @dataclass(frozen=True, slots=True)
 class TranscriptionFrame(InputFrame):
     """What the user said. `text` is empty when there was speech that could not be understood; `words` is
-    empty when the recogniser does not tell when each was said. `murmur` tells of short speech over the bot
+    empty when the recogniser does not report when each was said. `murmur` says of short speech over the bot
     whether it only showed that one listens ("mm-hmm"), or was a noise; None where the recogniser cannot."""
 
     text: str

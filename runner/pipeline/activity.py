@@ -82,7 +82,7 @@ class IdleWatch(Observer):
 
 
 class Prompting(IdleWatch):
-    """Takes the next step of an `IdlePrompt` after each silence; the user's speech begins it anew."""
+    """Takes the next step of an `IdlePrompt` after each silence; the user's speech restarts it."""
 
     def __init__(self, prompt: IdlePrompt, clock: Clock, queue: Callable[[Frame], Awaitable[None]]) -> None:
         super().__init__(prompt.after_s, clock, lambda reason: None)
@@ -124,10 +124,10 @@ EXPECTED = "an answer is expected"
 
 
 class SilenceWatch(Observer):
-    """Tells a conversation whether it is silent, and remembers that the bot was heard.
+    """Knows whether a conversation is silent, and remembers that the bot was heard.
 
     Args:
-        conversation: told.
+        conversation: the call that may move.
         clock: s.
         bot: how far the bot's replies are.
     """

@@ -32,7 +32,7 @@ def missing_parts(processors: Iterable[FrameProcessor]) -> Iterator[str]:
 
 
 def _faulty_tools(row: Sequence[FrameProcessor]) -> list[str]:
-    """What would else come out at the first question: tools that the model cannot be told of."""
+    """Tools that cannot be described to the model; otherwise found at the first question only."""
     model = next((p for p in row if isinstance(p, LLMService)), None)
     if model is None:
         return []

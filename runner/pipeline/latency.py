@@ -197,8 +197,8 @@ class SlowWatch:
             return
         self._told.add(processor)
         logger.warning(
-            "%s holds up the sound behind it: its process_frame takes over %d ms at %s:%d. "
-            "Start a task for what takes long: self.create_task(…)",
+            "%s delays the frames behind it: its process_frame takes over %d ms at %s:%d. "
+            "Move long work into a task: self.create_task(…)",
             processor.name,
             SLOW_S * 1000,
             *where,

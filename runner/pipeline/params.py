@@ -18,7 +18,7 @@ class PipelineParams:
         interruption_strategy: whether speech over the bot ends its reply: `Speech()`, `MinWords(3)`,
             `Confirm()`, `NoInterruptions()` or their names "speech", "min_words", "confirm", "none".
         allow_interruptions: False is an older spelling of "none".
-        enable_metrics: Pipecat's bots say it, and the next; metrics are told in any case.
+        enable_metrics: accepted for Pipecat's bots, as is the next; metrics are always reported.
         mute: when the user is not listened to: `MuteDuringTools()`, `MuteUntilBotSpoke()`, your own.
         idle_prompt: what to do about a user who says nothing.
     """

@@ -61,7 +61,7 @@ class PipelineTask:
 
     Attributes:
         end_reason: why the run is over; empty while it is not.
-        rtvi: speaks with the far end's application; None where the transport carries no messages.
+        rtvi: talks to the client's application; None where the transport carries no messages.
     """
 
     def __init__(
@@ -167,10 +167,10 @@ class PipelineTask:
             self._over.set()
 
     def interrupt(self) -> asyncio.Task[None]:
-        """Make the bot silent now; the task returned tells the processors that it is.
+        """Make the bot silent now; the returned task pushes the `InterruptionFrame`.
 
         It does not travel along the chain, where a slow processor would hold it up: every processor is
-        told at once. The `InterruptionFrame` follows, for those who want to know.
+        interrupted at once. The `InterruptionFrame` follows, for processors that handle it.
         """
         self._replies.interrupt()
         for processor in everything(self._processors):
@@ -316,11 +316,11 @@ class PipelineTask:
             self.interrupt,
             strategy=strategy_of(strategy),
             mutes=self.params.mute,
-            tell=self._source.push_frame,
+            push=self._source.push_frame,
         )
 
     def _make_rtvi(self, params: RTVIObserverParams | None) -> RTVI | None:
-        """Where a transport can carry messages, the far end is spoken to in RTVI."""
+        """RTVI, where the transport can carry messages."""
         output = next((p for p in self._processors if getattr(p, "carries_messages", False)), None)
         if output is None:
             return None

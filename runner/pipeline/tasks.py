@@ -22,7 +22,7 @@ class Tasks:
 
     Args:
         session_id: whose they are; it stands in their names.
-        failed: is told of each failure, as of a processor's.
+        failed: called with each failure, as with a processor's.
     """
 
     def __init__(self, session_id: str, failed: Callable[[ErrorFrame], Awaitable[None]]) -> None:
@@ -66,7 +66,7 @@ async def finish_all(tasks: Iterable[asyncio.Future[None]]) -> None:
     done, pending = await asyncio.wait(tasks, timeout=CLEANUP_TIMEOUT_S)
     for task in pending:
         task.cancel()
-        logger.warning("%r did not end within %.0f s and was left behind", task, CLEANUP_TIMEOUT_S)
+        logger.warning("cleanup: %r did not end within %.0f s and was abandoned", task, CLEANUP_TIMEOUT_S)
     for task in done:
         if not task.cancelled() and task.exception() is not None:
-            logger.warning("a processor failed while ending", exc_info=task.exception())
+            logger.warning("cleanup: a processor failed", exc_info=task.exception())

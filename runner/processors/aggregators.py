@@ -341,6 +341,6 @@ class _Assistant(LLMAssistantAggregator):
         try:
             await summarize.shorten(self.context)
         except Exception as error:  # the boundary to the language model's code
-            logger.warning("the conversation could not be summed up: %s", error)
+            logger.warning("summary of the conversation failed, its messages stay: %s", error)
         finally:
             self._summing_up = False

@@ -65,7 +65,7 @@ class CreateTask(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessorSetup:
-    """What a pipeline lends to its processors for the length of a call.
+    """What a pipeline gives its processors for the length of a call.
 
     Attributes:
         clock: seconds that only go forward.
@@ -146,7 +146,7 @@ class FrameProcessor:
 
     @property
     def lent(self) -> ProcessorSetup:
-        """What the pipeline lends: clock, replies, tasks. There from `setup` on."""
+        """What the pipeline provides: clock, replies, tasks. Available from `setup` on."""
         if self._lent is None:
             raise RuntimeError(f"{self.name} is not part of a running pipeline yet")
         return self._lent
@@ -193,7 +193,7 @@ class FrameProcessor:
 
     @property
     def running(self) -> Coroutine[Any, Any, None] | None:
-        """The call of `process_frame` that is under way, for whoever looks for slow ones."""
+        """The call of `process_frame` that is under way; used to find slow ones."""
         return self._running
 
     async def receive(self, frame: Frame, direction: FrameDirection) -> None:
@@ -257,5 +257,5 @@ _PASSING = (
 
 def stands_in_line(frame: Frame) -> bool:
     """Whether a frame must not overtake a reply that is being made: all but what the caller does and
-    what is told about who speaks."""
+    frames about who speaks."""
     return not isinstance(frame, _PASSING)

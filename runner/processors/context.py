@@ -62,8 +62,8 @@ class LLMContext:
         if snapshot.get("version") != SNAPSHOT_VERSION:
             raise ValueError(f"this is no snapshot of version {SNAPSHOT_VERSION}: {str(snapshot)[:80]}")
         own = [message for message in self.messages if is_instruction(message)]
-        told = [dict(message) for message in snapshot["messages"] if not is_instruction(message)]
-        self.messages[:] = [*own, *told]
+        conversation = [dict(message) for message in snapshot["messages"] if not is_instruction(message)]
+        self.messages[:] = [*own, *conversation]
 
     def fork(self, *messages: Message) -> LLMContext:
         """This context with more messages at its end; ours is left as it is."""

@@ -60,7 +60,7 @@ class Floor:
         *,
         strategy: InterruptionStrategy | None = None,
         mutes: Sequence[Mute] = (),
-        tell: Callable[[Frame], Coroutine[Any, Any, None]] | None = None,
+        push: Callable[[Frame], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self.bot = BotState()
         self.strategy = strategy or Speech()
@@ -72,7 +72,7 @@ class Floor:
         self._replies = replies
         self._create_task = create_task
         self._interrupt = interrupt
-        self._mute = UserMute(mutes, self.bot.state, clock, tell)
+        self._mute = UserMute(mutes, self.bot.state, clock, push)
         self._outputs: list[Pausable] = []
         self._output_ids: set[int] = set()
         self._settled: list[Callable[[bool], object]] = []
@@ -95,11 +95,11 @@ class Floor:
         self._output_ids.add(id(output))
 
     def on_settled(self, settled: Callable[[bool], object]) -> None:
-        """Tell whether the user's words count, once that was open."""
+        """Call this when it is decided whether the user's words count."""
         self._settled.append(settled)
 
     def on_unmuted(self, unmuted: Callable[[float], object]) -> None:
-        """Tell that a user is listened to who began to speak before."""
+        """Call this when a mute ends while the user is speaking."""
         self._mute.on_unmuted(unmuted)
 
     # ------------------------------------------------------------ from the input
@@ -122,7 +122,7 @@ class Floor:
         return True
 
     def user_stopped(self, at: float) -> bool:
-        """The VAD heard speech end; False if its beginning was not told either."""
+        """The VAD heard speech end; False if its beginning was not reported either."""
         self._mute.missed, began, self._user_speaking = False, self._user_speaking, False
         if began:
             self.speeches.stopped(at)
@@ -151,7 +151,7 @@ class Floor:
             await asyncio.wait([self._ending], timeout=SILENCED_S)
 
     def interrupted(self) -> None:
-        """Every reply is over, whoever wanted it."""
+        """Every reply is over."""
         self.bot.interrupted()
         self._paused = False
         if self._overlap is not None:

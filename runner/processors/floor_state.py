@@ -79,20 +79,20 @@ class Replies:
             self.holding = False
             for settled in tuple(self._settled):
                 settled(wanted)
-            for tell in tuple(self._released):
-                tell()
+            for released in tuple(self._released):
+                released()
 
     def is_held(self, item: object) -> bool:
         """Whether a frame or chunk belongs to a held reply."""
         reply_id = getattr(item, "reply_id", None)
         return self._held_after is not None and reply_id is not None and reply_id > self._held_after
 
-    def on_release(self, tell: Callable[[], object]) -> None:
+    def on_release(self, released: Callable[[], object]) -> None:
         """Call this when what was held may be heard, or is over."""
-        self._released.append(tell)
+        self._released.append(released)
 
     def on_settled(self, settled: Callable[[bool], object]) -> None:
-        """Tell whether what was held is wanted, or thrown away; before anybody hears of its release."""
+        """Call this with whether what was held is wanted or dropped, before `on_release`."""
         self._settled.append(settled)
 
     async def until_certain(self, reply_id: int | None) -> None:
@@ -181,7 +181,7 @@ class UserMute:
     Args:
         rules: the user is muted while one of them says so.
         state: what they go by; it changes with the call.
-        tell: pushes a frame.
+        push: pushes a frame.
 
     Attributes:
         on: whether the user is muted.
@@ -193,19 +193,19 @@ class UserMute:
         rules: Sequence[Mute],
         state: CallState,
         clock: Clock,
-        tell: Callable[[Frame], Coroutine[Any, Any, None]] | None,
+        push: Callable[[Frame], Coroutine[Any, Any, None]] | None,
     ) -> None:
         self._rules = rules
         self._state = state
         self._clock = clock
-        self._tell = tell
+        self._push = push
         self._unmuted: list[Callable[[float], object]] = []
         self._until = float("-inf")
         self.on = self._is_wanted()
         self.missed = False
 
     def on_unmuted(self, unmuted: Callable[[float], object]) -> None:
-        """Tell that a user is listened to who began to speak before."""
+        """Call this when a mute ends while the user is speaking."""
         self._unmuted.append(unmuted)
 
     def covers(self, user_speaking: bool) -> bool:
@@ -219,8 +219,8 @@ class UserMute:
         before, self.on = self.on, self._is_wanted()
         if before == self.on:
             return
-        if self._tell is not None:
-            await self._tell(UserMuteStartedFrame() if self.on else UserMuteStoppedFrame())
+        if self._push is not None:
+            await self._push(UserMuteStartedFrame() if self.on else UserMuteStoppedFrame())
         if not self.on:
             self._until = self._clock()
             if self.missed:

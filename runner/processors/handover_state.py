@@ -43,8 +43,8 @@ class Conversation:
         busy: what goes on in it that a move would break off, in words; "" in a silence. Set by the pipeline.
         interrupt: silences the bot; None while there is no pipeline.
         answer: has the model answer what was said last; set by the pipeline.
-        client_major: the major of RTVI that the client told, if it has; set by the pipeline.
-        kept_major: what a client told older code that will not tell it again.
+        client_major: the major of RTVI that the client announced, if any; set by the pipeline.
+        kept_major: what a client announced to older code and will not announce again.
         leaves: whether newer code waits for it, and answers the user's next turn.
         owes_answer: whether a turn of the user's was left to the newer code.
     """
@@ -91,7 +91,7 @@ class Conversation:
             self.answer()
 
     def forget_greeting(self) -> None:
-        """A greeting was not said again; what it told the model to say is taken back."""
+        """A greeting was not said again: remove its instruction to the model."""
         for memory in self._memories:
             while memory.messages and _is_greeting(memory.messages):
                 memory.messages.pop()
@@ -119,7 +119,7 @@ class Conversation:
 
 
 def _not_json(messages: list[dict[str, Any]]) -> list[str]:
-    """A memory's snapshot is JSON whatever is in it: the rest goes along as text."""
+    """A memory's snapshot is JSON whatever is in it: the rest moves as text."""
     bad = sum(not _is_json(message) for message in messages)
     return [f"{bad} of the conversation's messages went along as text: they are not JSON"] if bad else []
 

@@ -108,7 +108,7 @@ class AudioRecorder(FrameProcessor):
             await asyncio.to_thread(self._open)
         except OSError as error:
             self._user = self._bot = None
-            await self.push_error(f"the call is not recorded: {why(error)}")
+            await self.push_error(f"AudioRecorder cannot write, so this call is not recorded: {why(error)}")
             return
         self.create_task(self._write_on(), "write")
 
@@ -215,7 +215,7 @@ class _Channel:
 
 
 class _GrowingWav:
-    """A stereo WAV file that can be read at any time: its header is made anew with each piece."""
+    """A stereo WAV file that can be read at any time: its header is rewritten with each piece."""
 
     def __init__(self, path: Path, sample_rate: int) -> None:
         self._file = path.open("wb", buffering=0)

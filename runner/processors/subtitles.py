@@ -197,7 +197,7 @@ class Subtitles(FrameProcessor):
     understood to say.
 
     Stands behind `transport.output()`. Each cue is pushed on as a `SubtitleFrame`, growing word by word; RTVI
-    tells the page (`server-message` with `type` "subtitle").
+    sends it to the page (`server-message` with `type` "subtitle").
 
     Args:
         paths: files to write, `.srt` or `.vtt`; their folders are made. Cues are appended while the call
@@ -290,7 +290,7 @@ class Subtitles(FrameProcessor):
             await asyncio.to_thread(self._write_all, cues, begin, first)
         except OSError as error:
             self.paths.clear()
-            await self.push_error(f"the subtitles are not written: {why(error)}")
+            await self.push_error(f"Subtitles cannot write, so this call has no subtitle files: {why(error)}")
 
     def _write_all(self, cues: tuple[Cue, ...], begin: bool, first: int) -> None:
         for path in self.paths:

@@ -53,7 +53,7 @@ class VoiceCanvas:
         self._levels = deque([0.0] * BARS, maxlen=BARS)
         self._text = ""
         self._words = self._blank()[: height // 3]
-        _font(max(12, height // 16))  # a missing package is told now, not in the call
+        _font(max(12, height // 16))  # a missing package is reported now, not during the call
 
     def hear(self, level: float) -> None:
         """`BAR_MS` of the voice, as loud (0 to 1) as this."""

@@ -5,7 +5,7 @@ requests.py    what the client says: readers, pure
 frames.py      what a bot pushes to its client's application, and what it gets from it
 speech.py      how far the bot has got with what it is saying, pure
 outbox.py      keeps messages until the client is ready
-functions.py   tools: what the client is told of ours, and functions that it runs for us
+functions.py   tools: reports about ours, and functions that the client runs for us
 answers.py     the client's messages -> frames, events, answers
 telling.py     frames -> messages
 processor.py   `task.rtvi`: an observer of the pipeline, and what a bot uses

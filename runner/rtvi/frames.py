@@ -2,7 +2,7 @@
 (pipecat-ai 1.14.0, `processors/frameworks/rtvi/frames.py`), so that bots read the same.
 
 What the client sent comes down the pipeline from its beginning; what is for the client may be pushed
-anywhere, and is told at once.
+anywhere, and is sent at once.
 """
 
 from __future__ import annotations

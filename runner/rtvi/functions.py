@@ -1,4 +1,4 @@
-"""Tools in RTVI: what the client is told of those that run here, and functions that it runs for us."""
+"""Tools in RTVI: reports to the client about our tools, and functions that the client runs for us."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from runner.rtvi.outbox import Outbox
 from runner.rtvi.requests import FunctionResult
 
 MAX_CALLS = 256
-"""Calls whose phases are remembered, so that each is told once, whichever way its frames go."""
+"""Calls whose phases are remembered, so that each is reported once."""
 
 CLIENT_FUNCTION_S = 30.0
 
 
 class RTVIFunctionCallReportLevel(StrEnum):
-    """What the client is told of a tool's call: nothing at all; that there is one; its name; its arguments
-    too; its result too. (pipecat-ai 1.14.0, `processors/frameworks/rtvi/observer.py`.)"""
+    """How much of a tool's call the client gets: nothing; that there is one; its name; its arguments too; its
+    result too. (pipecat-ai 1.14.0, `processors/frameworks/rtvi/observer.py`.)"""
 
     DISABLED = "disabled"
     NONE = "none"
@@ -39,7 +39,7 @@ class RTVIFunctionCallReportLevel(StrEnum):
     FULL = "full"
 
     def covers(self, other: RTVIFunctionCallReportLevel) -> bool:
-        """Whether as much as `other` is told."""
+        """Whether this reports at least as much as `other`."""
         order = list(RTVIFunctionCallReportLevel)
         return order.index(self) >= order.index(other)
 
@@ -50,11 +50,11 @@ def _nothing_private() -> dict[str, RTVIFunctionCallReportLevel]:
 
 @dataclass(frozen=True, kw_only=True)
 class RTVIObserverParams:
-    """What the client is told.
+    """What is reported to the client.
 
     Attributes:
         function_call_report_level: per tool's name, "*" for all others. Arguments and results may hold what
-            the caller should not see, so they are told only where this says so.
+            the caller should not see, so they are sent only where this says so.
     """
 
     function_call_report_level: Mapping[str, RTVIFunctionCallReportLevel] = field(
@@ -62,13 +62,13 @@ class RTVIObserverParams:
     )
 
     def level_of(self, function_name: str) -> RTVIFunctionCallReportLevel:
-        """What is told of this tool."""
+        """How much is reported of this tool."""
         levels = self.function_call_report_level
         return levels.get(function_name) or levels.get("*") or RTVIFunctionCallReportLevel.NONE
 
 
 class FunctionReports:
-    """Tells the client how tools get on."""
+    """Reports to the client how tools progress."""
 
     def __init__(self, outbox: Outbox, params: RTVIObserverParams) -> None:
         self._outbox = outbox
@@ -102,8 +102,10 @@ class FunctionReports:
     async def _stopped(self, call: FunctionCall, *, cancelled: bool, result: Any) -> None:
         if self._is_news("stopped", call):
             name = call.function_name if self._covers(call, RTVIFunctionCallReportLevel.NAME) else None
-            told = messages.function_call_stopped(call.tool_call_id, name, cancelled=cancelled, result=result)
-            await self._outbox.post(told)
+            message = messages.function_call_stopped(
+                call.tool_call_id, name, cancelled=cancelled, result=result
+            )
+            await self._outbox.post(message)
 
     def _covers(self, call: FunctionCall, level: RTVIFunctionCallReportLevel) -> bool:
         return self._params.level_of(call.function_name).covers(level)

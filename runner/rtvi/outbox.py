@@ -16,7 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class Outbox:
-    """Knows the client's major, once it has told it, and leaves out what is meant for the other one."""
+    """Sends messages once the client's major is known, and leaves out those for the other major."""
 
     def __init__(self, send: Send) -> None:
         self.major: int | None = None
@@ -36,7 +36,7 @@ class Outbox:
         await self._flush()
 
     async def _flush(self) -> None:
-        """Whoever posts while another is sending leaves it to that one: the order stays."""
+        """A post during a send is left to that send, which keeps the order."""
         if self._sending or self.major is None:
             return
         self._sending = True
@@ -60,7 +60,7 @@ class Holding:
         replies: the call's; None where nothing is ever held.
 
     Attributes:
-        due: what was kept and is to be told now, in order.
+        due: what was kept and is to be sent now, in order.
     """
 
     def __init__(self, replies: Replies | None) -> None:
@@ -72,7 +72,7 @@ class Holding:
             replies.on_settled(self._settled)
 
     def keeps(self, frame: Frame) -> bool:
-        """Whether nobody is to be told of this frame, or not yet."""
+        """Whether this frame is not to be reported, or not yet."""
         if self._replies is None:
             return False
         if self._is_held(self._replies, frame):

@@ -32,10 +32,10 @@ class RTVI:
     Args:
         send: puts one message on the wire.
         inject: puts a frame into the pipeline, at its beginning.
-        audio_in: whether the bot hears; told to the client.
-        audio_out: whether the bot speaks; told to the client.
-        params: what the client is told.
-        replies: the call's: of one that is not certain yet nothing is told until it is.
+        audio_in: whether the bot hears; announced to the client.
+        audio_out: whether the bot speaks; announced to the client.
+        params: what is reported to the client.
+        replies: the call's; a reply is reported once it is certain.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RTVI:
         return self._outbox.major is not None
 
     def join(self, call: Conversation) -> None:
-        """What the client has told goes along with the call when its code changes."""
+        """The client's version moves with the call when its code changes."""
         call.client_major = lambda: self._outbox.major
         self._outbox.major = call.kept_major
 
@@ -74,7 +74,7 @@ class RTVI:
         return self.events.handler(name)
 
     async def send_server_message(self, data: Any) -> None:
-        """Tell the client's application something: any JSON value."""
+        """Send the client's application any JSON value."""
         await self._outbox.post(messages.server_message(data))
 
     async def send_server_response(self, client_msg: RTVIClientMessageFrame, data: Any) -> None:
@@ -119,7 +119,7 @@ class RTVI:
         return (InputTransportMessageFrame, *self._telling.frame_types)
 
     async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
-        """Tell the client what `frame` means, if it has not been told; serve what the client sent."""
+        """Report `frame` to the client once; serve what the client sent."""
         if self._holding.due:
             await self.tell_due()
         if self._holding.keeps(frame) or not self._telling.is_news(frame):
@@ -130,7 +130,7 @@ class RTVI:
             await self._telling.tell(frame)
 
     async def tell_due(self) -> None:
-        """A held reply is certain: tell the client what was kept of it."""
+        """A held reply is certain: send the client what was kept of it."""
         while self._holding.due:
             frame = self._holding.due.popleft()
             if self._telling.is_news(frame):

@@ -50,7 +50,7 @@ def parse(message: object) -> ClientMessage | None:
     """Read a client's message; None if it is not RTVI, and so none of our business.
 
     Raises:
-        ProtocolError: it bears RTVI's label, but is not made as RTVI asks. So do all readers below.
+        ProtocolError: it has RTVI's label but not RTVI's form. All readers below raise it, too.
     """
     if not isinstance(message, dict) or message.get("label") != LABEL:
         return None

@@ -55,7 +55,7 @@ class Speech:
         self._cut = False
 
     def announce(self, reply_id: int | None, text: str) -> Segment:
-        """The voice begins a segment; `text` may be empty if it does not tell beforehand."""
+        """The voice begins a segment; `text` is empty if it is not known beforehand."""
         if self._cut:
             self.clear()
         if self._segments and self._segments[0].status == "completed":
@@ -141,5 +141,5 @@ def _advance(segment: Segment, word: str, joined: bool) -> Segment:
 
 
 def _grows(segment: Segment) -> bool:
-    """Whether its text was not told beforehand, so that it is made of the words as they are heard."""
+    """Whether its text was not known beforehand, so that it grows by the words that are heard."""
     return segment.heard == len(segment.text) and segment.status != "completed"

@@ -1,7 +1,7 @@
-"""What a pipeline's frames tell the client.
+"""Frames of the pipeline -> messages for the client.
 
-Every hop of a frame is shown to an observer; a frame is told once, at its first. What was *heard* is a frame
-of its own behind `transport.output()`, with `heard_at`, so words are marked when the listener hears them.
+An observer sees every hop of a frame; a frame is reported once, at its first. What was *heard* is a frame of
+its own behind `transport.output()`, with `heard_at`, so words are marked when the listener hears them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     pass
 
 MAX_SEEN = 512
-"""Frames remembered as told. A frame still on its way when so many have come after it is told again."""
+"""Frames remembered as reported. A frame still travelling when this many have followed is reported again."""
 
 
 class Telling:
@@ -114,7 +114,7 @@ class Telling:
         }
 
     async def tell(self, frame: Frame) -> None:
-        """Tell the client what `frame` means."""
+        """Send the client what `frame` means."""
         teller = next((self._tellers[kind] for kind in type(frame).__mro__ if kind in self._tellers), None)
         if teller is not None:
             await teller(frame)
@@ -129,7 +129,7 @@ class Telling:
         return True
 
     async def _on_state(self, who: str, what: str, begins: bool) -> None:
-        """`user-started-speaking` and `user-mute-started`: told when it changes, not each time it is said."""
+        """`user-started-speaking` and `user-mute-started`: sent on changes only."""
         key = f"{who} {what}"
         if self._doing.get(key, False) == begins:
             return
@@ -202,8 +202,8 @@ class Telling:
             await self._outbox.post(messages.bot_output_v2(segment), majors=(2,))
 
     async def _on_search(self, frame: LLMSearchResponseFrame) -> None:
-        told = messages.search_response(frame.search_result, frame.rendered_content, frame.origins)
-        await self._outbox.post(told)
+        message = messages.search_response(frame.search_result, frame.rendered_content, frame.origins)
+        await self._outbox.post(message)
 
     async def _on_server_response(self, frame: RTVIServerResponseFrame) -> None:
         asked = frame.client_msg
@@ -219,8 +219,8 @@ class Telling:
         await self._outbox.post(messages.server_message({"type": "subtitle", **asdict(frame)}))
 
     async def _on_session_stats(self, frame: SessionStats) -> None:
-        told = {"type": "session-stats", **frame.as_message()}
-        await self._outbox.post(messages.server_message(told))
+        data = {"type": "session-stats", **frame.as_message()}
+        await self._outbox.post(messages.server_message(data))
 
     async def _on_error(self, frame: ErrorFrame) -> None:
         now = asyncio.get_running_loop().time()

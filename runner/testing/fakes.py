@@ -194,8 +194,8 @@ class FakeOutput(BaseOutputTransport):
 
     Attributes:
         sent: (time, pcm) of each chunk.
-        cleared: times at which the far end was told to be silent.
-        messages: what was sent to the far end's application.
+        cleared: times at which the listener was to fall silent.
+        messages: what was sent to the client's application.
     """
 
     carries_messages = True

@@ -222,7 +222,7 @@ class Say:
 
 @dataclass(frozen=True)
 class AskLLM:
-    """The language model is told this, and answers."""
+    """The language model gets this instruction, and answers."""
 
     instruction: str
 
@@ -241,7 +241,7 @@ Step = Say | AskLLM | EndCall
 class IdlePrompt:
     """After `after_s` seconds in which nobody speaks: the first of `steps`; as long again: the next.
 
-    A text is said as it stands. When the user speaks, it begins anew.
+    A text is said as it stands. The user's speech restarts it.
 
         IdlePrompt(8, ["Are you still there?", EndCall("I will hang up then. Goodbye.")])
     """

@@ -46,8 +46,8 @@ class Overlap:
         text: what the recogniser has understood so far.
         final: whether it has said its last word about it.
         sure: the part of `text` that will not change.
-        confidence: of the last words, on the recogniser's own scale; None where it tells none.
-        murmur: whether the recogniser took all of it for murmurs or noises; None where it does not tell.
+        confidence: of the last words, on the recogniser's own scale; None where it reports none.
+        murmur: whether the recogniser took all of it for murmurs or noises; None where it cannot say.
     """
 
     began_at: float
@@ -150,7 +150,7 @@ class Confirm(InterruptionStrategy):
         least_confidence: speech shorter than `unclear_s` needs so much, on the recogniser's own scale, to
             count as understood; None: any.
 
-    A recogniser that tells murmurs from what asks the bot to stop (`TranscriptionFrame.murmur`), as the local
+    A recogniser that distinguishes murmurs from requests to stop (`TranscriptionFrame.murmur`), as the local
     ears do, is believed: its words do not count then.
 
     What counts of speech that goes on includes the silence in which the VAD has not yet noticed its end.

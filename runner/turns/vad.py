@@ -17,7 +17,7 @@ _ATTACK = 0.7
 _RELEASE = 0.2
 
 # The closure of a "t" or a "k" is up to 100 ms of true silence in the middle of a word. It does not begin
-# the count of `start_secs` anew, or "what time is it" is noticed 0.2 s later than "hello"; but so much of
+# the count of `start_secs` again, or "what time is it" is noticed 0.2 s later than "hello"; but so much of
 # that time must be voice.
 _CLOSURE_SECS = 0.100
 _VOICED_SHARE = 0.6
@@ -51,7 +51,7 @@ class VADState(Enum):
 
 
 class VADKind(Enum):
-    """What a `VADEvent` tells."""
+    """What a `VADEvent` reports."""
 
     STARTED = 1
     STOPPED = 2

@@ -1,4 +1,4 @@
-"""Voice activity: the model that tells speech from other sound, for all calls of the process.
+"""Voice activity: the model that distinguishes speech from other sound, for all calls of the process.
 
     from runner.vad import SileroVADAnalyzer, VADParams
 

@@ -68,7 +68,7 @@ class SileroModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         file = model_file().read_bytes()
-        # A frame's length tells the rate.
+        # A frame's length gives the rate.
         self._sessions = {
             samples: onnxruntime.InferenceSession(
                 batch_network(file, rate, samples), options, providers=["CPUExecutionProvider"]
@@ -98,7 +98,7 @@ class SileroModel:
     def infer(self, frames: Floats, states: Sequence[Floats]) -> tuple[list[float], list[Floats]]:
         """The probability of speech, 0 to 1, in each call's frame, a row of `frames`, and its next state.
 
-        More rows are several frames of each call, one after the other; the last one's probability is told.
+        More rows are several frames of each call in turn; the last one's probability is returned.
         A batch of 16 costs a tenth of 16 batches of one.
         """
         feed = {

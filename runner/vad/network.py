@@ -86,7 +86,7 @@ class GraphWriter:
         self._tensors: list[tuple[int, bytes]] = []
 
     def op(self, kind: str, *inputs: str | Array, name: str = "", **attributes: int) -> str:
-        """Add an operator of one result; arrays become constants. Tells the result's name."""
+        """Add an operator of one result; arrays become constants. Returns the result's name."""
         return self.ops(kind, *inputs, names=(name or f"result{len(self._nodes)}",), **attributes)[0]
 
     def ops(
@@ -95,8 +95,8 @@ class GraphWriter:
         """Add an operator of several results, which are called so."""
         taken = [given if isinstance(given, str) else self._constant(given) for given in inputs]
         node = [(1, name) for name in taken] + [(2, name) for name in names] + [(4, kind)]
-        told = [(5, _message((1, name), (3, value), (20, 2))) for name, value in attributes.items()]
-        self._nodes.append((1, _message(*node, *told)))
+        fields = [(5, _message((1, name), (3, value), (20, 2))) for name, value in attributes.items()]
+        self._nodes.append((1, _message(*node, *fields)))
         return names
 
     def _constant(self, array: Array) -> str:

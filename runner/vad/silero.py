@@ -116,7 +116,7 @@ def judge_next(calls: list[SileroVADAnalyzer]) -> None:
         try:
             call.judge(confidence)
         except Exception:  # the boundary between calls: one that fails must not make the others deaf
-            logger.exception("what began or ended with speech could not be told")
+            logger.exception("VAD: a call could not be notified of the beginning or end of speech")
 
 
 _WINDOW_SECS = 0.032
@@ -133,7 +133,7 @@ def preload() -> None:
 
 
 class SileroVADAnalyzer(VADAnalyzer):
-    """Tells when a caller begins and ends to speak. 8 and 16 kHz are heard as they are, other rates
+    """Detects when a caller begins and stops speaking. 8 and 16 kHz are heard as they are, other rates
     at 16 kHz.
 
     `sample_rate`, in Hz, is that of the sound to come; a transport sets it, so that it may be left out.

@@ -163,7 +163,7 @@ def test_while_a_summary_is_made_no_other_is_begun() -> None:
 def test_a_summary_that_fails_leaves_the_conversation_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
     writer = ScriptedLLM([[Fails("no more credit")], "they count"], first_s=0.1)
     it = talk_of_four_turns(Summarize(llm=writer, after_messages=6, keep=2))
-    assert "could not be summed up: no more credit" in caplog.text
+    assert "summary of the conversation failed, its messages stay: no more credit" in caplog.text
     assert it.remembered()[0] == ("system", SUMMARY + "they count")
 
 

@@ -270,7 +270,7 @@ def test_a_slow_processor_is_told_by_name_and_line(caplog: pytest.LogCaptureFixt
     told = [record.getMessage() for record in caplog.records if "holds up" in record.getMessage()]
     assert len(told) == 1
     line = Sleepy.process_frame.__code__.co_firstlineno + 4
-    assert told[0].startswith("Sleepy holds up the sound behind it")
+    assert told[0].startswith("Sleepy delays the frames behind it")
     assert f"test_frames_travel.py:{line}" in told[0]
 
 

@@ -101,7 +101,7 @@ class HeardStream:
         return frame
 
     def forget(self) -> None:
-        """No other connection shall get the sound so far: its words were taken."""
+        """Drop the sound so far: its words were taken, so no other connection needs it."""
         while self._kept:
             self._drop_oldest()
 

@@ -14,13 +14,13 @@ from runner.services.local.words import Word, WordPlacer
 from runner.turns.segments import units
 
 LOOK_AHEAD_CHARS = 40
-"""A told word is looked for so far behind the last one that was found; further on is another word like it."""
+"""A reported word is looked for this far behind the last one found; further on is another word like it."""
 
 _MARKS = " \t\n.,;:!?…\"'“”‘’()[]{}«»—–-"
 
 
 class SpokenWords:
-    """A text and its words as a voice tells them, in; the text's own words with their times, out."""
+    """A text and its words as a voice reports them, in; the text's own words with their times, out."""
 
     def __init__(self, text: str) -> None:
         self._text = text.casefold()
@@ -30,7 +30,7 @@ class SpokenWords:
 
     @property
     def told(self) -> bool:
-        """Whether the voice has told the time of any word."""
+        """Whether the voice has reported the time of any word."""
         return self._told
 
     def said(self, word: str, offset_ms: float) -> list[Word]:
@@ -46,7 +46,7 @@ class SpokenWords:
         return self._placer.reached(found, offset_ms)
 
     def rest(self) -> list[Word]:
-        """What the voice did not tell of goes with its last word."""
+        """Words that the voice did not report get the time of its last one."""
         return self._placer.finish()
 
 
@@ -79,7 +79,7 @@ class CharacterTimes:
 
 
 class Timeline:
-    """Places times that start anew with each message, or go on from the first one, on one line.
+    """Places times that restart with each message, or go on from the first one, on one line.
 
     Services differ in this, and so do their documents and their clients. The first message that does not
     begin with the sound decides for all: its first time is near 0, or near what was heard before it.
@@ -166,7 +166,7 @@ class Spoken:
         self._told: list[str] = []
 
     def begin(self, words: Sequence[TTSTextFrame]) -> None:
-        """A voice begins with `left`; `words` are its words if it tells none itself."""
+        """A voice begins with `left`; `words` are its words if it reports none itself."""
         self._base_ms += self._sound_ms
         self._sound_ms = 0.0
         self._words = list(words)
