@@ -149,5 +149,8 @@ def test_a_recording_that_cannot_be_begun_names_the_file(
         await it.bot_is_silent()
 
     it.run(script)
-    assert f"AudioRecorder cannot write, so this call is not recorded: {tmp_path / 'file'}: File exists" in caplog.messages
+    assert (
+        f"AudioRecorder cannot write, so this call is not recorded: {tmp_path / 'file'}: File exists"
+        in caplog.messages
+    )
     assert it.remembered() == [("user", "hello"), ("assistant", "Hi.")]
