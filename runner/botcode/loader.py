@@ -274,7 +274,10 @@ def _checked(path: Path, name: str, function: Any) -> BotFunction:
 
 
 def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+    """Also behind a plain decorator that hands the coroutine through (`functools.wraps`)."""
+    return inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(
+        type(function).__call__
+    )
 
 
 def _line_of(function: Any) -> int | None:

@@ -5,6 +5,8 @@ This module imports next to nothing: until `main` runs, Ctrl-C would print a tra
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 STOPPED_BY_CTRL_C = 130
@@ -13,12 +15,15 @@ STOPPED_BY_CTRL_C = 130
 def main() -> None:
     """The program `botrun`."""
     try:
+        # Nothing is open yet. A KeyboardInterrupt in an import, or in a callback of one, prints a traceback.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(STOPPED_BY_CTRL_C))
         from runner.worker import gc_control as garbage
 
         garbage.pause()
         from runner.cli.program import run_program
 
         garbage.resume()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         status = run_program(sys.argv[1:])
     except KeyboardInterrupt:
         status = STOPPED_BY_CTRL_C

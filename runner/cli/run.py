@@ -119,7 +119,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
         check_daily(dotenv)
     transports = choose_transports(settings.transports)
     _configure_logs(settings)
-    _warn_of_unknown_variables(dotenv)
+    _warn_of_dotenv(dotenv, target.path)
     if settings.direct:
         from runner.cli.direct import run_direct
 
@@ -187,10 +187,10 @@ def _public_listener(settings: Settings) -> socket.socket:
     return open_public_listener(settings)
 
 
-def _warn_of_unknown_variables(dotenv: Mapping[str, str]) -> None:
-    from runner.settings import unknown_variables
+def _warn_of_dotenv(dotenv: Mapping[str, str], bot: Path) -> None:
+    from runner.settings import dotenv_notes, unknown_variables
 
-    for sentence in unknown_variables(dotenv):
+    for sentence in [*dotenv_notes(bot), *unknown_variables(dotenv)]:
         logging.getLogger(__name__).warning(sentence)
 
 

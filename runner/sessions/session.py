@@ -137,6 +137,11 @@ class Session:
         return (self.ended_at or time.monotonic()) - self.started_at
 
     @property
+    def here_s(self) -> float:
+        """How long ago this process called the bot; `duration_s` includes the time under older code."""
+        return self.duration_s - self.conversation.secs
+
+    @property
     def is_over(self) -> bool:
         """Whether the bot has ended, or is being ended."""
         return self.end_reason is not None or self._task.done()
@@ -181,7 +186,9 @@ class Session:
         current.set(self.conversation)
         try:
             await self._bot.function(self.args)
-        except (Exception, SystemExit) as error:  # the boundary to the bot's own code
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # the boundary to the bot's own code: one call must not end the others
             self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
@@ -197,7 +204,7 @@ class Session:
 
     def _wonder(self) -> None:
         """A bot that is done before anything could be said has most likely forgotten its last line."""
-        if not self.figures.has_pipeline and self.duration_s < NO_CALL_S:
+        if not self.figures.has_pipeline and self.here_s < NO_CALL_S:
             logger.warning(
                 "session %s: %s returned at once and ran no pipeline: the caller hears nothing. "
                 "It ends in `await PipelineRunner().run(PipelineTask(pipeline))`",

@@ -70,8 +70,25 @@ def _read(setting: Setting, place: str, given: Any) -> Any:
 
 
 def find_dotenv(bot: Path) -> Path | None:
-    """The `.env` beside the bot, else the one in the current folder."""
-    return next((path for path in (bot.parent / ".env", Path(".env")) if path.exists()), None)
+    """The `.env` beside the bot, else the one in the current folder; only a regular file is one."""
+    return next((path for path in _dotenv_places(bot) if path.is_file()), None)
+
+
+def _dotenv_places(bot: Path) -> tuple[Path, Path]:
+    return bot.parent / ".env", Path(".env")
+
+
+def dotenv_notes(bot: Path) -> list[str]:
+    """A sentence for each `.env` that is no regular file. (Reading a device may never end.)"""
+    found = {path.absolute(): path for path in _dotenv_places(bot) if path.exists() and not path.is_file()}
+    return [
+        f"{path} is a {_kind(path)}, not a file: botrun reads no settings from it"
+        for path in dict.fromkeys(found)
+    ]
+
+
+def _kind(path: Path) -> str:
+    return "folder" if path.is_dir() else "pipe" if path.is_fifo() else "device"
 
 
 def read_dotenv(path: Path | None) -> dict[str, str]:

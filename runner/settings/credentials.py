@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from dataclasses import dataclass
+from functools import cache
+from urllib.parse import quote, quote_plus
 
 from runner.errors import UsageError
 
@@ -86,8 +90,32 @@ def hide(text: str) -> str:
     """A text from outside, without the keys that stand in it: servers repeat what they refuse."""
     there = {value for key in KEYS if key.secret and len(value := read(key.env)) >= SHORTEST}
     for secret in sorted(_given | there, key=len, reverse=True):
-        text = text.replace(secret, "…")
+        for form in _forms(secret):
+            text = text.replace(form, "…")
     return text
+
+
+@cache
+def _forms(secret: str) -> tuple[str, ...]:
+    """As it is, and as it stands in addresses, JSON, hexadecimal and base64."""
+    raw = secret.encode()
+    found = [
+        secret,
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+        json.dumps(secret)[1:-1],
+        raw.hex(),
+        raw.hex().upper(),
+    ]
+    # Its base64 depends on the bytes before it (`user:key` of a login), in one of three ways. The characters
+    # that it shares with its neighbours stay.
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + raw).decode()
+        shared = (before + len(raw)) % 3
+        inner = encoded[(0, 2, 3)[before] : -4 + shared if shared else None]
+        found += [inner, inner.replace("+", "-").replace("/", "_")]
+    return tuple(sorted(set(found), key=len, reverse=True))
 
 
 def need(env: str, given: str | None, who: str) -> str:

@@ -1,14 +1,16 @@
-"""Tells while it happens that a bot holds up the event loop, and in words what a bot has forgotten.
+"""Warns while a bot blocks the event loop, with the line, and of what a bot has forgotten.
 
 All calls of a process share one loop: a bot that sleeps or computes in it silences every caller. A thread
-looks at the loop from outside, for the loop itself cannot; when it stands still, the thread reads off the
-line of the user's code at which it does.
+asks the loop ten times a second whether it runs, and takes samples of its stack while it does not. A warning
+names its evidence, and the user's line only if the user's code is what runs: garbage collection, an import, a
+machine without a free processor and botrun's own work are named as such.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import linecache
 import logging
 import re
@@ -16,12 +18,14 @@ import sys
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from runner.botcode.location import is_users_file
+from runner.botcode.location import OURS, is_users_file
 from runner.sessions.registry import Sessions
 from runner.sessions.session import Session
 
@@ -29,13 +33,16 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.1
 STALL_S = 0.2
-"""How often (s) the thread looks at the loop, and how long the loop may stand still."""
+"""How often (s) the thread asks the loop, and how long the loop may take to answer."""
+
+SAMPLE_S = 0.02
+"""While the loop does not answer, the thread looks at its stack this often (s)."""
 
 SAY_AGAIN_S = (1.0, 5.0, 30.0)
-"""A stall that goes on is told again after so long (s)."""
+"""A stall that lasts is reported again after these times (s)."""
 
 NO_PIPELINE_S = 10.0
-"""A bot that runs no pipeline after so long (s) has forgotten it, or waits for what does not come."""
+"""A bot that runs no pipeline after this time (s) has forgotten it, or waits for something."""
 
 _UNAWAITED = re.compile(r"coroutine '(?P<name>[^']+)' was never awaited")
 
@@ -55,6 +62,8 @@ class LoopGuard:
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
+        self._native_id = threading.get_native_id()
+        self._garbage = _GarbageClock()
         self._over = threading.Event()
         self._answered = threading.Event()
         self._without_pipeline: set[str] = set()
@@ -64,9 +73,11 @@ class LoopGuard:
         """Look at the loop while the block runs."""
         thread = threading.Thread(target=self._watch, name="loop guard", daemon=True)
         thread.start()
+        gc.callbacks.append(self._garbage)
         try:
             yield
         finally:
+            gc.callbacks.remove(self._garbage)
             self._over.set()
             # The thread may be about to ask the loop that is leaving here: it does not wait for an answer.
             thread.join()
@@ -75,13 +86,13 @@ class LoopGuard:
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK_S):
-            # A loop without calls holds up nobody, and a laptop's battery is to last.
+            # A loop without calls holds up nobody, and a laptop's battery lasts longer.
             if self._sessions.active and not self._ask():
                 return
 
     def _ask(self) -> bool:
         """Have the loop answer, and see how long it takes; False if it is closed."""
-        asked_at, worked_s = time.monotonic(), time.process_time()
+        asked_at, before = time.monotonic(), self._usage()
         self._answered.clear()
         try:
             self._loop.call_soon_threadsafe(self._answer)
@@ -89,53 +100,58 @@ class LoopGuard:
             return False
         if self._answered.wait(STALL_S) or self._over.is_set():
             return True
-        # A process that was stopped, or a laptop that slept, has not worked meanwhile: nobody's fault.
+        # This thread overslept as well: the process was stopped, or the laptop slept.
         late_s = time.monotonic() - asked_at
-        if late_s > 2 * STALL_S and time.process_time() - worked_s < late_s / 2:
+        if late_s > 2 * STALL_S:
             return True
-        self._stalled(asked_at)
+        self._stalled(asked_at, before)
         return True
 
     def _answer(self) -> None:
         self._answered.set()
         self._look_for_pipelines()
 
-    def _stalled(self, asked_at: float) -> None:
+    def _stalled(self, asked_at: float, before: _Usage) -> None:
         """The loop stands still: say so now, again while it does, and how long it was."""
-        place, whose = self._place(), self._whose()
-        self._say(place, whose, time.monotonic() - asked_at)
+        stall, whose = _Stall(asked_at, before, self._garbage), self._whose()
+        stall.samples[self._sample()] += 1
+        # A thread that waits for a processor blocks nothing itself: judge it when it has run for long enough.
+        while stall.is_starved(self._usage()):
+            if self._wait(SAMPLE_S, stall):
+                break
+        else:
+            self._say(stall, whose)
         for again_s in (*SAY_AGAIN_S, None):
             wait_s = None if again_s is None else asked_at + again_s - time.monotonic()
-            if self._wait(wait_s):
+            if self._wait(wait_s, stall):
                 break
-            self._say(self._place(), whose, time.monotonic() - asked_at)
+            self._say(stall, whose)
         if not self._over.is_set():
-            stood_s = time.monotonic() - asked_at
-            self._tell(f"the event loop goes on: it stood still for {_words(stood_s)} at {place}{whose}")
+            what, _ = stall.verdict(self._usage())
+            self._tell(f"the event loop runs again after {_words(stall.seconds)}: {what}{whose}")
 
-    def _wait(self, seconds: float | None) -> bool:
-        """Whether the loop has answered, or nobody looks any more, within so many seconds (None: ever)."""
+    def _wait(self, seconds: float | None, stall: _Stall) -> bool:
+        """Whether the loop has answered, or watching is over, within so many seconds (None: ever)."""
         until = None if seconds is None else time.monotonic() + seconds
         while not self._over.is_set():
-            left = LOOK_S if until is None else min(LOOK_S, until - time.monotonic())
+            left = SAMPLE_S if until is None else min(SAMPLE_S, until - time.monotonic())
             if self._answered.wait(max(left, 0.0)):
                 return True
+            stall.samples[self._sample()] += 1
             if until is not None and time.monotonic() >= until:
                 return False
         return True
 
-    def _say(self, place: str, whose: str, stood_s: float) -> None:
-        self._tell(
-            f"the event loop has stood still for {_words(stood_s)} at {place}{whose}: every caller waits. "
-            "Await what takes long, or give it to a thread: await asyncio.to_thread(…)"
-        )
+    def _say(self, stall: _Stall, whose: str) -> None:
+        what, advice = stall.verdict(self._usage())
+        self._tell(f"the event loop has stood still for {_words(stall.seconds)}: {what}{whose}. {advice}")
 
-    def _place(self) -> str:
-        """Where the loop's thread is: the deepest line of the user's code, else the deepest of all."""
-        frame = deepest = sys._current_frames().get(self._thread_id)
-        while frame is not None and not is_users_file(Path(frame.f_code.co_filename), self._bot):
-            frame = frame.f_back
-        return _shown(frame or deepest, self._bot)
+    def _sample(self) -> _Place:
+        """What the loop's thread runs now."""
+        return _place(sys._current_frames().get(self._thread_id), self._bot)
+
+    def _usage(self) -> _Usage:
+        return _usage(self._thread_id, self._native_id)
 
     def _whose(self) -> str:
         """In which call: the running task's name tells, or there is only one."""
@@ -150,7 +166,8 @@ class LoopGuard:
 
     def _look_for_pipelines(self) -> None:
         for session in self._sessions.active.values():
-            late = session.duration_s > NO_PIPELINE_S and not session.figures.has_pipeline
+            # A call that older code began is as new to this bot as any.
+            late = session.here_s > NO_PIPELINE_S and not session.figures.has_pipeline
             if late and session.id not in self._without_pipeline:
                 self._without_pipeline.add(session.id)
                 self._tell(_no_pipeline(session, self._bot))
@@ -159,9 +176,114 @@ class LoopGuard:
 
 def _no_pipeline(session: Session, bot: Path) -> str:
     return (
-        f"session {session.id}: {bot.name} was called {session.duration_s:.0f} s ago and runs no pipeline: "
-        "the caller hears nothing. It ends in `await PipelineRunner().run(PipelineTask(pipeline))`"
+        f"session {session.id}: {bot.name} was called {session.here_s:.0f} s ago and runs no pipeline: "
+        "the caller hears nothing. A bot ends in `await PipelineRunner().run(PipelineTask(pipeline))`"
     )
+
+
+# ------------------------------------------------------------------ evidence
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A line that the loop's thread was seen at.
+
+    Attributes:
+        kind: "user" (the user's code, or a library that it called), "botrun", "import" or "library".
+        shown: file, line and text.
+    """
+
+    kind: str
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    """Of the loop's thread so far (s): processor time, and time it waited for a free processor (on Linux)."""
+
+    cpu_s: float
+    queued_s: float
+
+
+class _GarbageClock:
+    """How long (s) the garbage collector has run in this process; `gc.callbacks` calls it."""
+
+    def __init__(self) -> None:
+        self._done_s = 0.0
+        self._since: float | None = None
+
+    def __call__(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._since = time.monotonic()
+        elif self._since is not None:
+            self._done_s += time.monotonic() - self._since
+            self._since = None
+
+    @property
+    def seconds(self) -> float:
+        since = self._since
+        return self._done_s + (time.monotonic() - since if since is not None else 0.0)
+
+
+class _Stall:
+    """One stall, and what is known of its cause."""
+
+    def __init__(self, since: float, before: _Usage, garbage: _GarbageClock) -> None:
+        self.samples: Counter[_Place] = Counter()
+        self._since = since
+        self._before = before
+        self._garbage = garbage
+        self._garbage_before_s = garbage.seconds
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._since
+
+    def is_starved(self, now: _Usage) -> bool:
+        """Whether the loop would have answered in time on a free processor."""
+        return self.seconds - (now.queued_s - self._before.queued_s) < STALL_S
+
+    def verdict(self, now: _Usage) -> tuple[str, str]:
+        """What held the loop up, with the evidence, and what to do about it."""
+        lasted_s = max(self.seconds, 0.001)
+        queued_s, cpu_s = now.queued_s - self._before.queued_s, now.cpu_s - self._before.cpu_s
+        garbage_s = self._garbage.seconds - self._garbage_before_s
+        if self.is_starved(now):
+            return (
+                f"no processor was free ({_words(queued_s)} of it the thread waited for one)",
+                "Other programs keep the machine busy; your code is not the cause",
+            )
+        if garbage_s >= lasted_s / 2:
+            return (
+                f"Python collected garbage for {_words(garbage_s)}",
+                "Keep fewer objects alive, or call gc.freeze() when your bot has loaded its data",
+            )
+        place, seen = self.samples.most_common(1)[0]
+        evidence = f"{seen} of {self.samples.total()} stack samples, {_words(cpu_s)} of CPU time"
+        if place.kind == "user":
+            return (
+                f"at {place.shown}: every caller waits ({evidence})",
+                "Await what takes long, or give it to a thread: await asyncio.to_thread(…)",
+            )
+        if place.kind == "import":
+            return f"an import at {place.shown} ({evidence})", "Import it at the top of the bot's file"
+        whose = "botrun" if place.kind == "botrun" else "a library that botrun uses"
+        return f"{whose} at {place.shown} ({evidence})", "The line is not in your code; please report it"
+
+
+def _place(frame: FrameType | None, bot: Path) -> _Place:
+    """Whose code runs: the innermost frame that is the user's or botrun's decides."""
+    deepest = frame
+    importing = False
+    while frame is not None:
+        file = Path(frame.f_code.co_filename)
+        importing = importing or frame.f_code.co_filename.startswith("<frozen importlib")
+        if is_users_file(file, bot):
+            return _Place("import" if importing else "user", _shown(frame, bot))
+        if file.is_relative_to(OURS):
+            return _Place("botrun", _shown(frame, bot))
+        frame = frame.f_back
+    return _Place("library", _shown(deepest, bot))
 
 
 def _shown(frame: FrameType | None, bot: Path) -> str:
@@ -169,9 +291,19 @@ def _shown(frame: FrameType | None, bot: Path) -> str:
         return "a place that cannot be seen"
     path, line = Path(frame.f_code.co_filename), frame.f_lineno
     text = linecache.getline(str(path), line).strip()
-    with contextlib.suppress(ValueError):
-        path = path.relative_to(bot.parent)
+    for folder in (bot.parent, OURS.parent):
+        with contextlib.suppress(ValueError):
+            path = path.relative_to(folder)
     return f"{path}:{line}" + (f" ({text})" if text else "")
+
+
+def _usage(thread_id: int, native_id: int) -> _Usage:
+    cpu_s = queued_s = 0.0
+    with contextlib.suppress(AttributeError, OSError):  # no such clock on this system
+        cpu_s = time.clock_gettime(time.pthread_getcpuclockid(thread_id))
+    with contextlib.suppress(OSError, ValueError, IndexError):  # proc(5): run time, wait time (ns), slices
+        queued_s = int(Path(f"/proc/self/task/{native_id}/schedstat").read_text().split()[1]) / 1e9
+    return _Usage(cpu_s, queued_s)
 
 
 def _words(seconds: float) -> str:

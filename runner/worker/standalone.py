@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.botcode import location
 from runner.botcode.loader import BotTarget, LoadedBot, load_bot
 from runner.errors import BotrunError
 from runner.services.common import warmup
@@ -68,8 +69,22 @@ def run_worker(
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run `main` in a new event loop.
+
+    A task that raises KeyboardInterrupt or SystemExit stops asyncio's loop. In a task of a bot that must not
+    end the calls of others, so the loop is run again.
+    """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(main)
+        loop = runner.get_loop()
+        task = loop.create_task(main)
+        while True:
+            try:
+                return loop.run_until_complete(task)
+            except (KeyboardInterrupt, SystemExit) as error:
+                if task.done():
+                    raise
+                place = location.told(error)
+                logger.error("a task of the bot raised %s; the other calls go on", place)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

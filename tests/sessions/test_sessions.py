@@ -57,7 +57,17 @@ async def test_a_bot_that_returns_without_a_pipeline_is_wondered_at(caplog: pyte
     assert "test_sessions.py returned at once and ran no pipeline" in caplog.text
 
 
-@pytest.mark.parametrize("error", [ValueError("no good"), SystemExit(3), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no good"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        BaseException("odd"),
+        asyncio.CancelledError(),
+    ],
+)
 @pytest.mark.faults(16)
 def test_whatever_a_bot_raises_ends_its_own_call_only(
     error: BaseException, caplog: pytest.LogCaptureFixture

@@ -10,6 +10,7 @@ from runner.settings import (
     DOTENV_LIMIT_BYTES,
     SETTINGS,
     Settings,
+    dotenv_notes,
     enter_dotenv,
     find_dotenv,
     read_dotenv,
@@ -139,7 +140,7 @@ def test_a_variable_that_nobody_reads_is_told_with_the_one_that_was_meant(
 def test_a_dotenv_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()  # as unreadable for root as for others
     with pytest.raises(UsageError, match=r"\.env cannot be read: Is a directory"):
-        read_dotenv(find_dotenv(tmp_path / "bot.py"))
+        read_dotenv(tmp_path / ".env")
 
 
 def test_a_missing_dotenv_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,3 +164,34 @@ def test_what_is_already_in_the_environment_wins(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("ANOTHER_OF_IT", raising=False)
     enter_dotenv({"A_TEST_S_OWN": "file", "ANOTHER_OF_IT": "file"})
     assert (os.environ["A_TEST_S_OWN"], os.environ.pop("ANOTHER_OF_IT")) == ("real", "file")
+
+
+def test_a_dotenv_that_is_a_folder_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some name their virtual environment so."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").mkdir()
+    assert find_dotenv(tmp_path / "bot.py") is None
+    assert dotenv_notes(tmp_path / "bot.py") == [
+        f"{tmp_path / '.env'} is a folder, not a file: botrun reads no settings from it"
+    ]
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_a_dotenv_that_is_a_device_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").symlink_to(device)
+    assert find_dotenv(tmp_path / "bot.py") is None
+    assert dotenv_notes(tmp_path / "bot.py") == [
+        f"{tmp_path / '.env'} is a device, not a file: botrun reads no settings from it"
+    ]
+
+
+def test_a_dotenv_that_is_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / ".env")
+    assert find_dotenv(tmp_path / "bot.py") is None
+    assert dotenv_notes(tmp_path / "bot.py") == [
+        f"{tmp_path / '.env'} is a pipe, not a file: botrun reads no settings from it"
+    ]

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from runner import errors as runner_errors
 from runner.arguments import RunnerArguments
 from runner.botcode.loader import BotTarget, LoadedBot, load_bot
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.pipeline.advice import missing_parts
 from runner.processors import LLMContext, LLMContextAggregatorPair
+from runner.processors.handover_state import Conversation
 from runner.services.local.stt import LocalSTTService
 from runner.services.stt import SegmentedSTTService, STTService
 from runner.services.tools import tool
@@ -83,15 +85,15 @@ async def guarded(bot: LoadedBot, told: Told, until: Callable[[], bool], calls: 
 @pytest.mark.faults(17)
 async def test_a_loop_that_stands_still_is_told_with_session_and_line(tmp_path: Path, how: str) -> None:
     if "until" in how:
-        how = "until = time.monotonic() + 0.9\n    while time.monotonic() < until: pass"
+        how = "until = time.thread_time() + 0.9\n    while time.thread_time() < until: pass"
     bot, told = written(tmp_path, how), Told()
-    await guarded(bot, told, lambda: any("goes on" in sentence for sentence in told.sentences))
+    await guarded(bot, told, lambda: any("runs again" in sentence for sentence in told.sentences))
     first, last = told.sentences[0], told.sentences[-1]
     assert "has stood still for" in first
     assert f"sleepy_bot.py:{LINE}" in first or f"sleepy_bot.py:{LINE + 1}" in first
     assert "(session call-0)" in first
     assert "to_thread" in first
-    assert "it stood still for" in last
+    assert "stack samples" in last
 
 
 @pytest.mark.faults(17)
@@ -125,6 +127,78 @@ async def test_the_call_that_stands_still_is_found_among_several(tmp_path: Path)
     await guarded(load_bot(BotTarget(path)), told, lambda: len(told.sentences) > 1, calls=3)
     assert "one_of_two.py:4" in told.sentences[0]
     assert "(session call-1)" in told.sentences[0]
+
+
+async def test_botruns_own_work_below_the_bots_await_is_not_the_bots(tmp_path: Path) -> None:
+    """The bot's line is on the stack, but it is botrun that computes there."""
+    sums = Path(runner_errors.__file__).parent / "a_module_of_ours.py"
+    source = "def work():\n    until = time.thread_time() + 0.6\n    while time.thread_time() < until: pass"
+    code = compile(source, sums, "exec")
+    space: dict[str, Any] = {"time": time}
+    exec(code, space)
+    bot, told = written(tmp_path, "WORK()"), Told()
+    bot.function.__globals__["WORK"] = space["work"]  # type: ignore[attr-defined]
+    await guarded(bot, told, lambda: len(told.sentences) > 1)
+    assert "botrun at runner/a_module_of_ours.py:3" in told.sentences[0]
+    assert "sleepy_bot.py" not in told.sentences[0]
+    assert "not in your code" in told.sentences[0]
+
+
+def stalled(garbage_s: float = 0.0, queued_s: float = 0.0) -> tuple[str, str]:
+    """The verdict on a stall of 0.3 s that was seen at the bot's line."""
+    clock = guard._GarbageClock()
+    stall = guard._Stall(time.monotonic() - 0.3, guard._Usage(0.0, 0.0), clock)
+    stall.samples[guard._Place("user", "bot.py:103 (await PipelineRunner().run(task))")] += 3
+    clock._done_s += garbage_s
+    return stall.verdict(guard._Usage(0.01, queued_s))
+
+
+def test_a_machine_without_a_free_processor_is_not_the_bots_fault() -> None:
+    what, advice = stalled(queued_s=0.25)
+    assert "no processor was free (250 ms" in what
+    assert "bot.py" not in what
+    assert "your code is not the cause" in advice
+
+
+def test_garbage_collection_is_named_and_not_the_line_it_met() -> None:
+    what, _ = stalled(garbage_s=0.2)
+    assert what == "Python collected garbage for 200 ms"
+
+
+def test_a_blocking_line_is_named_with_its_evidence() -> None:
+    what, advice = stalled()
+    assert "bot.py:103" in what
+    assert "3 of 3 stack samples, 10 ms of CPU time" in what
+    assert "to_thread" in advice
+
+
+async def test_an_import_in_the_bots_call_is_named_as_one(tmp_path: Path) -> None:
+    package = tmp_path / "elsewhere" / "site-packages"
+    package.mkdir(parents=True)
+    (package / "slow_library.py").write_text("import time\ntime.sleep(0.6)\n")
+    bot, told = (
+        written(tmp_path, f"import sys; sys.path.append({str(package)!r}); import slow_library"),
+        Told(),
+    )
+    await guarded(bot, told, lambda: len(told.sentences) > 1)
+    assert f"an import at sleepy_bot.py:{LINE}" in told.sentences[0]
+    assert "top of the bot's file" in told.sentences[0]
+
+
+async def test_a_call_that_older_code_began_has_just_been_given_to_this_bot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its age survives the move; the bot was called only now."""
+    monkeypatch.setattr(guard, "NO_PIPELINE_S", 5.0)
+    bot, told = written(tmp_path, "pass"), Told()
+    sessions = Sessions(bot)
+    with LoopGuard(bot.path, sessions, told).watching():
+        moved = Conversation({"secs": 38.0})
+        session = sessions.start("test", RunnerArguments(session_id="a-call"), conversation=moved)
+        await asyncio.sleep(3 * guard.LOOK_S)
+        assert session.duration_s > 38
+        await sessions.end_all(EndReason.SHUTDOWN, 2)
+    assert told.sentences == []
 
 
 async def test_a_loop_that_only_waits_is_not_complained_of(tmp_path: Path) -> None:
