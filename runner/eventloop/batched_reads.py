@@ -12,12 +12,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import logging
 import os
 import select
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
+
+logger = logging.getLogger(__name__)
 
 EVERY_S = 0.005
 """So long (s) a message, or what is due, may wait for its round."""
@@ -134,7 +137,11 @@ class Rounds:
     # ------------------------------------------------------------ many, few
 
     def _begin(self) -> None:
-        self._ready = ready = select.epoll()
+        try:
+            self._ready = ready = select.epoll()
+        except OSError as error:  # no descriptors left: each transport reads by itself, as it does now
+            logger.warning("sockets are not read in batches: %s", error.strerror)
+            return
         for descriptor, reader in self._readers.items():
             self._begin_reading(ready, descriptor, reader)
         self._next = self.time()

@@ -97,10 +97,11 @@ class Rest:
         raise self._refused(status, told)
 
     async def _try(self, method: str, path: str, given: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        client = await self._open()
         import httpx2
 
         try:
-            async with self._open().stream(method, self._base + path, **given) as answer:
+            async with client.stream(method, self._base + path, **given) as answer:
                 raw = b""
                 async for piece in answer.aiter_bytes():
                     raw += piece
@@ -117,16 +118,24 @@ class Rest:
                 self._title, f"it answered in a broken way ({type(error).__name__})"
             ) from None
 
-    def _open(self) -> httpx2.AsyncClient:
+    async def _open(self) -> httpx2.AsyncClient:
         if self._client is None:
-            import httpx2
-
-            headers = {"Authorization": f"Bearer {self._bearer}"} if self._bearer else {}
-            # No proxy, no .netrc: nobody but the provider gets the keys.
-            self._client = httpx2.AsyncClient(
-                auth=self._basic, headers=headers, timeout=TRY_S, follow_redirects=False, trust_env=False
-            )
+            # In a thread: the import and the certificates take 0.2 s and more, which calls would hear.
+            made = await asyncio.to_thread(self._make_client)
+            if self._client is None:
+                self._client = made
+            else:
+                await made.aclose()
         return self._client
+
+    def _make_client(self) -> httpx2.AsyncClient:
+        import httpx2
+
+        headers = {"Authorization": f"Bearer {self._bearer}"} if self._bearer else {}
+        # No proxy, no .netrc: nobody but the provider gets the keys.
+        return httpx2.AsyncClient(
+            auth=self._basic, headers=headers, timeout=TRY_S, follow_redirects=False, trust_env=False
+        )
 
     def _check_header_values(self) -> None:
         if not all(secret.isascii() and secret.isprintable() for secret in self._secrets):

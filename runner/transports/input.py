@@ -143,13 +143,16 @@ class BaseInputTransport(FrameProcessor):
             frame = self._cleaned(frame, self._filter)
             if not frame.audio:
                 return  # held back until more comes
+        was_empty = not self._queue
+        # Queued before speech is detected in it, so that what is noticed comes behind it; pushed after, so
+        # that a processor that blocks delays no interruption.
         self._queue.append(frame)
-        if len(self._queue) == 1:  # else it goes behind what is about to be pushed
-            self._pump.kick()
         if self._turn_sound is not None:
             self._turn_sound.hear(frame.audio, frame.sample_rate)
         if self._hearing is not None:
             self._hearing.hear(frame)
+        if was_empty:  # else a push is under way or about to be
+            self._pump.kick()
         if len(self._queue) > 1 and self._queued_ms() > QUEUE_MS:
             self._drop_oldest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -23,6 +24,38 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     factory = uvloop.new_event_loop if request.param == "uvloop" else None
     with asyncio.Runner(loop_factory=factory) as runner:
         yield lambda work: runner.run(asyncio.wait_for(work, 20))
+
+
+def test_without_descriptors_sockets_are_read_one_by_one_and_it_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(rounds.select, "epoll", none_left)
+        batch, ends, got = Rounds(loop), [], asyncio.Event()
+
+        class Takes(asyncio.Protocol):
+            def data_received(self, data: bytes) -> None:
+                got.set()
+
+        for _ in range(rounds.MANY + 1):
+            near, far = socket.socketpair()
+            transport, protocol = await loop.create_connection(Takes, sock=near)
+            batch.join(transport, protocol.data_received)
+            ends.append((transport, far))
+        assert not batch.running
+        ends[-1][1].sendall(b"sound")
+        await got.wait()
+        for transport, far in ends:
+            batch.leave(transport)
+            transport.close()
+            far.close()
+
+    asyncio.run(asyncio.wait_for(work(), 20))
+    assert "not read in batches: Too many open files" in caplog.text
 
 
 class Reading(asyncio.Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -48,9 +49,10 @@ class LoudnessVAD(VADAnalyzer):
 def run(
     script: Callable[[BaseInputTransport, Recorder, PipelineTask], Awaitable[None]],
     *between: FrameProcessor,
+    vad: LoudnessVAD | None = None,
 ) -> Recorder:
     async def main() -> Recorder:
-        params = TransportParams(audio_in_enabled=True, vad_analyzer=LoudnessVAD())
+        params = TransportParams(audio_in_enabled=True, vad_analyzer=vad or LoudnessVAD())
         caller, recorder = BaseInputTransport(params), Recorder()
         task = PipelineTask(Pipeline([caller, *between, recorder]))
 
@@ -86,6 +88,35 @@ def test_speech_is_framed_by_started_and_stopped_in_order_with_its_sound() -> No
     assert names[:started].count("InputAudioRawFrame") in (8, 9)
     assert names[:stopped].count("InputAudioRawFrame") in (35, 36)
     assert names[-2:] == ["EndFrame", "CancelFrame"]
+
+
+def test_speech_is_detected_before_a_processor_that_blocks_gets_the_sound() -> None:
+    class Counts(LoudnessVAD):
+        heard = 0
+
+        def analyze(self, pcm: bytes, now: float) -> list:  # type: ignore[type-arg]
+            self.heard += len(pcm) // 640
+            return super().analyze(pcm, now)
+
+    class Blocks(FrameProcessor):
+        def __init__(self) -> None:
+            super().__init__()
+            self.behind: list[int] = []
+
+        async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+            if isinstance(frame, InputAudioRawFrame):
+                self.behind.append(vad.heard)
+                time.sleep(0.2)
+            await self.push_frame(frame, direction)
+
+    vad, blocks = Counts(), Blocks()
+
+    async def script(caller: BaseInputTransport, recorder: Recorder, task: PipelineTask) -> None:
+        await send(caller, LOUD, 4)
+        await task.stop_when_done()
+
+    run(script, blocks, vad=vad)
+    assert blocks.behind == [1, 2, 3, 4]
 
 
 def test_speech_ends_although_no_more_sound_comes() -> None:

@@ -8,7 +8,9 @@ Beside ASGI's `receive` and `send`, which wake a task for each message, the scop
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
 from collections.abc import Callable, MutableMapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
@@ -55,6 +57,10 @@ resets the connection, and the client may lose the close code."""
 
 SHUTDOWN_S = 0.2
 """The same (s) when the server stops."""
+
+UNSENT_BYTES = 16384
+"""Bytes that the kernel takes beyond what is in flight. Without a bound it takes megabytes: minutes of a
+phone's sound, before a client that has stopped reading is noticed."""
 
 
 class WebSocketProtocol(asyncio.Protocol):
@@ -191,6 +197,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._respond()
         self._open = True
         self._limits.verified(self._transport)
+        bound_send_buffer(self._transport)
         self._set_timer(self._config.ws_ping_interval, self._ping)
 
     def _refuse(self, status: HTTPStatus) -> None:
@@ -372,6 +379,17 @@ class WebSocketProtocol(asyncio.Protocol):
 
 def _ignore(message: Message) -> None:
     """For messages after the end."""
+
+
+def bound_send_buffer(transport: asyncio.Transport) -> None:
+    """Limit what the kernel keeps for a client that does not read, where the system can do that."""
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    sock = transport.get_extra_info("socket")
+    if option is None or sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # With uvloop this is no complete socket.
+    with contextlib.suppress(OSError), socket.fromfd(sock.fileno(), sock.family, sock.type) as whole:
+        whole.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
 
 
 async def close(websocket: WebSocket, code: int, reason: str) -> None:

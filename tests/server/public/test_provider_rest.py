@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -209,3 +210,23 @@ async def test_the_account_is_tried_with_its_keys(name: str) -> None:
 async def test_exotel_says_what_to_do_by_hand() -> None:
     with pytest.raises(UsageError, match="Voicebot applet"):
         await provider_named("exotel", KEYS).number_state(CALLED)
+
+
+async def test_the_client_is_made_outside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its import and certificates take 0.2 s and more; every call of the process would hear that."""
+    made_in: list[int] = []
+    make = rest.Rest._make_client
+
+    def noting(self: rest.Rest) -> Any:
+        made_in.append(threading.get_ident())
+        return make(self)
+
+    monkeypatch.setattr(rest.Rest, "_make_client", noting)
+
+    async def use(provider: Provider, server: ProviderServer) -> None:
+        server.calls[CALL] = "talking"
+        await provider.hang_up(CALL)
+
+    await with_provider("twilio", use)
+    assert made_in
+    assert threading.get_ident() not in made_in

@@ -54,7 +54,10 @@ async def echo_directly(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "websocket.accept"})
     direct = scope["extensions"][DIRECT]["socket"]
     over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    direct.subscribe(direct.post, lambda code: over.done() or over.set_result(code))
+    direct.subscribe(
+        lambda message: direct.try_send(lambda: message),
+        lambda code, _: over.done() or over.set_result(code),
+    )
     await over
     direct.unsubscribe()
 

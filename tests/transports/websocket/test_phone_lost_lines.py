@@ -214,8 +214,6 @@ async def test_what_waits_for_a_far_end_that_does_not_read_is_bounded_and_leaves
         over.set()
 
     with open_listener("127.0.0.1", 0) as listener, socket.socket() as near:
-        # Inherited by its connections; by itself the system takes megabytes.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         app = Starlette(routes=[WebSocketRoute("/ws", pour)])
         async with Server(app).serving(listener, 0.3):
