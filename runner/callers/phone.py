@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from runner.audio.resampler import Resampler
 from runner.callers.connections import CLOSE_TIMEOUT_S, Socket, dial_network
+from runner.callers.sound.faults import SoundFaults
 from runner.callers.sound.line import DelayLine, Line, LineLuck, LineSound
 from runner.callers.sound.microphone import Manner, Microphone, Utterance
 from runner.callers.sound.playout import Cleared, Heard, MarkReached, Playout, PlayoutEvent
@@ -91,6 +92,7 @@ class Phone:
         microphone: what the caller says.
         ear: when the bot was heard.
         repeats: sound of the bot's that came twice.
+        faults: holes, doubled messages and front-loading in the bot's sound.
         playout: what was heard, on the sample.
         log: all that was noticed.
     """
@@ -115,6 +117,7 @@ class Phone:
         self.microphone = Microphone()
         self.speech = SpeechDetector(wire.sample_rate)
         self.repeats = Repeats(wire.sample_rate)
+        self.faults = SoundFaults(wire.sample_rate)
         self.log = CallLog()
         self._keep_messages = keep_messages
         self._connect = connect or dial_network
@@ -284,6 +287,7 @@ class Phone:
             case BotSound(pcm=pcm):
                 self.repeats.feed(pcm)
                 self._note(self.playout.add(pcm, now))
+                self.faults.sent(pcm, self.playout.quiet_at - now)
             case BotMark(name=name):
                 self._note(self.playout.mark(name, now))
             case BotClear():
@@ -310,8 +314,10 @@ class Phone:
             match event:
                 case Heard(at=at, pcm=pcm):
                     self.speech.hear(at, pcm)
+                    self.faults.heard(at, pcm)
                 case Cleared():
                     self.log.cleared.append(event)
+                    self.faults.cleared()
                 case MarkReached(name=name):
                     self.log.marks.append(event)
                     if not self.line.lose_marks:

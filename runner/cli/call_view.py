@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from runner.callers.scenario.performer import HELP
+from runner.callers.sound.faults import FRONT_LOADED_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +94,9 @@ def _rows(report: Report) -> Iterator[Row]:
     yield "stop latency", stops + ignored
     if report.talked_on[1]:
         yield "murmurs", f"the bot talked on through {report.talked_on[0]} of {report.talked_on[1]}"
+    if report.talked_over:
+        times = "once" if report.talked_over == 1 else f"{report.talked_over} times"
+        yield "talked over", f"[red]the bot began to speak over the caller {times}[/red]"
     yield "both at once", f"{report.overlap_s:.1f} s"
     yield (
         "dead air",
@@ -132,9 +136,16 @@ def _sound(report: Report) -> str:
         f"{report.underruns} underruns ({report.underrun_ms:.0f} ms)" if report.underruns else "",
         f"{report.lost_ms:.0f} ms lost at the end" if report.lost_ms else "",
         f"{report.repeated_ms:.0f} ms repeated" if report.repeated_ms else "",
+        f"{report.holes} holes ({report.hole_ms:.0f} ms)" if report.holes else "",
+        f"{report.messages_twice} messages sent twice" if report.messages_twice else "",
+        f"front-loaded by {report.ahead_ms:.0f} ms" if report.ahead_ms > FRONT_LOADED_S * 1000 else "",
     ]
-    told = ", ".join(fault for fault in faults if fault)
-    return f"[red]{told}[/red]" if told else "[green]whole[/green]: no underruns, nothing lost or repeated"
+    found = ", ".join(fault for fault in faults if fault)
+    if found:
+        return f"[red]{found}[/red]"
+    if not report.bot_speech_s:
+        return "[yellow]none[/yellow]: the bot sent no audible sound"
+    return "[green]whole[/green]: no underruns, nothing lost or repeated"
 
 
 def _violations(report: Report) -> Iterator[Row]:

@@ -23,6 +23,9 @@ STOPPED_WITHIN_S = 3.0
 TALKS_ON_S = 0.3
 """A bot that is still heard so long after a murmur has talked on."""
 
+TALKED_OVER_S = 0.3
+"""Shorter overlaps are two people who begin at once."""
+
 TRUSTED_P99_MS, TRUSTED_MAX_MS = 10.0, 50.0
 """The phone's own lateness up to which its figures mean something."""
 
@@ -67,6 +70,10 @@ class Report:
         lost_ms: sound that the bot sent and nobody heard, for it hung up before.
         repeated_ms: sound of the bot's that came twice.
         hang_up_ms: from the bot's last sound to its hanging up.
+        holes, hole_ms: silences of 0.3 to 2 s that cut a sound of the bot in two.
+        messages_twice: media messages that the bot sent twice.
+        ahead_ms: the most sound that waited at the provider to be played.
+        talked_over: how often the bot began to speak while the caller spoke in turn.
         phone_late_ms: how late the phone's own messages left (p50, p99, most).
         trusted: whether that was little enough for the other figures to mean something.
     """
@@ -96,6 +103,11 @@ class Report:
     trusted: bool
     bot_speech_s: float = 0.0
     caller_speech_s: float = 0.0
+    holes: int = 0
+    hole_ms: float = 0.0
+    messages_twice: int = 0
+    ahead_ms: float = 0.0
+    talked_over: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -160,6 +172,17 @@ def talked_on(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> tuple[int, i
         if said.manner is Manner.MURMUR and span.begin < said.begin < span.end
     ]
     return sum(span.end > said.end + TALKS_ON_S for said, span in over), len(over)
+
+
+def talked_over(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> int:
+    """How often the bot began to speak while the caller spoke in turn, and went on for 0.3 s and more."""
+    return sum(
+        said.manner is Manner.TURN
+        and said.begin + TALKED_OVER_S < span.begin < said.end - TALKED_OVER_S
+        and span.duration_s >= TALKED_OVER_S
+        for said in caller
+        for span in bot
+    )
 
 
 def overlap_s(caller: Iterable[CallerSpan], bot: Sequence[Span]) -> float:
@@ -234,6 +257,11 @@ def measure(phone: Phone) -> Report:
         caller_messages_lost=log.lost,
         keys=log.keys,
         violations=tuple(dict.fromkeys(log.violations)),
+        holes=len(phone.faults.holes_s),
+        hole_ms=_ms(sum(phone.faults.holes_s)),
+        messages_twice=phone.faults.twins if phone.faults.sent_twice else 0,
+        ahead_ms=_ms(phone.faults.ahead_s),
+        talked_over=talked_over(caller, bot),
         phone_late_ms=late,
         trusted=late[1] <= TRUSTED_P99_MS and late[2] <= TRUSTED_MAX_MS,
         bot_speech_s=round(sum(span.duration_s for span in bot), 3),

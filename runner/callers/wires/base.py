@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit, urlunsplit
 
+from runner.callers.sound.faults import is_base64_twice, is_pcm16
 from runner.errors import ProtocolError
 from runner.serializers.websocket import LABEL
 from runner.serializers.wire import MediaFormat, decoder_for, encoder_for, parse_encoding
@@ -224,7 +225,11 @@ class Wire(ABC):
         if not payload:
             found.append("a media message without sound.")
         if payload.startswith(b"RIFF"):
-            found.append("a WAV header in the sound; raw samples are wanted.")
+            found.append("a WAV header in the sound; send raw samples.")
+        if is_base64_twice(payload):
+            found.append("a payload that was base64-encoded twice; encode it once.")
+        if self.media_format.bytes_per_sample == 1 and is_pcm16(payload):
+            found.append(f"16-bit PCM in a stream of {self.media_format}; encode it as G.711 first.")
         return found
 
     def _lasting_ms(self, payload: bytes) -> float:

@@ -1,0 +1,112 @@
+"""Faults in what a bot sends that a listener would notice: pure, fed as the call goes."""
+
+from __future__ import annotations
+
+import binascii
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.callers.sound.microphone import AUDIBLE
+
+HOLE_S = (0.3, 2.0)
+"""Silences of this length are holes if the sound around them is cut off hard; speech fades at its ends."""
+
+EDGE_S, BODY_S = 0.005, 0.1
+HARD = 0.5
+"""An edge is hard if its level is at least this share of the level of the sound beside it."""
+
+FRONT_LOADED_S = 1.0
+"""Sound this far ahead of its playout cannot be taken back by a provider without `clear`."""
+
+TWINS_LEAST = 10
+
+_BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+
+
+def is_base64_twice(payload: bytes) -> bool:
+    """Whether decoded sound is itself base64 text."""
+    if len(payload) < 32 or not _BASE64.issuperset(payload):
+        return False
+    try:
+        binascii.a2b_base64(payload, strict_mode=True)
+    except ValueError:
+        return False
+    return True
+
+
+def is_pcm16(payload: bytes) -> bool:
+    """Whether bytes announced as G.711 are 16-bit samples, of which every other byte is small."""
+    if len(payload) < 160:
+        return False
+    small = (np.frombuffer(payload, np.uint8).astype(np.int16) + 32) % 256 < 64
+    shares = float(small[0::2].mean()), float(small[1::2].mean())
+    return max(shares) >= 0.95 and min(shares) <= 0.6
+
+
+class SoundFaults:
+    """What is wrong with the bot's sound.
+
+    Attributes:
+        holes_s: lengths (s) of the holes that cut a sound in two.
+        ahead_s: the most sound (s) that waited to be played.
+        twins: messages that repeat the one before, where the one before that was different.
+        messages: messages with audible sound.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self.holes_s: list[float] = []
+        self.ahead_s = 0.0
+        self.twins = self.messages = 0
+        self._before: tuple[bytes, bytes] = (b"", b"")
+        self._tail: npt.NDArray[np.float64] = np.zeros(0)
+        self._tail_end: float | None = None
+
+    @property
+    def sent_twice(self) -> bool:
+        """Whether the bot sends each message twice."""
+        return self.twins >= TWINS_LEAST and 2 * self.twins >= 0.8 * self.messages
+
+    def sent(self, pcm: bytes, ahead_s: float) -> None:
+        """A message came; `ahead_s` of sound, its own included, now waits to be played."""
+        self.ahead_s = max(self.ahead_s, ahead_s)
+        if np.abs(np.frombuffer(pcm, "<i2").astype(np.int32)).max(initial=0) < AUDIBLE:
+            return
+        self.messages += 1
+        last, second_last = self._before
+        self.twins += pcm == last != second_last
+        self._before = pcm, last
+
+    def cleared(self) -> None:
+        """The bot took back its sound: the cut that follows is meant."""
+        self._tail_end = None
+
+    def heard(self, at: float, pcm: bytes) -> None:
+        """`pcm` was heard from `at` (s) on."""
+        sound = np.frombuffer(pcm, "<i2").astype(np.float64)
+        audible = np.flatnonzero(np.abs(sound) >= AUDIBLE)
+        if not len(audible):
+            return
+        breaks = np.flatnonzero(np.diff(audible) > HOLE_S[0] * self._rate) + 1
+        for run in np.split(audible, breaks):
+            self._run(at + int(run[0]) / self._rate, sound[int(run[0]) : int(run[-1]) + 1])
+
+    def _run(self, begin: float, sound: npt.NDArray[np.float64]) -> None:
+        body = int(BODY_S * self._rate)
+        if self._tail_end is not None:
+            gap = begin - self._tail_end
+            hard = self._is_hard(self._tail[::-1]) and self._is_hard(sound[:body])
+            if HOLE_S[0] < gap < HOLE_S[1] and hard:
+                self.holes_s.append(round(gap, 3))
+            joined = gap < 0.02
+            self._tail = (np.concatenate([self._tail, sound]) if joined else sound)[-body:]
+        else:
+            self._tail = sound[-body:]
+        self._tail_end = begin + len(sound) / self._rate
+
+    def _is_hard(self, from_edge: npt.NDArray[np.float64]) -> bool:
+        if len(from_edge) < 2 * EDGE_S * self._rate:
+            return False
+        edge = from_edge[: int(EDGE_S * self._rate)]
+        return bool(np.sqrt(np.mean(edge**2)) >= HARD * np.sqrt(np.mean(from_edge**2)))
