@@ -228,7 +228,11 @@ def test_every_flag_that_is_named_exists() -> None:
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    known = {"BOTRUN_CI"} | {setting.env for setting in SETTINGS.values()} | {key.env for key in KEYS}
+    known = (
+        {"BOTRUN_CI", "BOTRUN_SOAK_MINUTES", "BOTRUN_SOAK_REPORT"}
+        | {setting.env for setting in SETTINGS.values()}
+        | {key.env for key in KEYS}
+    )
     assert set(spans(r"\b(BOTRUN_[A-Z_]+|[A-Z]+_(?:API_KEY|AUTH_TOKEN|AUTH_ID))\b")) - known == set()
 
 
