@@ -1,4 +1,4 @@
-// The page: puts the parts together, and says what each gesture means.
+// The page: connects the parts and handles gestures.
 
 import { Call } from "./call.js";
 import { Conversation } from "./conversation.js";
@@ -29,7 +29,7 @@ const meters = new Meters();
 const latency = new Latency();
 const stats = new Stats(call);
 const notices = new Notices(byId("notices"));
-const conversation = new Conversation(byId("log"));
+const conversation = new Conversation(byId("log"), byId("latest"));
 const turns = new Turns({ rtvi, conversation, latency });
 const view = new View(new Orb(byId("rings"), meters));
 const bars = { you: new Bar(byId("you-meter")), bot: new Bar(byId("bot-meter")), set: new Bar(byId("settings-meter")) };
@@ -38,6 +38,7 @@ const pictures = new Pictures();
 const hush = new Hush(audio, meters);
 const figures = {};
 let clickedAt = 0;
+let botFailed = false; // the call is open, but nobody answers
 
 new Panel(settings, microphone);
 installHooks({ call, rtvi, meters, figures });
@@ -51,8 +52,7 @@ async function talk() {
   else await openMicrophone();
 }
 
-// With a granted microphone the call does not wait for it; otherwise nobody is rung while the
-// browser still asks.
+// With the microphone allowed, the call does not wait for it. Otherwise it starts after the browser has asked.
 async function begin() {
   prepare();
   if (await microphone.granted()) await Promise.all([ring(), openMicrophone()]);
@@ -68,7 +68,7 @@ function prepare() {
 async function ring() {
   for (const name of Object.keys(figures)) delete figures[name];
   view.forgetFigures();
-  conversation.divide("A new call");
+  conversation.divide("New call");
   await call.start(microphone.track);
 }
 
@@ -84,11 +84,11 @@ async function openMicrophone() {
 
 function explainMicrophone(word) {
   const again = ["Try again", () => (call.state === "connected" ? openMicrophone() : begin())];
-  const type = ["Go on by typing", () => byId("text").focus()];
+  const type = ["Type instead", () => byId("text").focus()];
   notices.show("microphone", { ...WORDS[word], actions: word === "insecure" ? [type] : [again, type] });
 }
 
-// A typed turn calls the bot if need be; no microphone is asked for.
+// A typed message starts a call if needed, without asking for the microphone.
 async function say(text) {
   if (!text) return;
   if (call.state === "idle" || call.state === "ended") {
@@ -128,6 +128,7 @@ call.addEventListener("state", ({ detail: state }) => {
 });
 
 function connected() {
+  botFailed = false;
   notices.clear("connection");
   figures.clickToConnectedMs ??= performance.now() - clickedAt;
   stats.start();
@@ -138,7 +139,7 @@ call.addEventListener("stream", ({ detail: stream }) => {
   meters.watch("bot", stream);
   audio.play().catch((error) => {
     if (error.name !== "NotAllowedError") return;
-    notices.show("sound", { ...WORDS.noSound, actions: [["Let me hear it", () => audio.play()]] });
+    notices.show("sound", { ...WORDS.noSound, actions: [["Play sound", () => audio.play()]] });
   });
 });
 call.addEventListener("picture", ({ detail: stream }) => pictures.showBot(stream));
@@ -150,25 +151,28 @@ call.addEventListener("waits", ({ detail: { busy } }) => notices.show("waits", {
 call.addEventListener("moved", ({ detail: { leftOut } }) => {
   notices.clear("waits");
   turns.fallSilent();
-  conversation.goesOn();
+  conversation.codeUpdated();
+  notices.clear("bot"); // an error of the previous code
   if (leftOut.length) notices.show("left-out", { ...WORDS.leftOut, text: leftOut.join("; ") });
 });
 call.addEventListener("code", ({ detail: { failure, waits } }) => {
   notices.clear("code");
+  botFailed = Boolean(failure && waits);
+  showMood();
   if (!failure) return;
   const { message, file, line, source } = failure;
   const words = waits ? WORDS.waits : WORDS.broken;
   const text = `${message}${source ? `: ${source.trim()}` : ""}. ${words.text}`;
   notices.show("code", { ...words, place: line ? `${file}:${line}` : file, text });
 });
-call.addEventListener("renewed", () => conversation.divide("The connection was lost: a new call"));
+call.addEventListener("renewed", () => conversation.divide("Connection lost, new call"));
 call.addEventListener("ended", ({ detail }) => {
   audio.srcObject = null;
   microphone.stop();
   pictures.end();
   meters.stop();
   showLevels(performance.now());
-  conversation.divide(detail.text && !detail.word ? `The call has ended: ${detail.text}` : "The call has ended");
+  conversation.divide(detail.text && !detail.word ? `Call ended: ${detail.text}` : "Call ended");
   notices.clear("connection");
   notices.clear("waits");
   if (detail.word) explainEnd(detail);
@@ -176,7 +180,7 @@ call.addEventListener("ended", ({ detail }) => {
 
 function explainEnd({ word, text, place }) {
   const subject = word === "botFailed" ? "bot" : "connection";
-  if (subject === "bot" && notices.has("bot")) return; // RTVI has told it already
+  if (subject === "bot" && notices.has("bot")) return; // reported over RTVI already
   const words = { ...WORDS[word], ...(text && { text }), ...(place && { place }) };
   notices.show(subject, { ...words, actions: [["Call again", begin]] });
 }
@@ -235,7 +239,7 @@ function rounded(ms) {
   return ms === null ? null : Math.round(ms * 10) / 10;
 }
 
-// ------------------------------------------------------------ what the bot tells
+// ------------------------------------------------------------ messages from the bot
 
 turns.addEventListener("change", showMood);
 rtvi.addEventListener("silent", () => notices.has("code") || notices.show("silent", WORDS.silent));
@@ -257,10 +261,12 @@ rtvi.addEventListener("metrics", ({ detail }) => {
   if (figures.turnMs) view.turn(figures.turnMs, figures.serverTurnMs);
 });
 rtvi.addEventListener("error", ({ detail: { error, message, fatal, processor, file, line } }) => {
+  if (fatal) botFailed = true;
+  showMood();
   const place = file ? `${file}${line ? `:${line}` : ""}` : "";
   const text = String(error ?? message ?? "");
   notices.show("bot", {
-    title: fatal ? "The bot failed" : `Trouble in ${processor ?? "the bot"}`,
+    title: fatal ? "The bot failed" : `Error in ${processor ?? "the bot"}`,
     place,
     text: place && text.startsWith(`${place}: `) ? text.slice(place.length + 2) : text,
     tone: fatal ? "error" : "info",
@@ -269,11 +275,12 @@ rtvi.addEventListener("error", ({ detail: { error, message, fatal, processor, fi
 });
 
 function showMood() {
-  view.mood(mood());
+  view.mood(mood(), microphone.open);
 }
 
 function mood() {
   if (call.state !== "connected") return call.state;
+  if (botFailed) return "failed";
   if (turns.botSpeaks) return "speaking";
   if (turns.thinking) return "thinking";
   if (!microphone.open) return "typed";
@@ -281,7 +288,7 @@ function mood() {
   return turns.userSpeaks ? "hearing" : "listening";
 }
 
-// ------------------------------------------------------------ the beginning
+// ------------------------------------------------------------ start
 
 showMood();
 status().then(

@@ -3,16 +3,28 @@
 import { element } from "./notices.js";
 
 const KEPT = 400; // bubbles; a day-long call must not fill the page's memory
+const NEAR_PX = 60; // so close to the end counts as the end
 
 export class Conversation {
   #log;
   #listening = null; // your bubble, while you speak or your words are still being made out
   #reply = null; // the bot's bubble that takes in text
-  #segments = new Map(); // segment id -> the reply it stands in
+  #segments = new Map(); // segment id -> the reply it belongs to
   #current = null; // the reply that is being heard
 
-  constructor(log) {
+  #latest; // the button that leads back to the newest line
+  #stick = true; // whether the newest line stays in view
+
+  constructor(log, latest) {
     this.#log = log;
+    this.#latest = latest;
+    log.addEventListener("scroll", () => this.#scrolled());
+    // A notice below shrinks the log without a scroll event.
+    new ResizeObserver(() => this.#follow()).observe(log);
+    latest.addEventListener("click", () => {
+      this.#stick = true;
+      this.#follow();
+    });
   }
 
   // ------------------------------------------------------------ you
@@ -98,11 +110,12 @@ export class Conversation {
 
   // ------------------------------------------------------------ the whole
 
-  // The bot's new code counts its replies anew; what was said stays.
-  goesOn() {
+  // The call moved to new code, which numbers its replies from the start. What was said stays.
+  codeUpdated() {
     this.botSilent();
     this.#reply = null;
     this.#segments.clear();
+    this.#line("Code updated");
   }
 
   divide(text) {
@@ -110,6 +123,10 @@ export class Conversation {
     this.forgetWaiting();
     this.#listening = this.#reply = null;
     this.#segments.clear();
+    this.#line(text);
+  }
+
+  #line(text) {
     if (this.#log.querySelector(".bubble")) this.#log.append(element("p", text, "divider"));
     this.#follow();
   }
@@ -142,11 +159,16 @@ export class Conversation {
     this.#follow();
   }
 
-  // Keep to the newest, unless the person has scrolled back to read.
+  // Keep the newest line in view, unless the person has scrolled back to read.
   #follow() {
-    const log = this.#log;
-    const below = log.scrollHeight - log.scrollTop - log.clientHeight;
-    if (below < 160) log.scrollTop = log.scrollHeight;
+    if (this.#stick) this.#log.scrollTop = this.#log.scrollHeight;
+    this.#latest.hidden = this.#stick;
+  }
+
+  #scrolled() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#log;
+    this.#stick = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    this.#latest.hidden = this.#stick;
   }
 }
 

@@ -1,4 +1,4 @@
-// Sentences for the person, where they matter: one notice per subject, with what can be done about it.
+// Notices: one per subject, with what can be done about it.
 
 export class Notices {
   #root;
@@ -56,54 +56,54 @@ export function element(tag, text = "", className = "") {
   return made;
 }
 
-// Everything that can go wrong, in words. Each is what `Notices.show` takes, without its actions.
+// The texts of all notices. Each is what `Notices.show` takes, without its actions.
 export const WORDS = {
   cameraRefused: {
-    title: "The camera cannot be opened",
-    text: "The bot would like to see you. Allow the camera in the browser’s address bar, or go on without: it works as well.",
+    title: "The camera is blocked",
+    text: "The bot asks for pictures. Allow the camera in the browser’s address bar, or continue without it.",
     tone: "info",
   },
-  noCamera: { title: "No camera was found", text: "The bot would like to see you; it goes on without.", tone: "info" },
+  noCamera: { title: "No camera found", text: "The bot asks for pictures. The call continues without them.", tone: "info" },
   refused: {
-    title: "The microphone is refused",
-    text: "Allow it with the icon at the left of the address bar, then try again. You can also type.",
+    title: "The microphone is blocked",
+    text: "Allow it with the icon in the address bar, then try again. You can also type.",
   },
   missing: {
-    title: "No microphone was found",
-    text: "Plug one in, or allow this browser to use it in the system’s settings. You can also type.",
+    title: "No microphone found",
+    text: "Connect one, or allow this browser to use it in the system settings. You can also type.",
   },
   busy: {
     title: "The microphone cannot be opened",
-    text: "Another program may hold it. Close that one, or choose another microphone. You can also type.",
+    text: "Another program may be using it. Close that program or choose another microphone. You can also type.",
   },
   insecure: {
-    title: "No microphone over plain http",
-    text: "Browsers give the microphone only to pages from localhost or over https. Open this page that way to speak. You can type here all the same.",
+    title: "No microphone over HTTP",
+    text: "Browsers allow the microphone only on localhost or over HTTPS. Start botrun with --https, or open the page on this machine. You can also type.",
   },
-  unplugged: { title: "The microphone has gone", text: "The call goes on. Plug it in again, or choose another one." },
+  unplugged: { title: "The microphone was disconnected", text: "The call continues. Connect it again or choose another one." },
   gone: {
     title: "The server does not answer",
-    text: "Is botrun still running in its terminal? As soon as it is back, this page connects again by itself.",
+    text: "Check that botrun is running in its terminal. This page reconnects when it is back.",
   },
-  lost: { title: "The connection is lost", text: "Several attempts to get it back have failed." },
-  full: { title: "The server took no call" },
+  lost: { title: "The connection was lost", text: "Several attempts to reconnect failed." },
+  full: { title: "The server refused the call" },
   botFailed: { title: "The bot failed" },
   botKeepsFailing: {
-    title: "The call ends as soon as it begins",
-    text: "The terminal in which botrun runs should tell why.",
+    title: "The bot ends every call at once",
+    text: "The terminal that runs botrun shows the reason.",
   },
   silent: {
     title: "This bot sends no text",
-    text: "It can be heard, but it has not answered as RTVI asks: nothing can be read or typed.",
+    text: "It can be heard, but it does not answer over RTVI, so there is no transcript and no typing.",
     tone: "info",
   },
-  broken: { title: "The new code does not load", text: "The code from before goes on.", tone: "info" },
-  waits: { title: "The bot failed", text: "The call is kept: it goes on when that is mended and saved." },
-  newCode: { title: "New code waits for a pause", text: "Meanwhile {busy}; what you type is answered at once, by the new code.", tone: "info" },
-  leftOut: { title: "Not all of the conversation could go along", tone: "info" },
-  noSound: { title: "The browser holds the sound back", text: "It wants one more click first.", tone: "info" },
+  broken: { title: "The new code does not load", text: "The previous code continues.", tone: "info" },
+  waits: { title: "The bot failed", text: "The call stays open. Fix the error and save to continue." },
+  newCode: { title: "New code is waiting for a pause", text: "Right now {busy}. What you type is answered at once, by the new code.", tone: "info" },
+  leftOut: { title: "Part of the conversation could not be moved", tone: "info" },
+  noSound: { title: "The browser blocks sound", text: "It needs one more click.", tone: "info" },
   noMedia: {
     title: "No connection for sound",
-    text: "The server answers, but no sound can pass between it and this browser. A firewall, or a VPN, may be in the way.",
+    text: "The server answers, but no packet arrives over UDP. A firewall or a VPN may block it.",
   },
 };

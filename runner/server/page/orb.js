@@ -105,7 +105,7 @@ export class Orb {
     const strength = Math.min(1, Math.max(you * 1.6, bot * 1.35) + pulse * 0.5);
     const meeting = Math.min(1, Math.max(0, 1.35 - 1.7 * out)); // the bot's at the core, yours at the rim
     const voice = mix(yours, bots, you + bot > 0.02 ? bot ** 2 / (bot ** 2 + you ** 2) : meeting);
-    const atRest = this.#state === "idle" || this.#state === "ended";
+    const atRest = ["idle", "ended", "failed"].includes(this.#state);
     const colour = mix(ink, voice, Math.max(strength, atRest ? 0.85 : 0.35));
     const faint = { idle: 0.46, ended: 0.4, muted: 0.16 }[this.#state] ?? 0.3;
     this.#pen.strokeStyle = `rgba(${colour.join(",")},${(faint + (1 - faint) * strength * 0.85).toFixed(3)})`;

@@ -1,16 +1,17 @@
-// What the page shows besides the conversation: the word in the rings, the state, the figures.
+// Everything the page shows besides the conversation: the word in the rings, the state, the figures.
 
-// The word in the rings; the hint beneath with a keyboard, and with fingers.
+// The word in the rings; the hint below it with a keyboard, and on a touch screen.
 const MOODS = {
   idle: ["Talk", "Click, or press Space", "Tap to begin"],
   ended: ["Talk", "Click, or press Space, to call again", "Tap to call again"],
   connecting: ["Connecting", "One moment", "One moment"],
-  reconnecting: ["Reconnecting", "Getting the connection back", "Getting the connection back"],
-  listening: ["Listening", "Speak whenever you like. Space mutes", "Speak whenever you like. A tap mutes"],
-  hearing: ["Listening", "Speak whenever you like. Space mutes", "Speak whenever you like. A tap mutes"],
+  reconnecting: ["Reconnecting", "The connection was lost", "The connection was lost"],
+  listening: ["Listening", "Speak at any time. Space mutes", "Speak at any time. A tap mutes"],
+  hearing: ["Listening", "Speak at any time. Space mutes", "Speak at any time. A tap mutes"],
   thinking: ["Thinking", "Space mutes", "A tap mutes"],
-  speaking: ["Speaking", "Just speak to cut in. Space mutes", "Just speak to cut in. A tap mutes"],
+  speaking: ["Speaking", "Speak to interrupt. Space mutes", "Speak to interrupt. A tap mutes"],
   muted: ["Muted", "Click, or press Space, to be heard", "Tap to be heard"],
+  failed: ["Bot failed", "The error is shown with the conversation", "The error is shown below"],
   typed: ["Speak", "Click, or press Space, to open the microphone", "Tap to open the microphone"],
 };
 const fingers = matchMedia("(hover: none)");
@@ -33,8 +34,10 @@ export class View {
     this.#orb = orb;
   }
 
-  mood(mood) {
-    const [word, withKeys, withFingers] = MOODS[mood];
+  mood(mood, canMute) {
+    const [word, ...hints] = MOODS[mood];
+    // Without a microphone there is nothing to mute.
+    const [withKeys, withFingers] = canMute ? hints : hints.map((hint) => hint.replace(/(\. )?(Space|A tap) mutes$/, ""));
     document.body.dataset.mood = mood;
     this.#orb.state = mood;
     write("orb-word", word);

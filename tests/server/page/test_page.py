@@ -95,8 +95,8 @@ async def test_choices_are_remembered(visit: Any, address: str, silence: Path) -
 @pytest.mark.parametrize(
     ("error", "title"),
     [
-        ("NotAllowedError", "The microphone is refused"),
-        ("NotFoundError", "No microphone was found"),
+        ("NotAllowedError", "The microphone is blocked"),
+        ("NotFoundError", "No microphone found"),
         ("NotReadableError", "The microphone cannot be opened"),
     ],
 )
@@ -117,7 +117,7 @@ async def test_plain_http_from_elsewhere_is_explained(visit: Any, address: str) 
     )
     await here.page.click("#orb")
     await here.until("document.querySelector('.notice')")
-    assert await here.texts(".notice strong") == ["No microphone over plain http"]
+    assert await here.texts(".notice strong") == ["No microphone over HTTP"]
 
 
 async def test_a_bot_that_fails_at_once_is_shown_with_file_and_line(visit: Any, silence: Path) -> None:
@@ -173,6 +173,28 @@ async def test_it_fits_every_screen(visit: Any, address: str) -> None:
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= width
             assert box["y"] + box["height"] <= height
+
+
+async def test_the_newest_line_stays_in_view_until_one_scrolls_back(visit: Any, address: str) -> None:
+    here: Visit = await visit(address)
+    await here.page.set_viewport_size({"width": 360, "height": 640})
+    log = "document.querySelector('#log')"
+    at_end = f"{log}.scrollHeight - {log}.scrollTop - {log}.clientHeight < 2"
+    for number in range(12):
+        await here.page.fill("#text", f"hello {number}")
+        await here.page.keyboard.press("Enter")
+    await here.until(f"{log}.scrollHeight > {log}.clientHeight + 100 && {at_end}")
+    await here.page.evaluate("document.querySelector('#notices').style.minHeight = '120px'")  # as a notice does
+    await here.until(at_end)
+    assert await here.page.evaluate("document.querySelector('#latest').hidden")
+    await here.page.evaluate(f"{log}.scrollTop = 0")
+    await here.until("!document.querySelector('#latest').hidden")
+    await here.page.fill("#text", "one more")
+    await here.page.keyboard.press("Enter")
+    await here.until("[...document.querySelectorAll('.bubble.you')].at(-1).innerText.includes('one more')")
+    assert await here.page.evaluate(f"{log}.scrollTop") == 0
+    await here.page.click("#latest")
+    await here.until(at_end)
 
 
 async def test_both_ends_say_how_well_they_hear(visit: Any, address: str, silence: Path) -> None:
