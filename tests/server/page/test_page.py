@@ -184,7 +184,9 @@ async def test_the_newest_line_stays_in_view_until_one_scrolls_back(visit: Any, 
         await here.page.fill("#text", f"hello {number}")
         await here.page.keyboard.press("Enter")
     await here.until(f"{log}.scrollHeight > {log}.clientHeight + 100 && {at_end}")
-    await here.page.evaluate("document.querySelector('#notices').style.minHeight = '120px'")  # as a notice does
+    await here.page.evaluate(
+        "document.querySelector('#notices').style.minHeight = '120px'"
+    )  # as a notice does
     await here.until(at_end)
     assert await here.page.evaluate("document.querySelector('#latest').hidden")
     await here.page.evaluate(f"{log}.scrollTop = 0")
