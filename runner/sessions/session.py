@@ -24,6 +24,7 @@ from runner.errors import BotrunError
 from runner.eventloop.ids import worker_prefix
 from runner.processors.handover_state import Conversation, current
 from runner.sessions.stats import CallFigures, enter_call
+from runner.settings.credentials import hide
 from runner.transports.session_port import SessionPort, enter_session
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class Session:
         end_detail: more about the reason, in a phrase; "" if there is nothing to add.
         port: what the transport of its bot exchanges with it; its `hang_up` is how the provider's call ends.
         error: what the bot failed with, if it did.
+        remark: why the caller heard nothing, where the bot did not fail.
         figures: what is measured of it.
         sound: how its sound fares, if the door knows.
         conversation: what of it goes along when the code changes.
@@ -116,6 +118,7 @@ class Session:
         self.end_detail = ""
         self.port = port or SessionPort()
         self.error: BotFailure | None = None
+        self.remark = ""
         self.sound: SoundReport | None = None
         self.goes_on = False
         self.ended_at: float | None = None
@@ -196,7 +199,9 @@ class Session:
         text = str(error) if isinstance(error, BotrunError) else in_words(error)
         source = linecache.getline(str(path), line).strip() if line else ""
         exception, advice = in_words(error, hints=False), advice_of(error, text)
-        self.error = BotFailure(text, path, line, exception, source, advice or "")
+        # All of it goes to the caller's page.
+        words = [hide(one) for one in (text, exception, source, advice or "")]
+        self.error = BotFailure(words[0], path, line, *words[1:])
         if self.end_reason is None:
             self.end_reason = EndReason.BOT_FAILED
         extra = {"session": self.id}
@@ -205,13 +210,11 @@ class Session:
     def _wonder(self) -> None:
         """A bot that is done before anything could be said has most likely forgotten its last line."""
         if not self.figures.has_pipeline and self.here_s < NO_CALL_S:
-            logger.warning(
-                "session %s: %s returned at once and ran no pipeline: the caller hears nothing. "
-                "It ends in `await PipelineRunner().run(PipelineTask(pipeline))`",
-                self.id,
-                self._bot.path.name,
-                extra={"session": self.id},
+            self.remark = (
+                f"{self._bot.path.name} returned at once and ran no pipeline: the caller hears nothing. "
+                "A bot ends in `await PipelineRunner().run(PipelineTask(pipeline))`"
             )
+            logger.warning("session %s: %s", self.id, self.remark, extra={"session": self.id})
 
     async def _finish(self) -> None:
         self.ended_at = time.monotonic()

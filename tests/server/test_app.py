@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -104,3 +105,14 @@ def test_each_transport_has_an_endpoint(name: str) -> None:
     bot = LoadedBot(Path("/somewhere/my_bot.py"), "silent", silent, sys.modules[__name__])
     app = create_app(Host(Settings(), bot, Sessions(bot), (name,)))
     assert TRANSPORTS[name].path in {route.path for route in app.routes}  # type: ignore[attr-defined]
+
+
+def test_the_page_works_below_any_path_prefix() -> None:
+    """All that it asks for is relative to its own address."""
+    page = find_asset("index.html")
+    assert isinstance(page, Path)
+    for file in page.parent.iterdir():
+        if file.suffix in {".html", ".js", ".css"}:
+            assert not re.findall(r"""["'`(]/(?:page|api|start|status|sessions)\b""", file.read_text()), (
+                file.name
+            )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import logging
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 
@@ -65,3 +67,14 @@ def test_words_are_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "local")
     keys.remember("test")
     assert keys.hide("a local test") == "a local test"
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "user:"])
+def test_a_key_is_hidden_in_base64_and_in_addresses(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "s3cret/with+signs&more"
+    keys.remember(secret)
+    basic = base64.b64encode(f"{before}{secret}".encode()).decode()
+    shown = keys.hide(f"Authorization: Basic {basic}; https://host/?key={quote(secret, safe='')}")
+    assert base64.b64encode(f"{before}{secret}".encode()).decode()[4:-4] not in shown
+    assert quote(secret, safe="") not in shown
+    assert shown.startswith("Authorization: Basic ")

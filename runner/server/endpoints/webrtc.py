@@ -211,6 +211,10 @@ class WebRTCEndpoint:
             )
             connection.send_app_message(told)
             await connection.flush_messages(TELL_FAILURE_SECS)
+        elif session.remark:
+            error = {"message": session.remark, "file": self._host.bot.path.name, "line": None}
+            connection.send_app_message(messages.error(session.remark, fatal=True))
+            await connection.flush_messages(TELL_FAILURE_SECS)
         await connection.disconnect(str(session.end_reason or ""), error)
         await connection.events.aclose()
 

@@ -10,19 +10,19 @@ export class SignalingError extends Error {
 }
 
 export class Signaling {
-  #route = "/api/offer";
+  #route = "api/offer";
   iceServers = [];
   peerId = null;
 
   // A new session; a server without /start is spoken to on its plain route.
   async start(body = {}) {
     this.peerId = null;
-    this.#route = "/api/offer";
+    this.#route = "api/offer";
     this.iceServers = [];
-    const answer = await request("POST", "/start", { transport: "webrtc", enableDefaultIceServers: true, body });
+    const answer = await request("POST", "start", { transport: "webrtc", enableDefaultIceServers: true, body });
     if (answer.status === 404 || answer.status === 405) return;
     const session = await accepted(answer);
-    if (session.sessionId) this.#route = `/sessions/${encodeURIComponent(session.sessionId)}/api/offer`;
+    if (session.sessionId) this.#route = `sessions/${encodeURIComponent(session.sessionId)}/api/offer`;
     this.iceServers = session.iceConfig?.iceServers ?? [];
   }
 
@@ -46,7 +46,7 @@ export class Signaling {
 }
 
 export async function status() {
-  return accepted(await request("GET", "/status"));
+  return accepted(await request("GET", "status"));
 }
 
 async function request(method, url, body) {

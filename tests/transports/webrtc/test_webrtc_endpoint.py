@@ -14,7 +14,7 @@ import pytest
 
 from runner.arguments import SmallWebRTCRunnerArguments
 from runner.callers.webrtc import WebRTCCaller
-from runner.errors import TransportError
+from runner.errors import TransportError, UsageError
 from runner.frames import Frame, FrameDirection, InputAudioRawFrame, OutputAudioRawFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor
@@ -158,6 +158,35 @@ async def test_a_bot_that_fails_tells_the_page_where(serve: Any) -> None:
         assert caller.signaling[-1]["error"]["message"] == "ValueError: no voice today"
         assert caller.signaling[-1]["error"]["line"]
         assert served.seen[0].end_reason is EndReason.BOT_FAILED
+
+
+async def test_a_bot_that_returns_at_once_tells_the_page_so(serve: Any) -> None:
+    async def bot(args: Any) -> None:
+        """Forgets its pipeline."""
+
+    async with serve(bot) as served, WebRTCCaller(served.url) as caller:
+        told = await caller.wait_for(lambda message: message.get("type") == "error")
+        assert "returned at once and ran no pipeline" in told.value["data"]["error"]
+        await asyncio.wait_for(caller.ended.wait(), 5)
+        assert "ran no pipeline" in caller.signaling[-1]["error"]["message"]
+        await until(lambda: not served.sessions.active)
+        assert served.seen[0].end_reason is EndReason.BOT_FINISHED
+
+
+async def test_a_key_in_what_the_bot_fails_with_does_not_reach_the_page(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "canary-of-the-environment")
+
+    async def bot(args: Any) -> None:
+        raise UsageError("the server refused canary-of-the-environment")
+
+    async with serve(bot) as served, WebRTCCaller(served.url) as caller:
+        await caller.wait_for(lambda message: message.get("type") == "error")
+        await asyncio.wait_for(caller.ended.wait(), 5)
+        heard = str([message.value for message in caller.messages]) + str(caller.signaling)
+    assert "the server refused" in heard
+    assert "canary" not in heard
 
 
 async def test_an_offer_without_ice_is_forgotten(
