@@ -56,7 +56,7 @@ FAULTS: list[tuple[Callable[[], Any], str]] = [
     (lambda: LLMContext(tools=look), "tools are a list: tools=[look]"),
     (
         lambda: Toolbox().definitions([look, look_again]),
-        "two tools are called look: give one another name with @tool(name=…)",
+        "two tools are named look: rename one with @tool(name=…)",
     ),
     (
         lambda: OpenAILLMService(base_url="localhost:11434/v1"),

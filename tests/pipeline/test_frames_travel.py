@@ -267,7 +267,7 @@ def test_a_slow_processor_is_told_by_name_and_line(caplog: pytest.LogCaptureFixt
         await task.queue_frames([LLMTextFrame("slow"), LLMTextFrame("again"), EndFrame()])
 
     run_virtual(run(task, script))
-    told = [record.getMessage() for record in caplog.records if "holds up" in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records if "delays the frames" in record.getMessage()]
     assert len(told) == 1
     line = Sleepy.process_frame.__code__.co_firstlineno + 4
     assert told[0].startswith("Sleepy delays the frames behind it")

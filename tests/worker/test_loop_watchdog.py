@@ -323,7 +323,7 @@ def test_tools_that_no_model_can_be_told_of_are_told_when_a_call_begins() -> Non
     assert two.startswith("the tool unspeakable has a parameter that JSON has no word for")
     assert told(fine) == []
     assert told(fine, tool(name="fine")(lambda: "")) == [
-        "two tools are called fine: give one another name with @tool(name=…)"
+        "two tools are named fine: rename one with @tool(name=…)"
     ]
 
 
