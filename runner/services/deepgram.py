@@ -59,7 +59,7 @@ class DeepgramSTTService(STTService):
 
     `InterimTranscriptionFrame`s hold the turn's words so far. When the VAD hears the speech end, the rest is
     asked for at once and one `TranscriptionFrame` holds them all, each with its time; its text is empty if
-    there were none. Speech that the VAD does not notice is told when Deepgram hears it end.
+    there were none. Speech that the VAD misses is reported when Deepgram hears it end.
 
     Args:
         api_key: without it, `DEEPGRAM_API_KEY`.
@@ -233,14 +233,14 @@ class DeepgramSTTService(STTService):
             self._deadline = None
 
     def _not_final(self) -> None:
-        """Finalize was not answered. Either nothing was left to recognise, or the far end is gone: then
+        """Finalize was not answered. Either nothing was left to recognise, or the server is gone: then
         another connection gets the sound that this one made no words of."""
         self._patience -= 1
         if self._answered or self._patience <= 0:
             self._conclude()
             return
         if self._link.is_open:
-            sentence = f"Deepgram sent nothing for {FINAL_TIMEOUT_S:g} s; connecting anew"
+            sentence = f"Deepgram sent nothing for {FINAL_TIMEOUT_S:g} s; reconnecting"
             self._push_trouble(ServiceError(sentence))
             self._patience = 1
             self._link.reset()

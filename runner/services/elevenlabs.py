@@ -13,8 +13,8 @@ Wire, read from PyPI's `elevenlabs` 2.78.0:
 
 Each sentence is a context, flushed and closed at once: `isFinal` is the only word of its end. PyPI's
 `livekit-plugins-elevenlabs` 1.8.9 does the same (`tts.py`). Unconfirmed without an account: whether times
-start anew with each message, as the SDK's comments say, or go on (both are understood); how errors come (a
-message with `error`, a close with 1008, or a refused handshake: all three are told).
+start at 0 with each message, as the SDK's comments say, or continue (both are understood); how errors come (a
+message with `error`, a close with 1008, or a refused handshake: all three are reported).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ElevenLabsTTSService(StreamedTTSService):
         voice: the voice's id.
         api_key: without it, `ELEVENLABS_API_KEY`.
         model: one that streams; `eleven_v3` does not.
-        language: of the text, as "en", for models that can be told; None lets the model find out.
+        language: of the text, as "en", for models that take one; None lets the model detect it.
         voice_settings: stability, similarity_boost, style, use_speaker_boost, speed, as they are.
         url: another server that speaks this wire, up to the host.
     """

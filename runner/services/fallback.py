@@ -1,4 +1,4 @@
-"""Services that stand in for each other: when one fails, the next takes over within the same reply.
+"""Fallbacks: when a service fails, the next takes over within the same reply.
 
 ```python
 llm = FallbackLLM(OpenAILLMService(), OllamaLLMService())
@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-from collections.abc import AsyncGenerator, Iterator
-from typing import TypeVar
+import logging
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from typing import Generic, TypeVar
 
+from runner.errors import UsageError
 from runner.frames import (
     Frame,
     FrameDirection,
@@ -24,7 +26,6 @@ from runner.frames import (
 )
 from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor
 from runner.processors.context import LLMContext
-from runner.services.common.fallback_order import Order, check_services
 from runner.services.common.work import iterating
 from runner.services.llm import LLMService
 from runner.services.text.sentences import piece_end
@@ -35,10 +36,10 @@ T = TypeVar("T")
 
 LLM_PATIENCE_S = 5.0
 TTS_PATIENCE_S = 3.0
-"""A service that has not begun after so long (s) has failed, if there is another."""
+"""How long (s) a service may take to begin, if there is another."""
 
 COOL_DOWN_S = 30.0
-"""A service that has failed is not asked again for so long (s)."""
+"""How long (s) a service that failed is asked last."""
 
 GO_ON = (
     "Your answer broke off here. Go on with the next sentence. Do not repeat what was said, "
@@ -46,8 +47,62 @@ GO_ON = (
 )
 
 
+logger = logging.getLogger(__name__)
+
+Service = TypeVar("Service", bound=FrameProcessor)
+
+
+class Order(Generic[Service]):
+    """The order of a fallback's services.
+
+    Args:
+        owner: whose log it is.
+        services: in order of preference.
+        cool_down_s: how long (s) one that failed is asked last.
+    """
+
+    def __init__(self, owner: FrameProcessor, services: Sequence[Service], cool_down_s: float) -> None:
+        self._owner = owner
+        self._services = list(services)
+        self._cool_down_s = cool_down_s
+        self._failed_until: dict[int, float] = {}
+        self._current = self._services[0]
+
+    def now(self) -> Iterator[tuple[Service, bool]]:
+        """The services in the order in which to ask them, and whether each is the last."""
+        row = sorted(self._services, key=self.is_resting)
+        for service in row:
+            yield service, service is row[-1]
+
+    def is_resting(self, service: Service) -> bool:
+        """Whether it failed a short while ago."""
+        return self._failed_until.get(id(service), 0.0) > self._owner.lent.clock()
+
+    def failed(self, service: Service, error: BaseException) -> None:
+        """This one failed just now."""
+        reason = str(error) or type(error).__name__
+        logger.warning("%s: %s failed: %s", self._owner.name, service.name, reason)
+        self._failed_until[id(service)] = self._owner.lent.clock() + self._cool_down_s
+
+    def worked(self, service: Service) -> None:
+        """This one has answered."""
+        if service is not self._current:
+            self._current = service
+            logger.warning("%s: %s answers now", self._owner.name, service.name)
+
+
+def check_services(owner: FrameProcessor, services: Sequence[object], kind: type[FrameProcessor]) -> None:
+    """Raises `UsageError` unless there is a service, and all are of this kind."""
+    if not services:
+        raise UsageError(f"{type(owner).__name__} needs at least one service")
+    for service in services:
+        if not isinstance(service, kind):
+            what = getattr(service, "__name__", type(service).__name__)
+            raise UsageError(f"{type(owner).__name__} takes {kind.__name__}s, and {what} is none")
+
+
 class Outlet(FrameProcessor):
-    """Stands behind and before a service that is inside of another: what it pushes goes out there."""
+    """Before and behind a service that is inside another: what it pushes leaves the outer one there."""
 
     def __init__(self, owner: FrameProcessor, direction: FrameDirection) -> None:
         super().__init__(name=f"{owner.name}.outlet")
@@ -61,7 +116,7 @@ class Outlet(FrameProcessor):
 
 
 def put_inside(owner: FrameProcessor, services: tuple[FrameProcessor, ...]) -> list[FrameProcessor]:
-    """Let services live inside of `owner`; returns all that then does."""
+    """Put services inside `owner`; returns all processors inside it."""
     inside: list[FrameProcessor] = []
     for service in services:
         before, behind = Outlet(owner, UPSTREAM), Outlet(owner, DOWNSTREAM)
@@ -164,8 +219,8 @@ def _going_on(context: LLMContext, said: str) -> LLMContext:
     if not said.strip():
         return context
     view = copy.copy(context)
-    told = [{"role": "assistant", "content": said.strip()}, {"role": "system", "content": GO_ON}]
-    view.messages = [*context.messages, *told]
+    begun = [{"role": "assistant", "content": said.strip()}, {"role": "system", "content": GO_ON}]
+    view.messages = [*context.messages, *begun]
     return view
 
 

@@ -19,7 +19,7 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import DOWNSTREAM, FrameProcessor
-from runner.services.common.fallback_order import Order, check_services
+from runner.services.fallback import Order, check_services
 from runner.services.stt import STTService
 
 PATIENCE_S = 5.0

@@ -64,21 +64,21 @@ class OllamaLLMService(OpenAILLMService):
                 async for piece in pieces:
                     yield piece
         except ServiceError as error:
-            raise self._told(error) from error
+            raise self._explained(error) from error
 
     async def _look(self) -> None:
         """See whether it runs and has the model, before there is something to say."""
         try:
             models = await self._http.get_json("/models")
         except ServiceError as error:
-            await push_failure(self, self._told(error))
+            await push_failure(self, self._explained(error))
             return
         listed = models.get("data") if isinstance(models, Mapping) else None
         names = [str(model.get("id")) for model in listed or () if isinstance(model, Mapping)]
         if names and self.model not in names and f"{self.model}:latest" not in names:
             await push_failure(self, self._not_pulled())
 
-    def _told(self, error: ServiceError) -> ServiceError:
+    def _explained(self, error: ServiceError) -> ServiceError:
         if isinstance(error, ServiceRefusal):
             return self._not_pulled() if error.status == 404 else error
         if "cannot be reached" in str(error):

@@ -17,7 +17,7 @@ from runner.frames import Frame, TTSAudioRawFrame, TTSTextFrame
 from runner.processors.base import ProcessorSetup
 from runner.services.common import warmup
 from runner.services.local.helpers.packages import require_extra
-from runner.services.local.helpers.shared import Shared
+from runner.services.local.helpers.process import Shared
 from runner.services.local.voice import Sound, Voice, VoiceProgram
 from runner.services.models.installed import PIPER, need_model
 from runner.services.tts import TTSService
@@ -30,8 +30,8 @@ START_TIMEOUT_S = 60.0
 @cache
 def shared_voice(path: str, speed: float, speaker: int | None) -> Shared[Voice]:
     """The process that speaks with this voice, for all calls."""
-    told = json.dumps({"path": path, "speed": speed, "speaker": speaker})
-    program = VoiceProgram(HELPER, "Piper", (told,), START_TIMEOUT_S, needs=_need_piper)
+    options = json.dumps({"path": path, "speed": speed, "speaker": speaker})
+    program = VoiceProgram(HELPER, "Piper", (options,), START_TIMEOUT_S, needs=_need_piper)
     return Shared(lambda: Voice(program))
 
 

@@ -20,8 +20,7 @@ from runner.processors.base import ProcessorSetup
 from runner.services.common import warmup
 from runner.services.local.helpers.framing import Message
 from runner.services.local.helpers.packages import require_extra
-from runner.services.local.helpers.process import HelperProcess
-from runner.services.local.helpers.shared import Shared
+from runner.services.local.helpers.process import HelperProcess, Shared
 from runner.services.models.installed import WHISPER, need_model
 from runner.services.stt import SegmentedSTTService
 
@@ -37,7 +36,7 @@ LONGEST_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How to decode. Also what the helper is told at its start.
+    """How to decode. The helper gets it at its start.
 
     Attributes:
         path: the model's folder.
@@ -78,9 +77,9 @@ class WhisperEars:
         """Load the model unless it is there. Raises `ServiceError` if it cannot be loaded."""
         async with self._starting:
             if self._helper is None or not self._helper.alive:
-                told = json.dumps(asdict(self._decoding))
+                options = json.dumps(asdict(self._decoding))
                 helper = HelperProcess(
-                    HELPER, "whisper", self._on_message, self._on_end, (told,), START_TIMEOUT_S
+                    HELPER, "whisper", self._on_message, self._on_end, (options,), START_TIMEOUT_S
                 )
                 await helper.start()
                 self._helper = helper

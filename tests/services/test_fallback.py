@@ -297,7 +297,7 @@ def test_a_recogniser_that_says_nothing_is_given_up_and_its_late_words_are_not_h
     assert utterances(FallbackSTT(first, second, patience_s=2), 1) == ["second 1"]
 
 
-def test_when_all_recognisers_fail_it_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_when_all_recognisers_fail_an_error_says_so(caplog: pytest.LogCaptureFixture) -> None:
     stt = FallbackSTT(Ears(ServiceError("deaf")), Ears(ServiceError("dumb")))
     assert utterances(stt, 1) == []
     assert "no other recogniser is left" in caplog.text

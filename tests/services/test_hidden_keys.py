@@ -1,4 +1,4 @@
-"""Keys that stand in what a server says, or in what is told, are not shown."""
+"""Keys in a server's answers or in errors are not shown."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def logging_is_undone() -> Iterator[None]:
 
 @pytest.mark.parametrize("key", [KEY, GIVEN])
 @pytest.mark.parametrize("body", ["bad key: {key}", '{{"error": {{"message": "bad key: {key}"}}}}'])
-def test_a_refusal_that_repeats_the_key_is_told_without_it(key: str, body: str) -> None:
+def test_a_refusal_that_repeats_the_key_is_shown_without_it(key: str, body: str) -> None:
     assert str(refusal("It", "KEY", 401, body.format(key=key))).endswith("check KEY: bad key: …")
 
 
@@ -46,13 +46,13 @@ def test_a_key_is_hidden_before_the_text_is_cut() -> None:
     assert own_words(f"{words}{KEY}") == f"{words}…"
 
 
-def test_an_error_that_shows_a_key_is_told_without_it() -> None:
+def test_an_error_with_a_key_is_shown_without_it() -> None:
     assert told(ValueError(f"no {KEY}")) == "ValueError: no …"
 
 
 @pytest.mark.usefixtures("logging_is_undone")
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_whoever_logs_a_key_the_log_does_not_show_it(style: str) -> None:
+def test_the_log_never_shows_a_key(style: str) -> None:
     stream = io.StringIO()
     logs.configure(style=style, verbose=True, stream=stream)
     try:

@@ -121,7 +121,7 @@ async def test_tools_are_offered_and_withheld() -> None:
         ("500 Broken", b"\xff\xfe", "out of order.*500"),
     ],
 )
-async def test_a_refusal_is_told_in_words_and_without_the_key(
+async def test_a_refusal_is_reported_in_words_and_without_the_key(
     status: str, body: bytes, sentence: str
 ) -> None:
     with pytest.raises(ServiceError, match=sentence) as failure:
@@ -135,14 +135,14 @@ async def test_a_server_that_asks_for_a_moment_is_given_it() -> None:
     assert len(server.asked) == 2
 
 
-async def test_a_server_that_asks_for_a_minute_is_told_of_at_once() -> None:
+async def test_a_server_that_asks_for_a_minute_is_named_at_once() -> None:
     server = ChatServer(refused("429 Too Many", retry_after="60"), [text("now"), DONE])
     with pytest.raises(ServiceError, match="429"):
         await answer_of(server)
     assert len(server.asked) == 1
 
 
-async def test_garbage_is_told_as_such() -> None:
+async def test_garbage_is_reported() -> None:
     with pytest.raises(ServiceError, match="not JSON"):
         await answer_of(ChatServer([b"data: {{{\n\n", DONE]))
     with pytest.raises(ServiceError, match="not an object"):
@@ -217,7 +217,7 @@ def fed(*events: bytes) -> ChatStream:
     return stream
 
 
-def test_calls_without_an_index_or_all_with_the_same_are_told_apart() -> None:
+def test_calls_without_an_index_or_all_with_the_same_are_kept_apart() -> None:
     whole = [
         event({"tool_calls": [{"id": name, "function": {"name": name, "arguments": "{}"}}]}) for name in "ab"
     ]
@@ -251,11 +251,11 @@ class Errors(FrameProcessor):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
+        self.seen: list[str] = []
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, ErrorFrame):
-            self.told.append(frame.error)
+            self.seen.append(frame.error)
 
 
 async def looked_at(url: str, model: str) -> list[str]:
@@ -263,10 +263,10 @@ async def looked_at(url: str, model: str) -> list[str]:
     errors.link(llm)
     async with alone(llm) as tasks:
         await asyncio.gather(*tasks)
-    return errors.told
+    return errors.seen
 
 
-async def test_ollama_is_told_of_before_the_first_question() -> None:
+async def test_ollama_is_named_before_the_first_question() -> None:
     assert await looked_at("http://127.0.0.1:1/v1", "small") == [
         "OllamaLLMService failed: no Ollama answers at http://127.0.0.1:1/v1: start it with `ollama serve`"
     ]

@@ -37,7 +37,7 @@ LONGEST_PAUSE_S = 30.0
 """A service's own `Retry-After` is obeyed up to this."""
 
 STEADY_S = 5.0
-"""A connection that stood for so long was a good one: the pauses start anew."""
+"""A connection that stood for so long was a good one: the pauses start again at the first."""
 
 REFUSED_FOR_S = 30.0
 """A service that refused for good is asked again after this, when there is something to say."""
@@ -57,7 +57,7 @@ class ServiceLink:
         headers: sent with the handshake; never logged.
         on_message: a JSON object came.
         on_open: the connection stands, at the first time and after each loss.
-        on_trouble: it broke (`was_open`), or could not be opened: told once per outage.
+        on_trouble: it broke (`was_open`), or could not be opened: called once per outage.
         goodbye: sent before the connection is closed at the end of the call.
     """
 
@@ -131,7 +131,7 @@ class ServiceLink:
         return True
 
     def reset(self) -> None:
-        """Give up on a connection whose far end is silent; another one is opened."""
+        """Give up on a connection whose server is silent; another one is opened."""
         if self._socket is not None:
             self._socket.transport.abort()
 
@@ -143,7 +143,7 @@ class ServiceLink:
 
     async def _run(self) -> None:
         failures = 0
-        told = False
+        reported = False
         while True:
             began, was_open = self._now(), False
             try:
@@ -153,8 +153,8 @@ class ServiceLink:
                     await self._serve(socket)
             except (ServiceError, OSError, TimeoutError) as error:
                 self._trouble = trouble = self._named(error)
-            if was_open or not told:
-                told = not was_open
+            if was_open or not reported:
+                reported = not was_open
                 self._on_trouble(trouble, was_open)
             if isinstance(trouble, ServiceRefusal) and trouble.lasting:
                 self._refused_at = self._now()
@@ -214,7 +214,7 @@ class ServiceLink:
     async def _write(self, socket: ClientConnection, outbox: asyncio.Queue[str | bytes]) -> None:
         from websockets.exceptions import ConnectionClosed
 
-        with contextlib.suppress(ConnectionClosed):  # the reader tells of it
+        with contextlib.suppress(ConnectionClosed):  # the reader reports it
             while True:
                 await socket.send(await outbox.get())
 

@@ -15,8 +15,7 @@ from runner.errors import ServiceError, ServiceRefusal
 from runner.frames import Frame, FrameDirection, StartFrame, TTSAudioRawFrame, TTSTextFrame
 from runner.services.common.service_link import Message, ServiceLink
 from runner.services.common.work import push_failure
-from runner.services.local.words import Word
-from runner.services.text.spoken_words import SpokenWords
+from runner.services.text.spoken_words import SpokenWords, Word
 from runner.services.tts import TTSService, spread_words
 
 logger = logging.getLogger(__name__)
@@ -62,8 +61,8 @@ class Utterance:
         self._put(self._words.said(word, max(0.0, offset_ms)))
 
     def done(self) -> None:
-        """There is no more. Words that the voice told nothing of are placed now."""
-        if self._words.told:
+        """There is no more. Words without a time are placed now."""
+        if self._words.has_times:
             self._put(self._words.rest())
         else:
             for frame in spread_words(self._text):
@@ -91,7 +90,7 @@ class Utterance:
 class StreamedTTSService(TTSService):
     """The root of voices that are spoken to over a `ServiceLink`.
 
-    Override `address`, `begin`, `take` and, where the service can be told to stop, `abandon`.
+    Override `address`, `begin`, `take` and, where the service can stop on request, `abandon`.
     """
 
     gives_word_times = True
@@ -173,14 +172,14 @@ class StreamedTTSService(TTSService):
         return self._live.get(context_id) if isinstance(context_id, str) else None
 
     def fail(self, context_id: object, error: ServiceError) -> None:
-        """The service tells of an error in a context, or without one: then it is everybody's."""
+        """The service reports an error in a context, or without one: then it concerns all of them."""
         if isinstance(context_id, str) and context_id:
-            told = [utterance] if (utterance := self.live(context_id)) else []
+            concerned = [utterance] if (utterance := self.live(context_id)) else []
         else:
-            told = list(self._live.values())
-        for utterance in told:
+            concerned = list(self._live.values())
+        for utterance in concerned:
             utterance.fail(error)
-        if not told:
+        if not concerned:
             logger.info("%s: %s (of what is over)", self.name, error)
 
     def on_trouble(self, error: ServiceError, was_open: bool) -> None:

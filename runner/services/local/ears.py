@@ -16,8 +16,7 @@ from typing import TypeVar
 from runner.errors import ServiceError
 from runner.services.local.helpers.framing import Header, Message
 from runner.services.local.helpers.packages import EARS_PACKAGE, require
-from runner.services.local.helpers.process import HelperProcess
-from runner.services.local.helpers.shared import Shared
+from runner.services.local.helpers.process import HelperProcess, Shared
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +153,7 @@ class EarStream:
         for future in (self._ready, self._result):
             if not future.done():
                 future.set_exception(error)
-                future.exception()  # retrieved: whoever only feeds need not ask
+                future.exception()  # retrieved: a caller that only feeds need not await it
 
 
 class Ears:
@@ -187,7 +186,7 @@ class Ears:
         self._free(decoder)
 
     async def stop(self) -> None:
-        """End all helpers; whoever still waits fails."""
+        """End all helpers; streams that still wait fail."""
         self._stopping = True
         for task in self._growing:
             task.cancel()

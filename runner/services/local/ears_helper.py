@@ -11,8 +11,7 @@ out   {"ready": true}
 
 from __future__ import annotations
 
-from runner.services.local.helpers.framing import Message
-from runner.services.local.helpers.serving import Pipe
+from runner.services.local.helpers.framing import Message, Pipe
 from runner.services.local.recogniser import Recogniser
 
 

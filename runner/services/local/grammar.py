@@ -98,11 +98,11 @@ public <utterance> = stop | stop it | stop stop | stop please | stop talking | w
 """What people say, in a word or two, who want the bot to stop; and how they begin who have more to say."""
 
 GRAMMARS = {"commands": COMMANDS, "appointments": APPOINTMENTS}
-"""By the name that `LocalSTTService` is told."""
+"""By the name that `LocalSTTService` takes."""
 
 OVERLAP_GRAMMARS = {"murmurs": MURMURS, "asks": ASKS}
 """Speech over the bot is heard as each of these, too: which of them it fits tells whether it asks the bot to
-stop. Nobody is told the words."""
+stop. The words themselves are not reported."""
 
 BACKGROUND = f"""#JSGF V1.0;
 grammar background;

@@ -26,7 +26,7 @@ SHORTEST_BYTES = RATE_HZ // 5
 LONGEST_WEIGHED_BYTES = 2 * int(1.9 * RATE_HZ)
 """No murmur is longer, with the silence around it: what is need not be weighed."""
 
-# pocketsphinx counts what it is told of a mean as so many frames (`CMN_WIN` in cmn.h).
+# pocketsphinx counts a given mean as so many frames (`CMN_WIN` in cmn.h).
 _PRIOR_FRAMES = 500
 _CEPSTRA = 13
 # Scores are shifted right by so many bits (`SENSCR_SHIFT` in hmm.h).
@@ -173,7 +173,7 @@ class Recogniser:
 
 
 def _begin(decoder: pocketsphinx.Decoder) -> None:
-    decoder.start_stream()  # forgets the noise of whoever spoke before
+    decoder.start_stream()  # forgets the noise of the previous talker
     decoder.start_utt()
 
 

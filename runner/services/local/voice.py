@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from runner.errors import ServiceError
 from runner.services.local.helpers.framing import Message
 from runner.services.local.helpers.packages import VOICE_PACKAGE, require
-from runner.services.local.helpers.process import START_TIMEOUT_S, HelperProcess
-from runner.services.local.helpers.shared import Shared
-from runner.services.local.words import Word, WordPlacer
+from runner.services.local.helpers.process import START_TIMEOUT_S, HelperProcess, Shared
+from runner.services.text.spoken_words import Word, WordPlacer
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from runner.services.local.helpers.framing import Header
-from runner.services.local.helpers.serving import Pipe
+from runner.services.local.helpers.framing import Header, Pipe
 
 Sink = Callable[[bytes, list[tuple[int, int]]], bool]
 """Given pcm and the words that begin in it, each (index of its first character, ms from the beginning).

@@ -12,7 +12,7 @@ import json
 import sys
 from typing import Any
 
-from runner.services.local.helpers.serving import Pipe
+from runner.services.local.helpers.framing import Pipe
 from runner.services.local.voice_helper import Sink, serve
 from runner.services.text.spoken_words import PhonemeWords
 
@@ -23,12 +23,12 @@ PIECE_MS = 100
 class PiperSpeaker:
     """The voice, loaded."""
 
-    def __init__(self, told: dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any]) -> None:
         from piper import PiperVoice, SynthesisConfig
 
-        self._voice: Any = PiperVoice.load(told["path"], include_alignments=True)
+        self._voice: Any = PiperVoice.load(options["path"], include_alignments=True)
         own_scale = float(self._voice.config.length_scale)
-        self._how = SynthesisConfig(speaker_id=told["speaker"], length_scale=own_scale / told["speed"])
+        self._how = SynthesisConfig(speaker_id=options["speaker"], length_scale=own_scale / options["speed"])
         self.rate_hz = int(self._voice.config.sample_rate)
 
     def say(self, text: str, voice: str, rate: int, sink: Sink, /) -> None:
@@ -37,8 +37,8 @@ class PiperSpeaker:
         samples = 0
         for chunk in self._voice.synthesize(text, self._how, include_alignments=True):
             pcm = chunk.audio_int16_bytes
-            told = [(part.phoneme, int(part.num_samples)) for part in chunk.phoneme_alignments or ()]
-            placed = words.place(chunk.phonemes, told, len(pcm) // 2)
+            durations = [(part.phoneme, int(part.num_samples)) for part in chunk.phoneme_alignments or ()]
+            placed = words.place(chunk.phonemes, durations, len(pcm) // 2)
             at_ms = [(position, (samples + sample) * 1000 // self.rate_hz) for position, sample in placed]
             if not self._give(pcm, at_ms, sink):
                 return

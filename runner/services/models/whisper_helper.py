@@ -18,8 +18,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from runner.services.local.helpers.framing import Header, Message
-from runner.services.local.helpers.serving import Pipe
+from runner.services.local.helpers.framing import Header, Message, Pipe
 from runner.services.text.annotations import spoken_part
 
 RATE_HZ = 16000

@@ -6,12 +6,12 @@ memory holds words as they are written, so each reported word is looked up in th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from runner.frames import Frame, OutputAudioRawFrame, TTSTextFrame
-from runner.services.local.words import Word, WordPlacer
-from runner.turns.segments import units
+from runner.turns.segments import Unit, units
 
 LOOK_AHEAD_CHARS = 40
 """A reported word is looked for this far behind the last one found; further on is another word like it."""
@@ -26,12 +26,12 @@ class SpokenWords:
         self._text = text.casefold()
         self._cursor = 0
         self._placer = WordPlacer(text)
-        self._told = False
+        self._has_times = False
 
     @property
-    def told(self) -> bool:
-        """Whether the voice has reported the time of any word."""
-        return self._told
+    def has_times(self) -> bool:
+        """Whether the voice has sent the time of any word."""
+        return self._has_times
 
     def said(self, word: str, offset_ms: float) -> list[Word]:
         """The voice says this word at this time: the words of the text that this places."""
@@ -41,7 +41,7 @@ class SpokenWords:
         found = self._text.find(bare, self._cursor, self._cursor + len(bare) + LOOK_AHEAD_CHARS)
         if found < 0:
             return []
-        self._told = True
+        self._has_times = True
         self._cursor = found + len(bare)
         return self._placer.reached(found, offset_ms)
 
@@ -163,14 +163,14 @@ class Spoken:
         self._base_ms = 0.0
         self._sound_ms = 0.0
         self._words: list[TTSTextFrame] = []
-        self._told: list[str] = []
+        self._reported: list[str] = []
 
     def begin(self, words: Sequence[TTSTextFrame]) -> None:
         """A voice begins with `left`; `words` are its words if it reports none itself."""
         self._base_ms += self._sound_ms
         self._sound_ms = 0.0
         self._words = list(words)
-        self._told = []
+        self._reported = []
 
     def take(self, frame: Frame) -> Iterator[Frame]:
         """What the voice yields; gives what may go on."""
@@ -191,7 +191,7 @@ class Spoken:
         """The voice failed: the words that did not go on are still to be said."""
         self._words.clear()
         position = 0
-        for word in self._told:
+        for word in self._reported:
             found = self.left.find(word, position)
             position = found + len(word) if found >= 0 else position
         self.left = self.left[position:].strip()
@@ -200,7 +200,7 @@ class Spoken:
         self._words.sort(key=_offset_ms)
         while self._words and self._end_ms() <= self._sound_ms:
             word = self._words.pop(0)
-            self._told.append(word.text.strip())
+            self._reported.append(word.text.strip())
             yield replace(word, audio_offset_ms=self._base_ms + _offset_ms(word))
 
     def _end_ms(self) -> float:
@@ -210,3 +210,42 @@ class Spoken:
 
 def _offset_ms(word: TTSTextFrame) -> float:
     return word.audio_offset_ms or 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of the text as it is written, and when it begins, in ms from the beginning of the sound."""
+
+    text: str
+    offset_ms: float
+    joined: bool = False
+    """Whether it follows the word before it without a space."""
+
+
+class WordPlacer:
+    """Text and the positions at which the voice is, in; words with their times, out.
+
+    espeak-ng's words are not ours: it says "3:45" as three words and now and then says two as one. Each
+    of ours begins with the first position inside of it; one that was passed over begins with the next.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._words = deque(units(text))
+        self._last_ms = 0.0
+
+    def reached(self, position: int, offset_ms: float) -> list[Word]:
+        """The voice says the text at this index: the words whose time is known now."""
+        self._last_ms = max(self._last_ms, offset_ms)
+        placed = []
+        while self._words and self._words[0].start <= position:
+            placed.append(self._word(self._words.popleft()))
+        return placed
+
+    def finish(self) -> list[Word]:
+        """The words without a time: they go with the last one that has one."""
+        rest = [self._word(unit) for unit in self._words]
+        self._words.clear()
+        return rest
+
+    def _word(self, unit: Unit) -> Word:
+        return Word(unit.text, self._last_ms, unit.joined)

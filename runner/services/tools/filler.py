@@ -1,4 +1,4 @@
-"""When to say "one moment" while a tool takes long, and which one. `now` (s) is told. Pure."""
+"""When to say "one moment" while a tool takes long, and which one. `now` (s) is an argument. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VOICE_S = 2.0
 
 
 class VoiceWatch:
-    """Whether the bot is heard, as far as the language model is told."""
+    """Whether the bot is heard, as far as the language model knows."""
 
     def __init__(self) -> None:
         self.speaking = False

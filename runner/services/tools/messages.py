@@ -1,7 +1,7 @@
 """Calls of tools as messages of a context, in OpenAI's shape. Pure.
 
-A call and its answer enter a context together, the answer first saying "running": so whoever reads it, at any
-moment, finds every call answered, which OpenAI's server insists on (openai 3.54.0,
+A call and its answer enter a context together, the answer first saying "running": so at any
+moment every call is answered, which OpenAI's server insists on (openai 3.54.0,
 types/chat/chat_completion_tool_message_param.py and chat_completion_message_function_tool_call_param.py).
 """
 

@@ -170,7 +170,7 @@ class ToolRunner:
         return work
 
     async def _result(self, run: Run, work: ReplyWork) -> Any:
-        """What the tool answers, or what the model is told instead."""
+        """What the tool answers, or what the model gets instead."""
         name = run.call.function_name
         if run.tool is None:
             logger.warning("the model called the tool %s, which it was not given", name)

@@ -124,7 +124,7 @@ def test_goodbye_ends_the_call() -> None:
     assert answer("goodbye", NOW).ends_call
 
 
-def test_no_joke_comes_twice_before_all_were_told() -> None:
+def test_no_joke_comes_twice_before_all_came_once() -> None:
     asked = ["hello"]
     told = []
     for _ in JOKES:

@@ -104,7 +104,7 @@ async def test_two_talkers_at_once_have_a_decoder_each(ears: Ears) -> None:
     assert len(ears.pids) == 2
 
 
-async def test_one_too_many_waits_and_is_then_told(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_too_many_waits_and_then_fails(ears: Ears, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ears_module, "BUSY_TIMEOUT_S", 0.05)
     await ears.start()
     one, two, three = ears.open(), ears.open(), ears.open()

@@ -13,8 +13,7 @@ import pytest
 
 from runner.errors import MissingPackageError, ServiceError
 from runner.services.local.helpers import packages
-from runner.services.local.helpers.process import HelperProcess
-from runner.services.local.helpers.shared import Shared
+from runner.services.local.helpers.process import HelperProcess, Shared
 
 HELPERS = ["runner.services.local.voice_helper", "runner.services.local.ears_helper"]
 

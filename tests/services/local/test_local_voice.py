@@ -12,7 +12,7 @@ import pytest
 
 from runner.errors import ServiceError
 from runner.services.local.voice import Sound, Voice
-from runner.services.local.words import Word
+from runner.services.text.spoken_words import Word
 
 pytestmark = pytest.mark.local
 

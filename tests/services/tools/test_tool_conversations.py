@@ -174,7 +174,7 @@ def test_tools_of_one_round_run_side_by_side() -> None:
     assert len(llm.asked) == 2
 
 
-def test_what_is_said_before_a_tool_is_heard_while_it_runs_and_told_to_the_model() -> None:
+def test_what_is_said_before_a_tool_is_heard_while_it_runs_and_given_to_the_model() -> None:
     llm = StubLLM([["Let me look.", ask("look_up")], ["Found it."]])
     it = Talk(llm, a_tool(3.0)).says("where is it?", 8)
     assert it.words() == "Let me look. Found it."
@@ -230,7 +230,7 @@ def test_a_tool_that_must_not_be_disturbed_goes_on_and_the_model_is_asked_when_n
     assert it.answers() == ["booked"]
 
 
-def test_a_late_answer_waits_while_the_user_speaks_and_is_told_with_the_users_words() -> None:
+def test_a_late_answer_waits_while_the_user_speaks_and_is_given_with_the_users_words() -> None:
     llm = StubLLM([[ask("look_up")], ["Booked, and yes."]])
     it = Talk(llm, a_tool(1.5, "booked", cancel_on_interruption=False))
 
@@ -285,7 +285,7 @@ def test_an_interruption_silences_a_filler() -> None:
     assert [role for role, _ in it.said()] == ["user", "assistant", "user", "assistant"]
 
 
-def test_a_tool_that_fails_is_told_to_the_model_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tool_that_fails_is_given_to_the_model_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     def look_up() -> None:
         """Look something up."""
         raise ValueError("no such thing")
@@ -305,7 +305,7 @@ def test_a_tool_has_a_deadline() -> None:
     assert it.words() == "Sorry."
 
 
-def test_what_the_model_got_wrong_is_told_to_it() -> None:
+def test_what_the_model_got_wrong_is_given_to_it() -> None:
     calls = [ask("nothing", "a"), MalformedCall("look_up", "b", {}, '{"x": '), ask("look_up", "c", x=1)]
     it = Talk(StubLLM([calls, ["Sorry."]]), a_tool(0)).says("go")
     assert [answer["error"] for answer in it.answers()] == [

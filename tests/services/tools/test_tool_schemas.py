@@ -1,4 +1,4 @@
-"""What a model is told of a Python function, and what becomes of its arguments."""
+"""A Python function as a model sees it, and its arguments."""
 
 from __future__ import annotations
 
@@ -116,12 +116,12 @@ def test_arguments_reach_the_function_in_its_own_types() -> None:
         ({"guest": "a", "dishes": [], "where": "there"}, "where: Input should be 'here' or 'away'"),
     ],
 )
-def test_wrong_arguments_are_told_in_words(arguments: dict[str, Any], sentence: str) -> None:
+def test_wrong_arguments_are_reported_in_words(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ArgumentsError, match=sentence):
         run(order, **arguments)
 
 
-def test_a_call_is_given_to_whoever_asks_for_it_and_not_shown_to_the_model() -> None:
+def test_a_call_is_given_to_a_function_that_asks_for_it_and_not_shown_to_the_model() -> None:
     async def whoami(call: ToolCall, loud: bool) -> str:
         return f"{call.tool_call_id} {loud}"
 

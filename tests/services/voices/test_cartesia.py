@@ -182,7 +182,7 @@ async def test_a_sentence_lost_before_its_first_sound_is_asked_for_again() -> No
         assert running.errors == []
 
 
-async def test_a_sentence_cut_in_the_middle_is_told_and_the_next_one_is_said() -> None:
+async def test_a_sentence_cut_in_the_middle_is_reported_and_the_next_one_is_said() -> None:
     async with far_end(Speaker(cut_after=2).talk) as far, bench(voice(far)) as running:
         await running.say(SENTENCE, "The next one.")
         await running.said(2)
@@ -191,7 +191,7 @@ async def test_a_sentence_cut_in_the_middle_is_told_and_the_next_one_is_said() -
         assert "the connection to Cartesia broke" in running.errors[0]
 
 
-async def test_a_wrong_key_is_told_once_at_the_start_and_not_asked_again() -> None:
+async def test_a_wrong_key_is_reported_once_at_the_start_and_not_asked_again() -> None:
     async with far_end(Speaker().talk) as far:
         far.refuse = [401] * 9
         async with bench(voice(far)) as running:
@@ -218,7 +218,7 @@ async def test_too_many_requests_are_waited_out() -> None:
     ("status", "sentence", "requests"),
     [(404, "knows no such model, voice", 1), (429, "limits the rate", 3), (500, "out of order", 3)],
 )
-async def test_an_error_of_a_context_is_told_and_what_may_pass_is_tried_again(
+async def test_an_error_of_a_context_is_reported_and_what_may_pass_is_tried_again(
     status: int, sentence: str, requests: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Refuses(Speaker):

@@ -55,7 +55,7 @@ async def send(running: Bench, chunks: int) -> None:
 
 
 async def speak(running: Bench, chunks: int = 10) -> None:
-    """A turn, as the VAD tells of it."""
+    """A turn, as the VAD reports it."""
     clock = running.service.lent.clock
     await running.task.queue_frame(UserStartedSpeakingFrame(at=clock()))
     await send(running, chunks)
@@ -111,7 +111,7 @@ async def test_the_address_and_the_key_are_those_of_the_service() -> None:
         assert far.asked[0].headers["authorization"] == "Token canary-key"
 
 
-async def test_words_that_are_final_already_are_told_without_asking() -> None:
+async def test_words_that_are_final_already_are_given_without_asking() -> None:
     async def talk(far: Peer, socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(results("Yes.", 0, 9, is_final=True, speech_final=True))
@@ -129,7 +129,7 @@ async def test_words_that_are_final_already_are_told_without_asking() -> None:
         assert far.heard == []
 
 
-async def test_speech_that_the_vad_missed_is_told_at_deepgrams_own_end_of_it() -> None:
+async def test_speech_that_the_vad_missed_is_reported_at_deepgrams_own_end_of_it() -> None:
     async def talk(far: Peer, socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(results("", 0, 0.1, is_final=True, speech_final=True))
@@ -142,7 +142,7 @@ async def test_speech_that_the_vad_missed_is_told_at_deepgrams_own_end_of_it() -
         assert frame.text == "Hm yes."
 
 
-async def test_speech_without_words_is_told_with_empty_text() -> None:
+async def test_speech_without_words_is_given_with_empty_text() -> None:
     async def talk(far: Peer, socket: ServerConnection) -> None:
         async for message in far.messages(socket):
             if message["type"] == "Finalize":
@@ -264,7 +264,7 @@ async def test_a_finalize_that_is_never_answered_gives_what_is_known(monkeypatch
         assert running.errors == []
 
 
-async def test_a_wrong_key_is_told_and_a_turn_still_ends() -> None:
+async def test_a_wrong_key_is_reported_and_a_turn_still_ends() -> None:
     async with far_end(finalized) as far:
         far.refuse = [401] * 5
         async with bench(ears(far)) as running:
@@ -290,7 +290,7 @@ async def test_a_service_that_refused_is_asked_again_after_a_while(monkeypatch: 
             assert bytes(far.sound) == CHUNK * 10
 
 
-async def test_an_error_message_is_told() -> None:
+async def test_an_error_message_is_reported() -> None:
     async def talk(far: Peer, socket: ServerConnection) -> None:
         await socket.send(
             json.dumps({"type": "Error", "variant": "SchemaError", "description": "what was that"})

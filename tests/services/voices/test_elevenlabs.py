@@ -162,7 +162,7 @@ async def test_an_error_message_ends_the_sentence_and_the_next_one_is_said(in_co
         assert running.words[-1] == ("world.", 120)
 
 
-async def test_a_close_with_1008_is_a_refusal_and_its_reason_is_told() -> None:
+async def test_a_close_with_1008_is_a_refusal_and_its_reason_is_reported() -> None:
     class Unknown(Speaker):
         async def speak(self, far: Peer, socket: ServerConnection, context: str) -> None:
             await socket.close(1008, "A voice with this id does not exist")
@@ -175,7 +175,7 @@ async def test_a_close_with_1008_is_a_refusal_and_its_reason_is_told() -> None:
         assert len(far.asked) == 1
 
 
-async def test_at_the_end_of_the_call_the_service_is_told() -> None:
+async def test_at_the_end_of_the_call_the_service_hears_of_it() -> None:
     async with far_end(Speaker().talk) as far:
         async with bench(voice(far)) as running:
             await running.until(lambda: far.sockets)

@@ -207,7 +207,9 @@ def test_what_came_damaged_is_not_kept(hub: Hub, name: str) -> None:
     assert not model.is_here
 
 
-def test_a_full_disk_is_told_before_anything_is_fetched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_anything_is_fetched(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UsageError, match="has 0 MB free"):
@@ -215,7 +217,7 @@ def test_a_full_disk_is_told_before_anything_is_fetched(hub: Hub, monkeypatch: p
     assert len(hub.asked) == 1
 
 
-def test_a_model_without_its_parts_is_told(hub: Hub) -> None:
+def test_a_model_without_its_parts_is_reported(hub: Hub) -> None:
     del hub.files["tokenizer.json"]
     with pytest.raises(ServiceError, match=r"127\.0\.0\.1.* has no tokenizer\.json of whisper base\.en"):
         fetch(hub, Model("whisper", "base.en"))
@@ -230,7 +232,7 @@ def test_a_model_without_its_parts_is_told(hub: Hub) -> None:
         ("llama", "x", "there are models of whisper and piper, not of 'llama'"),
     ],
 )
-def test_a_name_that_does_not_exist_is_told_with_those_that_do(
+def test_a_name_that_does_not_exist_is_answered_with_those_that_do(
     kind: str, name: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_program(["models", "fetch", kind, name]) == 2

@@ -131,7 +131,7 @@ async def test_an_interruption_breaks_the_request_off() -> None:
         assert running.errors == []
 
 
-async def test_a_stream_cut_in_the_middle_is_told_and_the_next_sentence_said() -> None:
+async def test_a_stream_cut_in_the_middle_is_reported_and_the_next_sentence_said() -> None:
     cut = [*streamed(SOUND, whole=False), b"CUT"]
     async with http_end(cut, streamed(SOUND)) as far, bench(voice(far)) as running:
         await running.say("One thing.", "And another.")
@@ -155,7 +155,9 @@ async def test_a_stream_cut_in_the_middle_is_told_and_the_next_sentence_said() -
         (answer("200 OK", b"<html>", "text/html"), "sent text/html instead of sound: <html>"),
     ],
 )
-async def test_what_cannot_be_said_is_told_in_words_and_without_the_key(first: bytes, sentence: str) -> None:
+async def test_what_cannot_be_said_is_reported_in_words_and_without_the_key(
+    first: bytes, sentence: str
+) -> None:
     async with http_end([first]) as far, bench(voice(far)) as running:
         await running.say("Hello.")
         await running.said()
@@ -165,7 +167,9 @@ async def test_what_cannot_be_said_is_told_in_words_and_without_the_key(first: b
         assert len(far.asked) == 1
 
 
-async def test_too_many_requests_are_waited_out_and_in_the_end_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_requests_are_waited_out_and_in_the_end_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(service_http, "PAUSE_S", 0.01)
     busy = [answer("429 Busy", b'{"error":{"message":"slow down"}}', retry_after="0.02")]
     answers = [busy, [answer("503 Out")], streamed(SOUND), busy, busy, busy]
@@ -194,7 +198,7 @@ async def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
         assert "sent nothing for 0.1 s" in running.errors[1]
 
 
-async def test_a_wrong_key_is_told_at_the_start() -> None:
+async def test_a_wrong_key_is_reported_at_the_start() -> None:
     async with http_end(models=answer("401 No", b'"bad"')) as far, bench(voice(far)) as running:
         await running.until(lambda: running.errors)
         assert "refused the key (401)" in running.errors[0]
@@ -230,7 +234,7 @@ async def test_an_utterance_goes_out_as_a_wav_file_and_comes_back_as_text() -> N
 
 
 @pytest.mark.parametrize("body", [b"[1, 2]", b"<html>", b'{"words": []}'])
-async def test_an_answer_without_text_is_told(body: bytes) -> None:
+async def test_an_answer_without_text_is_reported(body: bytes) -> None:
     good = [answer("200 OK", b'{"text": "Yes."}')]
     far_end = http_end([answer("200 OK", body)], good)
     async with far_end as far, bench(OpenAISTTService(api_key="k", base_url=far.url)) as running:

@@ -29,7 +29,9 @@ async def own_register(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
 
 @pytest.mark.models
 @pytest.mark.parametrize("durations", [True, False])
-async def test_a_sentence_is_said_and_its_words_told_when_they_begin(tmp_path: Path, durations: bool) -> None:
+async def test_a_sentence_is_said_and_its_words_placed_when_they_begin(
+    tmp_path: Path, durations: bool
+) -> None:
     voice = tiny_piper.make(tmp_path / "tiny.onnx", durations=durations)
     service = PiperTTSService(voice=str(voice))
     await warmup.start_all()
@@ -65,7 +67,7 @@ async def test_an_interruption_stops_it_and_the_next_sentence_is_said(tmp_path: 
 
 
 @pytest.mark.models
-async def test_a_voice_that_is_none_is_told(tmp_path: Path) -> None:
+async def test_a_voice_that_is_none_is_reported(tmp_path: Path) -> None:
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(b"no voice")
     with pytest.raises(

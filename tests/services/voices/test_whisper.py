@@ -84,7 +84,7 @@ async def test_calls_share_one_process_and_a_dead_one_is_replaced(model: Path) -
 
 
 @pytest.mark.models
-async def test_a_model_that_is_none_is_told_and_nothing_is_fetched(tmp_path: Path) -> None:
+async def test_a_model_that_is_none_is_reported_and_nothing_is_fetched(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"no model")
     with pytest.raises(
         ServiceError, match=r"the helper process of whisper ended with status 1 \(RuntimeError"
@@ -120,7 +120,7 @@ def test_a_missing_model_raises_before_the_call_with_its_command(
         WhisperSTTService(model="/no/where")
 
 
-def test_a_missing_package_is_told_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
     with pytest.raises(
         MissingPackageError, match=r"needs the package faster-whisper.*: uv sync --extra whisper"

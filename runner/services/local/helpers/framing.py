@@ -1,17 +1,22 @@
-"""What goes over the pipe between botrun and a helper process: a JSON header, then bytes. Pure.
+"""The messages on the pipe between botrun and a helper process, and the helper's side of it.
 
     4 bytes   length of the header, big-endian
     4 bytes   length of the payload, big-endian
     header    JSON object, UTF-8
     payload   pcm, or nothing
 
-A pipe has no message borders, so the reader is fed whatever has come and returns what is complete.
+A pipe has no message borders, so the reader takes any bytes and returns the messages that are complete.
+`Pipe` is used inside a helper process only. It ends when stdin ends: then botrun has ended.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import struct
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,3 +91,35 @@ def _check_lengths(header_bytes: int, payload_bytes: int) -> None:
             f"a helper's message is too large: {header_bytes} + {payload_bytes} bytes "
             f"(at most {MAX_HEADER_BYTES} + {MAX_PAYLOAD_BYTES})"
         )
+
+
+READ_BYTES = 65536
+_STDIN, _STDOUT = 0, 1
+
+
+class Pipe:
+    """Both directions of the pipe to botrun. `send` may be called from any thread."""
+
+    def __init__(self) -> None:
+        # Ctrl-C goes to everything at the terminal; the parent decides when a helper ends.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Whatever a foreign library prints must not come between the messages.
+        self._out = os.dup(_STDOUT)
+        os.dup2(2, _STDOUT)
+        self._lock = threading.Lock()
+
+    def messages(self) -> Iterator[Message]:
+        """What botrun sends, until it closes the pipe."""
+        reader = MessageReader()
+        while data := os.read(_STDIN, READ_BYTES):
+            yield from reader.feed(data)
+
+    def send(self, header: Header, payload: bytes = b"") -> None:
+        """Answer. When nobody listens any more the helper's work is over, and it ends."""
+        data = memoryview(encode(header, payload))
+        with self._lock:
+            try:
+                while data:
+                    data = data[os.write(self._out, data) :]
+            except BrokenPipeError:
+                os._exit(0)
