@@ -25,7 +25,7 @@ import numpy as np
 from aiortc.codecs.opus import OpusEncoder as AiortcEncoder
 
 from runner.audio.resampler import Resampler
-from runner.transports.webrtc.codecs.opus import open_decoder, open_encoder
+from runner.transports.webrtc.opus import open_decoder, open_encoder
 
 ASSETS = Path(__file__).resolve().parent.parent / "tests" / "assets"
 RATE, BOT_RATE = 16000, 24000

@@ -1,8 +1,8 @@
-"""What the listener has heard of the sound that was sent.
+"""Sound on its way to the listener: cut into chunks, paced, and how much of it has been heard.
 
-Positions are samples since the beginning of the call, counted as they are written to the wire. The far
-end is taken to play them one after the other as they come; where it tells what it has played (a phone
-provider's marks), its word corrects the estimate.
+Positions are samples since the beginning of the call, counted as they are written to the wire. The peer is
+taken to play them one after the other as they come; where it says what it has played (a phone provider's
+marks), that corrects the estimate.
 """
 
 from __future__ import annotations
@@ -89,3 +89,62 @@ class Playout:
         self._run_position = self.written
         self._run_time = self._wire_time = NEVER
         return heard
+
+
+class Pacer:
+    """Lets sound run ahead of its playout by `lead_s` (s), and no further.
+
+    The first chunk leaves at once; then chunks leave until the far end has `lead_s` of sound waiting,
+    so that a stall of the sender as long as the lead is not heard. The timeline is absolute: lateness
+    of one chunk does not add to the next. A far end that has run dry begins a new timeline.
+    """
+
+    def __init__(self, lead_s: float) -> None:
+        self.lead_s = lead_s
+        self._played_until = float("-inf")
+
+    def wait_s(self, now: float) -> float:
+        """How long (s) the next chunk has to wait; 0 or less: it may leave."""
+        return self._played_until - self.lead_s - now
+
+    def sent(self, duration_s: float, now: float) -> None:
+        """A chunk of this length has left."""
+        self._played_until = max(self._played_until, now) + duration_s
+
+    def reset(self) -> None:
+        """The far end was told to drop what waits there."""
+        self._played_until = float("-inf")
+
+
+class Chunker:
+    """Collects sound until whole chunks of `chunk_bytes` are there. It holds less than one chunk."""
+
+    def __init__(self, chunk_bytes: int) -> None:
+        if chunk_bytes <= 0:
+            raise ValueError(f"a chunk of {chunk_bytes} bytes cannot be cut")
+        self.chunk_bytes = chunk_bytes
+        self._rest = b""
+
+    @property
+    def pending(self) -> int:
+        """Bytes that wait for the rest of their chunk."""
+        return len(self._rest)
+
+    def push(self, pcm: bytes) -> list[bytes]:
+        """The chunks that are complete with `pcm`."""
+        size = self.chunk_bytes
+        if not self._rest and len(pcm) == size:
+            return [pcm]
+        pcm = self._rest + pcm
+        whole = len(pcm) - len(pcm) % size
+        self._rest = pcm[whole:]
+        return [pcm[start : start + size] for start in range(0, whole, size)]
+
+    def flush(self, pad: bool = True) -> bytes:
+        """What is left: filled up with silence to a whole chunk if `pad`; b"" if nothing is left."""
+        rest, self._rest = self._rest, b""
+        return rest.ljust(self.chunk_bytes, b"\0") if pad and rest else rest
+
+    def clear(self) -> None:
+        """Forget what is left."""
+        self._rest = b""

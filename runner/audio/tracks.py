@@ -1,7 +1,11 @@
-"""Sound put in its place on a call's timeline, and taken off it in order. Pure; positions are samples."""
+"""Sound put in its place on a call's timeline and taken off it in order, and the header of a WAV file.
+
+Pure; positions are samples.
+"""
 
 from __future__ import annotations
 
+import struct
 from array import array
 
 GAP_S = 0.2
@@ -92,3 +96,23 @@ def interleave(left: bytes, right: bytes) -> bytes:
     stereo = array("h", bytes(len(left) * 2))
     stereo[0::2], stereo[1::2] = array("h", left), array("h", right)
     return stereo.tobytes()
+
+
+def wav_header(pcm_bytes: int, sample_rate: int, channels: int = 1) -> bytes:
+    """44 bytes before pcm (s16le): RIFF, `fmt ` with format 1 (PCM), `data`."""
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        36 + pcm_bytes,
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        channels,
+        sample_rate,
+        sample_rate * channels * 2,
+        channels * 2,
+        16,
+        b"data",
+        pcm_bytes,
+    )

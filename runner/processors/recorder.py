@@ -9,8 +9,7 @@ from typing import IO, Any
 
 from runner.audio.level import downmix
 from runner.audio.resampler import Resampler
-from runner.audio.tracks import ArrivingTrack, Track, interleave
-from runner.audio.wav import wav_header
+from runner.audio.tracks import ArrivingTrack, Track, interleave, wav_header
 from runner.errors import why
 from runner.frames import (
     BotStoppedSpeakingFrame,

@@ -17,7 +17,7 @@ from runner.audio.mixer import (
     Volume,
     VolumeFrame,
 )
-from runner.audio.pacer import Pacer
+from runner.audio.playout import Pacer
 from runner.errors import UsageError
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 
-from runner.audio.filters import AudioFilter, FilterEnableFrame
 from runner.audio.level import downmix
+from runner.audio.mixer import AudioFilter, FilterEnableFrame
 from runner.audio.resampler import Resampler
 from runner.eventloop.inline_task import EagerWork
 from runner.frames import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runner.audio.filters import AudioFilter
+from runner.audio.mixer import AudioFilter
 from runner.audio.resampler import Resampler
 from runner.errors import MissingPackageError, UsageError
 

@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from runner.audio.chunker import Chunker
 from runner.audio.level import downmix
-from runner.audio.playout import Playout
+from runner.audio.playout import Chunker, Playout
 from runner.audio.resampler import Resampler
 from runner.frames import Frame, OutputAudioRawFrame, TTSAudioRawFrame
 from runner.processors.base import survives_interruption

@@ -9,8 +9,7 @@ from functools import partial
 
 from runner.audio.dtmf import tones
 from runner.audio.mixer import MixerEnableFrame, MixerUpdateSettingsFrame, VolumeFrame
-from runner.audio.pacer import Pacer
-from runner.audio.playout import Playout
+from runner.audio.playout import Pacer, Playout
 from runner.eventloop.alarm import Alarm
 from runner.eventloop.inline_task import EagerWork
 from runner.frames import (

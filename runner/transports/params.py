@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Self
 from runner.errors import UsageError
 
 if TYPE_CHECKING:
-    from runner.audio.filters import AudioFilter
-    from runner.audio.mixer import AudioMixer
+    from runner.audio.mixer import AudioFilter, AudioMixer
     from runner.turns.end_of_turn import TurnAnalyzer
     from runner.vad.base import VADAnalyzer
 

@@ -18,7 +18,7 @@ from runner.turns.end_of_turn import RuleTurnAnalyzer, TurnAnalyzer, TurnPauses
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runner.audio.log_mel import Floats
+    from runner.vad.log_mel import Floats
 
 LISTENS_S = 8
 """So much (s) of the turn's end the model hears; what is missing is silence before it."""
@@ -90,7 +90,7 @@ class SmartTurnAnalyzer(TurnAnalyzer):
         self._sound_s = 0.0
 
     def _judge(self, sound: Iterable[tuple[bytes, int]]) -> float:
-        from runner.audio.log_mel import log_mel
+        from runner.vad.log_mel import log_mel
 
         features = log_mel(_last_seconds(sound))[None]
         (found,) = self._session.run(None, {"input_features": features})
@@ -105,8 +105,8 @@ def _last_seconds(sound: Iterable[tuple[bytes, int]]) -> Floats:
     """The last 8 s at 16 kHz, -1 to 1, silence before what is shorter."""
     import numpy as np
 
-    from runner.audio.log_mel import RATE_HZ
     from runner.audio.resampler import Resampler
+    from runner.vad.log_mel import RATE_HZ
 
     pieces, resampler = [], None
     for pcm, rate in sound:

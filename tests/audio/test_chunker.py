@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.audio.chunker import Chunker
+from runner.audio.playout import Chunker
 
 
 @given(pieces=st.lists(st.binary(max_size=50)), size=st.integers(1, 20))

@@ -11,8 +11,14 @@ from typing import Any
 
 import pytest
 
-from runner.audio.filters import AudioFilter, FilterEnableFrame
-from runner.audio.mixer import AudioMixer, MixerEnableFrame, MixerUpdateSettingsFrame, VolumeFrame
+from runner.audio.mixer import (
+    AudioFilter,
+    AudioMixer,
+    FilterEnableFrame,
+    MixerEnableFrame,
+    MixerUpdateSettingsFrame,
+    VolumeFrame,
+)
 from runner.errors import UsageError
 from runner.frames import (
     BotStartedSpeakingFrame,

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.audio.pacer import Pacer
-from runner.audio.playout import MARK_DEADLINE_S, Playout
+from runner.audio.playout import MARK_DEADLINE_S, Pacer, Playout
 
 RATE = 8000
 

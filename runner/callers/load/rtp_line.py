@@ -20,7 +20,7 @@ from runner.errors import TransportError
 from runner.server.access.local_only import is_loopback
 from runner.server.access.login import key_headers
 from runner.transports.webrtc.aiortc_private import MediaLink, gathering_loopback
-from runner.transports.webrtc.codecs.opus import CHUNK_MS, RTP_CHUNK, open_decoder, open_encoder
+from runner.transports.webrtc.opus import CHUNK_MS, RTP_CHUNK, open_decoder, open_encoder
 
 SAMPLE_RATE = 16000
 

@@ -26,7 +26,7 @@ from runner.services.common import warmup
 from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id
 from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
-from runner.transports.webrtc.warmup import rehearse
+from runner.transports.webrtc.warmup import warm_up
 
 START_KEPT_SECS = 60.0
 MAX_STARTS = 256
@@ -54,7 +54,7 @@ class WebRTCEndpoint:
     """Announced sessions, and the connections of those in progress."""
 
     def __init__(self, host: Host) -> None:
-        warmup.register("webrtc", rehearse)
+        warmup.register("webrtc", warm_up)
         self._host = host
         self._starts: dict[str, _Start] = {}
         self._connections: dict[str, SmallWebRTCConnection] = {}

@@ -1,26 +1,23 @@
 """WebRTC between a browser and the bot.
 
-    candidates.py, offer.py   what the far end may ask for: checked before aiortc sees it, pure
-    messages.py               the data channel's conventions, pure
-    signaling.py              offers and candidates, one peer after another
-    mailbox.py                messages that wait for the channel or for the bot
-    peer_watch.py, liveness.py  whether the caller is still there; the latter pure
-    media.py                  the bot's ends of the media, whoever is the peer
-    inbound.py                RTP -> pcm: order, decoding, concealment
-    outbound.py, ticker.py    pcm -> RTP: one packet every 20 ms, one clock for all calls
-    opus.py                   which codec: libopus.py, or pyav_opus.py where that is missing
-    stats.py                  how the sound fares, as a frame
-    camera.py, vp8.py         pictures both ways, in threads
-    tracks.py                 what the bot writes to, and aiortc's own tracks
-    peer.py                   one aiortc peer connection
-    connection.py             one caller, over one peer or several after another
-    rehearsal.py              an offer of our own before the first caller's
-    transport.py              what a bot builds
-    aiortc_private.py         the only file that uses what aiortc does not document, but for
-    aiortc_pictures.py        what it takes for pictures
+    signaling/          offers, candidates and the data channel's messages: checked before aiortc sees them
+    datagram_guard.py   which datagrams are read at all
+    peer_watch.py       whether the caller is still there
+    media.py            the bot's ends of the media, kept while one peer replaces another
+    inbound.py          RTP -> pcm: order, decoding, concealment, the caller's clock
+    outbound.py         pcm -> RTP: one packet every 20 ms, one clock for all calls
+    opus.py             libopus
+    camera.py           pictures both ways, in threads
+    tracks.py           what the bot writes to, and aiortc's own tracks
+    stats.py            quality of the sound, as a frame
+    peer.py             one aiortc peer connection
+    connection.py       one caller, over one peer or several after another
+    warmup.py           an offer of our own before the first caller's
+    transport.py        what a bot builds
+    aiortc_private.py   the only file that uses what aiortc and aioice do not document
 
 aiortc itself is loaded with the first offer, not with this package; and all but `stats.py`, which every RTVI
-processor knows, when it is asked for: phones need none of it.
+processor imports, when it is first used: phones need none of it.
 """
 
 from __future__ import annotations

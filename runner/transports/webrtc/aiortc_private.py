@@ -1,4 +1,4 @@
-"""The only file, with `aiortc_pictures.py`, that reaches into aiortc and aioice beyond what they document.
+"""The only file that reaches into aiortc and aioice beyond what they document.
 
 `missing_names()` says what a new version of theirs took away; a test calls it, so that an update fails there
 with a sentence instead of in a call.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -19,7 +21,6 @@ import aioice.stun
 import pylibsrtp
 
 from runner.audio.rtp import RtpPacket, parse_rtp
-from runner.transports.webrtc import aiortc_pictures
 from runner.transports.webrtc.datagram_guard import (
     MAX_ERROR_REPLIES,
     MAX_QUEUED,
@@ -31,6 +32,8 @@ from runner.transports.webrtc.datagram_guard import (
 if TYPE_CHECKING:
     from aiortc import RTCIceTransport, RTCRtpTransceiver
     from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
+
+    from runner.transports.webrtc.camera import CameraTrack
 
 LOOPBACK = "127.0.0.1"
 
@@ -49,8 +52,8 @@ _marker = "_botrun_with_loopback"
 def host_addresses_with_loopback() -> None:
     """Lets aioice gather 127.0.0.1, which it never does by itself.
 
-    It is gathered inside `gathering_loopback(True)`, and where the machine has no other address. Whoever
-    replaced `get_host_addresses` before us (the benchmarks do) keeps the last word on the other addresses.
+    It is gathered inside `gathering_loopback(True)`, and where the machine has no other address. A
+    replacement of `get_host_addresses` made before (the benchmarks have one) decides on the other addresses.
     """
     original = aioice.ice.get_host_addresses
     if hasattr(original, _marker):
@@ -94,12 +97,12 @@ class MediaLink:
     put over those of this one peer's objects, never over its classes.
 
     Attributes:
-        payload_type: of Opus, once the far end takes sound; None before and after.
+        payload_type: of Opus, once the peer takes sound; None before and after.
         ssrc: our source.
         heard: packets and ICE checks of the caller so far, of any kind.
         guard: what was dropped before it was read.
         on_rtp: takes each packet of Opus; True from it: another source than before.
-        on_loss: takes the share (0 to 1) of our packets that the far end has reported as lost.
+        on_loss: takes the share (0 to 1) of our packets that the peer has reported as lost.
     """
 
     def __init__(self, transceiver: RTCRtpTransceiver) -> None:
@@ -179,7 +182,7 @@ class MediaLink:
         relay.datagram_received = datagram_received
 
     def _on_malformed_stun(self, data: bytes, component: int) -> None:
-        """aioice calls this for what it cannot parse as STUN; the guard has sorted out all else."""
+        """aioice calls this for what it cannot parse as STUN."""
         self.guard.drop(Drop.UNKNOWN)
 
     def _on_check(self, message: Any, address: Any, protocol: Any) -> None:
@@ -263,7 +266,7 @@ class MediaLink:
     # ------------------------------------------------------------ out
 
     async def _stay_silent(self, codec: RTCRtpCodecParameters) -> None:
-        """In the place of the task that pulls a track: tells only from when on we may send."""
+        """In the place of the task that pulls a track: notes only from when on we may send."""
         self.payload_type = codec.payloadType
         self._sender._RTCRtpSender__rtp_started.set()
         try:
@@ -292,7 +295,7 @@ class MediaLink:
 
     @property
     def round_trip_secs(self) -> float | None:
-        """As the far end's reports tell; None until the first."""
+        """From the peer's reports (s); None until the first."""
         found: float | None = self._sender._RTCRtpSender__rtt
         return found
 
@@ -331,7 +334,8 @@ def missing_names() -> list[str]:
         "aiortc.RTCRtpSender": (sender, _OF_SENDER),
     }
     gone = [f"{of}.{n}" for of, (thing, names) in wanted.items() for n in names if not hasattr(thing, n)]
-    if "timeout" not in _parameters(getattr(aioice.ice.Connection, "get_component_candidates", None)):
+    gather = getattr(aioice.ice.Connection, "get_component_candidates", None)
+    if gather is None or "timeout" not in gather.__code__.co_varnames:
         gone.append("aioice.Connection.get_component_candidates(timeout=)")
     return gone
 
@@ -341,28 +345,62 @@ _OF_ICE = (
     *("data_received", "get_component_candidates", "check_incoming", "check_state", "respond_error"),
 )
 _OF_DTLS = ("_rx_srtp", "_tx_srtp", "_rtp_router", "_register_rtp_receiver", "_recv_next")
+_HIDDEN_OF_RECEIVER = ("started", "rtcp_task", "remote_streams", "decoder_queue", "decoder_error")
 _OF_RECEIVER = (
-    *aiortc_pictures.OF_RECEIVER,
     "_run_rtcp",
-    "_RTCRtpReceiver__started",
-    "_RTCRtpReceiver__rtcp_task",
-    "_RTCRtpReceiver__remote_streams",
     "_RTCRtpReceiver__decoder_thread",
+    *(f"_RTCRtpReceiver__{name}" for name in _HIDDEN_OF_RECEIVER),
+)
+_HIDDEN_OF_SENDER = (
+    *("rtp_started", "rtp_exited", "packet_count", "octet_count"),
+    *("rtp_timestamp", "ntp_timestamp", "rtt", "encoder"),
 )
 _OF_SENDER = (
-    *aiortc_pictures.OF_SENDER,
-    "_ssrc",
-    "_run_rtp",
-    "_handle_rtcp_packet",
-    "_RTCRtpSender__rtp_started",
-    "_RTCRtpSender__rtp_exited",
-    "_RTCRtpSender__packet_count",
-    "_RTCRtpSender__octet_count",
-    "_RTCRtpSender__rtp_timestamp",
-    "_RTCRtpSender__ntp_timestamp",
-    "_RTCRtpSender__rtt",
+    *("_ssrc", "_run_rtp", "_handle_rtcp_packet", "_send_keyframe"),
+    *(f"_RTCRtpSender__{name}" for name in _HIDDEN_OF_SENDER),
 )
 
 
-def _parameters(function: Any) -> tuple[str, ...]:
-    return tuple(function.__code__.co_varnames) if function is not None else ()
+MAX_UNDECODED = 15
+"""Pictures (half a second) that may wait for the decoder's thread."""
+
+_DEFAULT_BITRATE = 500_000
+"""aiortc.codecs.vpx.DEFAULT_BITRATE: the value until the peer has reported one."""
+
+
+class _BoundedQueue(queue.Queue[Any]):
+    """aiortc's own has no bound: a decoder that is too slow would fall behind for ever.
+
+    What is left out leaves a hole in the stream, so a whole picture is asked for (RFC 4585 §6.3.1).
+    """
+
+    def __init__(self, hole: threading.Event) -> None:
+        super().__init__()
+        self._hole = hole
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if item is not None and self.qsize() >= MAX_UNDECODED:
+            self._hole.set()
+        else:
+            super().put(item, block, timeout)
+
+
+def bound_decoder(transceiver: RTCRtpTransceiver) -> None:
+    """Bounds what waits for the decoder. Called before the receiver has started."""
+    receiver: Any = transceiver.receiver
+    if receiver._RTCRtpReceiver__decoder_thread is None:
+        receiver._RTCRtpReceiver__decoder_queue = _BoundedQueue(receiver._RTCRtpReceiver__decoder_error)
+
+
+def show(transceiver: RTCRtpTransceiver, track: CameraTrack) -> None:
+    """Sends the track, and passes it the peer's requests for a keyframe and its bitrate."""
+    sender: Any = transceiver.sender
+    sender.replaceTrack(track)
+    sender._send_keyframe = track.refresh
+
+    def limit() -> int | None:
+        encoder = sender._RTCRtpSender__encoder  # packs what we have encoded; aiortc gives it the limit
+        bitrate: int | None = getattr(encoder, "target_bitrate", None)
+        return bitrate if bitrate != _DEFAULT_BITRATE else None
+
+    track.bitrate_limit = limit

@@ -24,13 +24,13 @@ from runner.errors import ProtocolError
 from runner.eventloop.ids import worker_prefix
 from runner.transports.events import Events, HandlerT
 from runner.transports.webrtc.media import MediaEnds
-from runner.transports.webrtc.peer_watch import Missed, Vigil
+from runner.transports.webrtc.peer_watch import Missed, PeerWatch
 from runner.transports.webrtc.signaling.candidates import CandidatePolicy
-from runner.transports.webrtc.signaling.mailbox import Mailbox
 from runner.transports.webrtc.signaling.messages import (
     RENEGOTIATE,
     AppMessage,
     Held,
+    Mailbox,
     PeerLeft,
     Ping,
     PlayoutReport,
@@ -96,7 +96,7 @@ class SmallWebRTCConnection:
         self._ice_servers = tuple(ice_servers or ())
         self._policy = CandidatePolicy(peer_is_local=peer_is_local, public=bool(ice_servers))
         self._signaling = Signaling(self._make_peer, self._policy, lambda: self.close_reason is None)
-        self._vigil = Vigil(connection_timeout_secs, self._missed)
+        self._watch = PeerWatch(connection_timeout_secs, self._missed)
         self._wanted = False
         self._announced = False
         self._mailbox = Mailbox()
@@ -175,7 +175,7 @@ class SmallWebRTCConnection:
     def is_connected(self) -> bool:
         """Whether the caller is there now."""
         peer = self._peer
-        return peer is not None and peer.state == "connected" and not self._vigil.is_absent
+        return peer is not None and peer.state == "connected" and not self._watch.is_absent
 
     def send_app_message(self, message: Any) -> None:
         """Sends a JSON value; it waits, among a bounded number, until the data channel is open."""
@@ -223,11 +223,11 @@ class SmallWebRTCConnection:
         if peer is not self._peer:
             return
         if peer.state == "connected":
-            self._vigil.connected()
+            self._watch.connected()
             self._announce()
         elif peer.state == "closed":
             self._close_soon(CloseReason.LEFT)
-        elif peer.state == "failed" and not self._vigil.has_connected:
+        elif peer.state == "failed" and not self._watch.has_connected:
             self._close_soon(CloseReason.NEVER_CONNECTED)
 
     def peer_channel_opened(self, peer: Peer) -> None:
@@ -248,7 +248,7 @@ class SmallWebRTCConnection:
             return
         match message:
             case Ping():
-                self._vigil.pinged()
+                self._watch.pinged()
             case PlayoutReport():
                 self._media.report = message
             case PeerLeft():
@@ -270,7 +270,7 @@ class SmallWebRTCConnection:
 
         peer = Peer(self, self._ice_servers, self._policy.peer_is_local)
         self._media.prepare(peer)
-        self._vigil.begin(peer)
+        self._watch.begin(peer)
         return peer
 
     def _log_offer(self) -> None:
@@ -316,5 +316,5 @@ class SmallWebRTCConnection:
             await self._peer.aclose(None if silently else self._farewell)
             if dropped := self._peer.link.guard.summary():
                 logger.info("%s dropped %s", self.pc_id, dropped)
-        self._vigil.end()
+        self._watch.end()
         self.events.emit("closed")

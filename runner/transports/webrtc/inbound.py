@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from runner.audio.jitter import Gap, JitterBuffer, Piece
 from runner.audio.resampler import with_samples
 from runner.audio.rtp import Reception, RtpPacket
-from runner.transports.webrtc.codecs.opus import CHUNK_MS, RTP_CLOCK_HZ, OpusDecoder, open_decoder
+from runner.transports.webrtc.opus import CHUNK_MS, RTP_CLOCK_HZ, OpusDecoder, open_decoder
 from runner.transports.webrtc.stats import MediaCounters
 
 logger = logging.getLogger(__name__)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from runner.transports.webrtc.camera import BotCamera, OnPicture
     from runner.transports.webrtc.inbound import InboundRtp, OnPcm
-    from runner.transports.webrtc.peer import Peer
     from runner.transports.webrtc.signaling.messages import PlayoutReport
     from runner.transports.webrtc.tracks import OutboundAudioTrack
 
@@ -28,6 +27,13 @@ class PictureWishes:
     camera: BotCamera | None = None
 
 
+class MediaPeer(Protocol):
+    """The peer that carries the media at the moment."""
+
+    def want_pictures(self, wishes: PictureWishes) -> None: ...
+    def send_audio(self, track: OutboundAudioTrack | None) -> None: ...
+
+
 class MediaEnds:
     """The bot's ends of the media.
 
@@ -42,17 +48,17 @@ class MediaEnds:
         self._track: OutboundAudioTrack | None = None
         self._pictures: PictureWishes | None = None
 
-    def prepare(self, peer: Peer) -> None:
+    def prepare(self, peer: MediaPeer) -> None:
         """This one will be answered with."""
         if self._pictures is not None:
             peer.want_pictures(self._pictures)
 
-    def exchange_pictures(self, wishes: PictureWishes, peer: Peer | None) -> None:
+    def exchange_pictures(self, wishes: PictureWishes, peer: MediaPeer | None) -> None:
         self._pictures = wishes
         if peer is not None:
             peer.want_pictures(wishes)
 
-    def meet(self, peer: Peer) -> None:
+    def meet(self, peer: MediaPeer) -> None:
         """From now on this one is sent to."""
         if self._track is not None:
             peer.send_audio(self._track)
@@ -68,7 +74,7 @@ class MediaEnds:
         if self._inbound is not None:
             self._inbound.attach(sample_rate, on_pcm)
 
-    def send_audio(self, track: OutboundAudioTrack, peer: Peer | None) -> None:
+    def send_audio(self, track: OutboundAudioTrack, peer: MediaPeer | None) -> None:
         self._track = track
         if peer is not None:
             peer.send_audio(track)

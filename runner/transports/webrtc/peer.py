@@ -22,8 +22,13 @@ from aiortc import (
 
 from runner.errors import OfferError
 from runner.settings.parsing import IceServer
-from runner.transports.webrtc.aiortc_pictures import bound_decoder, show
-from runner.transports.webrtc.aiortc_private import MediaLink, bound_gathering, gathering_loopback
+from runner.transports.webrtc.aiortc_private import (
+    MediaLink,
+    bound_decoder,
+    bound_gathering,
+    gathering_loopback,
+    show,
+)
 from runner.transports.webrtc.camera import CallerCamera, CameraTrack
 from runner.transports.webrtc.inbound import InboundRtp
 from runner.transports.webrtc.media import PictureWishes

@@ -20,7 +20,8 @@ from aiortc.mediastreams import MediaStreamError
 
 from runner.audio.level import downmix
 from runner.audio.resampler import Resampler
-from runner.transports.webrtc.codecs.opus import (
+from runner.transports.webrtc.inbound import OnPcm
+from runner.transports.webrtc.opus import (
     CHUNK_MS,
     RTP_CHUNK,
     RTP_CLOCK_HZ,
@@ -28,7 +29,6 @@ from runner.transports.webrtc.codecs.opus import (
     check_rate,
     open_encoder,
 )
-from runner.transports.webrtc.inbound import OnPcm
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioStream, Packet

@@ -75,7 +75,7 @@ class SmallWebRTCOutput(BaseOutputTransport):
         self._track: OutboundAudioTrack | None = None
 
     async def _start(self, frame: StartFrame) -> None:
-        from runner.transports.webrtc.codecs.opus import nearest_rate
+        from runner.transports.webrtc.opus import nearest_rate
 
         asked = frame.audio_out_sample_rate or self.params.audio_out_sample_rate
         self.wire_hz = nearest_rate(asked) if asked else None

@@ -36,12 +36,12 @@ class _Nobody:
         pass
 
 
-async def rehearse() -> None:
+async def warm_up() -> None:
     """One offer and its answer inside this process; no packet is sent, for nobody reads the answer."""
     await asyncio.to_thread(import_module, "runner.transports.webrtc.peer")
     from aiortc import RTCConfiguration, RTCPeerConnection
 
-    from runner.transports.webrtc.codecs.opus import open_decoder, open_encoder
+    from runner.transports.webrtc.opus import open_decoder, open_encoder
     from runner.transports.webrtc.peer import Peer
 
     open_decoder(16000).decode(open_encoder(24000).encode(bytes(960)))
@@ -49,12 +49,12 @@ async def rehearse() -> None:
     peer = Peer(_Nobody(), (), peer_is_local=False)
     try:
         page.addTransceiver("audio", direction="sendrecv")
-        page.createDataChannel("rehearsal")
+        page.createDataChannel("warm-up")
         await page.setLocalDescription(await page.createOffer())
         lines = page.localDescription.sdp.splitlines(True)
         await peer.answer(check_offer("".join(line for line in lines if "candidate" not in line), "offer"))
     except (BotrunError, OSError):
-        logger.debug("the rehearsal of an offer failed", exc_info=True)  # the first real one will tell
+        logger.debug("the warm-up of an offer failed", exc_info=True)  # the first real one will tell
     finally:
         await peer.aclose()
         await page.close()

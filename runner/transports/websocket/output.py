@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
-from runner.audio.wav import wav_header
+from runner.audio.tracks import wav_header
 from runner.errors import BotrunError
 from runner.frames import (
     EndTaskFrame,

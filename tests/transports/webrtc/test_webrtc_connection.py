@@ -12,10 +12,8 @@ from webrtc_page import Log, Page, call, until
 
 from runner.errors import OfferError, ProtocolError, UsageError
 from runner.settings.parsing import IceServer
-from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
-from runner.transports.webrtc import liveness as liveness_module
-from runner.transports.webrtc import peer_watch as vigil
-from runner.transports.webrtc.signaling import mailbox
+from runner.transports.webrtc import CloseReason, SmallWebRTCConnection, peer_watch
+from runner.transports.webrtc.signaling import messages
 from runner.transports.webrtc.tracks import OutboundAudioTrack
 
 # ------------------------------------------------------------------ being there and leaving
@@ -92,8 +90,8 @@ async def test_an_offer_without_ice_is_given_up() -> None:
 
 @pytest.mark.faults(15)
 async def test_a_page_that_vanishes_without_a_word_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness_module, "GONE_SECS", 0.4)
-    monkeypatch.setattr(vigil, "WATCH_SECS", 0.1)
+    monkeypatch.setattr(peer_watch, "GONE_SECS", 0.4)
+    monkeypatch.setattr(peer_watch, "WATCH_SECS", 0.1)
     async with call() as (connection, page, log):
         await connection.connect()
         await until(lambda: "connected" in log.names)
@@ -121,9 +119,9 @@ def silenced(page: Page, *, but_for_stun: bool = False) -> Any:
 
 
 async def test_a_page_that_sends_no_media_but_consents_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness_module, "GONE_SECS", 0.8)
-    monkeypatch.setattr(liveness_module, "SILENT_SECS", 0.2)
-    monkeypatch.setattr(vigil, "WATCH_SECS", 0.1)
+    monkeypatch.setattr(peer_watch, "GONE_SECS", 0.8)
+    monkeypatch.setattr(peer_watch, "SILENT_SECS", 0.2)
+    monkeypatch.setattr(peer_watch, "WATCH_SECS", 0.1)
     async with call() as (connection, page, log):
         await connection.connect()
         await until(lambda: "connected" in log.names)
@@ -290,10 +288,10 @@ async def test_messages_that_find_no_channel_are_bounded() -> None:
     connection = SmallWebRTCConnection()
     for number in range(300):
         connection.send_app_message(number)
-    assert connection.dropped_messages == 300 - mailbox.MAX_QUEUED_MESSAGES
+    assert connection.dropped_messages == 300 - messages.MAX_QUEUED_MESSAGES
     await connection.disconnect()
     connection.send_app_message("late")
-    assert connection.dropped_messages == 301 - mailbox.MAX_QUEUED_MESSAGES
+    assert connection.dropped_messages == 301 - messages.MAX_QUEUED_MESSAGES
 
 
 async def test_nonsense_from_the_page_is_counted_and_dropped() -> None:

@@ -16,8 +16,8 @@ import pytest
 from runner.audio.jitter import MAX_DRIFT, DriftMeter
 from runner.audio.resampler import with_samples
 from runner.audio.rtp import RtpPacket
-from runner.transports.webrtc.codecs.opus import RTP_CHUNK, open_encoder
 from runner.transports.webrtc.inbound import InboundRtp
+from runner.transports.webrtc.opus import RTP_CHUNK, open_encoder
 
 RATE = 16000
 MINUTES = 25

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.transports.webrtc.liveness import ABSENT_SECS, GONE_SECS, Liveness
+from runner.transports.webrtc.peer_watch import ABSENT_SECS, GONE_SECS, Liveness
 
 
 def connected(at: float = 100.0) -> Liveness:

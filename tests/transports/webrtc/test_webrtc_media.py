@@ -10,10 +10,9 @@ import pytest
 
 from runner.audio.rtp import RtpPacket, parse_rtp
 from runner.testing.virtual_time import run_virtual
-from runner.transports.webrtc.codecs.opus import open_decoder, open_encoder
 from runner.transports.webrtc.inbound import MAX_CONCEALED, InboundRtp
-from runner.transports.webrtc.outbound import DTX_REFRESH_TICKS, LEAD_PACKETS, OutboundRtp
-from runner.transports.webrtc.ticker import PHASES, ticker_of
+from runner.transports.webrtc.opus import open_decoder, open_encoder
+from runner.transports.webrtc.outbound import DTX_REFRESH_TICKS, LEAD_PACKETS, PHASES, OutboundRtp, ticker_of
 from runner.transports.webrtc.tracks import OutboundAudioTrack
 
 RATE = 16000

@@ -1,12 +1,12 @@
-"""The rehearsal leaves nothing behind (the suite's own fixtures look) and needs nobody."""
+"""The warm-up leaves nothing behind (the suite's own fixtures look) and needs nobody."""
 
 from __future__ import annotations
 
 import asyncio
 
-from runner.transports.webrtc.warmup import rehearse
+from runner.transports.webrtc.warmup import warm_up
 
 
-async def test_a_rehearsal_ends_by_itself() -> None:
+async def test_a_warm_up_ends_by_itself() -> None:
     async with asyncio.timeout(20):
-        await rehearse()
+        await warm_up()
