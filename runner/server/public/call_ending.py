@@ -58,9 +58,13 @@ class ProviderCallEnding:
                 if not await self._handed_over() and policy.auto_hang_up:
                     await self._hang_up(policy.credentials)
         except TimeoutError:
-            logger.warning("%s was not told in time that the call is over", self._provider.title)
+            logger.warning(
+                "call %s: timed out asking %s to hang up; it may still be connected",
+                self._call_id,
+                self._provider.title,
+            )
         except ProviderError as error:
-            logger.warning("the call may still be open: hanging up failed: %s", error)
+            logger.warning("call %s: hanging up failed, it may still be connected: %s", self._call_id, error)
 
     async def _handed_over(self) -> bool:
         if self._transfer is None:

@@ -46,9 +46,9 @@ async def put_back(book: NumberJournal, provider: Provider, taken: Taken) -> Non
     now = await provider.number_state(taken.number)
     if _address(now) == taken.url:
         await provider.restore_number(taken.state)
-        logger.info("%s does again what it did before", masked(taken.number))
+        logger.info("%s has its former webhook again", masked(taken.number))
     elif _address(now) != _address(taken.state):
-        logger.info("%s was given another address meanwhile: it stays", masked(taken.number))
+        logger.info("%s was changed while botrun ran; leaving the new webhook in place", masked(taken.number))
     book.remove(taken)
 
 
@@ -60,7 +60,7 @@ async def put_back_leftovers(book: NumberJournal, providers: Mapping[str, Provid
             continue
         if missing := provider.missing_keys(provider.rest_keys):
             logger.warning(
-                "%s still rings a run that ended; set %s and start again",
+                "%s still points at an earlier run; set %s and start botrun again to restore it",
                 masked(entry.number),
                 ", ".join(missing),
             )
