@@ -9,7 +9,7 @@ import secrets
 import sys
 import uuid
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from runner.callers.scenario.steps import Scenario
 from runner.callers.sound.line import ROOM_DBFS, Line
 from runner.callers.sound.microphone import CallerVoice, caller_voice
 from runner.callers.wires import Wire, wire_for
-from runner.errors import UsageError
+from runner.errors import BotrunError, UsageError
 
 FOLLOW_PATIENCE_S = 0.5
 """After the call, what the bot said last may still be on its way here (s)."""
@@ -44,6 +44,8 @@ class CallRequest:
         scenario: what the caller does; None: it is typed.
         line: how bad the line is; None leaves it to the scenario.
         save: a folder for the call's files.
+        from_number, to_number: the call's numbers; None: made up.
+        parameters: custom parameters, on top of the scenario's.
         body: what the bot that is started finds in its `body`.
         verbose: show the whole log of the bot that is started, not its warnings only.
     """
@@ -55,6 +57,9 @@ class CallRequest:
     line: Line | None = None
     save: Path | None = None
     body: str | None = None
+    from_number: str | None = None
+    to_number: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
     verbose: bool = False
 
 
@@ -121,7 +126,9 @@ async def _ring(request: CallRequest, url: str, voice: CallerVoice, tell: Tell |
     scenario = request.scenario
     line = request.line or (scenario.line if scenario else None) or Line()
     line = replace(line, room_dbfs=ROOM_DBFS)
-    wire = new_wire(request.provider, dict(scenario.parameters) if scenario else {})
+    parameters = {**(dict(scenario.parameters) if scenario else {}), **request.parameters}
+    numbers = {"from_number": request.from_number, "to_number": request.to_number}
+    wire = new_wire(request.provider, parameters, **{k: v for k, v in numbers.items() if v is not None})
     outcomes: list[Outcome] = []
     dial = partial(dial_network, waits=scenario is None)
     async with Phone(url, wire, line=line, keep_messages=request.save is not None, connect=dial) as phone:
@@ -139,15 +146,24 @@ async def _ring(request: CallRequest, url: str, voice: CallerVoice, tell: Tell |
             await asyncio.gather(following, return_exceptions=True)
     result = CallResult(report=measure(phone), outcomes=outcomes, lines=talk.lines)
     if request.save is not None:
-        save_call(request.save, phone, result.as_dict())
+        try:
+            save_call(request.save, phone, result.as_dict())
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise BotrunError(f"--save: cannot write to {request.save}: {reason}") from None
     return result
 
 
-def new_wire(provider: str, parameters: dict[str, str] | None = None) -> Wire:
+def new_wire(provider: str, parameters: dict[str, str] | None = None, **numbers: str) -> Wire:
     """A wire whose ids are like the provider's, and unlike any other call's."""
     stream, call, account = _IDS[provider]()
     return wire_for(
-        provider, stream_id=stream, call_id=call, account_id=account, custom_parameters=parameters or {}
+        provider,
+        stream_id=stream,
+        call_id=call,
+        account_id=account,
+        custom_parameters=parameters or {},
+        **numbers,
     )
 
 

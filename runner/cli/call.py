@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from runner.callers.sound.line import Line
 
 FAILED = 1
+ANSWER_WITHIN_S = 15.0
+"""A bot that has not answered `--say` by then has failed the call."""
 
 _File = Annotated[str | None, typer.Argument(metavar="[FILE]", help="The bot to start; not with --url.")]
 _Url = Annotated[str | None, typer.Option("--url", metavar="WS", help="Ring a botrun that runs: ws://…/ws.")]
@@ -44,6 +46,12 @@ _BadMic = Annotated[bool, typer.Option("--bad-mic", help="A quiet, crackling mic
 _LoseMarks = Annotated[bool, typer.Option("--lose-marks", help="Never tell what has been played.")]
 _Seed = Annotated[int | None, typer.Option(metavar="N", help="Of all that is drawn by chance.")]
 _Body = Annotated[str | None, typer.Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
+_From = Annotated[str | None, typer.Option("--from", metavar="NUMBER", help="The caller's number.")]
+_To = Annotated[str | None, typer.Option("--to", metavar="NUMBER", help="The number that was called.")]
+_Param = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="KEY=VALUE", help="A custom parameter of the call; may be repeated."),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON, and nothing else.")]
 _Save = Annotated[
     str | None, typer.Option(metavar="DIR", help="Keep stereo sound (caller left, bot right) and messages.")
@@ -70,6 +78,9 @@ def call(
     lose_marks: _LoseMarks = False,
     seed: _Seed = None,
     body: _Body = None,
+    from_number: _From = None,
+    to_number: _To = None,
+    param: _Param = None,
     as_json: _Json = False,
     save: _Save = None,
     insecure: _Insecure = False,
@@ -99,6 +110,9 @@ def call(
         line=line,
         save=Path(save) if save else None,
         body=body,
+        from_number=from_number,
+        to_number=to_number,
+        parameters=_parameters(param or []),
         verbose=verbose,
     )
     if file is not None and not (typed or wav or say):
@@ -131,8 +145,10 @@ def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None,
         known = ", ".join(PROVIDERS)
         hint = did_you_mean(provider, list(PROVIDERS))
         raise UsageError(f"--transport: {provider!r} is no phone provider ({known}){hint}")
-    if (file is None) == (url is None):
-        raise UsageError("tell whom to ring: the bot's FILE, or --url ws://… of a botrun that runs")
+    if file is not None and url is not None:
+        raise UsageError("FILE and --url are both given; FILE starts a bot, --url rings a running one")
+    if file is None and url is None:
+        return None, _running_bot()
     if url is not None:
         if not url.startswith(("ws://", "wss://")):
             raise UsageError(f"--url: {url!r} is no address of a WebSocket (ws://127.0.0.1:7860/ws)")
@@ -141,6 +157,33 @@ def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None,
 
     parse_target(str(file))
     return file, None
+
+
+def _running_bot() -> str:
+    """The media socket of the bot that runs on this machine at the configured port."""
+    import socket
+
+    from runner.settings import find_dotenv, read_dotenv, resolve
+
+    settings = resolve({}, read_dotenv(find_dotenv(Path("bot.py").resolve())))
+    try:
+        socket.create_connection(("localhost", settings.port), 2.0).close()
+    except OSError:
+        raise UsageError(
+            f"no bot to call: nothing listens on port {settings.port}. Give the bot's FILE, start one with"
+            " `botrun FILE -t twilio`, or give --url ws://… of a running one"
+        ) from None
+    return f"{'wss' if settings.https else 'ws'}://localhost:{settings.port}/ws"
+
+
+def _parameters(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--param: expected KEY=VALUE, got {pair!r}")
+        found[key] = value
+    return found
 
 
 def _line(numbers: Mapping[str, float | None], *, bad_mic: bool, lose_marks: bool) -> Line | None:
@@ -166,13 +209,13 @@ def _line(numbers: Mapping[str, float | None], *, bad_mic: bool, lose_marks: boo
 
 def _plan(scenario: str | None, wav: str | None, say: list[str]) -> Scenario:
     from runner.callers.scenario import scenario as scenarios
-    from runner.callers.scenario.steps import PlayWav, Say, Scenario, Step, WaitForSilence
+    from runner.callers.scenario.steps import Expect, PlayWav, Say, Scenario, Step, WaitForSilence
 
     if wav is None and not say:
         return scenarios.find_scenario(scenario or DEFAULT_SCENARIO)
     steps: list[Step] = [WaitForSilence(at_most_s=6.0)]
     for text in say:
-        steps += [Say(text=text), WaitForSilence()]
+        steps += [Say(text=text), WaitForSilence(), Expect(answer_within_s=ANSWER_WITHIN_S)]
     if wav is not None:
         from runner.callers.sound.microphone import read_wav
 

@@ -55,8 +55,8 @@ def call(*args: str) -> subprocess.CompletedProcess[str]:
 
 
 FAULTS = [
-    ([], "tell whom to ring"),
-    ([ECHO, "--url", "ws://127.0.0.1:1/ws"], "tell whom to ring"),
+    ([ECHO, "--url", "ws://127.0.0.1:1/ws"], "FILE and --url are both given"),
+    ([ECHO, "--param", "novalue"], "expected KEY=VALUE"),
     (["--url", "http://127.0.0.1/ws"], "no address of a WebSocket"),
     ([ECHO, "-t", "twillio"], "is no phone provider (twilio, telnyx, plivo, exotel)"),
     (["absent.py"], "there is no file absent.py"),
@@ -205,3 +205,43 @@ def test_a_caller_may_cut_in_before_the_bot_has_said_a_word(goodbye_bot: str, tm
     done = call(goodbye_bot, "--scenario", plan)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "✓ scenario.yaml:3  the bot fell silent after" in done.stdout
+
+
+def test_a_bot_that_never_answers_fails_what_is_said(tmp_path: Path) -> None:
+    bot = tmp_path / "mute.py"
+    bot.write_text(
+        "from runner import create_transport\n"
+        "from runner.pipeline import Pipeline, PipelineRunner, PipelineTask\n"
+        "from runner.transports.websocket import FastAPIWebsocketParams\n"
+        "async def bot(runner_args):\n"
+        "    params = FastAPIWebsocketParams(audio_in_enabled=True, audio_out_enabled=True)\n"
+        "    transport = await create_transport(runner_args, {'twilio': lambda: params})\n"
+        "    print(runner_args.model_dump() if hasattr(runner_args, 'model_dump') else runner_args)\n"
+        "    await PipelineRunner().run(PipelineTask(Pipeline([transport.input(), transport.output()])))\n"
+    )
+    done = call(str(bot), "--say", "hello", "--json")
+    assert done.returncode == 1, done.stderr
+    report = json.loads(done.stdout)
+    assert [one["met"] for one in report["expectations"]] == [False]
+
+
+def test_numbers_and_parameters_of_the_call_are_sent(goodbye_bot: str, tmp_path: Path) -> None:
+    steps = scenario(tmp_path, "wait: 200ms", "hang_up")
+    numbers = ("--from", "+4930123", "--to", "+4930456", "--param", "plan=gold=1")
+    done = call(goodbye_bot, "-t", "telnyx", "--scenario", steps, *numbers, "--save", str(tmp_path / "kept"))
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "kept" / "messages.jsonl").read_text().splitlines()
+    sent = [json.loads(json.loads(line)["message"]) for line in lines[:2]]
+    start = sent[1]["start"]
+    assert (start["from"], start["to"]) == ("+4930123", "+4930456")
+    assert start["custom_parameters"] == {"plan": "gold=1"}
+
+
+def test_a_full_disk_is_one_sentence(goodbye_bot: str, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "call.wav").symlink_to("/dev/full")
+    done = call(goodbye_bot, "--scenario", scenario(tmp_path, "wait: 200ms", "hang_up"), "--save", str(kept))
+    assert done.returncode == 1
+    assert "--save: cannot write to" in done.stderr
+    assert "Traceback" not in done.stderr
