@@ -1,4 +1,4 @@
-"""The certificate of this machine: made once, kept, and made anew when it no longer fits."""
+"""The certificate of this machine: made once, kept, and replaced when it no longer fits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_it_is_kept_and_nobody_else_can_read_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["another host", "soon over", "no certificate", "no key"])
-def test_one_that_does_not_fit_is_made_anew(
+def test_one_that_does_not_fit_is_replaced(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hosts = HOSTS
