@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -63,14 +62,10 @@ async def _serve(bot: LoadedBot, settings: Settings) -> bool:
 
 
 async def _see_through(opened: Opened, sessions: Sessions, shutdown: Shutdown) -> None:
+    from runner.eventloop.waiting import first_of
     from runner.sessions.session import EndReason
 
-    waits = [asyncio.create_task(event.wait()) for event in (opened.session.ended, shutdown.requested)]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
+    await first_of(opened.session.ended.wait(), shutdown.requested.wait())
     await sessions.end_all(EndReason.SHUTDOWN, END_S)
 
 

@@ -18,7 +18,8 @@ import select
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
+
+from runner.eventloop.waiting import of_loop
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +32,10 @@ MANY, FEW = 16, 12
 MOST_BYTES = 16384
 """Of one socket in one round; ten messages of sound are 4,000."""
 
-_rounds: WeakKeyDictionary[asyncio.AbstractEventLoop, Rounds] = WeakKeyDictionary()
-
 
 def rounds_of(loop: asyncio.AbstractEventLoop) -> Rounds:
     """The ones of this loop."""
-    found = _rounds.get(loop)
-    if found is None:
-        found = _rounds[loop] = Rounds(loop)
-    return found
+    return of_loop(loop, Rounds, lambda: Rounds(loop))
 
 
 class Reader(NamedTuple):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.eventloop.clock import Clock
+from runner.eventloop.waiting import of_loop
 from runner.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
@@ -133,9 +134,6 @@ SLOW_S = 0.020
 """One ptime: a processor that takes longer delays sound."""
 
 
-_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SlowWatch] = weakref.WeakKeyDictionary()
-
-
 class SlowWatch:
     """Looks at the processors of all pipelines of an event loop, every `SLOW_S`.
 
@@ -155,10 +153,7 @@ class SlowWatch:
     @classmethod
     def shared(cls, loop: asyncio.AbstractEventLoop) -> SlowWatch:
         """The one of this loop."""
-        watch = _shared.get(loop)
-        if watch is None:
-            watch = _shared[loop] = cls(loop)
-        return watch
+        return of_loop(loop, cls, lambda: cls(loop))
 
     @contextlib.contextmanager
     def watching(self, row: Sequence[FrameProcessor]) -> Iterator[None]:

@@ -24,9 +24,9 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from runner.eventloop.batched_reads import Due, rounds_of
+from runner.eventloop.waiting import of_loop
 from runner.turns.vad import VADEvent, VADParams, VADState
 from runner.vad.base import VADAnalyzer
 
@@ -46,15 +46,10 @@ Each batch takes the caches from what follows it: 150 calls cost 4.3 ms a call-s
 COMPANY_S = 0.1
 """So long (s) after windows of two calls, a window waits for others."""
 
-_batches: WeakKeyDictionary[asyncio.AbstractEventLoop, Batch] = WeakKeyDictionary()
-
 
 def batch_of(loop: asyncio.AbstractEventLoop) -> Batch:
     """The one of this loop."""
-    found = _batches.get(loop)
-    if found is None:
-        found = _batches[loop] = Batch(loop)
-    return found
+    return of_loop(loop, Batch, lambda: Batch(loop))
 
 
 class Batch:

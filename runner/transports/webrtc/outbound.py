@@ -12,9 +12,9 @@ import logging
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
-from weakref import WeakKeyDictionary
 
 from runner.audio.rtp import RtpPacket, build_rtp
+from runner.eventloop.waiting import of_loop
 from runner.transports.webrtc.opus import CHUNK_MS, RTP_CHUNK, OpusEncoder, open_encoder
 
 if TYPE_CHECKING:
@@ -31,15 +31,10 @@ OnTick = Callable[[int], None]
 `CATCH_UP_SECS` the late ticks follow at once (the listener's jitter buffer wants them); after a longer one
 the numbers skip to now."""
 
-_tickers: WeakKeyDictionary[asyncio.AbstractEventLoop, Ticker] = WeakKeyDictionary()
-
 
 def ticker_of(loop: asyncio.AbstractEventLoop) -> Ticker:
     """The one ticker of a loop."""
-    found = _tickers.get(loop)
-    if found is None:
-        found = _tickers[loop] = Ticker()
-    return found
+    return of_loop(loop, Ticker, Ticker)
 
 
 class _Phase:
