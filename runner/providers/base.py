@@ -129,7 +129,7 @@ class Provider(ABC):
 
     @abstractmethod
     def busy(self) -> Document:
-        """The caller shall hear that the line is busy."""
+        """Play the busy signal to the caller."""
 
     @abstractmethod
     def end(self) -> Document:
@@ -162,7 +162,7 @@ class Provider(ABC):
         """Hand the caller to another number; `document_url` is where `transfer_document` can be had."""
 
     def transfer_document(self, to: str) -> Document:
-        """For providers that fetch where the caller shall go."""
+        """For providers that fetch where the caller goes."""
         raise ProviderError(self.title, "it takes no document for a transfer")
 
     @abstractmethod
@@ -189,7 +189,7 @@ class Provider(ABC):
     """What a person has to do instead, where `can_set_number` is False."""
 
     async def aclose(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         await self.rest.aclose()
 
 

@@ -19,7 +19,7 @@ PREFIX = "botrun-"
 
 @dataclass(frozen=True, kw_only=True)
 class RoomWish:
-    """What a room shall be.
+    """The settings of a room to make.
 
     Attributes:
         expires_at: Unix time (s), after which it is closed and everybody in it is sent out.
@@ -179,7 +179,7 @@ class DailyRest:
         return await self._rest.call(method, path, deadline_s=deadline_s, tries=TRIES, **more)
 
     async def aclose(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         await self._rest.aclose()
 
 

@@ -44,7 +44,7 @@ def sign(key: str, url: str, fields: Iterable[tuple[str, str]], algorithm: str =
 
 
 def with_and_without_port(url: str) -> set[str]:
-    """Twilio signs with or without the port that goes without saying; both are the same address."""
+    """Twilio signs with or without the default port; both are the same address."""
     parts = urlsplit(url)
     usual = _DEFAULT_PORTS.get(parts.scheme)
     host = parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc

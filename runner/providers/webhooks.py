@@ -44,7 +44,7 @@ class WebRequest:
         """A header that must be there."""
         value = self.headers.get(name, "")
         if not value:
-            raise RefusedError(f"it bears no {name} header: it does not come from the provider")
+            raise RefusedError(f"it has no {name} header: it does not come from the provider")
         return value
 
     @property
@@ -113,7 +113,7 @@ def does_not_fit(request: WebRequest, key: str) -> RefusedError:
     return RefusedError(
         f"the signature does not fit {request.method} {shown_url(request.url)}"
         + (f" with {sent[:300]}" if sent else "")
-        + f": is this, to the letter, the address that stands at the provider (https, no slash more or less)"
+        + f": is this exactly the address configured at the provider (https, no extra or missing slash)"
         f" and is {key} that of the same account? Or somebody else is calling"
     )
 
@@ -152,7 +152,7 @@ class CallFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaSocket:
-    """Where the provider shall bring the sound. `origin` is "wss://host", the token is good once."""
+    """Where the provider connects its media stream. `origin` is "wss://host", the token is good once."""
 
     origin: str
     token: str = field(repr=False)

@@ -131,7 +131,7 @@ class TelephonySerializer(FrameSerializer):
     """A media message in its usual shape (`usual_media`)."""
     _timestamps_are_media_time: ClassVar[bool] = True
     _first_number: ClassVar[int | None] = None
-    """Where messages may come out of order: the number that the first one bears."""
+    """Where messages may come out of order: the number of the first one."""
 
     def __init__(
         self,

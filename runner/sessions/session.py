@@ -97,7 +97,7 @@ class Session:
         remark: why the caller heard nothing, where the bot did not fail.
         figures: what is measured of it.
         sound: how its sound fares, if the door knows.
-        conversation: what of it goes along when the code changes.
+        conversation: what of it is kept when the code changes.
         goes_on: whether it was handed over to newer code: it ends only here.
     """
 

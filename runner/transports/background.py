@@ -107,7 +107,7 @@ class Surroundings:
         return max(0.0, self._pacer.wait_s(now))
 
     def cleared(self) -> None:
-        """The far end was told to drop what waits there."""
+        """The peer drops what waits there."""
         self._pacer.reset()
 
     def control(self, frame: Control) -> None:

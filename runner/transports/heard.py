@@ -46,7 +46,7 @@ class Heard:
     Args:
         playout: knows what has been heard of what was written.
         clock: seconds.
-        delay_s: from the wire to the listener's ear (s), asked anew each time.
+        delay_s: from the wire to the listener's ear (s), asked each time.
         deliver: takes each frame as it is heard.
         tell: takes who speaks, for both directions.
         more_to_come: whether sound waits to be written.
@@ -122,13 +122,13 @@ class Heard:
             self._look_soon()
 
     def marked(self) -> None:
-        """The far end told what it has played: look anew."""
+        """The peer has reported what it played: look again."""
         self._look_soon()
 
     # ------------------------------------------------------------ pause
 
     def hold_back(self) -> int:
-        """The far end was silenced for a while: what nobody heard waits for `let_go_on`. Returns the
+        """The peer was silenced for a while: what nobody heard waits for `let_go_on`. Returns the
         position that was heard."""
         heard = self._playout.cut(self._clock() - self._delay_s())
         unheard = [entry for entry in self._entries if entry.position > heard]
@@ -161,7 +161,7 @@ class Heard:
         return 0.0 if paused_at is None else self._clock() - paused_at
 
     async def cut(self) -> None:
-        """The far end was silenced: what nobody heard is dropped, control frames go on."""
+        """The peer was silenced: what nobody heard is dropped, control frames go on."""
         now = self._clock()
         heard = self._playout.cut(now - self._delay_s())
         entries, self._entries = sorted(self._entries), []

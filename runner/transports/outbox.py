@@ -120,13 +120,13 @@ class Outbox:
         self._wake()
 
     def left(self, chunk: Chunk, position: int, heard: Callable[[], int]) -> None:
-        """A chunk left for the far end, which has played up to `heard()`."""
+        """A chunk left for the peer, which has played up to `heard()`."""
         self._sent.append((position, chunk))
         if len(self._sent) > KEPT_CHUNKS:
             self._forget(heard())
 
     def take_back(self, heard: int) -> int | None:
-        """The far end has dropped what it had not played: it waits here again, each unheard sample once.
+        """The peer has dropped what it had not played: it waits here again, each unheard sample once.
 
         Returns the old position of the first sample that waits again; None if all was heard. A chunk that
         was heard in part comes again with silence in place of what was heard.
@@ -164,7 +164,7 @@ class Pause:
         self._taken_from: int | None = None
 
     def begin(self, heard: Heard, *, take_back: bool) -> None:
-        """Send nothing more. `take_back`: what was not heard waits here again, each sample once; the far end
+        """Send nothing more. `take_back`: what was not heard waits here again, each sample once; the peer
         is to drop it."""
         self.on, self._taken_back = True, take_back
         if take_back:

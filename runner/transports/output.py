@@ -87,7 +87,7 @@ class BaseOutputTransport(OutputWire):
         return self._heard.speech_until
 
     def heard_up_to(self, position: int) -> None:
-        """The far end says that it has played up to this position."""
+        """The peer says that it has played up to this position."""
         self.playout.reached(position, self._clock())
         self._heard.marked()
 
@@ -146,7 +146,7 @@ class BaseOutputTransport(OutputWire):
         return {"underruns": self.playout.underruns, "refused_ms": self.refused_ms}
 
     def interrupted(self) -> None:
-        """Leave nothing behind: not here, not in the resampler, not at the far end."""
+        """Leave nothing behind: not here, not in the resampler, not at the peer."""
         kept = self._outbox.clear()
         self._pause.forget()
         if not self._open:
@@ -169,7 +169,7 @@ class BaseOutputTransport(OutputWire):
     # ------------------------------------------------------------ pause
 
     def pause(self) -> None:
-        """Be silent now, keeping what was not heard; never waits. What is already on its way to a far end
+        """Be silent now, keeping what was not heard; never waits. What is already on its way to a peer
         that cannot drop it (`takes_back`) is still heard."""
         if self._pause.on or not self._open:
             return

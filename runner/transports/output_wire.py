@@ -18,10 +18,10 @@ class OutputWire(FrameProcessor):
     """Length (ms) of the chunks that `write_audio` gets."""
 
     takes_back = True
-    """Whether `clear_audio` makes the far end drop what it has not played: a pause then takes it back."""
+    """Whether `clear_audio` makes the peer drop what it has not played: a pause then takes it back."""
 
     carries_messages = False
-    """Whether the far end's application can be sent messages: then it is spoken to in RTVI."""
+    """Whether the peer's application can be sent messages: then it is spoken to in RTVI."""
 
     wire_hz: int | None = None
     """The rate (Hz) that the wire takes, whatever the pipeline's is; None: the pipeline's."""
@@ -38,7 +38,7 @@ class OutputWire(FrameProcessor):
         return False
 
     def clear_audio(self) -> None:
-        """Drop all sound that was written and is not yet played, here and at the far end."""
+        """Drop all sound that was written and is not yet played, here and at the peer."""
 
     def playout_delay(self) -> float:
         """Seconds from `write_audio` to the listener's ear."""
@@ -48,7 +48,7 @@ class OutputWire(FrameProcessor):
         """Show a picture soon; never waits. Raises `PictureError`."""
 
     async def send_message(self, message: Any) -> None:
-        """Send a JSON value to the far end's application."""
+        """Send a JSON value to the peer's application."""
 
     async def transfer_call(self, to: str) -> None:
         """Hand the caller to another phone, now that the last word was heard."""
@@ -61,7 +61,7 @@ class OutputWire(FrameProcessor):
         """The last sound of an utterance has been written."""
 
     def dtmf_message(self, digit: str) -> Any:
-        """The far end's message for a key, for `send_dtmf`; None where there is none: tones are sent."""
+        """The peer's message for a key, for `send_dtmf`; None where there is none: tones are sent."""
         return None
 
     async def send_dtmf(self, message: Any) -> None:

@@ -20,7 +20,7 @@ class DailyDialinSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DailyTranscriptionSettings:
-    """How Daily transcribes, if it shall; `extra` goes along in Daily's words."""
+    """How Daily transcribes, if enabled; `extra` is added as it is."""
 
     language: str = "en"
     model: str = "nova-2-general"

@@ -59,7 +59,7 @@ class Marks:
         return None
 
     def forget(self, position: int) -> None:
-        """The far end drops what it has not played: its marks come back at once, and prove nothing."""
+        """The peer drops what it has not played: its marks come back at once, and prove nothing."""
         self.last = position
         self._on_their_way.clear()
 
@@ -138,7 +138,7 @@ class WebsocketOutput(BaseOutputTransport):
             await self._post(message)
 
     def mark_reached(self, name: str) -> None:
-        """The far end has played up to this mark. Those that a clear returned are forgotten already."""
+        """The peer has played up to this mark. Those that a clear returned are forgotten already."""
         position = self._marks.reached(name)
         if position is not None:
             self.heard_up_to(position)

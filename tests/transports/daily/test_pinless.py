@@ -43,9 +43,9 @@ def test_a_signed_webhook_of_now_is_taken(stamp: str) -> None:
         (webhook(stamp="1699999000000"), "timestamp is not of now"),
         (webhook(stamp="soon"), "no number"),
         (webhook(**{"x-pinless-signature": "AAAA"}), "signature does not fit"),
-        (webhook(**{"x-pinless-signature": ""}), "bears no x-pinless-signature"),
+        (webhook(**{"x-pinless-signature": ""}), "has no x-pinless-signature"),
         (webhook(**{"x-pinless-timestamp": "1700000001"}), "signature does not fit"),
-        (WebRequest("POST", "https://h/", {}, b"{}"), "bears no x-pinless-timestamp"),
+        (WebRequest("POST", "https://h/", {}, b"{}"), "has no x-pinless-timestamp"),
         (
             WebRequest("POST", "https://h/", webhook().headers, webhook().body + b" "),
             "signature does not fit",

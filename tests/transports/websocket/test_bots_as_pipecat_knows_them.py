@@ -56,6 +56,7 @@ async def test_a_bot_may_parse_the_socket_and_bring_its_own_serializer(provider:
 
     async def bot(runner_args: WebSocketRunnerArguments) -> None:
         transport_type, call_data = await parse_telephony_websocket(runner_args.websocket)
+        assert runner_args.call_data is call_data
         told.append((transport_type, call_data))
         told.append(await parse_telephony_websocket(runner_args.websocket))
         serializer = make_serializer(transport_type, call_data)
