@@ -91,7 +91,7 @@ FAULTS: list[tuple[Callable[[], Any], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "sentence"), FAULTS, ids=[sentence[:40] for _, sentence in FAULTS])
-def test_what_is_wrong_in_a_bot_is_told_in_one_sentence(fault: Callable[[], Any], sentence: str) -> None:
+def test_what_is_wrong_in_a_bot_is_reported_in_one_sentence(fault: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(UsageError) as failure:
         fault()
     assert str(failure.value) == sentence
@@ -115,7 +115,7 @@ def test_the_same_tool_may_be_given_twice() -> None:
         (lambda made: [].pop(), "IndexError: pop from empty list"),
     ],
 )
-def test_a_bot_that_forgets_an_await_is_told_so(mistake: Callable[[Any], Any], sentence: str) -> None:
+def test_a_bot_that_forgets_an_await_gets_a_clear_error(mistake: Callable[[Any], Any], sentence: str) -> None:
     async def make() -> None: ...
 
     async def bot(args: RunnerArguments) -> None:

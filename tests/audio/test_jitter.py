@@ -152,7 +152,7 @@ def test_a_pause_in_sending_is_no_loss() -> None:
     assert buffer.counters.missing == 0
 
 
-def test_another_stream_begins_anew() -> None:
+def test_another_stream_starts_over() -> None:
     buffer = JitterBuffer()
     buffer.add(packet(1), 0.0)
     assert buffer.add(packet(20000, 5), 0.02) == [packet(20000, 5)]

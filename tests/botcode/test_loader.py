@@ -79,7 +79,9 @@ FAULTS: list[tuple[str, type[UsageError], str]] = [
 @pytest.mark.parametrize(
     ("text", "kind", "sentence"), FAULTS, ids=[fault[0][-40:] or "folder" for fault in FAULTS]
 )
-def test_what_cannot_be_a_bot_is_told_in_one_line(text: str, kind: type[UsageError], sentence: str) -> None:
+def test_what_cannot_be_a_bot_is_reported_in_one_line(
+    text: str, kind: type[UsageError], sentence: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         load(text)
     assert type(caught.value) is kind
@@ -87,7 +89,7 @@ def test_what_cannot_be_a_bot_is_told_in_one_line(text: str, kind: type[UsageErr
     assert "\n" not in str(caught.value)
 
 
-def test_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
+def test_a_broken_link_is_reported(tmp_path: Path) -> None:
     (tmp_path / "linked.py").symlink_to("gone.py")
     with pytest.raises(BotLoadError, match=r"linked\.py is a link to gone\.py, which is not there"):
         parse_target(str(tmp_path / "linked.py"))

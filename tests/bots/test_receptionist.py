@@ -69,7 +69,7 @@ def test_what_cannot_be_booked_is_refused_with_a_reason(diary: Any, starts: date
         diary.book("Ann", starts, NOW)
 
 
-def test_a_model_is_told_of_every_tool(diary: Any) -> None:
+def test_a_model_gets_every_tool(diary: Any) -> None:
     from receptionist_desk import Desk
 
     told = Toolbox().definitions(Desk(diary, lambda: NOW).tools())

@@ -71,7 +71,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("args", "sentence"), FAULTS, ids=[sentence for _, sentence in FAULTS])
-def test_what_cannot_be_is_told_in_one_line(
+def test_an_impossible_option_is_reported_in_one_line(
     args: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_program(["call", *args]) == 2
@@ -138,7 +138,7 @@ def test_an_expectation_that_is_not_met_is_the_exit_status(goodbye_bot: str, tmp
     assert report["ended_by"] == "caller"
 
 
-def test_a_bot_that_fails_on_its_way_up_is_told_as_botrun_tells_it(tmp_path: Path) -> None:
+def test_a_bot_that_fails_to_load_is_reported_as_botrun_reports_it(tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text("import json\njson.loads('{')\n")
     done = call(str(path), "--scenario", scenario(tmp_path, "wait: 1s"))

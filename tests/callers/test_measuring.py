@@ -137,7 +137,7 @@ def test_silences_are_those_of_both() -> None:
     assert silences([CallerSpan(1, 2)], [Span(1.5, 4), Span(7, 8)], 10) == pytest.approx([1, 3, 2])
 
 
-def test_a_figure_is_told_with_its_number() -> None:
+def test_a_figure_is_reported_with_its_number() -> None:
     assert Figure.of([]) == Figure(0, None, None)
     assert Figure.of([0.3, 0.1, 0.2]) == Figure(3, 200.0, 300.0)
 

@@ -28,7 +28,7 @@ def test_the_plain_wire_and_the_serializer_understand_each_other() -> None:
         assert wire.receive(message) == [event]
 
 
-def test_what_a_plain_client_does_not_know_is_told() -> None:
+def test_what_a_plain_client_does_not_know_is_reported() -> None:
     wire = wire_for("websocket", sample_rate=8000)
     assert isinstance(wire, PlainWire)
     assert wire.query == "sample_rate=8000&output_sample_rate=8000&marks=1"

@@ -95,7 +95,7 @@ def test_a_scenario_says_what_the_caller_does(tmp_path: Path) -> None:
         ("steps:\n  - say: !!python/object:os.system x", 2, ""),
     ],
 )
-def test_what_is_wrong_is_told_in_one_sentence_with_its_line(
+def test_what_is_wrong_is_reported_in_one_sentence_with_its_line(
     text: str, line: int, sentence: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "bad.yaml"
@@ -110,7 +110,7 @@ def test_what_is_wrong_is_told_in_one_sentence_with_its_line(
     assert "\n" not in str(told.value)
 
 
-def test_a_file_that_is_no_text_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="not UTF-8"):
@@ -127,6 +127,6 @@ def test_a_dozen_scenarios_come_along_and_all_are_well_made() -> None:
         assert scenario.steps
 
 
-def test_a_name_that_is_not_there_is_told_with_its_likeliest_meaning() -> None:
+def test_a_missing_name_is_reported_with_its_likeliest_meaning() -> None:
     with pytest.raises(UsageError, match=r"there is no 'ordinry'.*ordinary"):
         find_scenario("ordinry")

@@ -40,7 +40,7 @@ def test_on_this_machine_nothing_fails() -> None:
     assert not [check for check in checks().values() if check.state is State.FAIL]
 
 
-def test_a_port_in_use_is_told_with_what_to_do() -> None:
+def test_a_port_in_use_is_reported_with_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = resolve({"port": str(taken.getsockname()[1])}, {})
         assert "Use --port 0" in checks(settings)["port NOTE"].result
@@ -52,7 +52,7 @@ def test_keys_are_named_and_their_values_are_not() -> None:
     assert not [check for check in found.values() if "very-secret" in check.result]
 
 
-def test_a_setting_that_is_none_is_told_with_the_one_that_was_meant() -> None:
+def test_an_unknown_setting_is_reported_with_the_one_that_was_meant() -> None:
     assert "did you mean BOTRUN_PORT?" in checks(BOTRUN_PROT="1")["settings NOTE"].result
 
 
@@ -61,7 +61,7 @@ def test_a_missing_extra_is_named_with_its_command(monkeypatch: pytest.MonkeyPat
     assert checks()["extras NOTE"].result == "Daily is not installed (pip install 'botrun[daily]')"
 
 
-def test_udp_that_does_not_come_through_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocked_udp_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def blocked(host: str) -> None:
         raise TimeoutError("timed out")
 
@@ -69,7 +69,7 @@ def test_udp_that_does_not_come_through_is_told(monkeypatch: pytest.MonkeyPatch)
     assert "A firewall" in checks()["UDP FAIL"].result
 
 
-def test_a_clock_before_the_installation_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_set_before_the_installation_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.time, "time", lambda: 86400.0)
     assert "Set the clock" in checks()["clock FAIL"].result
 
@@ -124,14 +124,14 @@ async def test_a_key_is_tried_with_one_request(status: int, state: str) -> None:
     assert "Bearer sk-1" in request
 
 
-async def test_a_clock_that_differs_from_the_servers_is_told() -> None:
+async def test_a_clock_that_differs_from_the_servers_is_reported() -> None:
     service = Service(200, now() - datetime.timedelta(minutes=10))
     found = [check async for check in tried(service)]
     assert [(check.what, check.state.name) for check in found] == [("OpenAI", "OK"), ("clock", "FAIL")]
     assert "s ahead of 127.0.0.1's" in found[1].result
 
 
-async def test_a_service_that_cannot_be_reached_is_told() -> None:
+async def test_a_service_that_cannot_be_reached_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     keys = {"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"}

@@ -91,7 +91,7 @@ FAULTS: list[tuple[list[str], int, str]] = [
 
 @pytest.mark.parametrize(("args", "status", "sentence"), FAULTS, ids=[" ".join(f[0])[-40:] for f in FAULTS])
 @pytest.mark.faults(26)
-def test_what_is_wrong_is_told_in_one_line(
+def test_what_is_wrong_is_reported_in_one_line(
     args: list[str], status: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Port 0, for those that come as far as opening one.
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_told_in_one_line(
     assert (told.count("\n"), out) == (1, "")
 
 
-def test_a_setting_that_is_none_is_told_and_holds_nobody_up(
+def test_an_unknown_setting_is_reported_and_does_not_stop_botrun(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BOTRUN_PROT", "1")
@@ -114,7 +114,7 @@ def test_a_setting_that_is_none_is_told_and_holds_nobody_up(
 
 
 @pytest.mark.faults(26)
-def test_a_dotenv_with_a_line_that_says_nothing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dotenv_with_a_meaningless_line_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     Path(".env").write_text("A=1\nTWILIO_AUTH_TOKEN 'canary'\n")
     assert run_program([PLAIN, "--port", "0"]) == 2
     told = capsys.readouterr().err
@@ -131,7 +131,7 @@ def test_verbose_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.faults(26)
-def test_a_bad_variable_is_told_by_its_name(
+def test_a_bad_variable_is_reported_by_name(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOTRUN_MAX_SESSIONS", "none")
@@ -142,7 +142,7 @@ def test_a_bad_variable_is_told_by_its_name(
 
 
 @pytest.mark.faults(22)
-def test_a_port_in_use_is_told_with_the_process_that_has_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_reported_with_the_process_that_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     import os
 
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -348,7 +348,7 @@ def latencies(it: Talk, name: str) -> list[float]:
     return [frame.value_ms for frame in frames if frame.metric == name]  # type: ignore[attr-defined]
 
 
-def test_turn_and_stop_latency_are_told() -> None:
+def test_turn_and_stop_latency_are_reported() -> None:
     async def script(it: Talk) -> None:
         await it.caller.say("talk to me")
         await seconds(LLM_S + TTS_S + 2.5 * WORD_S)

@@ -80,7 +80,7 @@ def test_the_files_can_be_read_while_the_call_goes_on(tmp_path: Path) -> None:
     assert seen[0].count("-->") == 4
 
 
-def test_the_page_is_told_word_by_word_as_it_is_heard() -> None:
+def test_the_page_gets_each_word_as_it_is_heard() -> None:
     call = Call(replies=REPLIES).run(a_talk_with_an_interruption)
     told = [m["data"] for m in call.transport.listener.messages if m["type"] == "server-message"]
     growing = [one["text"] for one in told if one["type"] == "subtitle" and one["speaker"] == "bot"]

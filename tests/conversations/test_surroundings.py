@@ -143,7 +143,7 @@ def test_switched_off_it_is_silence_that_is_not_sent(office: Path) -> None:
     assert call.sent(6.0, 6.5)[-1] == OFFICE
 
 
-def test_a_sound_that_is_not_there_changes_nothing_and_is_told(
+def test_a_missing_sound_changes_nothing_and_is_reported(
     office: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def script(call: Call) -> None:

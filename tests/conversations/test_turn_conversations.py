@@ -251,7 +251,7 @@ def test_an_answer_of_which_a_word_was_heard_parts_two_turns() -> None:
     assert [role for role, _ in it.remembered()] == ["user", "assistant", "user", "assistant"]
 
 
-def test_words_that_the_recogniser_tells_late_join_their_turn_and_the_reply_is_made_anew() -> None:
+def test_late_words_of_the_recogniser_join_their_turn_and_the_reply_is_made_again() -> None:
     it = Conversation("too early.", "Two teas.")
 
     async def script() -> None:
@@ -504,7 +504,7 @@ def test_a_tool_that_must_not_be_disturbed_mutes_the_user() -> None:
 # ------------------------------------------------------------------ tools
 
 
-def test_a_tool_is_ended_by_an_interruption_and_the_model_told_so() -> None:
+def test_a_tool_is_ended_by_an_interruption_and_the_model_gets_that_result() -> None:
     it = Conversation([tool_call("look_up")], "Very well.", tools=[look_up])
 
     async def script() -> None:

@@ -116,7 +116,7 @@ def test_what_was_heard_is_remembered_before_the_typed_turn_that_cut_it() -> Non
     ]
 
 
-def test_each_time_the_model_is_asked_is_told_with_the_tool_between() -> None:
+def test_each_model_request_is_reported_with_the_tool_between() -> None:
     async def script(it: Typed) -> None:
         await it.types("what time is it")
         await asyncio.sleep(3)

@@ -181,7 +181,7 @@ def test_rounds_end_when_few_are_left_and_those_are_still_read(run: Run) -> None
     run(talk())
 
 
-def test_a_connection_that_breaks_is_told_once_with_all_that_was_sent_before(run: Run) -> None:
+def test_a_broken_connection_is_reported_once_after_all_that_was_sent_before(run: Run) -> None:
     async def talk() -> None:
         async with served(rounds.MANY + 4) as (server, far_ends):
             far_ends[3].sendall(b"last words")

@@ -34,7 +34,7 @@ def test_the_line_is_the_user_s_own_not_a_library_s() -> None:
     assert told(failure).endswith(f"(test_failures_reported.py:{line})")
 
 
-def test_a_sentence_of_ours_is_told_without_its_type() -> None:
+def test_a_botrun_error_is_reported_without_its_type() -> None:
     assert told(UsageError("no such voice")) == "no such voice"
 
 
@@ -45,7 +45,7 @@ class Fails(FrameProcessor):
             raise KeyError(frame.text)
 
 
-def test_a_processor_that_fails_on_each_frame_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_processor_that_fails_on_each_frame_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> None:
         task = PipelineTask(Pipeline([Fails()]))
         await task.queue_frames([*(TextFrame(str(number)) for number in range(50)), EndFrame()])
@@ -56,7 +56,7 @@ def test_a_processor_that_fails_on_each_frame_is_told_once(caplog: pytest.LogCap
     assert line.startswith("Fails failed on TextFrame: KeyError: '0' (test_failures_reported.py:")
 
 
-def test_two_processors_that_fail_on_one_line_of_a_library_are_both_told(
+def test_two_processors_that_fail_on_one_line_of_a_library_are_both_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def run() -> None:
@@ -71,7 +71,7 @@ def test_two_processors_that_fail_on_one_line_of_a_library_are_both_told(
     assert sorted(told_of) == ["ears", "voice"]
 
 
-def test_what_goes_on_failing_is_told_again_with_a_count() -> None:
+def test_what_goes_on_failing_is_reported_again_with_a_count() -> None:
     seldom = Seldom(every_s=10)
     told_at = [at for at in range(25) if seldom.pass_on("it broke", None, float(at))]
     assert told_at == [0, 10, 20]
@@ -79,7 +79,7 @@ def test_what_goes_on_failing_is_told_again_with_a_count() -> None:
     assert seldom.pass_on("something else", None, 40) == "something else"
 
 
-def test_what_was_told_is_forgotten_before_it_fills_the_memory() -> None:
+def test_reported_failures_are_forgotten_before_they_fill_the_memory() -> None:
     seldom = Seldom()
     for number in range(5 * MOST_TOLD):
         assert seldom.pass_on(f"failure {number}", None, 0.0)
@@ -102,7 +102,7 @@ def test_a_handler_may_be_a_plain_function() -> None:
     assert [args[1] for args in seen] == ["client"]
 
 
-def test_a_handler_that_fails_is_told_with_its_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_handler_that_fails_is_reported_with_its_line(caplog: pytest.LogCaptureFixture) -> None:
     async def too_few(transport: object) -> None: ...
 
     emitted(too_few)
@@ -119,6 +119,6 @@ def test_a_plain_process_frame_is_refused_where_it_is_written() -> None:
                 ...
 
 
-async def test_a_pipeline_in_place_of_its_task_is_told() -> None:
+async def test_a_pipeline_in_place_of_its_task_is_reported() -> None:
     with pytest.raises(UsageError, match=r"not <Pipeline>: write run\(PipelineTask\(pipeline\)\)"):
         await PipelineRunner().run(Pipeline([]))  # type: ignore[arg-type]

@@ -259,7 +259,7 @@ def test_a_pipeline_is_made_of_processors() -> None:
         Pipeline([Recorder])  # type: ignore[list-item]
 
 
-def test_a_slow_processor_is_told_by_name_and_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_slow_processor_is_reported_by_name_and_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     task = PipelineTask(Pipeline([FrameProcessorThatPasses(), Sleepy(1.0), Recorder()]))
 

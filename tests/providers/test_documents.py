@@ -55,7 +55,7 @@ def test_plivo_xml_keeps_the_call_and_has_the_address_as_its_text() -> None:
     )
 
 
-def test_exotel_is_told_the_address_in_json() -> None:
+def test_exotel_gets_the_address_in_json() -> None:
     document = provider_named("exotel", {}).answer(CALL, SOCKET)
     assert (document.media_type, json.loads(document.text)) == (
         "application/json",

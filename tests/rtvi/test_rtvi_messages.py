@@ -19,7 +19,7 @@ def rtvi(kind: Any, data: Any = None, **more: Any) -> dict[str, Any]:
     "message",
     [None, 7, "ping: 12", [], {}, {"type": "client-ready"}, {"label": "other", "type": "client-ready"}],
 )
-def test_what_bears_no_label_is_none_of_our_business(message: object) -> None:
+def test_a_message_without_a_label_is_ignored(message: object) -> None:
     assert requests.parse(message) is None
 
 

@@ -48,7 +48,7 @@ def speculating(*replies: str) -> tuple[Conversation, Client]:
     return it, Client(it)
 
 
-def test_of_a_prepared_reply_nothing_is_told_before_the_turn_is_over_and_then_all_of_it_in_order() -> None:
+def test_a_prepared_reply_is_sent_only_after_the_turn_and_then_whole_and_in_order() -> None:
     it, client = speculating("Here it is.")
 
     async def script() -> None:
@@ -90,7 +90,7 @@ def test_of_a_reply_that_is_thrown_away_the_client_hears_nothing() -> None:
     assert len(by_reply) == 2  # the model's and the voice's, of the reply that was heard
 
 
-def test_a_reply_that_was_not_prepared_is_told_as_it_is_made() -> None:
+def test_a_reply_that_was_not_prepared_is_sent_as_it_is_made() -> None:
     it = Conversation("Here it is.")
     client = Client(it)
 

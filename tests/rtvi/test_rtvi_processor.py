@@ -87,7 +87,7 @@ async def test_client_ready_is_answered_under_its_id() -> None:
     assert client.told[0]["data"]["version"] == "2.2.0"
 
 
-async def test_a_client_of_the_old_major_is_told_its_own_version() -> None:
+async def test_a_client_of_the_old_major_gets_its_own_version() -> None:
     client = Client()
     await client.says("client-ready", {"version": "1.2.0"})
     assert client.told[0]["data"]["version"] == "1.2.0"
@@ -125,7 +125,7 @@ async def test_what_waits_is_bounded_and_the_newest_is_kept() -> None:
     assert client.data("user-transcription")[-1]["text"] == "last"
 
 
-async def test_a_frame_is_told_once_however_many_hops_it_makes() -> None:
+async def test_a_frame_is_reported_once_however_many_hops_it_makes() -> None:
     client = await Client().ready()
     await client.sees(TranscriptionFrame("hello", "u", "t"), hops=9)
     assert client.data("user-transcription") == [
@@ -146,7 +146,7 @@ async def test_sound_is_not_watched() -> None:
     assert client.told == []
 
 
-async def test_a_whole_turn_is_told_in_order() -> None:
+async def test_a_whole_turn_is_reported_in_order() -> None:
     client = await Client().ready()
     await client.sees(
         UserStartedSpeakingFrame(),
@@ -216,7 +216,7 @@ async def test_an_interruption_leaves_the_segment_unfinished() -> None:
     assert last["spoken_progress"] == {"accumulated_text": "One two", "remaining_text": " three."}
 
 
-async def test_speech_that_was_not_understood_is_told_without_inventing_text() -> None:
+async def test_speech_that_was_not_understood_is_reported_without_inventing_text() -> None:
     client = await Client().ready()
     await client.sees(TranscriptionFrame(""))
     assert client.told == [{"label": "rtvi-ai", "type": "server-message", "data": {"type": "not-understood"}}]
@@ -226,7 +226,7 @@ async def test_speech_that_was_not_understood_is_told_without_inventing_text() -
     ("content", "text"),
     [("hi", "hi"), ([{"type": "text", "text": "hi"}, {"type": "image_url"}, {"text": "you"}], "hi you")],
 )
-async def test_the_users_text_for_the_model_is_told(content: object, text: str) -> None:
+async def test_the_users_text_for_the_model_is_sent(content: object, text: str) -> None:
     client = await Client().ready()
     context = SimpleNamespace(
         messages=[{"role": "system", "content": "x"}, {"role": "user", "content": content}]

@@ -259,7 +259,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("kind", TO_CLIENT)
-async def test_every_message_for_the_client_is_told_once(kind: str) -> None:
+async def test_every_message_for_the_client_is_sent_once(kind: str) -> None:
     frames, data = TO_CLIENT[kind]
     client = await Client().ready()
     await client.sees(*frames)
@@ -338,7 +338,7 @@ async def test_what_the_page_says_of_itself_comes_as_an_event_too() -> None:
         (RTVIFunctionCallReportLevel.FULL, {"function_name", "arguments", "result"}),
     ],
 )
-async def test_of_a_tool_the_client_is_told_no_more_than_was_allowed(
+async def test_the_client_gets_no_more_of_a_tool_than_was_allowed(
     level: RTVIFunctionCallReportLevel, told: set[str] | None
 ) -> None:
     client = await Client(level).ready()
@@ -353,7 +353,7 @@ async def test_private_is_the_default() -> None:
     assert RTVIObserverParams().level_of("anything") is RTVIFunctionCallReportLevel.NONE
 
 
-async def test_a_tool_that_an_interruption_ended_is_told_as_cancelled() -> None:
+async def test_a_tool_that_an_interruption_ended_is_reported_as_cancelled() -> None:
     client = await Client().ready()
     await client.sees(FunctionCallInProgressFrame(CALL), FunctionCallCancelFrame(CALL))
     assert client.data("llm-function-call-stopped")[0]["cancelled"] is True

@@ -62,7 +62,7 @@ def test_the_handshake_tells_provider_ids_and_format(case: Case) -> None:
 
 
 @every_provider
-def test_the_callers_numbers_are_told_one_way_or_the_other(case: Case) -> None:
+def test_the_callers_numbers_arrive_one_way_or_the_other(case: Case) -> None:
     parameters = {"from_number": "+14150000001", "to_number": "+14150000002", "plan": "a b"}
     wire = case.wire(from_number="+14150000001", to_number="+14150000002", custom_parameters=parameters)
     told = case.answer(wire)
@@ -138,14 +138,14 @@ def test_a_hold_ends_after_60_ms_by_the_transports_clock(case: Case) -> None:
 
 
 @every_provider
-def test_a_key_is_told(case: Case) -> None:
+def test_a_key_press_is_delivered(case: Case) -> None:
     wire, serializer = case.call()
     for digit in "0123456789*#":
         assert serializer.deserialize(wire.dtmf(digit)) == [InputDTMFFrame(digit)]
 
 
 @every_provider
-def test_the_end_of_the_stream_is_told_with_what_was_held(case: Case) -> None:
+def test_the_end_of_the_stream_comes_with_what_was_held(case: Case) -> None:
     wire, serializer = case.call()
     sent = [wire.media(bytes(320)) for _ in range(3)]
     serializer.deserialize(sent[0])
@@ -256,7 +256,7 @@ def speak(case: Case, pcm: bytes, size: int) -> tuple[list[Any], bytes]:
 @every_format
 @pytest.mark.parametrize("duration_ms", [20, 100, 230, 1000, 12_020])
 @pytest.mark.parametrize("piece_ms", [20, 100, 7000])
-def test_the_far_end_takes_every_sample_and_finds_no_fault(
+def test_the_provider_takes_every_sample_and_finds_no_fault(
     case: Case, duration_ms: int, piece_ms: int
 ) -> None:
     pcm = sine(duration_ms, case.sample_rate)

@@ -203,7 +203,7 @@ def test_telnyx_hears_one_encoding_and_speaks_another() -> None:
     assert base64.b64decode(json.loads(message)["media"]["payload"]) == b"\x01\x02" * 320
 
 
-def test_telnyx_can_be_told_that_l16_is_in_network_order() -> None:
+def test_telnyx_l16_can_be_set_to_network_order() -> None:
     serializer = TelnyxFrameSerializer("s", "L16BE", "L16BE", sample_rate=16000, output_sample_rate=16000)
     payload = base64.b64encode(b"\x01\x02" * 320).decode()
     heard = serializer.deserialize(json.dumps({"event": "media", "media": {"payload": payload}}))

@@ -167,7 +167,7 @@ def test_only_protocol_errors_escape_from_a_plain_client() -> None:
 
 
 @pytest.mark.parametrize("case", ONE_EACH, ids=str)
-def test_the_far_end_survives_a_bot_gone_mad(case: Case) -> None:
+def test_the_provider_survives_a_bot_that_sends_garbage(case: Case) -> None:
     source = random.Random(SEED)
     wire = case.wire()
     payload = base64.b64encode(bytes(3200)).decode()

@@ -62,7 +62,7 @@ def test_a_good_value_is_read(parse: Any, text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("parse", "text", "sentence"), BAD)
-def test_a_bad_value_is_told_in_one_line(parse: Any, text: str, sentence: str) -> None:
+def test_a_bad_value_is_reported_in_one_line(parse: Any, text: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence) as caught:
         parse(text)
     assert "\n" not in str(caught.value)
@@ -121,7 +121,7 @@ def test_a_body_may_be_a_file(tmp_path: Path, name: str, content: str, value: An
         ("a.json", b"\xff\xfe", r"a\.json cannot be read: it is not UTF-8"),
     ],
 )
-def test_a_bad_body_file_is_told_with_its_line(
+def test_a_bad_body_file_is_reported_with_its_line(
     tmp_path: Path, name: str, content: bytes, sentence: str
 ) -> None:
     (tmp_path / name).write_bytes(content)

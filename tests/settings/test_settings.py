@@ -52,7 +52,7 @@ def test_several_values_come_from_repeated_flags_or_one_variable() -> None:
         ({"transports": ["webrtc", "dayly"]}, {}, {}, "^--transport: 'dayly' is not .*did you mean daily"),
     ],
 )
-def test_a_bad_value_is_told_with_the_place_that_gave_it(
+def test_a_bad_value_is_reported_with_its_origin(
     flags: dict[str, object], dotenv: dict[str, str], environ: dict[str, str], sentence: str
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
@@ -101,7 +101,7 @@ def test_a_dotenv_that_is_none_is_refused_in_one_line(tmp_path: Path, content: b
         (b"A='canary' B=2\n", 1),
     ],
 )
-def test_a_line_of_dotenv_that_says_nothing_is_told_with_its_number_and_not_shown(
+def test_a_meaningless_line_of_dotenv_is_reported_by_number_and_not_shown(
     tmp_path: Path, content: bytes, line: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / ".env"
@@ -131,13 +131,13 @@ def test_a_line_of_dotenv_that_says_nothing_is_told_with_its_number_and_not_show
         ({}, {"BOTRUN_CI": "1"}, []),
     ],
 )
-def test_a_variable_that_nobody_reads_is_told_with_the_one_that_was_meant(
+def test_an_unknown_variable_is_reported_with_the_one_that_was_meant(
     dotenv: dict[str, str], environ: dict[str, str], sentences: list[str]
 ) -> None:
     assert unknown_variables(dotenv, environ) == sentences
 
 
-def test_a_dotenv_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_dotenv_is_reported(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()  # as unreadable for root as for others
     with pytest.raises(UsageError, match=r"\.env cannot be read: Is a directory"):
         read_dotenv(tmp_path / ".env")

@@ -33,7 +33,7 @@ def test_the_new_prompt_stands_before_the_old_history() -> None:
     assert lost == []
 
 
-def test_what_is_not_json_is_named_and_the_rest_goes_along() -> None:
+def test_what_is_not_json_is_named_and_the_rest_moves() -> None:
     call = Conversation()
     call.state = {"name": "Ada", "database": object()}
     remembered(call, USER, {"role": "tool", "content": object()})

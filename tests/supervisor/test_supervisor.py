@@ -52,7 +52,7 @@ async def test_what_is_saved_is_taken_over_and_what_is_not_changed_is_not(tmp_pa
 
 
 @pytest.mark.faults(19)
-async def test_a_broken_edit_is_told_with_its_line_and_the_good_code_serves_on(tmp_path: Path) -> None:
+async def test_a_broken_edit_is_reported_with_its_line_and_the_good_code_serves_on(tmp_path: Path) -> None:
     async with saving(tmp_path, "-t", "twilio") as saved:
         saved.edit("VERSION =", "VERSION = 1 +")
         saved.edit("VERSION = 1 +", "VERSION = = 1 +")

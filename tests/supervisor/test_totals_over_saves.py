@@ -42,7 +42,7 @@ async def until(met: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_no_figure_goes_down_over_saves_and_calls_of_old_code_are_told(tmp_path: Path) -> None:
+async def test_no_figure_goes_down_over_saves_and_calls_of_old_code_are_listed(tmp_path: Path) -> None:
     async with saving(tmp_path, "-t", "twilio") as saved:
         url = f"ws://127.0.0.1:{saved.port}/ws"
         http = httpx2.AsyncClient(base_url=saved.address, trust_env=False)

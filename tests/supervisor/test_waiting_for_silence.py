@@ -110,7 +110,7 @@ class Peer:
 
 
 @pytest.mark.parametrize(("speaks_s", "waits_s", "cut"), [(0.5, 0.5, 0), (15, 15, 0), (1000, 20, 1)])
-def test_a_bot_that_speaks_long_is_waited_for_which_is_told_and_not_for_ever(
+def test_a_long_bot_turn_is_waited_for_up_to_a_limit_and_reported(
     speaks_s: float, waits_s: float, cut: int
 ) -> None:
     peer, call, cuts = Peer(), Conversation(), list[float]()

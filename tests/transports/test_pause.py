@@ -108,7 +108,7 @@ def test_words_and_sound_behind_the_output_come_once_and_when_they_are_heard() -
     assert struct.unpack(f"<{len(sound) // 2}h", sound) == tuple(EXPECTED)
 
 
-def test_the_gap_is_told_and_the_speech_is_one_speech() -> None:
+def test_the_gap_is_reported_and_the_speech_is_one_speech() -> None:
     async def script(it: FakeTransport) -> None:
         await asyncio.sleep(0.6)
         it.listener.pause()

@@ -93,7 +93,7 @@ def test_a_late_chunk_does_not_move_the_timeline() -> None:
     assert pacer.wait_s(0.03) == pytest.approx(0.01)
 
 
-def test_a_dry_far_end_begins_a_new_timeline() -> None:
+def test_a_peer_that_ran_dry_begins_a_new_timeline() -> None:
     pacer = Pacer(0.0)
     pacer.sent(0.02, 0.0)
     pacer.sent(0.02, 5.0)

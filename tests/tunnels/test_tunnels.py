@@ -116,7 +116,7 @@ async def test_a_call_comes_in_through_an_ssh_server_and_the_number_is_put_back(
     assert len(bot.args) == 1
 
 
-async def test_an_ssh_tunnel_that_breaks_is_opened_anew(tmp_path: Path, keys: None) -> None:
+async def test_a_broken_ssh_tunnel_is_reopened(tmp_path: Path, keys: None) -> None:
     origin = f"http://127.0.0.1:{free_port()}"
     async with ssh_server() as ssh:
         host = make_host(Bot(), settings(tmp_path, proxy=origin))
@@ -131,7 +131,7 @@ async def test_an_ssh_tunnel_that_breaks_is_opened_anew(tmp_path: Path, keys: No
             await side.aclose()
 
 
-async def test_an_ssh_server_that_lets_us_not_in_is_told_in_words() -> None:
+async def test_an_ssh_server_that_refuses_us_is_reported_in_words() -> None:
     async with ssh_server() as ssh:
         tunnel = ssh.tunnel("http://127.0.0.1:1234", user="stranger")
         with pytest.raises(TunnelError, match=r"SSH tunnel through 127\.0\.0\.1 failed: "):
@@ -139,7 +139,7 @@ async def test_an_ssh_server_that_lets_us_not_in_is_told_in_words() -> None:
         await tunnel.aclose()
 
 
-async def test_an_ssh_server_that_is_not_there_is_told_in_words() -> None:
+async def test_an_unreachable_ssh_server_is_reported_in_words() -> None:
     tunnel = SshTunnel(f"ssh://127.0.0.1:{free_port()}/80", "https://h", known_hosts=None, config=None)
     with pytest.raises(TunnelError, match="SSH tunnel through"):
         await tunnel.open(1)
@@ -193,7 +193,7 @@ async def test_ngrok_leads_to_our_port_and_is_closed_once(monkeypatch: pytest.Mo
     assert sdk.closed == 1
 
 
-async def test_what_ngrok_refuses_is_told_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_ngrok_refuses_is_reported_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
     error = ValueError("failed to connect session", "authentication failed: canary-ngrok\n", "ERR_NGROK_105")
     monkeypatch.setitem(sys.modules, "ngrok", FakeNgrok(error))
     tunnel = NgrokTunnel("canary-ngrok")
@@ -223,7 +223,7 @@ def test_each_way_has_its_tunnel_and_a_missing_package_is_named(monkeypatch: pyt
 # ------------------------------------------------------------------ opening
 
 
-async def test_an_address_that_does_not_lead_here_is_told_before_any_number_is_set(
+async def test_an_address_that_does_not_lead_here_is_reported_before_any_number_is_set(
     tmp_path: Path, keys: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "__defaults__", (0.5,))
@@ -271,7 +271,7 @@ async def test_a_number_of_another_run_is_not_taken(tmp_path: Path, keys: None) 
         assert server.address("twilio") == BEFORE
 
 
-async def test_a_public_port_in_use_is_told(tmp_path: Path, keys: None) -> None:
+async def test_a_public_port_in_use_is_reported(tmp_path: Path, keys: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config = Settings(
@@ -300,7 +300,7 @@ async def test_a_public_port_in_use_is_told(tmp_path: Path, keys: None) -> None:
         ({"transports": ("exotel",), "proxy": "https://h", "number": CALLED}, "Voicebot applet"),
     ],
 )  # fmt: skip
-def test_all_that_is_missing_is_told_at_once(
+def test_all_that_is_missing_is_reported_at_once(
     asked: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in (*KEYS, "NGROK_AUTHTOKEN"):

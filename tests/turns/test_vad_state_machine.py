@@ -80,7 +80,7 @@ def test_a_cough_is_not_speech() -> None:
     assert machine.state is VADState.QUIET
 
 
-def test_the_closure_of_a_consonant_does_not_begin_the_count_anew() -> None:
+def test_the_closure_of_a_consonant_does_not_restart_the_count() -> None:
     (noticed, start), *_ = run(VADStateMachine(), [QUIET] + [VOICE] * 4 + [QUIET] * 3 + [VOICE] * 10)
     assert start.at == pytest.approx(1 * WINDOW)
     assert noticed == pytest.approx((1 + 4 + 3 + 1) * WINDOW)  # 0.2 s are over, and 5 windows were voice

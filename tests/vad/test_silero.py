@@ -106,7 +106,7 @@ def test_the_process_has_one_model() -> None:
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000])
-def test_a_sentence_is_found_where_it_stands_at_every_rate(rate: int) -> None:
+def test_a_sentence_is_found_in_its_place_at_every_rate(rate: int) -> None:
     pcm = seconds(1, rate) + speech(SENTENCES[0], rate) + seconds(1, rate)
     analyzer = SileroVADAnalyzer(sample_rate=rate)
     start, stop = listen(analyzer, pcm, rate)
@@ -125,7 +125,7 @@ def test_the_cuts_do_not_move_the_events(chunk_s: float) -> None:
 
 
 @pytest.mark.parametrize("noise", [0, 1, 30, 1000])
-def test_noise_is_not_speech_however_often_the_state_begins_anew(noise: int) -> None:
+def test_noise_is_not_speech_however_often_the_state_is_reset(noise: int) -> None:
     samples = np.random.default_rng(7).normal(0, noise, 20 * 8000).astype("<i2")
     assert listen(SileroVADAnalyzer(sample_rate=8000), samples.tobytes(), 8000) == []
 
@@ -188,7 +188,7 @@ NO_NOISE, LINE_NOISE, ROOM, LOUD_ROOM, STREET = -200.0, -75.0, -60.0, -52.0, -32
         (AT_THE_THRESHOLD, LOUD_ROOM),
     ],
 )
-def test_what_is_told_is_what_each_window_shown_alone_tells(
+def test_a_stream_gives_the_events_of_each_window_alone(
     rate: int, gain: float, noise_dbfs: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pcm = many_voices(rate, gain, noise_dbfs)

@@ -74,7 +74,7 @@ def test_four_calls_together_are_heard_as_each_alone(monkeypatch: pytest.MonkeyP
         assert shown([event for event, _ in call.told]) == shown(alone)
 
 
-def test_calls_of_every_kind_together_are_told_what_each_window_shown_alone_tells() -> None:
+def test_calls_of_every_kind_in_one_batch_get_the_events_of_each_window_alone() -> None:
     kinds = [
         (8000, 1.0, -200.0),
         (8000, 1.0, -75.0),
@@ -100,7 +100,7 @@ def test_calls_of_every_kind_together_are_told_what_each_window_shown_alone_tell
         assert [event for event, _ in call.told] == expected
 
 
-def test_a_call_that_another_ends_in_the_same_batch_is_told_nothing_more(
+def test_a_call_ended_by_another_in_the_same_batch_gets_no_more_events(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     first, second = (Call(sound(0, 8000), 8000, 0.0) for _ in range(2))
@@ -153,7 +153,7 @@ def test_company_makes_an_event_late_by_a_tick_at_most() -> None:
     assert all(round(at / CHUNK_S, 3).is_integer() for at in alone), "told with the piece it was noticed in"
 
 
-def test_a_call_that_is_over_is_told_nothing_more() -> None:
+def test_an_ended_call_gets_no_more_events() -> None:
     first, second = (Call(sound(0, 8000), 8000, 0.0) for _ in range(2))
 
     async def script() -> None:

@@ -83,7 +83,7 @@ async def guarded(bot: LoadedBot, told: Told, until: Callable[[], bool], calls: 
     ],
 )
 @pytest.mark.faults(17)
-async def test_a_loop_that_stands_still_is_told_with_session_and_line(tmp_path: Path, how: str) -> None:
+async def test_a_blocked_loop_is_reported_with_session_and_line(tmp_path: Path, how: str) -> None:
     if "until" in how:
         how = "until = time.thread_time() + 0.9\n    while time.thread_time() < until: pass"
     bot, told = written(tmp_path, how), Told()
@@ -97,7 +97,7 @@ async def test_a_loop_that_stands_still_is_told_with_session_and_line(tmp_path: 
 
 
 @pytest.mark.faults(17)
-async def test_it_is_told_while_it_happens_and_not_only_behind_it(tmp_path: Path) -> None:
+async def test_a_blocked_loop_is_reported_while_it_is_blocked(tmp_path: Path) -> None:
     told = Told()
     bot = written(tmp_path, "import sleepy_gate; sleepy_gate.opened.wait(10)")
     import sys
@@ -208,7 +208,7 @@ async def test_a_loop_that_only_waits_is_not_complained_of(tmp_path: Path) -> No
     assert told.sentences == []
 
 
-async def test_a_bot_that_runs_no_pipeline_is_told_so_once(
+async def test_a_bot_that_runs_no_pipeline_is_warned_about_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard, "NO_PIPELINE_S", 0.2)
@@ -220,7 +220,7 @@ async def test_a_bot_that_runs_no_pipeline_is_told_so_once(
     assert "runs no pipeline" in sentence
 
 
-async def test_a_forgotten_await_is_told_with_its_line(
+async def test_a_forgotten_await_is_reported_with_its_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "forgetful.py"
@@ -248,14 +248,14 @@ def advice(*names: str, **params: Any) -> list[str]:
     return list(missing_parts(parts[name] for name in names))
 
 
-def test_a_pipeline_without_input_or_output_is_told_so() -> None:
+def test_a_pipeline_without_input_or_output_is_warned_about() -> None:
     both: dict[str, Any] = {"audio_in_enabled": True, "audio_out_enabled": True}
     assert "transport.input()" in advice("voice", "out", **both)[0]
     assert "transport.output()" in advice("in", "voice", **both)[0]
     assert advice("in", "voice", "out", **both) == []
 
 
-def test_ears_that_get_no_sound_and_turns_that_never_end_are_told() -> None:
+def test_silent_input_and_turns_that_never_end_are_warned_about() -> None:
     assert "audio_in_enabled=True" in advice("in", "ears", "out", audio_out_enabled=True)[0]
     assert "vad_analyzer" in advice("in", "ears", "out", audio_in_enabled=True, audio_out_enabled=True)[0]
     assert "audio_out_enabled=True" in advice("in", "voice", "out", audio_in_enabled=True)[0]
@@ -303,7 +303,7 @@ def test_what_a_pipeline_lacks_reaches_the_client_at_once(hears: bool) -> None:
     assert error["data"]["fatal"] is False
 
 
-def test_tools_that_no_model_can_be_told_of_are_told_when_a_call_begins() -> None:
+def test_tools_that_no_model_can_use_are_reported_when_a_call_begins() -> None:
     def untyped(day) -> str:  # type: ignore[no-untyped-def]
         return str(day)
 

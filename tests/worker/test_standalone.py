@@ -107,7 +107,7 @@ def test_without_a_terminal_all_is_plain(tmp_path: Path) -> None:
     assert told.startswith('{"time": ')
 
 
-def test_a_helper_that_does_not_start_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_helper_that_does_not_start_is_reported_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "runner.cli", str(BOTS / "helper_fails.py"), "--port", "0"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=20)
     assert (ended.returncode, ended.stdout) == (1, "")

@@ -153,7 +153,7 @@ def ring(port: int) -> None:
         call.send(json.dumps({"event": "stop", "streamSid": "MZ1"}))
 
 
-def test_a_door_that_was_not_asked_for_is_built_when_somebody_comes_to_it() -> None:
+def test_an_endpoint_outside_the_selection_is_built_on_its_first_request() -> None:
     built: list[int] = []
 
     async def answer(scope, receive, send):  # type: ignore[no-untyped-def]

@@ -96,7 +96,7 @@ async def test_ctrl_c_shows_what_was_measured_so_far() -> None:
     assert "nothing to measure" not in table
 
 
-async def test_a_server_that_refuses_is_told_as_it_is() -> None:
+async def test_a_refusal_by_the_server_is_reported_as_it_is() -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 

@@ -202,7 +202,7 @@ BAD: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("provider", "message", "words"), BAD)
-def test_what_breaks_the_rules_is_told_in_a_sentence(provider: str, message: Any, words: str) -> None:
+def test_what_breaks_the_rules_is_reported_in_a_sentence(provider: str, message: Any, words: str) -> None:
     text = message if isinstance(message, str | bytes) else json.dumps(message)
     bad = [event for event in wire_for(provider).receive(text) if isinstance(event, BotBad)]
     assert len(bad) == 1

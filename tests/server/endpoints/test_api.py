@@ -151,7 +151,7 @@ async def test_the_app_of_a_bot_is_mounted_in_another_application(prefix: str) -
             assert "/api/offer" in (await http.get(f"{prefix}/openapi.json")).json()["paths"]
 
 
-async def test_the_app_of_a_bot_answers_to_its_own_host_when_it_is_told_to() -> None:
+async def test_the_app_of_a_bot_answers_to_its_own_host_when_it_is_set_to() -> None:
     async with client_of(create_bot_app(silent), "http://bots.example", "192.0.2.7") as http:
         assert (await http.get("/status")).status_code == 403
     async with client_of(

@@ -155,7 +155,7 @@ async def test_markup_in_what_is_said_is_text(visit: Any, address: str) -> None:
 HEARING = """async (figures) => (await import("/page/hearing.js")).hearing(figures)"""
 
 
-async def test_how_well_one_is_heard_is_told_in_a_word(visit: Any, address: str) -> None:
+async def test_how_well_one_is_heard_is_shown_in_a_word(visit: Any, address: str) -> None:
     here: Visit = await visit(address)
 
     async def told(**figures: float | None) -> dict[str, str]:

@@ -117,7 +117,7 @@ async def test_exotel_is_handed_on_by_closing_its_socket() -> None:
 
 
 @pytest.mark.parametrize(("to", "faults"), [("+14150000009", ["403"]), ("no number", [])])
-async def test_a_transfer_that_fails_is_told_and_the_call_goes_on(
+async def test_a_failed_transfer_is_reported_and_the_call_goes_on(
     to: str, faults: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with (
@@ -181,7 +181,7 @@ async def test_a_caller_who_leaves_first_is_hung_up_too_and_already_gone_is_fine
     assert "hanging up failed" not in caplog.text
 
 
-async def test_the_bot_s_failure_is_not_told_to_the_provider() -> None:
+async def test_the_bot_s_failure_is_not_shown_to_the_provider() -> None:
     async def fails(args: Any) -> None:
         raise ValueError(f"secret {KEYS['TWILIO_AUTH_TOKEN']}")
 

@@ -54,7 +54,7 @@ async def test_calls_of_all_workers_are_one_count_and_those_of_one_that_is_gone_
             assert await new.ask("admit", "C2", "+1") == ""
 
 
-async def test_a_keeper_that_is_started_again_is_told_what_goes_on(tmp_path: Path) -> None:
+async def test_a_restarted_keeper_gets_the_current_state(tmp_path: Path) -> None:
     path, line = tmp_path / "k.sock", RemoteLedgerClient(tmp_path / "k.sock")
     async with line.open():
         async with serving_ledger(path, ledger()):

@@ -178,7 +178,7 @@ async def test_dial_calls_out_and_sees_the_call_to_its_end(name: str, tmp_path: 
 
 
 @pytest.mark.timeout(120)
-async def test_a_voicemail_is_hung_up_and_told(tmp_path: Path) -> None:
+async def test_a_voicemail_is_hung_up_and_reported(tmp_path: Path) -> None:
     async with provider_server() as server, running("twilio", server, tmp_path) as run:
         dialling = asyncio.create_task(command(run, "dial", "+14150000077", "--port", str(run.port)))
         assert await picked_up(run, server, "twilio", AnsweredBy="machine_start") == 0

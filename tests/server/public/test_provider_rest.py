@@ -100,7 +100,7 @@ async def test_a_provider_that_hangs_holds_nobody_for_five_seconds(name: str) ->
     await with_provider(name, use)
 
 
-async def test_a_provider_that_is_not_there_is_told() -> None:
+async def test_an_unreachable_provider_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     provider = provider_named("twilio", KEYS, f"http://127.0.0.1:{port}")
@@ -109,7 +109,7 @@ async def test_a_provider_that_is_not_there_is_told() -> None:
     await provider.aclose()
 
 
-async def test_what_a_provider_says_in_an_error_is_told_without_our_keys() -> None:
+async def test_what_a_provider_says_in_an_error_is_reported_without_our_keys() -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         body = f'{{"message": "no {KEYS["TWILIO_AUTH_TOKEN"]} here\\u001b[31m"}}'.encode()
@@ -191,7 +191,7 @@ async def test_a_number_is_pointed_here_and_does_again_exactly_what_it_did(name:
 
 
 @pytest.mark.parametrize("name", REST)
-async def test_a_number_that_is_not_the_account_s_is_told_masked(name: str) -> None:
+async def test_a_number_of_another_account_is_reported_masked(name: str) -> None:
     async def use(provider: Provider, server: ProviderServer) -> None:
         with pytest.raises(UsageError, match=r"has no number \+14•••99"):
             await provider.number_state("+14150000099")

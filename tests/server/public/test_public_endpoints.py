@@ -231,7 +231,7 @@ WRONG = {"TWILIO_AUTH_TOKEN": "x" * 12, "PLIVO_AUTH_TOKEN": "x" * 12, "EXOTEL_WE
 
 
 @pytest.mark.faults(28)
-async def test_five_hundred_forged_requests_start_nothing_and_are_told_without_secrets(
+async def test_five_hundred_forged_requests_start_nothing_and_are_logged_without_secrets(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -515,7 +515,7 @@ async def test_a_call_control_application_s_call_beyond_the_limit_is_turned_away
         assert server.asked[1].fields["cause"] == "USER_BUSY"
 
 
-async def test_a_key_that_is_missing_is_told_and_no_error_of_ours() -> None:
+async def test_a_missing_key_is_reported_and_no_internal_error() -> None:
     async with public_world(Bot()) as world:
         world.public_calls.providers["telnyx"]._keys.clear()
         answer = await world.send(signed("telnyx", "/telnyx/answer", call_fields("telnyx", "C1")))

@@ -183,7 +183,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_its_calls_count_no_more(t
         assert times_set(server) == 1
 
 
-async def test_when_the_keeper_is_killed_the_number_is_taken_anew_and_calls_go_on(tmp_path: Path) -> None:
+async def test_when_the_keeper_is_killed_the_number_is_taken_again_and_calls_go_on(tmp_path: Path) -> None:
     async with (
         provider_server() as server,
         edited("twilio", server, tmp_path, BOTRUN_MAX_PUBLIC_CALLS="2") as run,

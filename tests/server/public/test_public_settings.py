@@ -32,7 +32,7 @@ def test_a_public_address_is_an_origin(typed: str, origin: str) -> None:
     "typed",
     ["http://bot.example.com", "ftp://h", "h/path", "https://u:p@h", "", "h:port", "http://127.0.0.1.evil"],
 )
-def test_what_is_no_public_address_is_told(typed: str) -> None:
+def test_a_bad_public_address_is_reported(typed: str) -> None:
     with pytest.raises(UsageError, match="a public address is"):
         parse_public(typed)
 
@@ -43,7 +43,7 @@ def test_a_tunnel_goes_via_one_of_two(typed: str) -> None:
 
 
 @pytest.mark.parametrize("typed", ["ssh://host", "ssh://me:pw@host/80", "cloudflared", "ssh://h/x", ""])
-def test_what_is_no_tunnel_is_told(typed: str) -> None:
+def test_an_unknown_tunnel_is_reported(typed: str) -> None:
     with pytest.raises(UsageError, match="a tunnel goes via ngrok or"):
         parse_tunnel(typed)
 

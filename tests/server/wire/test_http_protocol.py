@@ -151,7 +151,7 @@ async def test_an_answer_may_take_longer_than_its_request() -> None:
         await writer.wait_closed()
 
 
-async def test_who_sends_a_slow_body_is_told_why_the_connection_ends() -> None:
+async def test_a_sender_of_a_slow_body_learns_why_the_connection_ends() -> None:
     async with served(body_s=REQUEST_S / 2) as port:
         answered = await until_closed(port, BODY_BEGUN, b"x")
     assert answered.startswith(b"HTTP/1.1 408 ")

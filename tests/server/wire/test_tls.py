@@ -51,7 +51,7 @@ def test_its_key_can_be_read_by_this_user_while_it_runs(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"--https: .*file"):
         asked(tmp_path / "file")

@@ -70,7 +70,7 @@ async def test_a_phone_s_parameters_do_for_a_room() -> None:
     assert transport._params.audio_in_enabled
 
 
-def test_an_analyzer_without_its_parentheses_is_told_of() -> None:
+def test_an_analyzer_without_its_parentheses_is_reported() -> None:
     with pytest.raises(
         UsageError, match=r"vad_analyzer is the class SileroVADAnalyzer: write SileroVADAnalyzer\(\)"
     ):

@@ -187,7 +187,7 @@ async def test_a_configuration_s_test_is_answered_and_starts_nothing(
         assert not here.calls
 
 
-async def test_a_webhook_that_is_told_again_starts_one_bot(daily: FakeDaily, server: DailyServer) -> None:
+async def test_a_repeated_webhook_starts_one_bot(daily: FakeDaily, server: DailyServer) -> None:
     async with line(daily, server) as here:
         assert [await here.ring(), await here.ring()] == [200, 200]
         assert len(here.calls) == 1

@@ -309,7 +309,7 @@ async def test_only_a_person_s_visit_opens_a_room(
         assert not server.made
 
 
-async def test_what_daily_says_is_told_to_who_asked(daily: FakeDaily, server: DailyServer) -> None:
+async def test_what_daily_answers_is_passed_to_the_requester(daily: FakeDaily, server: DailyServer) -> None:
     async with running("daily", max_sessions=1) as run:
         server.faults.extend(["401", "ok"])
         answer = await run.get()

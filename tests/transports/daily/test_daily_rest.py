@@ -105,7 +105,7 @@ async def test_a_name_that_is_taken_gives_that_room(server: DailyServer, daily: 
     assert await daily.create_room(RoomWish(expires_at=SOON, name="mine")) == first
 
 
-async def test_a_wrong_key_is_told_at_once_and_not_shown(server: DailyServer, daily: DailyRest) -> None:
+async def test_a_wrong_key_is_reported_at_once_and_not_shown(server: DailyServer, daily: DailyRest) -> None:
     server.faults.append("401")
     with pytest.raises(ProviderError) as error:
         await daily.create_room(RoomWish(expires_at=SOON))
@@ -113,7 +113,7 @@ async def test_a_wrong_key_is_told_at_once_and_not_shown(server: DailyServer, da
     assert len(server.asked) == 1
 
 
-async def test_an_answer_that_is_garbage_is_told(server: DailyServer, daily: DailyRest) -> None:
+async def test_a_garbage_answer_is_reported(server: DailyServer, daily: DailyRest) -> None:
     server.faults.extend(["garbage", "garbage"])
     with pytest.raises(ProviderError, match="without a room's name and address"):
         await daily.create_room(RoomWish(expires_at=SOON))
@@ -164,11 +164,11 @@ def test_a_room_is_known_by_its_address(url: str, name: str, address: str) -> No
 
 @pytest.mark.parametrize("url", ["", "room", "https://you.daily.co/", "http://you.daily.co/r", "https://x/a/b",
                                  "https://[::1/room", "https://x:port/r", "javascript:alert(1)"])  # fmt: skip
-def test_what_is_no_room_s_address_is_told(url: str) -> None:
+def test_a_bad_room_address_is_reported(url: str) -> None:
     with pytest.raises(UsageError, match="DAILY_ROOM_URL"):
         room_at(url)
 
 
-def test_a_visitor_s_address_bears_the_token() -> None:
+def test_a_visitor_s_address_carries_the_token() -> None:
     assert room_at("https://you.daily.co/room").visitor_url("a&b") == "https://you.daily.co/room?t=a%26b"
     assert room_at("https://you.daily.co/room").visitor_url(None) == "https://you.daily.co/room"

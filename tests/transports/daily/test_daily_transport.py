@@ -111,7 +111,7 @@ async def test_who_is_sent_out_of_the_room_does_not_stay_in_the_call(daily: Fake
     assert lost == ["the room was closed"]
 
 
-async def test_the_house_is_told_when_the_last_has_left(daily: FakeDaily) -> None:
+async def test_the_server_learns_when_the_last_participant_has_left(daily: FakeDaily) -> None:
     left: list[str] = []
     enter_session(SessionPort(left=lambda: left.append("left")))
     async with talk(daily) as here:

@@ -57,7 +57,7 @@ def test_what_is_not_daily_s_is_refused(request_: WebRequest, told: str) -> None
         check_pinless(request_, SECRET, NOW)
 
 
-def test_a_secret_that_is_no_base64_is_told() -> None:
+def test_a_secret_that_is_no_base64_is_reported() -> None:
     with pytest.raises(RefusedError, match="DAILY_DIALIN_SECRET is not base64"):
         check_pinless(webhook(), "§", NOW)
 

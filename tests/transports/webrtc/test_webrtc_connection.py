@@ -63,7 +63,7 @@ async def test_a_page_that_says_peer_left_has_hung_up() -> None:
         assert connection.close_reason is CloseReason.LEFT
 
 
-async def test_the_page_is_told_that_we_leave_and_why() -> None:
+async def test_the_page_learns_that_we_leave_and_why() -> None:
     async with call() as (connection, page, _log):
         await until(lambda: page.channel.readyState == "open")
         await connection.disconnect(
@@ -172,7 +172,7 @@ async def test_a_lost_peer_is_replaced_under_the_same_name_and_the_call_goes_on(
         assert log.names == ["connected", "restarted", "disconnected", "closed"]
 
 
-async def test_new_ice_credentials_bring_a_new_peer_without_being_told() -> None:
+async def test_new_ice_credentials_bring_a_new_peer_without_a_flag() -> None:
     async with call() as (connection, _page, log):
         await connection.connect()
         await until(lambda: "connected" in log.names)

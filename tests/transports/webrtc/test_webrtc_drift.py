@@ -108,5 +108,5 @@ def test_a_path_that_becomes_shorter_is_worked_off() -> None:
     assert 0 < meter.share <= MAX_DRIFT
 
 
-def test_a_clock_that_is_set_anew_is_no_drift() -> None:
+def test_a_clock_that_is_reset_is_no_drift() -> None:
     assert meter_after([0.05] * 100 + [-3600.0] * 100).ahead_secs == pytest.approx(0)

@@ -243,7 +243,7 @@ async def test_the_offer_may_carry_the_body(serve: Any, http: httpx2.AsyncClient
         assert bot.bodies == [{"x": 1}]
 
 
-async def test_ice_servers_are_told_only_where_they_were_asked_for(
+async def test_ice_servers_are_sent_only_where_they_were_asked_for(
     serve: Any, http: httpx2.AsyncClient
 ) -> None:
     turn = IceServer(("turn:10.0.0.1:3478",), "ada", "secret")

@@ -180,7 +180,7 @@ def test_what_is_written_is_sent() -> None:
     assert loudness(pcm[CHUNK * 5 : CHUNK * 40]) == pytest.approx(7071, rel=0.1)
 
 
-def test_a_silent_bot_sends_next_to_nothing_where_the_far_end_wants_it_so() -> None:
+def test_a_silent_bot_sends_next_to_nothing_where_the_peer_asks_for_it() -> None:
     async def play(track: OutboundAudioTrack, wire: Wire, out: OutboundRtp) -> None:
         await speak(track, 10)
         await asyncio.sleep(10)
@@ -199,7 +199,7 @@ def test_a_silent_bot_sends_next_to_nothing_where_the_far_end_wants_it_so() -> N
     assert max(pauses) == pytest.approx(DTX_REFRESH_TICKS * 0.02)
 
 
-def test_a_far_end_that_did_not_ask_for_pauses_gets_none() -> None:
+def test_a_peer_that_did_not_ask_for_pauses_gets_none() -> None:
     async def play(track: OutboundAudioTrack, wire: Wire, out: OutboundRtp) -> None:
         await speak(track, 10)
         await asyncio.sleep(3)
@@ -211,7 +211,7 @@ def test_a_far_end_that_did_not_ask_for_pauses_gets_none() -> None:
     assert loudness(pcm[-50 * CHUNK :]) < 1
 
 
-def test_nothing_is_taken_from_the_bot_before_the_far_end_can_hear() -> None:
+def test_nothing_is_taken_from_the_bot_before_the_peer_can_hear() -> None:
     async def play(track: OutboundAudioTrack, wire: Wire, out: OutboundRtp) -> None:
         wire.payload_type = None
         await track.write(tone(1))
@@ -330,7 +330,7 @@ def test_a_pipeline_that_fails_does_not_close_the_socket() -> None:
     assert run_virtual(listen()) == 5
 
 
-def test_another_source_begins_anew() -> None:
+def test_another_source_starts_over() -> None:
     async def listen() -> list[bool]:
         inbound = InboundRtp(asyncio.get_running_loop())
         news = [inbound.receive(packet) for packet in packets(3)]

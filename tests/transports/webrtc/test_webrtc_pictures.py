@@ -100,7 +100,7 @@ async def test_a_bot_without_pictures_is_not_asked_for_any(serve: Any) -> None:
     assert scene.sent == 0
 
 
-async def test_a_picture_that_is_not_what_it_says_is_told_and_not_shown(serve: Any) -> None:
+async def test_a_picture_of_the_wrong_type_is_reported_and_not_shown(serve: Any) -> None:
     bot = PictureBot()
     async with serve(bot) as served, PictureCaller(served.url) as caller:
         await until(lambda: bot.camera is not None)

@@ -21,13 +21,13 @@ def test_shares_are_of_what_came_since_the_last_reading() -> None:
     assert later.packets == 200
 
 
-def test_a_new_peer_is_counted_anew() -> None:
+def test_a_new_peer_is_counted_from_zero() -> None:
     meter = StatsMeter()
     meter.read(LATER)
     assert meter.read(FIRST).loss == pytest.approx(0.05)
 
 
-def test_a_call_is_told_in_sentences() -> None:
+def test_a_call_is_summarised_in_sentences() -> None:
     told = summary(replace(FIRST, round_trip_secs=0.05, outbound_loss=0.015))
     assert told == (
         "Of the caller's sound 5.0 % was lost and 4.0 % made up; it came 0 ms uneven and waited 2 ms here. "
@@ -35,12 +35,12 @@ def test_a_call_is_told_in_sentences() -> None:
     )
 
 
-def test_of_a_clean_call_no_figures_are_told_that_say_nothing() -> None:
+def test_a_clean_call_is_summarised_without_empty_figures() -> None:
     clean = replace(FIRST, lost=0, concealed=0, round_trip_secs=0.001, outbound_loss=0.0)
     assert summary(clean) == "The caller's sound came whole; round trip 1 ms."
 
 
-def test_a_call_without_sound_is_not_told_of() -> None:
+def test_a_call_without_sound_has_no_summary() -> None:
     assert SoundFigures(lambda: None).sentence() == ""
     assert SoundFigures(MediaCounters).sentence() == ""
 

@@ -226,7 +226,7 @@ def test_what_was_said_before_the_bot_is_ready_is_kept_within_a_bound() -> None:
     assert kept * 20 == 3000
 
 
-def test_the_reader_never_waits_on_whoever_listens() -> None:
+def test_the_reader_never_waits_on_a_listener() -> None:
     async def listen() -> int:
         heard = 0
 

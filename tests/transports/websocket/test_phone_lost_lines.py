@@ -159,7 +159,7 @@ def test_five_seconds_without_a_word_are_survived(provider: str) -> None:
 
 
 @pytest.mark.faults(18)
-def test_a_far_end_that_takes_no_more_sound_is_let_go() -> None:
+def test_a_peer_that_takes_no_more_sound_is_disconnected() -> None:
     bot = CountedBot(greeting=LONG)
     took: list[float] = []
 
@@ -200,7 +200,7 @@ def test_of_a_stalled_line_no_other_call_hears_anything() -> None:
 
 
 @pytest.mark.faults(18)
-async def test_what_waits_for_a_far_end_that_does_not_read_is_bounded_and_leaves_when_it_reads() -> None:
+async def test_what_waits_for_a_peer_that_does_not_read_is_bounded_and_leaves_when_it_reads() -> None:
     sound, posted, full, over = b"s" * 1000, [0], asyncio.Event(), asyncio.Event()
 
     async def pour(websocket: WebSocket) -> None:
