@@ -71,7 +71,7 @@ class Decisions(FrameProcessor):
         self.at: list[float] = []
 
     def interrupted(self) -> None:
-        self.at.append(self.lent.clock())
+        self.at.append(self.processor_setup.clock())
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await self.push_frame(frame, direction)

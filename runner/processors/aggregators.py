@@ -80,7 +80,7 @@ class LLMUserAggregator(FrameProcessor):
     async def _look_at(self, frame: Frame) -> None:
         match frame:
             case InterimTranscriptionFrame(text=text):
-                self._interim = text if self.lent.floor.takes(frame) else ""
+                self._interim = text if self.processor_setup.floor.takes(frame) else ""
             case InputDTMFFrame(digit=digit):
                 await self._pressed(digit)
             case UserStartedSpeakingFrame():
@@ -96,10 +96,10 @@ class LLMUserAggregator(FrameProcessor):
 
     async def _understood(self, frame: TranscriptionFrame, direction: FrameDirection) -> None:
         text = frame.text.strip()
-        counts = self.lent.floor.takes(frame)
+        counts = self.processor_setup.floor.takes(frame)
         if text and counts:
-            self._words.append((self.lent.floor.speech, text))
-        if self.lent.floor.speech == self.lent.floor.speeches.last:
+            self._words.append((self.processor_setup.floor.speech, text))
+        if self.processor_setup.floor.speech == self.processor_setup.floor.speeches.last:
             self._interim = ""
         await self.push_frame(frame, direction)  # for the recorder and the subtitles
         if counts and not self._speaking:
@@ -108,7 +108,7 @@ class LLMUserAggregator(FrameProcessor):
     def _settled(self, counts: bool) -> None:
         """It was open whether the words of this speech count, or the bot was to finish first."""
         if not counts:
-            dismissed = self.lent.floor.dismissed
+            dismissed = self.processor_setup.floor.dismissed
             self._words = [(speech, text) for speech, text in self._words if speech not in dismissed]
             self._interim = ""
         if self._words and not self._speaking:
@@ -127,11 +127,11 @@ class LLMUserAggregator(FrameProcessor):
 
     async def _consider(self) -> None:
         """Ask when the pause is long enough for what was said."""
-        text, floor = self._text(), self.lent.floor
+        text, floor = self._text(), self.processor_setup.floor
         if not text or floor.undecided:
             return
         if self._words and not self._speaking:
-            ended_at = floor.speeches.waiting(self.lent.clock())
+            ended_at = floor.speeches.waiting(self.processor_setup.clock())
             if ended_at is None and self._interim:
                 ended_at = self._stopped_at
             if ended_at is not None:
@@ -139,7 +139,7 @@ class LLMUserAggregator(FrameProcessor):
                 return
         pause_s = await self._pause_s(text)
         due = 0.0 if self._stopped_at is None else self._stopped_at + pause_s
-        if self._words and due <= self.lent.clock():
+        if self._words and due <= self.processor_setup.clock():
             await self._ask()
             return
         if self._speculative and not self._speaking:
@@ -149,14 +149,14 @@ class LLMUserAggregator(FrameProcessor):
             self.create_task(self._ask_at(due, self._waiting), "end of turn")
 
     async def _pause_s(self, text: str) -> float:
-        analyzer = self.lent.floor.turn_analyzer
+        analyzer = self.processor_setup.floor.turn_analyzer
         return await asyncio.to_thread(analyzer.pause_s, text) if analyzer.slow else analyzer.pause_s(text)
 
     async def _ask_at(self, due: float, waiting: int) -> None:
-        await asyncio.sleep(max(due - self.lent.clock(), 0.0))
+        await asyncio.sleep(max(due - self.processor_setup.clock(), 0.0))
         if waiting == self._waiting and not self._speaking:
             if self._interim:
-                self._words.append((self.lent.floor.speeches.last, self._interim))
+                self._words.append((self.processor_setup.floor.speeches.last, self._interim))
                 self._interim = ""
             await self._ask()
 
@@ -165,19 +165,23 @@ class LLMUserAggregator(FrameProcessor):
     async def _ask(self) -> None:
         """The turn is over."""
         text = self._text(interim=False)
-        if not text or self.lent.floor.undecided:
+        if not text or self.processor_setup.floor.undecided:
             return
         self._words.clear()
         self._waiting += 1
-        self.lent.floor.turn_analyzer.reset()
+        self.processor_setup.floor.turn_analyzer.reset()
         prepared, self._prepared = self._prepared, None
-        if prepared is not None and words_of(prepared[0]) == words_of(text) and self.lent.replies.holding:
+        if (
+            prepared is not None
+            and words_of(prepared[0]) == words_of(text)
+            and self.processor_setup.replies.holding
+        ):
             self._write(text)
             # What the reply's tools write, they write here.
             prepared[1].messages = self.context.messages
-            self.lent.replies.release()
+            self.processor_setup.replies.release()
             return
-        await self.lent.floor.cut_in()
+        await self.processor_setup.floor.cut_in()
         self._write(text)
         await self._ask_model()
 
@@ -201,8 +205,8 @@ class LLMUserAggregator(FrameProcessor):
         if self._prepared is not None and words_of(self._prepared[0]) == words_of(text):
             return
         if self._prepared is not None:
-            await self.lent.floor.cut_in()
-        elif self.lent.floor.bot.busy:
+            await self.processor_setup.floor.cut_in()
+        elif self.processor_setup.floor.bot.busy:
             return
         messages = self.context.messages
         if self._turn is not None and messages and messages[-1] is self._turn:
@@ -211,7 +215,7 @@ class LLMUserAggregator(FrameProcessor):
         else:
             forked = self.context.fork({"role": "user", "content": text})
         self._prepared = (text, forked)
-        self.lent.replies.hold()
+        self.processor_setup.replies.hold()
         await self._push_context(forked)
 
     async def _push_context(self, context: LLMContext | None = None, *, skip_tts: bool = False) -> None:
@@ -221,7 +225,7 @@ class LLMUserAggregator(FrameProcessor):
 
     async def _pressed(self, digit: str) -> None:
         if not self._keys:
-            await self.lent.floor.cut_in()
+            await self.processor_setup.floor.cut_in()
         self._keys += digit
         self._waiting += 1
         if digit == "#":

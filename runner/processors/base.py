@@ -117,7 +117,7 @@ class FrameProcessor:
         self._mailbox: deque[tuple[Frame, FrameDirection]] = deque()
         self._running: Coroutine[Any, Any, None] | None = None
         self._watchers: dict[type[Frame], tuple[Watcher, ...]] = {}
-        self._lent: ProcessorSetup | None = None
+        self._processor_setup: ProcessorSetup | None = None
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -126,7 +126,7 @@ class FrameProcessor:
 
     async def setup(self, setup: ProcessorSetup) -> None:
         """Before the `StartFrame`. All processors are set up at the same time; call `super()` first."""
-        self._lent = setup
+        self._processor_setup = setup
         self._watchers = setup.watchers
 
     async def cleanup(self) -> None:
@@ -145,11 +145,11 @@ class FrameProcessor:
     # ------------------------------------------------------------ to use
 
     @property
-    def lent(self) -> ProcessorSetup:
+    def processor_setup(self) -> ProcessorSetup:
         """What the pipeline provides: clock, replies, tasks. Available from `setup` on."""
-        if self._lent is None:
+        if self._processor_setup is None:
             raise RuntimeError(f"{self.name} is not part of a running pipeline yet")
-        return self._lent
+        return self._processor_setup
 
     def push_frame(self, frame: Frame, direction: FrameDirection = DOWNSTREAM) -> Coroutine[Any, Any, None]:
         """Hand a frame to the neighbour; returns when the neighbour has handled it or taken it in."""
@@ -178,7 +178,7 @@ class FrameProcessor:
         self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
     ) -> asyncio.Task[None]:
         """Start a task that ends with the call; in this context, or in a copy of the current one."""
-        return self.lent.create_task(work, f"{self.name}.{name}", context)
+        return self.processor_setup.create_task(work, f"{self.name}.{name}", context)
 
     # ------------------------------------------------------------ the pipeline's side
 

@@ -71,7 +71,7 @@ class AudioRecorder(FrameProcessor):
             return
         match frame:
             case InputAudioRawFrame() if self._user is not None:
-                self._user.arrive(frame, self._seconds(self.lent.clock()))
+                self._user.arrive(frame, self._seconds(self.processor_setup.clock()))
             case OutputAudioRawFrame(heard_at=float() as at) if self._bot is not None:
                 self._bot.put(frame, self._seconds(at))
             case BotStoppedSpeakingFrame(interrupted=True) if self._bot is not None:
@@ -90,7 +90,9 @@ class AudioRecorder(FrameProcessor):
             case TTSTextFrame(heard_at=float() as at):
                 self._write_words("bot", frame.text, at, **_joined(frame))
             case UnspokenTextFrame():
-                self._write_words("bot", frame.text, self.lent.clock(), read=True, **_joined(frame))
+                self._write_words(
+                    "bot", frame.text, self.processor_setup.clock(), read=True, **_joined(frame)
+                )
             case TranscriptionFrame() if frame.text.strip():
                 since, until = self._utterance
                 self._write_words("user", frame.text, since, until_ms=self._ms(until))
@@ -99,7 +101,7 @@ class AudioRecorder(FrameProcessor):
 
     async def _start(self, frame: StartFrame) -> None:
         self._rate = self._rate or frame.audio_out_sample_rate
-        self._begin = self.lent.clock()
+        self._begin = self.processor_setup.clock()
         self._utterance = [self._begin, self._begin]
         self._user = _Channel(ArrivingTrack(frame.audio_in_sample_rate), self._rate)
         self._bot = _Channel(Track(frame.audio_out_sample_rate), self._rate)
@@ -119,7 +121,7 @@ class AudioRecorder(FrameProcessor):
     async def cleanup(self) -> None:
         if self._file is None:
             return
-        until_s = self._seconds(self.lent.clock())
+        until_s = self._seconds(self.processor_setup.clock())
         try:
             await self._write_until(until_s, last=True)
         finally:
@@ -136,7 +138,7 @@ class AudioRecorder(FrameProcessor):
     async def _write_on(self) -> None:
         while True:
             await asyncio.sleep(WRITE_EVERY_S)
-            await self._write_until(self._seconds(self.lent.clock()) - HOLD_S)
+            await self._write_until(self._seconds(self.processor_setup.clock()) - HOLD_S)
 
     async def _write_until(self, until_s: float, *, last: bool = False) -> None:
         assert self._user is not None

@@ -234,7 +234,7 @@ class Subtitles(FrameProcessor):
             case BotStoppedSpeakingFrame(at=at):
                 await self._complete(self._maker.finish(self._ms(at)))
             case UnspokenTextFrame():
-                await self._complete(to_read("bot", frame.text, self._ms(self.lent.clock())))
+                await self._complete(to_read("bot", frame.text, self._ms(self.processor_setup.clock())))
             case UserStartedSpeakingFrame(at=at):
                 self._utterance = [at, at]
             case UserStoppedSpeakingFrame(at=at):
@@ -242,7 +242,7 @@ class Subtitles(FrameProcessor):
             case InterimTranscriptionFrame() | TranscriptionFrame() if frame.text.strip():
                 await self._user_said(frame)
             case StartFrame():
-                self._begin = self.lent.clock()
+                self._begin = self.processor_setup.clock()
                 self._utterance = [self._begin, self._begin]
                 await self._write(begin=True)
 
@@ -259,7 +259,7 @@ class Subtitles(FrameProcessor):
     async def _user_said(self, frame: TranscriptionFrame | InterimTranscriptionFrame) -> None:
         since, until = map(self._ms, self._utterance)
         final = isinstance(frame, TranscriptionFrame)
-        until = until if until > since else self._ms(self.lent.clock())
+        until = until if until > since else self._ms(self.processor_setup.clock())
         cues = spread("user", frame.text, since, until)
         if final:
             await self._complete(cues)
@@ -279,7 +279,7 @@ class Subtitles(FrameProcessor):
     # ------------------------------------------------------------ to disk
 
     async def cleanup(self) -> None:
-        self._cues += self._maker.finish(self._ms(self.lent.clock()))
+        self._cues += self._maker.finish(self._ms(self.processor_setup.clock()))
         await self._write(*self.cues, begin=True, first=1)
 
     async def _write(self, *cues: Cue, begin: bool = False, first: int | None = None) -> None:

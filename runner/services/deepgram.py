@@ -138,7 +138,7 @@ class DeepgramSTTService(STTService):
     # ------------------------------------------------------------ what the caller does
 
     def hear(self, frame: InputAudioRawFrame) -> None:
-        now = self.lent.clock()
+        now = self.processor_setup.clock()
         self._stream.add(frame.audio, now)
         if self._link.send(frame.audio):
             self._sent_at = now
@@ -151,7 +151,7 @@ class DeepgramSTTService(STTService):
 
     def speech_ended(self, frame: UserStoppedSpeakingFrame) -> None:
         self._speaking = False
-        self._stopped_at = self.lent.clock()
+        self._stopped_at = self.processor_setup.clock()
         if refused := self._link.refused():
             self._push_trouble(refused)
             self._conclude()
@@ -213,7 +213,7 @@ class DeepgramSTTService(STTService):
         """The turn's words are complete, as far as they will ever be."""
         self._disarm()
         if self._stopped_at is not None:
-            waited_ms = (self.lent.clock() - self._stopped_at) * 1000
+            waited_ms = (self.processor_setup.clock() - self._stopped_at) * 1000
             self._frames.put_nowait(MetricsFrame("ttfb", self.name, waited_ms))
         self._stopped_at = None
         self._frames.put_nowait(self._stream.take_turn())
@@ -271,7 +271,7 @@ class DeepgramSTTService(STTService):
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(KEEP_ALIVE_S)
-            if self.lent.clock() - self._sent_at >= KEEP_ALIVE_S:
+            if self.processor_setup.clock() - self._sent_at >= KEEP_ALIVE_S:
                 self._link.send({"type": "KeepAlive"})
 
     async def _tell(self) -> None:

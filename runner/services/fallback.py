@@ -76,13 +76,13 @@ class Order(Generic[Service]):
 
     def is_resting(self, service: Service) -> bool:
         """Whether it failed a short while ago."""
-        return self._failed_until.get(id(service), 0.0) > self._owner.lent.clock()
+        return self._failed_until.get(id(service), 0.0) > self._owner.processor_setup.clock()
 
     def failed(self, service: Service, error: BaseException) -> None:
         """This one failed just now."""
         reason = str(error) or type(error).__name__
         logger.warning("%s: %s failed: %s", self._owner.name, service.name, reason)
-        self._failed_until[id(service)] = self._owner.lent.clock() + self._cool_down_s
+        self._failed_until[id(service)] = self._owner.processor_setup.clock() + self._cool_down_s
 
     def worked(self, service: Service) -> None:
         """This one has answered."""

@@ -135,7 +135,7 @@ class LLMService(LanguageModel):
         """Begin a reply to this context; one that is under way ends. With `skip_tts` it is not spoken."""
         self._stop()
         await self._stopped()
-        reply_id = self._reply_id = self.lent.replies.new()
+        reply_id = self._reply_id = self.processor_setup.replies.new()
         start = LLMFullResponseStartFrame(skip_tts, reply_id=reply_id)
         self._work = ReplyWork(self).start(lambda work: self._reply(work, context, start), "reply")
 
@@ -155,7 +155,7 @@ class LLMService(LanguageModel):
             case BotStartedSpeakingFrame():
                 self._voice.began()
             case BotStoppedSpeakingFrame():
-                self._voice.ended(self.lent.clock())
+                self._voice.ended(self.processor_setup.clock())
 
     def _noisy(self) -> bool:
         return self._busy or self._user_speaking or self._voice.speaking
@@ -243,13 +243,13 @@ class LLMService(LanguageModel):
         self, work: ReplyWork, context: LLMContext, reply_id: int | None
     ) -> AsyncGenerator[str | Frame | FunctionCall, None]:
         """`run_llm`, and how long its first piece took."""
-        asked_at = self.lent.clock()
+        asked_at = self.processor_setup.clock()
         first = True
         async with contextlib.aclosing(iterating(self.run_llm(context), self, "run_llm")) as pieces:
             async for piece in pieces:
                 if first:
                     first = False
-                    waited_ms = (self.lent.clock() - asked_at) * 1000
+                    waited_ms = (self.processor_setup.clock() - asked_at) * 1000
                     await work.push(MetricsFrame("ttfb", self.name, waited_ms, reply_id=reply_id))
                 yield piece
 

@@ -66,7 +66,7 @@ class OpenAISTTService(SegmentedSTTService):
         await self._http.aclose()
 
     async def run_stt(self, audio: bytes) -> AsyncIterator[Frame]:
-        asked_at = self.lent.clock()
+        asked_at = self.processor_setup.clock()
         sound = ("speech.wav", as_wav(audio, self.sample_rate), "audio/wav")
         request = {"data": self._form, "files": {"file": sound}}
         async with self._http.post("/audio/transcriptions", silence_s=ANSWER_TIMEOUT_S, **request) as answer:
@@ -78,7 +78,7 @@ class OpenAISTTService(SegmentedSTTService):
                     f"{self._http.service} did not answer within {ANSWER_TIMEOUT_S:g} s"
                 ) from None
             text = self._text_of(answer)
-        yield MetricsFrame("ttfb", self.name, (self.lent.clock() - asked_at) * 1000)
+        yield MetricsFrame("ttfb", self.name, (self.processor_setup.clock() - asked_at) * 1000)
         yield TranscriptionFrame(spoken_part(text))
 
     def _text_of(self, answer: httpx2.Response) -> str:

@@ -81,7 +81,7 @@ class TTSService(FrameProcessor):
                 reply_id = frame.reply_id or self._reply_id
                 self._line += [self._to_say(piece, reply_id) for piece in self._sentences.feed(frame.text)]
             case TTSSpeakFrame():
-                reply_id = frame.reply_id or self.lent.replies.new()
+                reply_id = frame.reply_id or self.processor_setup.replies.new()
                 self._line += [_Say(piece.text, reply_id, piece.joined) for piece in cut(frame.text)]
             case LLMFullResponseStartFrame():
                 self._sentences.clear()
@@ -139,7 +139,7 @@ class TTSService(FrameProcessor):
             for word in spread_words(item.text):
                 await work.push(replace(word, reply_id=item.reply_id, joined=word.joined or joined))
                 joined = False
-        asked_at = self.lent.clock()
+        asked_at = self.processor_setup.clock()
         first = True
         try:
             spoken = iterating(self.run_tts(item.text), self, "run_tts")
@@ -147,7 +147,7 @@ class TTSService(FrameProcessor):
                 async for frame in frames:
                     if first and isinstance(frame, OutputAudioRawFrame):
                         first = False
-                        waited_ms = (self.lent.clock() - asked_at) * 1000
+                        waited_ms = (self.processor_setup.clock() - asked_at) * 1000
                         await work.push(MetricsFrame("ttfb", self.name, waited_ms, reply_id=item.reply_id))
                     if isinstance(frame, TTSTextFrame):
                         frame = replace(frame, reply_id=item.reply_id, joined=frame.joined or joined)

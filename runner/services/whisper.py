@@ -167,8 +167,8 @@ class WhisperSTTService(SegmentedSTTService):
         await self._shared.get()
 
     async def run_stt(self, audio: bytes) -> AsyncIterator[Frame]:
-        asked_at = self.lent.clock()
+        asked_at = self.processor_setup.clock()
         ears = await self._shared.get()
         heard = await ears.hear(audio, self.sample_rate)
-        yield MetricsFrame("ttfb", self.name, (self.lent.clock() - asked_at) * 1000)
+        yield MetricsFrame("ttfb", self.name, (self.processor_setup.clock() - asked_at) * 1000)
         yield TranscriptionFrame(heard.text, confidence=heard.confidence)

@@ -68,17 +68,17 @@ class FakeInput(BaseInputTransport):
 
     def start_speaking(self) -> None:
         """The VAD hears speech begin: the bot is interrupted, or as its strategy says."""
-        self.user_started(self.lent.clock())
+        self.user_started(self.processor_setup.clock())
 
     def stop_speaking(self, text: str | None = None) -> None:
         """The VAD hears speech end; with `text`, the recogniser has understood it."""
-        self.user_stopped(self.lent.clock())
+        self.user_stopped(self.processor_setup.clock())
         if text is not None:
             self.push_soon(TranscriptionFrame(text))
 
     async def say(self, text: str, seconds: float = 1.0) -> None:
         """Speak for so long, and be understood; returns when the last word was said."""
-        began = self.lent.clock()
+        began = self.processor_setup.clock()
         self.said.append((began, text))
         self._pieces += 1
         if self._stopping is not None:
@@ -120,7 +120,7 @@ class FakeInput(BaseInputTransport):
         self.receive_audio(InputAudioRawFrame(bytes(2 * samples), sample_rate))
 
     async def _stop(self, text: str) -> None:
-        ended = self.lent.clock()
+        ended = self.processor_setup.clock()
         if self._vad.stop_s:
             await asyncio.sleep(self._vad.stop_s)
         self._noticed, self._stopping = False, None
@@ -207,10 +207,10 @@ class FakeOutput(BaseOutputTransport):
         self.messages: list[Any] = []
 
     async def write_audio(self, pcm: bytes) -> None:
-        self.sent.append((self.lent.clock(), pcm))
+        self.sent.append((self.processor_setup.clock(), pcm))
 
     def clear_audio(self) -> None:
-        self.cleared.append(self.lent.clock())
+        self.cleared.append(self.processor_setup.clock())
 
     async def send_message(self, message: Any) -> None:
         self.messages.append(message)
@@ -332,7 +332,7 @@ class Recorder(FrameProcessor):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if self.wanted(frame):
-            self.seen.append(Seen(self.lent.clock(), frame, direction))
+            self.seen.append(Seen(self.processor_setup.clock(), frame, direction))
         await self.push_frame(frame, direction)
 
     def names(self) -> list[str]:

@@ -41,7 +41,7 @@ class Hearing:
 
     Args:
         analyzer: tells speech from other sound.
-        lent: the call's clock and tasks.
+        setup: the call's clock and tasks.
         on_event: takes each beginning and end of speech, behind the sound it was noticed with; must not wait.
         on_gap: takes silence that stands for sound that did not come.
     """
@@ -49,14 +49,14 @@ class Hearing:
     def __init__(
         self,
         analyzer: VADAnalyzer,
-        lent: ProcessorSetup,
+        setup: ProcessorSetup,
         *,
         on_event: Callable[[VADEvent], None],
         on_gap: Callable[[InputAudioRawFrame], None],
     ) -> None:
         self._analyzer = analyzer
-        self._lent = lent
-        self._clock = lent.clock
+        self._setup = setup
+        self._clock = setup.clock
         self._on_event = on_event
         self._on_gap = on_gap
         self._context = copy_context()
@@ -81,7 +81,7 @@ class Hearing:
 
     def _watch_for_gaps(self, speaking: bool, sample_rate: int) -> None:
         if speaking:
-            self._gap_watch = self._lent.create_task(self._fill_gaps(sample_rate), "gaps")
+            self._gap_watch = self._setup.create_task(self._fill_gaps(sample_rate), "gaps")
         elif self._gap_watch is not None:
             self._gap_watch.cancel()
 
@@ -263,12 +263,12 @@ class BaseInputTransport(FrameProcessor):
 
     def user_started(self, at: float) -> None:
         """The user began to speak `at` that time (s): the bot is interrupted, or as its strategy says."""
-        if self.lent.floor.user_started(at):
+        if self.processor_setup.floor.user_started(at):
             self.push_soon(UserStartedSpeakingFrame(at=at))
 
     def user_stopped(self, at: float) -> bool:
         """The user stopped `at` that time (s); False if nobody is told, as for a user who is muted."""
-        told = self.lent.floor.user_stopped(at)
+        told = self.processor_setup.floor.user_stopped(at)
         if told:
             self.push_soon(UserStoppedSpeakingFrame(at=at))
         return told

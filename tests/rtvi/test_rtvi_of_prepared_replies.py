@@ -27,7 +27,7 @@ class Client:
         output.send_message = self._take
 
     async def _take(self, message: dict[str, Any]) -> None:
-        self.told.append((self.it.stt.lent.clock(), message))
+        self.told.append((self.it.stt.processor_setup.clock(), message))
 
     async def ready(self) -> None:
         rtvi = self.it.task.rtvi

@@ -94,7 +94,7 @@ class CountedVoice(TTSService):
 
     async def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
         await asyncio.sleep(self.first_s)
-        self.first_frame_at.append(self.lent.clock())
+        self.first_frame_at.append(self.processor_setup.clock())
         self.said.append(b"")
         for index, word in enumerate(text.split()):
             self._words += 1

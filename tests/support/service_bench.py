@@ -44,7 +44,7 @@ class Bench:
 
     async def say(self, *sentences: str) -> None:
         """A reply of the language model."""
-        reply_id = self.service.lent.replies.new()
+        reply_id = self.service.processor_setup.replies.new()
         await self.task.queue_frame(LLMFullResponseStartFrame(reply_id=reply_id))
         for sentence in sentences:
             await self.task.queue_frame(LLMTextFrame(f"{sentence} ", reply_id=reply_id))

@@ -144,7 +144,7 @@ def test_an_interruption_while_paused_leaves_nothing_to_go_on_with() -> None:
         await asyncio.sleep(0.6)
         it.listener.pause()
         await asyncio.sleep(0.3)
-        it.listener.lent.interrupt()
+        it.listener.processor_setup.interrupt()
         await asyncio.sleep(0.3)
         it.listener.resume()
 

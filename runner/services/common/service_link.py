@@ -139,7 +139,7 @@ class ServiceLink:
 
     def _now(self) -> float:
         assert self._owner is not None
-        return self._owner.lent.clock()
+        return self._owner.processor_setup.clock()
 
     async def _run(self) -> None:
         failures = 0

@@ -101,10 +101,10 @@ class LocalSTTService(STTService):
         kept = b"".join(self._kept)
         self._kept.clear()
         self._kept_bytes = 0
-        noticed_after_s = min(max(self.lent.clock() - frame.at, 0.0), KEPT_S - LEAD_S)
+        noticed_after_s = min(max(self.processor_setup.clock() - frame.at, 0.0), KEPT_S - LEAD_S)
         self._stream = self._ears.open(
             self._grammar,
-            over_bot=self.lent.floor.undecided,
+            over_bot=self.processor_setup.floor.undecided,
             jsgf=self._own.jsgf if self._own is not None else "",
         )
         self._stream.feed(kept[-2 * int((LEAD_S + noticed_after_s) * RATE_HZ) :])
@@ -126,13 +126,13 @@ class LocalSTTService(STTService):
             await self._transcribe(await self._finishing.get())
 
     async def _transcribe(self, stream: EarStream) -> None:
-        asked_at = self.lent.clock()
+        asked_at = self.processor_setup.clock()
         try:
             heard = await stream.finish()
         except ServiceError as error:
             await self.push_error(f"{self.name}: {error}", exception=error)
             return
-        waited_ms = (self.lent.clock() - asked_at) * 1000
+        waited_ms = (self.processor_setup.clock() - asked_at) * 1000
         await self.push_frame(MetricsFrame("processing", self.name, waited_ms))
         text = self._own.written.get(heard.text, heard.text) if self._own is not None else heard.text
         await self.push_frame(TranscriptionFrame(text, confidence=heard.score, murmur=heard.murmur))

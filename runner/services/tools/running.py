@@ -102,7 +102,7 @@ class ToolRunner:
     ) -> None:
         """Run the calls of one round; returns when all have answered."""
         # A reply may be prepared before the user's turn is surely over: its tools wait for that.
-        await self._llm.lent.replies.until_certain(start.reply_id)
+        await self._llm.processor_setup.replies.until_certain(start.reply_id)
         answers = write_down(context, calls)
         runs = [
             Run(call, self._toolbox.find(call.function_name, context.tools), context, answer, start.reply_id)
@@ -140,7 +140,7 @@ class ToolRunner:
     async def _await_answers(
         self, work: ReplyWork, runs: Sequence[Run], start: LLMFullResponseStartFrame, *, spoke: bool
     ) -> None:
-        clock = self._llm.lent.clock
+        clock = self._llm.processor_setup.clock
         pending = {run.work.task: run for run in runs if run.work is not None}
         fillers = self._fillers([] if start.skip_tts else runs, spoke=spoke)
         while pending:
@@ -152,7 +152,7 @@ class ToolRunner:
 
     def _fillers(self, runs: Sequence[Run], *, spoke: bool) -> Fillers:
         options = [run.options for run in runs]
-        now = self._llm.lent.clock()
+        now = self._llm.processor_setup.clock()
         return Fillers(options, self._voice, now, spoke=spoke, turn=self._fillers_said)
 
     def _running(self, run: Run) -> Any:

@@ -176,7 +176,7 @@ class DailyOutput(BaseOutputTransport):
                 f"Daily's camera takes RGB pictures of {size[0]}x{size[1]}, as in video_out_width and"
                 f" _height, not {picture.format} of {picture.size[0]}x{picture.size[1]}"
             )
-        now = self.lent.clock()
+        now = self.processor_setup.clock()
         if self._camera is not None and self._pictures.wait_secs(now) == 0:
             self._pictures.sent(now)
             self._camera.write(picture.image)

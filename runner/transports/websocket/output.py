@@ -180,7 +180,7 @@ class WebsocketOutput(BaseOutputTransport):
     async def _post(self, message: str | bytes | None) -> None:
         if message is None or (self._call is not None and self._call.try_send(lambda: message)):
             return
-        self._sending_since = self.lent.clock()
+        self._sending_since = self.processor_setup.clock()
         kind = "text" if isinstance(message, str) else "bytes"
         await self._websocket.send({"type": "websocket.send", kind: message})
         self._sending_since = None

@@ -56,7 +56,7 @@ async def send(running: Bench, chunks: int) -> None:
 
 async def speak(running: Bench, chunks: int = 10) -> None:
     """A turn, as the VAD reports it."""
-    clock = running.service.lent.clock
+    clock = running.service.processor_setup.clock
     await running.task.queue_frame(UserStartedSpeakingFrame(at=clock()))
     await send(running, chunks)
     await running.task.queue_frame(UserStoppedSpeakingFrame(at=clock()))
@@ -81,11 +81,11 @@ async def test_the_words_of_a_turn_come_as_one_when_the_speech_has_ended() -> No
                 await socket.send(results("for two.", 0.1, 0.1, is_final=True, from_finalize=True))
 
     async with far_end(talk) as far, bench(ears(far)) as running:
-        await running.task.queue_frame(UserStartedSpeakingFrame(at=running.service.lent.clock()))
+        await running.task.queue_frame(UserStartedSpeakingFrame(at=running.service.processor_setup.clock()))
         await send(running, 10)
         interims = await running.seen(InterimTranscriptionFrame, 3)
         assert [frame.text for frame in interims] == ["Book", "Book a table", "Book a table for"]
-        await running.task.queue_frame(UserStoppedSpeakingFrame(at=running.service.lent.clock()))
+        await running.task.queue_frame(UserStoppedSpeakingFrame(at=running.service.processor_setup.clock()))
         (frame,) = await running.seen(TranscriptionFrame)
         assert frame.text == "Book a table for two."
         assert frame.confidence == 0.9
@@ -119,7 +119,7 @@ async def test_words_that_are_final_already_are_given_without_asking() -> None:
             pass
 
     async with far_end(talk) as far, bench(ears(far)) as running:
-        clock = running.service.lent.clock
+        clock = running.service.processor_setup.clock
         await running.task.queue_frame(UserStartedSpeakingFrame(at=clock()))
         await send(running, 1)
         await running.seen(InterimTranscriptionFrame)
@@ -167,7 +167,7 @@ async def test_a_caller_who_goes_on_before_the_last_words_came_makes_one_turn() 
 
     async with far_end(talk) as far, bench(ears(far)) as running:
         await running.until(lambda: running.service._link.is_open)  # type: ignore[attr-defined]
-        clock = running.service.lent.clock
+        clock = running.service.processor_setup.clock
         await speak(running)
         await running.task.queue_frame(UserStartedSpeakingFrame(at=clock()))
         await send(running, 1)
