@@ -30,10 +30,8 @@ from runner.processors.base import DOWNSTREAM, FrameProcessor, stands_in_line, s
 from runner.processors.context import LLMContext
 from runner.services.common.refusals import EmptyAnswer
 from runner.services.common.work import ReplyWork, iterating, push_failure
-from runner.services.tools.call import LanguageModel
-from runner.services.tools.filler import VoiceWatch
-from runner.services.tools.messages import asked_with
-from runner.services.tools.running import ToolRunner
+from runner.services.tools.call import LanguageModel, asked_with
+from runner.services.tools.running import ToolRunner, VoiceWatch
 from runner.services.tools.toolbox import Toolbox, make_handler, make_tool, options_of
 
 logger = logging.getLogger(__name__)

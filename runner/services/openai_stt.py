@@ -20,7 +20,7 @@ from runner.processors.base import ProcessorSetup
 from runner.services.common.refusals import own_words
 from runner.services.common.service_http import ServiceHttp
 from runner.services.stt import SegmentedSTTService
-from runner.services.text.annotations import spoken_part
+from runner.services.text.sentences import spoken_part
 
 if TYPE_CHECKING:
     import httpx2

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runner.services.local.helpers.packages import missing_packages
 
 if TYPE_CHECKING:
-    from runner.services.local.scripted import ScriptedDialogue
+    from runner.services.local.dialogue import ScriptedDialogue
     from runner.services.local.stt import LocalSTTService
     from runner.services.local.tts import LocalTTSService
 
@@ -21,7 +21,7 @@ __all__ = ["LocalSTTService", "LocalTTSService", "ScriptedDialogue", "missing_pa
 _LATER = {
     "LocalSTTService": "runner.services.local.stt",
     "LocalTTSService": "runner.services.local.tts",
-    "ScriptedDialogue": "runner.services.local.scripted",
+    "ScriptedDialogue": "runner.services.local.dialogue",
 }
 
 

@@ -27,8 +27,6 @@ from runner.services.stt import STTService
 if TYPE_CHECKING:
     from runner.audio.resampler import Resampler
     from runner.services.local.ears import Ears
-    from runner.services.local.narrowband import Widener
-
 LEAD_S = 0.3
 """Sound from before the speech: the recogniser learns from it how the room sounds."""
 
@@ -153,11 +151,41 @@ def _own_grammar(grammar: str | Path | None, phrases: Iterable[str] | None) -> O
 
 
 def _make_resampler(rate_hz: int) -> Resampler | Widener:
-    """Loads numpy, which a call at 16 kHz does not need here."""
+    """Imports the resampler here: it loads numpy, which a call at 16 kHz does not need."""
     from runner.audio.resampler import Resampler
-    from runner.services.local.narrowband import PHONE_HZ, Widener
 
     return Widener() if rate_hz == PHONE_HZ else Resampler(rate_hz, RATE_HZ)
+
+
+PHONE_HZ = 8000
+NOISE_RMS = 30
+"""-61 dBFS. Phone audio has nothing above 4 kHz, unlike anything the model was trained on; the noise fills
+that band. Of 41 clean commands at 8 kHz, 34 were right with the noise and 32 without; at 16 kHz, 37."""
+
+
+class Widener:
+    """Converts one stream of mono pcm from 8 to 16 kHz, with a little noise. The same audio gives the same
+    result."""
+
+    rate_in = PHONE_HZ
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        from runner.audio.resampler import Resampler
+
+        self._noise = np.random.default_rng(1).normal(0, NOISE_RMS, RATE_HZ)
+        self._resampler = Resampler(PHONE_HZ, RATE_HZ)
+        self._position = 0
+
+    def process(self, pcm: bytes) -> bytes:
+        """The converted audio that is complete with `pcm`."""
+        import numpy as np
+
+        samples = np.frombuffer(self._resampler.process(pcm), "<i2")
+        where = np.arange(self._position, self._position + len(samples)) % len(self._noise)
+        self._position += len(samples)
+        return np.rint(samples + self._noise[where]).clip(-32768, 32767).astype("<i2").tobytes()
 
 
 warmup.register("the local ears", shared_ears.start, shared_ears.stop)

@@ -6,16 +6,20 @@
           {"sound": 7, "words": [[0, 0]]} + pcm     a piece, and [first character, ms] of words in it
           {"done": 7}  or  {"done": 7, "error": "espeak-ng has no voice 'x'"}
 
-One thread reads, so that a cancellation is heard while the other one speaks.
+One thread reads, so that a cancellation arrives while the other one speaks.
+
+espeak-ng is GPL-3: it is loaded only inside this process, which is its own program, by ctypes. Numbers and
+structures are those of `speak_lib.h` (espeak-ng 1.52, API revision 12).
 """
 
 from __future__ import annotations
 
+import ctypes
 import queue
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from runner.services.local.helpers.framing import Header, Pipe
 
@@ -95,13 +99,106 @@ def serve(pipe: Pipe, speaker: Speaker, rate_hz: int) -> None:
 
 def main() -> None:
     """Serve until stdin ends."""
-    from runner.services.local.espeak import Espeak
-
     pipe = Pipe()
     espeak = Espeak()
     # The first job loads the voice's data: 30 ms that no caller should wait for.
     espeak.say("ready", "en-us", 165, lambda pcm, words: True)
     serve(pipe, espeak, espeak.rate_hz)
+
+
+_AUDIO_OUTPUT_SYNCHRONOUS = 2
+_INITIALIZE_DONT_EXIT = 0x8000
+_PARAMETER_RATE = 1
+_POS_CHARACTER = 1
+_CHARS_UTF8 = 1
+_ENDPAUSE = 0x1000
+_EVENT_LIST_TERMINATED = 0
+_EVENT_WORD = 1
+_EE_OK = 0
+
+# A piece of sound: small, so that the first is there at once and a cancellation is noticed soon.
+_PIECE_MS = 60
+
+
+class _Id(ctypes.Union):
+    _fields_ = [
+        ("number", ctypes.c_int),
+        ("name", ctypes.c_char_p),
+        ("string", ctypes.c_char * 8),
+    ]
+
+
+class _Event(ctypes.Structure):
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),  # in characters, from 1
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),  # ms
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _Id),
+    ]
+
+
+_Callback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
+)
+
+
+class Espeak:
+    """The engine. `rate_hz` is the sample rate of its sound."""
+
+    def __init__(self) -> None:
+        import espeakng_loader
+
+        self._lib = ctypes.CDLL(espeakng_loader.get_library_path())
+        data = str(espeakng_loader.get_data_path()).encode()
+        self.rate_hz = int(
+            self._lib.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, _PIECE_MS, data, _INITIALIZE_DONT_EXIT)
+        )
+        if self.rate_hz <= 0:
+            raise RuntimeError("espeak-ng does not start: its data folder cannot be read")
+        self._sink: Sink | None = None
+        self._failure: BaseException | None = None
+        # ctypes does not keep it: a callback that is collected is a crash.
+        self._callback = _Callback(self._on_sound)
+        self._lib.espeak_SetSynthCallback(self._callback)
+
+    def say(self, text: str, voice: str, words_per_minute: int, sink: Sink) -> None:
+        """Give the sound of `text` to `sink`, piece by piece, until it is all said or `sink` has enough."""
+        if self._lib.espeak_SetVoiceByName(voice.encode()) != _EE_OK:
+            raise ValueError(f"espeak-ng has no voice {voice!r}")
+        self._lib.espeak_SetParameter(_PARAMETER_RATE, words_per_minute, 0)
+        # Its C strings end at a NUL.
+        data = text.replace("\0", " ").encode()
+        self._sink, self._failure = sink, None
+        flags = _CHARS_UTF8 | _ENDPAUSE
+        self._lib.espeak_Synth(data, len(data) + 1, 0, _POS_CHARACTER, 0, flags, None, None)
+        self._sink = None
+        if self._failure is not None:
+            raise self._failure
+
+    def _on_sound(self, samples: Any, count: int, events: Any) -> int:
+        """espeak-ng's callback: 0 goes on, 1 stops. An exception must not pass through C."""
+        if not samples or self._sink is None:
+            return 0
+        try:
+            pcm = ctypes.string_at(samples, count * 2)
+            return 0 if self._sink(pcm, _words(events)) else 1
+        except BaseException as error:
+            self._failure = error
+            return 1
+
+
+def _words(events: Any) -> list[tuple[int, int]]:
+    words = []
+    index = 0
+    while (event := events[index]).type != _EVENT_LIST_TERMINATED:
+        if event.type == _EVENT_WORD:
+            words.append((event.text_position - 1, event.audio_position))
+        index += 1
+    return words
 
 
 if __name__ == "__main__":

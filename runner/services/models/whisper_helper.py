@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from runner.services.local.helpers.framing import Header, Message, Pipe
-from runner.services.text.annotations import spoken_part
+from runner.services.text.sentences import spoken_part
 
 RATE_HZ = 16000
 NOISE_PROBABILITY = 0.6

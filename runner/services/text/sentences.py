@@ -165,3 +165,18 @@ def for_speech(text: str) -> str:
 
 _SUSPECT = re.compile(f"{_EMOJI.pattern}|[*_`#|>\\[•]|https?://|^[ \\t]*(?:[-+][ \\t]|---)", re.MULTILINE)
 """Most text has none of it."""
+
+
+_ANNOTATION = re.compile(
+    r"\[[^\[\]]*\]|\([^()]*\)|\{[^{}]*\}|<[^<>]*>|（[^（）]*）|【[^【】]*】|\*[^*]*\*|♪[^♪]*♪?|[♪♫♬🎵🎶]"
+)
+
+
+def spoken_part(text: str) -> str:
+    """The text without surrounding space; empty if it is only an annotation, or has no word.
+
+    Recognisers write annotations that nobody said: "[BLANK_AUDIO]", "(silence)", "*coughs*", "♪ music ♪".
+    """
+    text = text.strip()
+    rest = _ANNOTATION.sub("", text)
+    return text if any(char.isalnum() for char in rest) else ""

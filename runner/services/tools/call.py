@@ -1,8 +1,16 @@
-"""`ToolCall`: what a tool can take beside its arguments, to act on the conversation."""
+"""Tool calls: what a running tool can do, and how calls are read and written in OpenAI's shape.
+
+A call and its answer enter a context together, the answer first saying "running": so every call in a context
+has an answer, as OpenAI's server demands (openai 3.54.0, types/chat/chat_completion_tool_message_param.py and
+chat_completion_message_function_tool_call_param.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import copy
+import itertools
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +23,7 @@ from runner.frames import (
     TTSSpeakFrame,
 )
 from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor
-from runner.processors.context import LLMContext
+from runner.processors.context import LLMContext, Message
 
 Push = Callable[[Frame, FrameDirection], Awaitable[None]]
 
@@ -80,3 +88,204 @@ class ToolCall:
 
 FunctionCallParams = ToolCall
 """Pipecat's name."""
+
+
+RUNNING = json.dumps({"status": "running"})
+CANCELLED = json.dumps({"status": "cancelled", "reason": "the user interrupted"})
+
+
+def write_down(context: LLMContext, calls: Sequence[FunctionCall]) -> list[Message]:
+    """Append the calls; returns the message that is to hold each one's answer."""
+    asked = [
+        {
+            "id": call.tool_call_id,
+            "type": "function",
+            "function": {
+                "name": call.function_name,
+                "arguments": json.dumps(dict(call.arguments), ensure_ascii=False),
+            },
+        }
+        for call in calls
+    ]
+    answers = [{"role": "tool", "tool_call_id": c.tool_call_id, "content": RUNNING} for c in calls]
+    context.messages += [{"role": "assistant", "content": None, "tool_calls": asked}, *answers]
+    return answers
+
+
+def as_json(result: Any) -> Any:
+    """A tool's result as a JSON value; None says that it was done."""
+    if result is None:
+        return {"status": "done"}
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(result, fallback=str)
+
+
+def asked_with(context: LLMContext, said: str) -> LLMContext:
+    """The context as the model is asked with it again, in the middle of its reply.
+
+    What it said before it called is put with the call, and what the caller has heard of this reply since is
+    left out: a server would take it for a reply that is complete.
+    """
+    messages = list(context.messages)
+    last = _last_call(messages)
+    if last is None:
+        return context
+    end = max(i for i, message in enumerate(messages) if message.get("role") == "tool") + 1
+    later = [message for message in messages[end:] if message.get("role") != "assistant"]
+    told_before = last > 0 and _is_speech(messages[last - 1])
+    if said.strip() and not told_before:
+        messages[last] = {**messages[last], "content": said.strip()}
+    view = copy.copy(context)
+    view.messages = [*messages[:end], *later]
+    return view
+
+
+def _last_call(messages: Sequence[Message]) -> int | None:
+    found = (i for i in range(len(messages) - 1, -1, -1) if messages[i].get("tool_calls"))
+    return next(found, None)
+
+
+def _is_speech(message: Message) -> bool:
+    return message.get("role") == "assistant" and not message.get("tool_calls")
+
+
+@dataclass(slots=True)
+class _Call:
+    index: object
+    call_id: str
+    name: str
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its arguments are complete JSON that says something."""
+        return bool(_parsed(self.arguments))
+
+
+class CallPieces:
+    """Joins the pieces in which OpenAI-compatible servers stream the tool calls of one answer.
+
+    The form (openai 3.54.0, `types/chat/chat_completion_chunk.py`): the first piece of a call has `index`,
+    `id` and `function.name`; further ones have the same `index` and more of `function.arguments`. Servers
+    differ: no `index`, or 0 for every call; no `id`, one `id` for all calls, or another one with each piece;
+    the name repeated with each piece; arguments as an object, as JSON inside JSON, as `null`, repeated so
+    far, or `{}` followed by the real ones.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[_Call] = []
+
+    def add(self, piece: Mapping[str, Any]) -> None:
+        """Take one piece, as it stands in `tool_calls` of a delta or of a whole message."""
+        function = piece.get("function")
+        if not isinstance(function, Mapping):
+            function = piece  # some put the name and the arguments beside the id
+        name = str(function.get("name") or "")
+        call_id = str(piece.get("id") or "")
+        arguments = _as_text(function.get("arguments"))
+        call = self._belongs_to(piece.get("index"), call_id, name, arguments)
+        if call is None:
+            call = _Call(piece.get("index"), call_id, name)
+            self._calls.append(call)
+        call.call_id = call.call_id or call_id
+        if name and name != call.name:
+            call.name += name
+        if arguments and not (call.is_whole and arguments == call.arguments):
+            call.pieces.append(arguments)
+
+    def calls(self) -> list[FunctionCall]:
+        """The calls, once the answer is complete. Ids are unique."""
+        made: list[FunctionCall] = []
+        taken: set[str] = set()
+        for call in self._calls:
+            if not call.name and not call.arguments:
+                continue
+            call_id = call.call_id or f"call_{len(made)}"
+            while call_id in taken:
+                call_id = f"{call_id}_{len(made)}"
+            taken.add(call_id)
+            made.append(_as_call(call, call_id))
+        return made
+
+    def _belongs_to(self, index: object, call_id: str, name: str, arguments: str) -> _Call | None:
+        """The call that this piece goes on with; None if it begins one."""
+        call = self._candidate(index, call_id, name)
+        if call is None or not name or not call.name:
+            return call
+        same_id = bool(call_id) and call_id == call.call_id
+        if call_id and call.call_id and not same_id:
+            return None
+        if name != call.name:
+            return call if self._goes_on_with_name(call, index, call_id) else None
+        if call.is_whole:
+            return call if same_id and arguments in ("", call.arguments) else None
+        return call
+
+    def _goes_on_with_name(self, call: _Call, index: object, call_id: str) -> bool:
+        return index is not None and bool(call.call_id) and not call_id and not call.pieces
+
+    def _candidate(self, index: object, call_id: str, name: str) -> _Call | None:
+        calls = list(reversed(self._calls))
+        if index is not None and (same := next((call for call in calls if call.index == index), None)):
+            return same
+        if index is None and call_id and (same := next((c for c in calls if c.call_id == call_id), None)):
+            return same
+        last = calls[0] if calls else None
+        if index is not None:
+            return None if name or call_id else last
+        return None if name and call_id else last
+
+
+def pieces_in(value: Any) -> Iterable[Mapping[str, Any]]:
+    """What a delta has in `tool_calls`: a list, or one alone."""
+    pieces = value if isinstance(value, list) else [value]
+    return (piece for piece in pieces if isinstance(piece, Mapping))
+
+
+def _as_text(arguments: Any) -> str:
+    if arguments is None or isinstance(arguments, str):
+        return arguments or ""
+    return json.dumps(arguments, ensure_ascii=False)
+
+
+def _as_call(call: _Call, call_id: str) -> FunctionCall:
+    arguments = _parsed(call.arguments)
+    if arguments is None:
+        arguments = _repeated_so_far(call.pieces)
+    if arguments is None:
+        return MalformedCall(call.name, call_id, {}, call.arguments)
+    return FunctionCall(call.name, call_id, arguments)
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    """The object in this JSON; of several values behind each other the one that says something. None if it is
+    no object; empty if there is nothing, or `null`."""
+    decoder = json.JSONDecoder(strict=False)
+    found: list[Any] = []
+    rest = text.strip()
+    while rest:
+        try:
+            value, end = decoder.raw_decode(rest)
+        except ValueError:
+            return None
+        if value not in ({}, None, ""):
+            found.append(value)
+        rest = rest[end:].lstrip()
+    if not found:
+        return {}
+    if any(value != found[0] for value in found):
+        return None
+    if isinstance(found[0], str):  # JSON inside JSON
+        return _parsed(found[0])
+    return found[0] if isinstance(found[0], dict) else None
+
+
+def _repeated_so_far(pieces: list[str]) -> dict[str, Any] | None:
+    """The arguments where each piece repeats all that came before."""
+    grows = all(later.startswith(earlier) for earlier, later in itertools.pairwise(pieces))
+    return _parsed(pieces[-1]) if grows and len(pieces) > 1 else None

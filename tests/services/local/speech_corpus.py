@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.audio.resampler import Resampler
-from runner.services.local.narrowband import Widener
+from runner.services.local.stt import Widener
 
 Sound = npt.NDArray[np.float64]
 

@@ -22,8 +22,7 @@ from runner.frames import (
 )
 from runner.services import deepgram
 from runner.services.common import service_link
-from runner.services.deepgram import DeepgramSTTService
-from runner.services.text.heard_stream import HeardStream, Piece
+from runner.services.deepgram import DeepgramSTTService, HeardStream, Piece
 
 HZ = 16000
 CHUNK = b"\x01\x00" * (HZ // 50)
