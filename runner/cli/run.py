@@ -114,7 +114,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
 
         check_public(settings, dotenv)
     if settings.direct or "daily" in settings.transports:
-        from runner.server.daily.preflight import check_daily
+        from runner.server.daily import check_daily
 
         check_daily(dotenv)
     transports = choose_transports(settings.transports)

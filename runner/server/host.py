@@ -13,8 +13,7 @@ from starlette.requests import Request
 from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
 from runner.server.handover.moves import Moves
-from runner.server.handover.other_workers import OtherWorkers
-from runner.server.handover.run_totals import RunTotals, latencies
+from runner.server.handover.other_workers import OtherWorkers, RunTotals, latencies
 from runner.sessions.registry import Sessions
 from runner.settings import Settings
 
@@ -112,7 +111,7 @@ class Host:
         rooms: Daily's rooms, where they are served.
         other_workers: the other workers of this run; None without a supervisor.
         knows: each endpoint's answer to "is this id one of your calls?".
-        calls: calls that a WebSocket carries, by `rejoin.key_of` or by token.
+        calls: calls that a WebSocket carries, by `forwarding.middleware.key_of` or by token.
         forwarded: tasks that carry sockets of calls which another worker has.
     """
 

@@ -18,7 +18,7 @@ from runner.errors import BotrunError
 from runner.eventloop.json_channel import Channel
 from runner.server.public.address import PublicAddress
 from runner.server.public.keeper import Keeper
-from runner.server.public.ledger.client import NAME, serving_ledger
+from runner.server.public.ledger_client import NAME, serving_ledger
 from runner.settings import Settings
 from runner.worker.messages import (
     CloseTunnel,

@@ -259,7 +259,7 @@ class SupervisedWorker:
                 await self._send_last_totals(host)
 
     def _public_side(self, host: Host) -> PublicSide:
-        from runner.server.public.ledger.client import NAME
+        from runner.server.public.ledger_client import NAME
         from runner.server.public.public_side import Kept, PublicSide
 
         if self._address is None or self._spec.public is None:

@@ -28,8 +28,8 @@ from runner.providers import provider_named
 from runner.providers import twilio as twilio_scheme
 from runner.server.host import Host
 from runner.server.public.address import PublicAddress
-from runner.server.public.ledger.client import LocalLedgerClient
-from runner.server.public.ledger.ledger import Ledger
+from runner.server.public.ledger import Ledger
+from runner.server.public.ledger_client import LocalLedgerClient
 from runner.server.public.public_calls import PublicCalls
 from runner.server.public.public_side import serving
 from runner.sessions.registry import SessionLimits, Sessions

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runner.cli.doctor.machine import Check, State
 from runner.errors import BotrunError
-from runner.server.daily.preflight import KEYS, own_room
+from runner.server.daily import KEYS, own_room
 from runner.settings import read_keys
 
 if TYPE_CHECKING:

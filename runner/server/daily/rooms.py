@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runner.arguments import DailyRunnerArguments
 from runner.errors import BotrunError
 from runner.providers.daily import DailyRest, Room, RoomWish
-from runner.server.daily.preflight import KEYS, own_room
+from runner.server.daily import KEYS, own_room
 from runner.server.state_file import Entry, StateFile
 from runner.sessions.session import EndReason, Session, new_session_id
 from runner.settings import read_keys, state_folder

@@ -22,7 +22,7 @@ from fastapi.security import APIKeyCookie, APIKeyHeader
 from runner.errors import ProtocolError, ProviderError, UsageError
 from runner.server.access import local_only, login
 from runner.server.endpoints import api_models as models
-from runner.server.endpoints.api_page import HEADERS, render
+from runner.server.endpoints.api_models import HEADERS, render
 from runner.server.endpoints.lazy import Lazy
 from runner.server.host import ApiError, DialOrder, Host, LedgerUnavailableError, PublicSideInfo
 from runner.sessions.registry import TooManySessionsError

@@ -27,8 +27,8 @@ from runner.serializers.base import FrameSerializer
 from runner.serializers.handshake import CallInfo, is_stop_message
 from runner.serializers.websocket import LABEL, WebSocketFrameSerializer
 from runner.server.endpoints.call_events import events_route
-from runner.server.forwarding.rejoin import HEARD, RESUME_S, Rejoining, go_on, key_of
-from runner.server.handover.phone_peer import PhonePeer, can_move, wait_for_mended_code
+from runner.server.forwarding.middleware import HEARD, RESUME_S, Rejoining, go_on, key_of
+from runner.server.handover.peers import PhonePeer, can_move, wait_for_mended_code
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, TRY_AGAIN_LATER, close
 from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id

@@ -1,9 +1,8 @@
 """`GET /metrics`: the calls of this run in figures, in Prometheus' text format.
 
-Of the run: what older workers count, or have counted, is in it (`run_totals.py`), so that no counter goes
-down over a save. `process_…` tells of the process that answers. On the main port only, and behind the same
-doors as `/status`. prometheus-client is imported at the first request, in a thread: who never asks pays
-nothing for it.
+It adds up all workers of the run, including those that ended (`handover/other_workers.py`), so no
+counter goes down over a save. `process_…` is of the process that answers. On the main port only, with the
+access checks of `/status`. prometheus-client is imported in a thread, at the first request.
 """
 
 from __future__ import annotations

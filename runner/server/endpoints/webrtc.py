@@ -20,7 +20,7 @@ from runner.processors.handover_state import Conversation
 from runner.rtvi import messages
 from runner.server.access.local_only import is_loopback
 from runner.server.handover.other_workers import MOVED_STATUS
-from runner.server.handover.webrtc_peer import SdkPeer, WebRTCPeer, is_sdk_offer
+from runner.server.handover.peers import SdkPeer, WebRTCPeer, is_sdk_offer
 from runner.server.host import ApiError, Host
 from runner.services.common import warmup
 from runner.sessions.registry import TooManySessionsError
@@ -101,7 +101,7 @@ class WebRTCEndpoint:
         return {"status": "success"}
 
     async def _redirect(self, sdk_peer: SdkPeer, again: bool) -> None:
-        """A further offer of Pipecat's client, whose call is about to move (`handover/webrtc_peer.py`)."""
+        """A further offer of Pipecat's client, whose call is about to move (`handover/peers.py`)."""
         if not again:
             raise ApiError(503, "the bot's code was saved: offer again with a new peer connection")
         if await sdk_peer.has_moved():

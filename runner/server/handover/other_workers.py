@@ -1,13 +1,16 @@
-"""Requests for a call that another worker of this run has: they are passed on to it (plain ASGI).
+"""The other workers of this run: which of them has a call, and what they count.
 
-After a save, calls that cannot move are finished by the old worker, while every request comes to the new one.
-Each worker also listens on a Unix socket in the run's private folder (`inside.py`):
+After a save, calls that cannot move are finished by the old worker, while every request reaches the new one.
+Each worker also listens on a Unix socket in the run's private folder (`forwarding/middleware.py`):
 
-    w1.sock  w2.sock …          a worker's id, which ids of its calls begin with (`identity.py`)
+    w1.sock  w2.sock …          a worker's id; ids of its calls begin with it (`sessions/session.py`)
 
-Ids are looked for in `/sessions/{id}/…`, `/ws-client/{token}`, and in the body of `/api/offer` ("pc_id"). Who
-is known here is served here: a call that has moved keeps its id. Else the worker in the id is asked first,
-then the others, since a provider's id of a call names none. Where nobody knows it, this worker says so.
+Ids are read from `/sessions/{id}/…`, `/ws-client/{token}` and the body of `/api/offer` ("pc_id"). A call that
+is known here is served here: a call that has moved keeps its id. Else the worker named in the id is asked
+first, then the others, since a provider's call id names none. If no worker knows it, this one answers so.
+
+Totals (`RunTotals`) add up this worker, the others, and those that ended (from the supervisor). So no counter
+goes down when a bot is edited.
 """
 
 from __future__ import annotations
@@ -16,9 +19,17 @@ import asyncio
 import contextlib
 import json
 import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from runner.pipeline.latency import SlowWatch
+from runner.sessions.stats import Tally, added, quantile
+
+if TYPE_CHECKING:
+    from runner.sessions.registry import Sessions
+    from runner.sessions.session import Session
 
 ASK_S = 1.0
 """How long (s) a worker may take to answer; one that hangs has no call."""
@@ -99,3 +110,73 @@ async def _ask(path: Path, target: str) -> bytes | None:
             finally:
                 writer.close()
     return None
+
+
+Told = Mapping[str, Any]
+
+
+class RunTotals:
+    """What the workers of this run have counted. Without a supervisor there is one."""
+
+    def __init__(self, sessions: Sessions, other_workers: Callable[[], OtherWorkers | None]) -> None:
+        self._sessions = sessions
+        self._other_workers = other_workers
+        self._past = Tally()
+        self._last: dict[str, Tally] = {}
+
+    def own(self) -> dict[str, Any]:
+        """What this worker tells its other_workers and the supervisor."""
+        return {"tally": self._own().packed(), "sessions": self._calls()}
+
+    def take_past(self, tally: Told, workers: Sequence[str]) -> None:
+        """The sum of these workers, who had ended before this one began."""
+        self._past = Tally.read(tally)
+        for worker in workers:
+            self._last.pop(worker, None)
+
+    def take_last(self, worker: str, tally: Told) -> None:
+        """The last word of a worker that ends."""
+        self._last[worker] = Tally.read(tally)
+
+    async def ask(self) -> tuple[Tally, list[dict[str, Any]]]:
+        """All workers' figures, and the calls under way."""
+        other_workers = self._other_workers()
+        told = await other_workers.figures() if other_workers is not None else {}
+        for worker, word in told.items():
+            self._last[worker] = Tally.read(word["tally"])
+        for worker in self._last.keys() - told.keys():  # it has ended, and its calls with it
+            self._last[worker].active.clear()
+        older = [self._last[worker] for worker in sorted(self._last, key=int)]
+        calls = [call for word in told.values() for call in word["sessions"]]
+        return added([self._past, *older, self._own()]), [*calls, *self._calls()]
+
+    def _own(self) -> Tally:
+        return self._sessions.totals(SlowWatch.shared(asyncio.get_running_loop()).lag)
+
+    def _calls(self) -> list[dict[str, Any]]:
+        return [_told(session) for session in self._sessions.active.values()]
+
+
+def latencies(seconds: Sequence[float]) -> dict[str, float]:
+    """Turn latencies in words of figures: how many, p50 and p95 (ms)."""
+    if not seconds:
+        return {"n": 0}
+    return {
+        "n": len(seconds),
+        "p50_ms": round(quantile(seconds, 0.5) * 1000),
+        "p95_ms": round(quantile(seconds, 0.95) * 1000),
+    }
+
+
+def _told(session: Session) -> dict[str, Any]:
+    """The id is cut short: whoever knows it whole could take the call over."""
+    sound = session.sound.latest() if session.sound is not None else {}
+    figures = session.figures
+    return {
+        "id": session.id[:6],
+        "kind": session.kind,
+        "secs": round(session.duration_s, 1),
+        "sound": sound,
+        "turns": latencies(figures.turn_s),
+        "last_turn_ms": {part: round(seconds * 1000) for part, seconds in figures.last_turn.items()},
+    }

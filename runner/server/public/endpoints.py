@@ -1,8 +1,9 @@
-"""The public door: what a tunnel brings. It knows the carriers' routes and nothing else.
+"""The public endpoints, reached through a tunnel: the providers' routes and nothing else.
 
-It is an application of its own on a socket of its own, which only the tunnel's end on this machine reaches;
-the page, `/start` and whatever shows calls are not there to be found. Each request must be proven to come
-from the provider before anything is started, against the configured public address.
+A separate application on a separate socket, which only the tunnel's end on this machine reaches; the page,
+`/start` and whatever shows calls do not exist there. Each request must prove that it comes from the provider
+before anything starts, against the configured public address. `ProviderCallEnding` ends a provider's call:
+it hangs up once, transfers the caller, or leaves the call to the bot's next step.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,22 +21,33 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from runner.errors import ProtocolError, ProviderError
-from runner.providers import Provider
-from runner.providers.base import Event
+from runner.providers import Provider, provider_named
+from runner.providers.base import Event, masked
 from runner.providers.webhooks import CallFacts, Document, RefusedError, WebRequest
 from runner.serializers.handshake import CallInfo
 from runner.server.access.local_only import BodyLimit, NoBrowsers
 from runner.server.endpoints.media_socket import Carried, MediaSocketEndpoint
 from runner.server.host import LedgerUnavailableError
-from runner.server.public.call_ending import ProviderCallEnding
-from runner.server.public.ledger.tickets import Ticket
+from runner.server.public.ledger import Ticket
 from runner.server.public.pinless import PATHS, PinlessEndpoint
 from runner.server.public.public_calls import PublicCalls
 from runner.server.public.signed_requests import ThrottledLog, opening_of, webhook_of
 from runner.server.wire.connection_limits import verify
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, close
+from runner.settings.parsing import parse_phone_number
+from runner.transports.session_port import HangUpPolicy
 
 logger = logging.getLogger(__name__)
+
+HOLD_S = 4.8
+"""No session is held longer (s) by what the provider has to be told."""
+
+KEYS_OF = {
+    "twilio": {"account_sid": "TWILIO_ACCOUNT_SID", "auth_token": "TWILIO_AUTH_TOKEN"},
+    "telnyx": {"api_key": "TELNYX_API_KEY"},
+    "plivo": {"auth_id": "PLIVO_AUTH_ID", "auth_token": "PLIVO_AUTH_TOKEN"},
+}
+"""The serializers' names of credentials, and the variables': a bot may bring another account's."""
 
 BODY_LIMIT_BYTES = 64 * 1024
 GIVE_UP_S = 2.0
@@ -267,3 +279,64 @@ def _token(websocket: WebSocket) -> str:
 
 def _response(document: Document) -> Response:
     return Response(document.text, document.status, media_type=document.media_type)
+
+
+class ProviderCallEnding:
+    """A call that a provider brought.
+
+    Args:
+        provider: whose call it is.
+        call_id: the provider's id of it.
+        document_url: makes the address at which the provider may fetch where the caller goes.
+    """
+
+    def __init__(
+        self, provider: Provider, call_id: str, document_url: Callable[[str], Awaitable[str]]
+    ) -> None:
+        self._provider = provider
+        self._call_id = call_id
+        self._document_url = document_url
+        self._transfer: asyncio.Task[None] | None = None
+
+    async def transfer(self, to: str) -> None:
+        number = to if to.startswith("sip:") else parse_phone_number(to)
+        logger.info("the caller is handed to %s", masked(number))
+        # Not the bot's task: its pipeline may end while the provider is still being told.
+        self._transfer = asyncio.create_task(self._hand_over(number), name="transfer")
+        await asyncio.shield(self._transfer)
+
+    async def _hand_over(self, number: str) -> None:
+        await self._provider.transfer(self._call_id, number, await self._document_url(number))
+
+    async def finish(self, policy: HangUpPolicy) -> None:
+        try:
+            async with asyncio.timeout(HOLD_S):
+                if not await self._handed_over() and policy.auto_hang_up:
+                    await self._hang_up(policy.credentials)
+        except TimeoutError:
+            logger.warning(
+                "call %s: timed out asking %s to hang up; it may still be connected",
+                self._call_id,
+                self._provider.title,
+            )
+        except ProviderError as error:
+            logger.warning("call %s: hanging up failed, it may still be connected: %s", self._call_id, error)
+
+    async def _handed_over(self) -> bool:
+        if self._transfer is None:
+            return False
+        await asyncio.wait({self._transfer})
+        return not self._transfer.cancelled() and self._transfer.exception() is None
+
+    async def _hang_up(self, credentials: Mapping[str, str]) -> None:
+        names = KEYS_OF.get(self._provider.name, {})
+        own = {names[name]: value for name, value in credentials.items() if name in names}
+        if not own or not self._provider.differs_from(own):
+            await self._provider.hang_up(self._call_id)
+            return
+        theirs = provider_named(self._provider.name, own, self._provider.api)
+        try:
+            complete = not theirs.missing_keys(theirs.rest_keys)
+            await (theirs if complete else self._provider).hang_up(self._call_id)
+        finally:
+            await theirs.aclose()

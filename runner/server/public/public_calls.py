@@ -13,9 +13,8 @@ from runner.providers.webhooks import CallFacts, MediaSocket, WebRequest
 from runner.serializers.handshake import CallInfo
 from runner.server.host import DialOrder
 from runner.server.public.address import PublicAddress
-from runner.server.public.ledger.client import LedgerClient
-from runner.server.public.ledger.ledger import ticket_of
-from runner.server.public.ledger.tickets import LIFE_S, Ticket
+from runner.server.public.ledger import TICKET_LIFE_S, Ticket, ticket_of
+from runner.server.public.ledger_client import LedgerClient
 from runner.settings import Settings
 
 
@@ -80,7 +79,9 @@ class PublicCalls:
         """This event may be told again."""
         self._ledger.tell("no_news", event_id)
 
-    async def socket_for(self, provider: Provider, call: CallFacts, life_s: float = LIFE_S) -> MediaSocket:
+    async def socket_for(
+        self, provider: Provider, call: CallFacts, life_s: float = TICKET_LIFE_S
+    ) -> MediaSocket:
         """Where the call's sound shall come, within `life_s`."""
         token = await self._ledger.ask("issue", provider.name, asdict(call), life_s)
         return MediaSocket(origin=self.address.socket_origin, token=token)
@@ -107,7 +108,7 @@ class PublicCalls:
         if exotel is None or "authorization" not in web.headers:
             return None
         exotel.check_request(web, time.time())
-        return Ticket("exotel", CallFacts(), time.monotonic() + LIFE_S)
+        return Ticket("exotel", CallFacts(), time.monotonic() + TICKET_LIFE_S)
 
     # ------------------------------------------------------------ calls under way
 
@@ -141,7 +142,7 @@ class PublicCalls:
             to=order.to,
             from_number=order.from_number,
             public=self.origin,
-            socket=await self.socket_for(provider, facts, LIFE_S + order.ring_s),
+            socket=await self.socket_for(provider, facts, TICKET_LIFE_S + order.ring_s),
             limit_s=order.limit_s,
             ring_s=order.ring_s,
             detect_voicemail=order.detect_voicemail,

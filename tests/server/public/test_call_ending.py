@@ -129,7 +129,7 @@ async def test_a_failed_transfer_is_reported_and_the_call_goes_on(
         await ring(world, server, "twilio")
         assert time.monotonic() - began > 1.5
         assert server.calls["C1"] == "completed"
-    assert "the caller could not be handed on" in caplog.text
+    assert "the caller could not be transferred" in caplog.text
 
 
 async def test_auto_hang_up_false_leaves_the_call_to_the_bot_s_next_step() -> None:
@@ -197,7 +197,7 @@ async def test_the_bot_s_failure_is_not_shown_to_the_provider() -> None:
 
 
 def test_what_hangs_up_knows_the_serializers_names_of_credentials() -> None:
-    from runner.server.public.call_ending import KEYS_OF
+    from runner.server.public.endpoints import KEYS_OF
 
     for name, names in KEYS_OF.items():
         assert set(names.values()) <= set(provider_named(name, {}).rest_keys)

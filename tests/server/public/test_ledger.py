@@ -7,9 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from runner.providers.webhooks import CallFacts, RefusedError
-from runner.server.public.ledger.ledger import Ledger
-from runner.server.public.ledger.limits import CallLimits
-from runner.server.public.ledger.tickets import LIFE_S, MOST, Tickets
+from runner.server.public.ledger import MOST_TICKETS, TICKET_LIFE_S, CallLimits, Ledger, Tickets
 from runner.settings import Settings
 
 CALL = CallFacts(call_id="C1")
@@ -27,7 +25,7 @@ def test_a_token_is_good_for_its_time_only() -> None:
     tickets = Tickets()
     token = tickets.issue("twilio", CALL, 0.0)
     with pytest.raises(RefusedError, match="1 s too old"):
-        tickets.redeem(token, LIFE_S + 1)
+        tickets.redeem(token, TICKET_LIFE_S + 1)
 
 
 def test_a_webhook_that_is_sent_twice_gets_the_same_token_until_the_call_is_connected() -> None:
@@ -44,14 +42,14 @@ def test_a_copy_of_a_webhook_starts_no_call_however_late_it_comes(provider: str)
     ledger = Ledger(Settings())
     call = asdict(CALL)
     assert ledger.admit(0.0, "C1", "+1") == ""
-    ledger.redeem(1.0, ledger.issue(0.0, provider, call, LIFE_S))
+    ledger.redeem(1.0, ledger.issue(0.0, provider, call, TICKET_LIFE_S))
     ledger.begins(1.0, "C1", "+1")
     ledger.ends(2.0, "C1")
     for now in (3.0, 1e6):
         with pytest.raises(RefusedError, match="connected already"):
             ledger.admit(now, "C1", "+1")
         with pytest.raises(RefusedError, match="connected already"):
-            ledger.issue(now, provider, call, LIFE_S)
+            ledger.issue(now, provider, call, TICKET_LIFE_S)
     assert not ledger.limits._open
 
 
@@ -74,11 +72,11 @@ def test_exotel_may_come_back_once() -> None:
 
 def test_tokens_cannot_be_guessed_and_do_not_pile_up() -> None:
     tickets = Tickets()
-    tokens = {tickets.issue("twilio", CallFacts(call_id=f"C{n}"), 0.0) for n in range(MOST + 10)}
-    assert len(tokens) == MOST + 10
+    tokens = {tickets.issue("twilio", CallFacts(call_id=f"C{n}"), 0.0) for n in range(MOST_TICKETS + 10)}
+    assert len(tokens) == MOST_TICKETS + 10
     assert min(map(len, tokens)) >= 32
-    assert len(tickets._out) <= MOST
-    tickets.issue("twilio", CALL, LIFE_S + 1)
+    assert len(tickets._out) <= MOST_TICKETS
+    tickets.issue("twilio", CALL, TICKET_LIFE_S + 1)
     assert len(tickets._out) == 1
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from public_world import until
 
-import runner.server.public.ledger.client as desk_line
+import runner.server.public.ledger_client as ledger_client
 from runner.providers.webhooks import RefusedError
 from runner.server.public.keeper import make_providers
-from runner.server.public.ledger.client import LedgerUnavailableError, RemoteLedgerClient, serving_ledger
-from runner.server.public.ledger.ledger import Ledger
+from runner.server.public.ledger import Ledger
+from runner.server.public.ledger_client import LedgerUnavailableError, RemoteLedgerClient, serving_ledger
 from runner.settings import Settings
 
 CALL = {"call_id": "C1", "from_number": "+1", "to_number": "+2", "outbound": False, "answered_by": ""}
@@ -70,7 +70,7 @@ async def test_a_restarted_keeper_gets_the_current_state(tmp_path: Path) -> None
 async def test_without_a_keeper_a_question_is_refused_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk_line, "ANSWER_S", 0.05)
+    monkeypatch.setattr(ledger_client, "ANSWER_S", 0.05)
     line = RemoteLedgerClient(tmp_path / "nobody.sock")
     async with line.open():
         line.tell("ends", "C1")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import UsageError
-from runner.server.public.numbers import NumberJournal, Taken
+from runner.server.public.keeper import NumberJournal, Taken
 from runner.server.state_file import birth_of
 from runner.settings import Settings, state_folder
 from runner.settings.parsing import parse_phone_number, parse_public, parse_tunnel

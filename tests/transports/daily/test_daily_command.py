@@ -17,7 +17,7 @@ from daily_server import DOMAIN, KEY, DailyServer, daily_server
 
 from runner.cli.doctor.daily_trials import daily_checks
 from runner.errors import UsageError
-from runner.server.daily.preflight import check_daily
+from runner.server.daily import check_daily
 from runner.server.public.readiness import check_public
 from runner.settings import KEYS, Settings
 

@@ -31,8 +31,8 @@ from runner.server.endpoints.media_socket import MediaSocketEndpoint
 from runner.server.host import Host
 from runner.server.public.address import PublicAddress
 from runner.server.public.endpoints import create_public_app
-from runner.server.public.ledger.client import LocalLedgerClient
-from runner.server.public.ledger.ledger import Ledger
+from runner.server.public.ledger import Ledger
+from runner.server.public.ledger_client import LocalLedgerClient
 from runner.server.public.pinless import PATHS, PinlessEndpoint
 from runner.server.public.public_calls import PublicCalls
 from runner.server.wire.uvicorn_server import Server

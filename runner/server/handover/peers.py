@@ -1,4 +1,7 @@
-"""Our page as a far end that can come again: how its call moves to new code."""
+"""Callers that can reconnect, so that their calls can move to new code: our page and this machine's phone.
+
+A provider's protocol cannot ask a phone to reconnect: a real phone's call ends with the code it began with.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,60 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runner.transports.webrtc import SmallWebRTCConnection
+from starlette.websockets import WebSocket
+
+from runner.eventloop.waiting import first_of
+from runner.transports.session_port import SessionPort
+from runner.transports.websocket.socket import MOVED, CallWebSocket
+
+if TYPE_CHECKING:
+    from runner.transports.webrtc import SmallWebRTCConnection
+
+HEADER = "x-botrun-moves"
+MOVES, WAITS = "moves", "waits"
+"""Our phone's words for: it reconnects when its socket is closed by `MOVED`; and its call outlives a bot that
+fails, since a person waits there. A scenario's call ends with its bot."""
+
+
+def can_move(websocket: WebSocket) -> bool:
+    """Whether this caller can reconnect. A page's script cannot send headers, so it says it in its URL."""
+    return HEADER in websocket.headers or websocket.query_params.get("moves") == "1"
+
+
+class PhonePeer:
+    """A phone whose socket said that it can move (`server/handover/moves.py`)."""
+
+    in_a_hurry = False
+    keeps_client = False
+
+    def __init__(self, call: CallWebSocket, port: SessionPort) -> None:
+        self._call = call
+        self._port = port
+        self.waits = call.headers.get(HEADER) == WAITS
+
+    async def hold(self) -> None:
+        """Sound cannot be held back."""
+
+    async def ready(self) -> bool:
+        return True
+
+    def tell_waiting(self, busy: str) -> None:
+        """The terminal tells it."""
+
+    async def move(self, left_out: list[str]) -> None:
+        self._port.moved = True
+        await self._call.aclose(MOVED, "the new code is there")
+
+    def tell_code(self, failure: Mapping[str, Any] | None, *, waits: bool) -> None:
+        """The terminal tells it."""
+
+
+async def wait_for_mended_code(call: CallWebSocket, waits_over: asyncio.Event) -> None:
+    """The bot has failed: keep its caller on the line until the call has moved, or the caller hangs up."""
+    await first_of(call.left.wait(), waits_over.wait())
+
 
 HELD_S, FLUSH_S = 1.0, 1.0
 """What the page may take (s) to answer, and a message to leave."""

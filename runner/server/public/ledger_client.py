@@ -1,4 +1,4 @@
-"""How the public door reaches the run's ledger: in this process, or in the keeper's (`desk_line.py`)."""
+"""Ask the ledger of the run: in this process, or in the keeper's (`worker/public_keeper.py`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from runner.eventloop.json_channel import Channel
 from runner.providers.webhooks import RefusedError
 from runner.server.host import LedgerUnavailableError
-from runner.server.public.ledger.ledger import Ledger
+from runner.server.public.ledger import Ledger
 
 
 class LedgerClient(Protocol):

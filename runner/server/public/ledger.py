@@ -1,0 +1,366 @@
+"""Counted once per run, whichever process a request reaches: tokens, open calls, outgoing calls.
+
+Arguments and answers of `Ledger` are JSON, since workers ask from their own processes (`ledger_client.py`).
+Pure but for the log: `now` is seconds on any clock that only goes forward.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from runner.providers.webhooks import CallFacts, RefusedError
+from runner.settings import Settings
+
+MINUTE_S = 60.0
+
+
+@dataclass(slots=True)
+class _Open:
+    caller: str
+    since: float
+    connected: bool = False
+
+
+class CallLimits:
+    """Counts calls from their answer on. 0 is no limit.
+
+    Args:
+        calls: at once.
+        per_caller: at once, from one number.
+        starts_per_min: that begin within any minute.
+        connect_s: an answered call whose sound does not come within that time (s) counts no more.
+    """
+
+    def __init__(self, *, calls: int, per_caller: int, starts_per_min: int, connect_s: float) -> None:
+        self._calls = calls
+        self._per_caller = per_caller
+        self._starts_per_min = starts_per_min
+        self._connect_s = connect_s
+        self._open: dict[str, _Open] = {}
+        self._starts: deque[float] = deque()
+
+    def refusal(self, call_id: str, caller: str, now: float) -> str:
+        """Why this call is not taken; "" if it is: then it counts."""
+        self._forget(now)
+        if call_id in self._open:
+            return ""
+        if self._calls and len(self._open) >= self._calls:
+            return f"{len(self._open)} calls are under way (BOTRUN_MAX_PUBLIC_CALLS, BOTRUN_MAX_SESSIONS)"
+        same = sum(1 for call in self._open.values() if caller and call.caller == caller)
+        if self._per_caller and same >= self._per_caller:
+            return f"this caller has {same} calls under way (BOTRUN_MAX_CALLS_PER_CALLER)"
+        if self._starts_per_min and len(self._starts) >= self._starts_per_min:
+            return f"{len(self._starts)} calls began within a minute (BOTRUN_MAX_STARTS_PER_MIN)"
+        self._starts.append(now)
+        self._open[call_id] = _Open(caller, now)
+        return ""
+
+    def is_connected(self, call_id: str) -> bool:
+        """Whether its sound has come."""
+        return call_id in self._open and self._open[call_id].connected
+
+    def connected(self, call_id: str) -> None:
+        """Its sound has come: it counts until it is over."""
+        if call_id in self._open:
+            self._open[call_id].connected = True
+
+    def goes_on(self, call_id: str, caller: str, now: float) -> None:
+        """A call that began before this count did: it counts until it is over, and is no start."""
+        self._open[call_id] = _Open(caller, now, connected=True)
+
+    def over(self, call_id: str) -> None:
+        """The call has ended."""
+        self._open.pop(call_id, None)
+
+    def _forget(self, now: float) -> None:
+        while self._starts and self._starts[0] <= now - MINUTE_S:
+            self._starts.popleft()
+        for call_id, call in list(self._open.items()):
+            if not call.connected and call.since < now - self._connect_s:
+                del self._open[call_id]
+
+
+TICKET_LIFE_S = 60.0
+"""From the answer to the socket (s): a provider opens it at once, a dialled phone first rings."""
+
+TICKET_RETRY_S = 14_400.0
+"""Exotel opens a second socket for the same call when the first breaks, once (PROTOCOLS.md §4)."""
+
+MOST_TICKETS = 2000
+MOST_CONNECTED = 50_000
+"""Ids of calls that were connected, some 5 MB at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a token stands for. `again`: it was used before, and only that same call may use it."""
+
+    provider: str
+    call: CallFacts
+    expires_at: float
+    again: bool = False
+
+
+class Tickets:
+    """The tokens that are out. `now` is seconds on any clock that only goes forward."""
+
+    def __init__(self) -> None:
+        self._out: dict[str, Ticket] = {}
+        self._of_call: dict[tuple[str, str], str] = {}
+        self._connected: OrderedDict[str, None] = OrderedDict()
+
+    def issue(self, provider: str, call: CallFacts, now: float, life_s: float = TICKET_LIFE_S) -> str:
+        """A token for this call; the same one again while nobody has used it.
+
+        Raises:
+            RefusedError: the call's socket came already, so this webhook is a copy.
+        """
+        self._forget_old(now)
+        self.check_is_new(call.call_id)
+        known = (provider, call.call_id)
+        if call.call_id and known in self._of_call:
+            return self._of_call[known]
+        token = secrets.token_urlsafe(24)
+        self._out[token] = Ticket(provider, call, now + life_s)
+        if call.call_id:
+            self._of_call[known] = token
+        return token
+
+    def redeem(self, token: str, now: float) -> Ticket:
+        """What the token stands for; it is used up.
+
+        Raises:
+            RefusedError: it was never given out, is used up or too old.
+        """
+        ticket = self._out.pop(token, None)
+        if ticket is not None and ticket.call.call_id:
+            self._remember(ticket.call.call_id)
+        if ticket is None:
+            raise RefusedError("its token is unknown or used up: each is good for one socket")
+        if ticket.expires_at < now:
+            raise RefusedError(f"its token is {now - ticket.expires_at:.0f} s too old")
+        if ticket.provider == "exotel" and not ticket.again:
+            self._out[token] = Ticket(ticket.provider, ticket.call, now + TICKET_RETRY_S, again=True)
+        return ticket
+
+    def restore(self, token: str, ticket: Ticket) -> None:
+        """The socket that used it was not the call's: the call's own may still come."""
+        self._out[token] = ticket
+        self._connected.pop(ticket.call.call_id, None)
+        if ticket.call.call_id:
+            self._of_call[ticket.provider, ticket.call.call_id] = token
+
+    def check_is_new(self, call_id: str) -> None:
+        """See that this call's socket has not come yet.
+
+        A signature can be valid for ever (Twilio's has no time), so ids are remembered, not nonces.
+
+        Raises:
+            RefusedError: it has come, now or in the past.
+        """
+        if call_id and call_id in self._connected:
+            raise RefusedError("its call was connected already: the webhook is a copy of an earlier one")
+
+    def _remember(self, call_id: str) -> None:
+        self._connected[call_id] = None
+        while len(self._connected) > MOST_CONNECTED:
+            self._connected.popitem(last=False)
+
+    def _forget_old(self, now: float) -> None:
+        for token, ticket in list(self._out.items()):
+            if ticket.expires_at < now or len(self._out) >= MOST_TICKETS:
+                del self._out[token]
+        self._of_call = {call: token for call, token in self._of_call.items() if token in self._out}
+
+
+MOST_TRANSFERS = 100
+MOST_EVENTS = 500
+
+WORDS = frozenset(
+    {
+        "admit",
+        "issue",
+        "redeem",
+        "restore",
+        "has_sound",
+        "news",
+        "no_news",
+        "begins",
+        "ends",
+        "goes_on",
+        "park",
+        "parked",
+    }
+    | {"rings", "state", "became", "voicemail"}
+)
+"""What can be asked: the methods below, of these names."""
+
+
+class Ledger:
+    """One for a run.
+
+    Args:
+        settings: the run's limits.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.tickets = Tickets()
+        self.outgoing = Outgoing()
+        self.limits = CallLimits(
+            calls=min((n for n in (settings.max_public_calls, settings.max_sessions) if n), default=0),
+            per_caller=settings.max_calls_per_caller,
+            starts_per_min=settings.max_starts_per_min,
+            connect_s=TICKET_LIFE_S,
+        )
+        self._transfers: dict[str, str] = {}
+        self._events: deque[str] = deque(maxlen=MOST_EVENTS)
+
+    def answer(self, what: str, args: Sequence[Any], now: float) -> Any:
+        """Ask by name. Raises `RefusedError` where the method does, `LookupError` for another name."""
+        if what not in WORDS:
+            raise LookupError(what)
+        return getattr(self, what)(now, *args)
+
+    # ------------------------------------------------------------ calls that come
+
+    def admit(self, now: float, call_id: str, caller: str) -> str:
+        """Why this call is not taken; "" if it is. Calls that we made were counted before."""
+        self.tickets.check_is_new(call_id)
+        return "" if self.outgoing.state(call_id) else self.limits.refusal(call_id, caller, now)
+
+    def issue(self, now: float, provider: str, call: Mapping[str, Any], life_s: float) -> str:
+        """A token for this call's media socket."""
+        return self.tickets.issue(provider, CallFacts(**call), now, life_s)
+
+    def redeem(self, now: float, token: str) -> dict[str, Any]:
+        """The ticket that a token stands for, once. Raises `RefusedError`."""
+        return asdict(self.tickets.redeem(token, now))
+
+    def restore(self, now: float, token: str, ticket: Mapping[str, Any]) -> None:
+        """Another socket than the call's has used this token: it is good again."""
+        self.tickets.restore(token, ticket_of(ticket))
+
+    def has_sound(self, now: float, call_id: str) -> bool:
+        """Whether the call's socket has come."""
+        return self.limits.is_connected(call_id)
+
+    def news(self, now: float, event: str) -> bool:
+        """Whether this event was not told before: what a provider thinks lost, it tells again."""
+        if event in self._events:
+            return False
+        self._events.append(event)
+        return True
+
+    def no_news(self, now: float, event: str) -> None:
+        """It came to nothing, and may be told again."""
+        if event in self._events:
+            self._events.remove(event)
+
+    def begins(self, now: float, call_id: str, caller: str) -> None:
+        """The call's sound has come."""
+        self.limits.connected(call_id)
+        self.outgoing.talks(call_id)
+
+    def goes_on(self, now: float, call_id: str, caller: str) -> None:
+        """A call under way since before this ledger was begun."""
+        self.limits.goes_on(call_id, caller, now)
+
+    def ends(self, now: float, call_id: str) -> None:
+        """The call is over."""
+        self.limits.over(call_id)
+        self.outgoing.hung_up(call_id)
+
+    # ------------------------------------------------------------ transfers
+
+    def park(self, now: float, number: str) -> str:
+        """A token that tells, once, where a caller goes."""
+        while len(self._transfers) >= MOST_TRANSFERS:
+            self._transfers.pop(next(iter(self._transfers)))
+        token = secrets.token_urlsafe(24)
+        self._transfers[token] = number
+        return token
+
+    def parked(self, now: float, token: str) -> str:
+        """Where; "" if nobody knows."""
+        return self._transfers.pop(token, "")
+
+    # ------------------------------------------------------------ calls that we make
+
+    def rings(self, now: float, call_id: str) -> None:
+        """The provider has taken the order."""
+        self.outgoing.rings(call_id)
+
+    def state(self, now: float, call_id: str) -> tuple[str, bool]:
+        """A word, "" for a call that we did not make; and whether it is over."""
+        return self.outgoing.state(call_id), self.outgoing.is_over(call_id)
+
+    def became(self, now: float, call_id: str, word: str) -> None:
+        """The provider said how it stands."""
+        self.outgoing.told(call_id, word)
+
+    def voicemail(self, now: float, call_id: str) -> bool:
+        """A machine picked up; whether that was a call of ours."""
+        return self.outgoing.reached_voicemail(call_id)
+
+
+def ticket_of(told: Mapping[str, Any]) -> Ticket:
+    """A ticket from its JSON."""
+    return Ticket(**{**told, "call": CallFacts(**told["call"])})
+
+
+logger = logging.getLogger(__name__)
+
+MOST_OUTGOING = 200
+_OVER = frozenset(
+    {"completed", "busy", "failed", "no-answer", "canceled", "call.hangup", "hangup", "terminal", "timeout"}
+)
+
+
+class Outgoing:
+    """Remembers the last `MOST_OUTGOING` calls by the provider's id."""
+
+    def __init__(self) -> None:
+        self._states: OrderedDict[str, str] = OrderedDict()
+
+    def rings(self, call_id: str) -> None:
+        """The provider has taken the order."""
+        self._states[call_id] = "ringing"
+        while len(self._states) > MOST_OUTGOING:
+            self._states.popitem(last=False)
+
+    def state(self, call_id: str) -> str:
+        """A word; "" for a call that we did not make."""
+        return self._states.get(call_id, "")
+
+    def told(self, call_id: str, word: str) -> None:
+        """The provider said how it stands."""
+        if call_id in self._states and not self.is_over(call_id):
+            state = "over: " + word.removeprefix("call.") if word.lower() in _OVER else word
+            self._states[call_id] = state[:60]
+
+    def reached_voicemail(self, call_id: str) -> bool:
+        """A machine picked up; whether that was a call of ours."""
+        logger.info("a voicemail was reached: the call is ended")
+        if call_id not in self._states:
+            return False
+        self._states[call_id] = "over: voicemail"
+        return True
+
+    def talks(self, call_id: str) -> None:
+        """Its sound has come."""
+        if call_id in self._states:
+            self._states[call_id] = "talking"
+
+    def hung_up(self, call_id: str) -> None:
+        """Its sound is over, and so is the call."""
+        if call_id in self._states and not self.is_over(call_id):
+            self._states[call_id] = "over: completed"
+
+    def is_over(self, call_id: str) -> bool:
+        """Whether nothing more will become of it."""
+        return self.state(call_id).startswith("over")

@@ -1,1 +1,0 @@
-"""Counts kept once per run: one-time tokens, call limits and outgoing calls."""
