@@ -36,6 +36,8 @@ steps:
   - murmur: mm-hmm
   - stay_silent: 2s
   - expect: {words: [time, o'clock], answer_within: 2s, hangs_up: no, keys: "12", within: 3s}
+  - expect: {understood: ""}
+  - expect: {understood: [yes, time]}
   - hang_up: {while_saying: I would like, after: 300ms}
 """
 
@@ -61,7 +63,9 @@ def test_a_scenario_says_what_the_caller_does(tmp_path: Path) -> None:
         SpeakOver(text="mm-hmm", murmur=True, line=14),
         StaySilent(seconds=2, line=15),
         Expect(words=("time", "o'clock"), answer_within_s=2, hangs_up=False, keys="12", within_s=3, line=16),
-        HangUp(text="I would like", after_s=0.3, line=17),
+        Expect(understood=("",), line=17),
+        Expect(understood=("yes", "time"), line=18),
+        HangUp(text="I would like", after_s=0.3, line=19),
     )
 
 

@@ -36,7 +36,7 @@ class Talk:
     Attributes:
         phone: the call.
         words: what the bot was heard to say, and when (s on the loop's clock), if that can be known.
-        understood: what the bot understood, the same.
+        understood: what the bot understood, the same; "" is speech that it could not understand.
         lines: the conversation so far.
     """
 
@@ -101,6 +101,9 @@ class Talk:
             case "user-transcription" if text and data.get("final", True):
                 self.understood.append((self.phone.now, text))
                 self.say("phone", f"the bot understood: {text}")
+            case "server-message" if data.get("type") == "not-understood":
+                self.understood.append((self.phone.now, ""))
+                self.say("phone", "the bot heard speech, but understood no words")
             case "error":
                 self.say("phone", f"the bot reports: {data.get('error') or data.get('message')}")
 

@@ -37,6 +37,8 @@ async def _verdicts(expect: Expect, talk: Talk) -> AsyncIterator[Verdict]:
         yield await _stops(talk, expect.stops_within_s)
     if expect.keeps_talking is not None:
         yield await _keeps_talking(talk, expect.keeps_talking)
+    for text in expect.understood:
+        yield await _understood(talk, text, expect.within_s)
     for word in expect.words:
         yield await _words(talk, word, expect.within_s)
     if expect.keys is not None:
@@ -130,6 +132,29 @@ async def _words(talk: Talk, wanted: str, within_s: float) -> Verdict:
         return Verdict(False, f"{wanted!r} could not be checked: a bot's words are known on its own machine")
     met = _plain(wanted) in heard()
     return Verdict(met, f"the bot said {wanted!r}" if met else f"the bot did not say {wanted!r}: {heard()!r}")
+
+
+async def _understood(talk: Talk, wanted: str, within_s: float) -> Verdict:
+    last = _last(talk, Manner.TURN, Manner.INTERRUPTION, Manner.MURMUR)
+    if last is None:
+        return Verdict(False, "the caller has said nothing that could be understood")
+    since = talk.phone.started_at + last.begin
+
+    def understood() -> str:
+        return _plain(" ".join(text for at, text in talk.understood if at >= since))
+
+    def known() -> bool:
+        if wanted:
+            return f" {_plain(wanted)} " in f" {understood()} "
+        return any(at >= since for at, _ in talk.understood)
+
+    await talk.phone.until(known, within_s)
+    if not talk.knows_words:
+        return Verdict(False, f"{last.text!r}: what the bot understood is known on its own machine only")
+    met = known() if wanted else not understood()
+    seen = f"{understood()!r}" if understood() else "nothing"
+    instead = "" if met else f", expected {wanted!r}" if wanted else ", expected nothing"
+    return Verdict(met, f"{last.text!r} was understood as {seen}{instead}")
 
 
 async def _keys(talk: Talk, wanted: str, within_s: float) -> Verdict:

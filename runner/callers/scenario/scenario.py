@@ -5,6 +5,7 @@ line: {noise: 20, loss: 2}
 steps:
   - wait_for_silence
   - say: Tell me a joke.
+  - expect: {understood: tell me a joke}
   - interrupt: {after: 700ms, say: Stop!}
   - press: "1#"
   - expect: {answer_within: 2s, stops_within: 500ms}
@@ -52,6 +53,7 @@ _LINE_FIELDS: dict[str, tuple[str, Callable[[Reader, str], Any]]] = {
 
 _EXPECT_FIELDS: dict[str, tuple[str, Callable[[Reader, str], Any]]] = {
     "words": ("words", Reader.texts),
+    "understood": ("understood", lambda at, what: at.texts(what, empty=True)),
     "greeting_within": ("greeting_within_s", Reader.duration_s),
     "answer_within": ("answer_within_s", Reader.duration_s),
     "stops_within": ("stops_within_s", Reader.duration_s),

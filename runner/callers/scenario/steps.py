@@ -93,6 +93,8 @@ class Expect(Step):
 
     Attributes:
         words: each is heard from the bot, since the caller last spoke, within `within_s`.
+        understood: the bot's recogniser reports each of these about what the caller said last, within
+            `within_s`; "" is that it understood nothing.
         greeting_within_s: from the answered call to the bot's first sound.
         answer_within_s: from the end of the caller's last words to the bot's first sound after them.
         stops_within_s: from the beginning of the caller's last interruption to the bot's silence.
@@ -104,6 +106,7 @@ class Expect(Step):
     """
 
     words: tuple[str, ...] = ()
+    understood: tuple[str, ...] = ()
     greeting_within_s: float | None = None
     answer_within_s: float | None = None
     stops_within_s: float | None = None

@@ -77,8 +77,10 @@ class Reader:
             self.fail(f"{what} must be a list")
         return [Reader(self.path, entry) for entry in self.node.value]
 
-    def texts(self, what: str) -> tuple[str, ...]:
-        """One text, or a list of them."""
+    def texts(self, what: str, *, empty: bool = False) -> tuple[str, ...]:
+        """One text, or a list of them; `empty`: "" is one, too."""
+        if empty and self._is_scalar and self.node.tag == "tag:yaml.org,2002:str" and not self.node.value:
+            return ("",)
         if self._is_scalar:
             return (self.text(what),)
         return tuple(entry.text(what) for entry in self.list(what))
