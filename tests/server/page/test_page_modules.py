@@ -86,7 +86,7 @@ CONVERSATION = """
 async (steps) => {
   const { Conversation } = await import("/page/conversation.js");
   const log = document.createElement("div");
-  const conversation = new Conversation(log);
+  const conversation = new Conversation(log, document.createElement("button"));
   for (const [step, ...more] of steps) conversation[step](...more);
   return [...log.children].map(({ className, lastElementChild }) => [className, lastElementChild.innerHTML]);
 }
