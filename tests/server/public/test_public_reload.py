@@ -132,7 +132,7 @@ async def test_what_became_of_a_dialled_call_is_known_after_a_save(tmp_path: Pat
 async def test_a_broken_edit_leaves_the_good_code_at_the_public_door(tmp_path: Path) -> None:
     async with provider_server() as server, edited("twilio", server, tmp_path, "hang up") as run:
         run.save("async def bot(", "async def bot((")
-        await run.ready("the code from before goes on")
+        await run.ready("the previous code keeps serving")
         assert await call_in(run, server, "twilio", "C1") >= 0.5
         run.save("async def bot((", "async def bot(")
         run.save("version 0", "version 1")
