@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -152,7 +153,6 @@ def _supervise(
 ) -> int:
     import asyncio
 
-    from runner.cli.terminal.keyboard import is_terminal
     from runner.supervisor.loading import FIXED, RunPlan
     from runner.supervisor.supervisor import Supervisor
 
@@ -169,7 +169,7 @@ def _supervise(
     )
 
     async def run() -> int:
-        if not is_terminal():
+        if not _is_terminal():
             return await Supervisor(plan, listener, public=public).run()
         from runner.cli.terminal.terminal import Terminal
 
@@ -179,6 +179,13 @@ def _supervise(
             return await supervisor.run()
 
     return asyncio.run(run())
+
+
+def _is_terminal() -> bool:
+    """Whether input and output are a terminal and this is not CI."""
+    from runner.settings import is_set
+
+    return sys.stdin.isatty() and sys.stdout.isatty() and not is_set("CI")
 
 
 def _public_listener(settings: Settings) -> socket.socket:

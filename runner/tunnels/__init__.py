@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-from runner.errors import MissingPackageError, TransportError
-from runner.tunnels.base import Tunnel
+from runner.errors import MissingPackageError
+from runner.tunnels.base import Tunnel, TunnelError
 
 NGROK = "ngrok"
 KEYS = {NGROK: "NGROK_AUTHTOKEN"}
 PACKAGES = {NGROK: "ngrok", "ssh": "asyncssh"}
-
-
-class TunnelError(TransportError):
-    """The tunnel could not be opened."""
 
 
 def check_tunnel(via: str) -> None:

@@ -1,8 +1,14 @@
-"""The interface of a tunnel."""
+"""The interface of a tunnel, and its error."""
 
 from __future__ import annotations
 
 from typing import Protocol
+
+from runner.errors import TransportError
+
+
+class TunnelError(TransportError):
+    """The tunnel could not be opened."""
 
 
 class Tunnel(Protocol):
@@ -23,19 +29,3 @@ class Tunnel(Protocol):
 
     async def aclose(self) -> None:
         """Close it; also after an `open` that failed, and more than once."""
-
-
-class FakeTunnel:
-    """For tests: the public address is this machine's own."""
-
-    name = "fake"
-
-    def __init__(self, origin: str = "") -> None:
-        self._origin = origin
-        self.closed = 0
-
-    async def open(self, port: int) -> str:
-        return self._origin or f"http://127.0.0.1:{port}"
-
-    async def aclose(self) -> None:
-        self.closed += 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from runner.tunnels.base import TunnelError
+
 OPEN_S = 15.0
 
 
@@ -19,8 +21,6 @@ class NgrokTunnel:
 
     async def open(self, port: int) -> str:
         import ngrok
-
-        from runner.tunnels import TunnelError
 
         try:
             async with asyncio.timeout(OPEN_S):

@@ -7,6 +7,8 @@ import logging
 from typing import Any
 from urllib.parse import urlsplit
 
+from runner.tunnels.base import TunnelError
+
 logger = logging.getLogger(__name__)
 
 OPEN_S = 15.0
@@ -51,8 +53,6 @@ class SshTunnel:
     async def _connect(self, port: int) -> None:
         import asyncssh
 
-        from runner.tunnels import TunnelError
-
         user = {"username": self._user} if self._user else {}
         try:
             async with asyncio.timeout(OPEN_S):
@@ -67,8 +67,6 @@ class SshTunnel:
             raise TunnelError(f"SSH tunnel through {self._host} failed: {_reason(error)}") from None
 
     async def _keep(self, port: int) -> None:
-        from runner.tunnels import TunnelError
-
         pause_s = SHORTEST_PAUSE_S
         while True:
             await self._connection.wait_closed()

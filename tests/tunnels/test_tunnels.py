@@ -15,6 +15,7 @@ from typing import Any
 import asyncssh
 import pytest
 from carrier_calls import post, talk
+from fake_tunnel import FakeTunnel
 from provider_server import API, BEFORE, provider_server
 from public_world import CALLED, KEYS, Bot, call_fields, make_host, media_url, signed, until
 
@@ -25,7 +26,6 @@ from runner.server.public.readiness import check_public
 from runner.sessions.session import EndReason
 from runner.settings import Settings
 from runner.tunnels import TunnelError, check_tunnel, make_tunnel
-from runner.tunnels.base import FakeTunnel
 from runner.tunnels.ngrok import NgrokTunnel
 from runner.tunnels.ssh import SshTunnel
 

@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runner.cli.terminal.qr import qr_code
 from runner.server.access.local_only import is_loopback
 from runner.server.public.readiness import DIAL_IN
 from runner.server.wire.tls import lan_address
@@ -34,6 +33,9 @@ logger = logging.getLogger(__name__)
 Row = tuple[str, Text]
 
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(API_KEY|AUTH_TOKEN|TOKEN|SECRET|ACCOUNT_SID)")
+_QR_HALVES = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
+_QR_QUIET_MODULES = 2
+"""The standard asks for four, but all readers accept two."""
 
 
 class Banner:
@@ -174,6 +176,25 @@ def is_any(host: str) -> bool:
         return ip_address(host).is_unspecified
     except ValueError:
         return False
+
+
+# ------------------------------------------------------------------ QR code
+
+
+def qr_code(text: str) -> Text:
+    """A QR code as text for a rich console: two rows of modules per line, black on white."""
+    import segno
+
+    rows = [
+        list(row) for row in segno.make(text, error="l", micro=False).matrix_iter(border=_QR_QUIET_MODULES)
+    ]
+    if len(rows) % 2:
+        rows.append([0] * len(rows[0]))
+    lines = [
+        "".join(_QR_HALVES[bool(above), bool(below)] for above, below in zip(*pair, strict=True))
+        for pair in zip(rows[::2], rows[1::2], strict=True)
+    ]
+    return Text("\n".join(lines), style="#000000 on #ffffff", no_wrap=True)
 
 
 # ------------------------------------------------------------------ keys

@@ -12,7 +12,8 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncIterator, Callable, Mapping
+import tty
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
@@ -21,7 +22,6 @@ from rich.text import Text
 
 from runner import logs
 from runner.cli.last_call import PROVIDERS
-from runner.cli.terminal.keyboard import keys
 from runner.cli.terminal.live import KEYS, render
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ LOOK_S = 0.5
 """Interval (s) at which the workers are asked for the state of their calls."""
 
 MOST_OUTPUT_BYTES = 1 << 16
+END_OF_INPUT = b""
 OPEN_PAGE = "runner.cli.terminal.banner:open_its_page"
 
 
@@ -83,7 +84,7 @@ class Terminal:
         loop.add_reader(self._master, self._read)
         looking = asyncio.create_task(self._look(), name="terminal")
         try:
-            with self._live, keys(self._pressed):
+            with self._live, read_keys(self._pressed):
                 logs.configure(style="text", stream=_Lines(self._show))  # type: ignore[arg-type]
                 yield
         finally:
@@ -190,3 +191,30 @@ class _Lines:
         return len(text)
 
     def flush(self) -> None: ...
+
+
+@contextlib.contextmanager
+def read_keys(pressed: Callable[[str], None]) -> Iterator[None]:
+    """While the block runs, call `pressed` with each key, without Enter, in the running loop.
+
+    Ctrl-C stays a signal. The terminal is always restored.
+    """
+    terminal, loop = sys.stdin.fileno(), asyncio.get_running_loop()
+    before = termios.tcgetattr(terminal)
+
+    def read() -> None:
+        with contextlib.suppress(BlockingIOError, InterruptedError):
+            data = os.read(terminal, 64)
+            if data == END_OF_INPUT:
+                loop.remove_reader(terminal)
+            elif not data.startswith(b"\x1b"):  # ignore arrows and function keys
+                for key in data.decode(errors="ignore"):
+                    pressed(key)
+
+    tty.setcbreak(terminal, termios.TCSANOW)
+    loop.add_reader(terminal, read)
+    try:
+        yield
+    finally:
+        loop.remove_reader(terminal)
+        termios.tcsetattr(terminal, termios.TCSANOW, before)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from runner.cli.terminal import keyboard
+from runner.cli.terminal import terminal as terminal_module
 from runner.cli.terminal.live import KEYS, MOST_ROWS, render
 
 
@@ -73,7 +73,7 @@ def test_it_fits_a_narrow_terminal() -> None:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Any]]:
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "r+b", buffering=0) as stdin:
-        monkeypatch.setattr(keyboard.sys, "stdin", stdin)
+        monkeypatch.setattr(terminal_module.sys, "stdin", stdin)
         yield ours, stdin
     os.close(ours)
 
@@ -82,7 +82,7 @@ async def test_keys_come_one_by_one_and_the_terminal_is_put_back(terminal: tuple
     ours, stdin = terminal
     before = termios.tcgetattr(stdin)
     pressed: list[str] = []
-    with keyboard.keys(pressed.append):
+    with terminal_module.read_keys(pressed.append):
         assert termios.tcgetattr(stdin)[3] & termios.ICANON == 0
         assert termios.tcgetattr(stdin)[3] & termios.ISIG, "Ctrl-C stays a signal"
         os.write(ours, b"or")
@@ -100,6 +100,6 @@ async def test_keys_come_one_by_one_and_the_terminal_is_put_back(terminal: tuple
 async def test_the_terminal_is_put_back_after_a_failure_too(terminal: tuple[int, Any]) -> None:
     _, stdin = terminal
     before = termios.tcgetattr(stdin)
-    with pytest.raises(ZeroDivisionError), keyboard.keys(lambda key: None):
+    with pytest.raises(ZeroDivisionError), terminal_module.read_keys(lambda key: None):
         raise ZeroDivisionError
     assert termios.tcgetattr(stdin) == before
