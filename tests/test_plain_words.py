@@ -15,8 +15,7 @@ from runner.errors import UsageError
 from runner.frames import TTSSpeakFrame
 from runner.pipeline import Pipeline, PipelineParams, PipelineTask
 from runner.processors import AudioRecorder, FrameProcessor, LLMContext
-from runner.services.fallback import FallbackLLM, FallbackTTS
-from runner.services.fallback_stt import FallbackSTT
+from runner.services.fallback import FallbackLLM, FallbackSTT, FallbackTTS
 from runner.services.openai import OpenAILLMService
 from runner.services.tools import tool
 from runner.services.tools.toolbox import Toolbox

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from runner.services.models.download import Progress
-    from runner.services.models.installed import Model
+    from runner.services.models import Model, Progress
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -33,7 +32,7 @@ def models(context: typer.Context) -> None:
 @app.command("list")
 def show() -> None:
     """List installed models, their folder, and what can be fetched."""
-    from runner.services.models.installed import PIPER_EXAMPLES, WHISPER_MODELS, models_folder, models_here
+    from runner.services.models import PIPER_EXAMPLES, WHISPER_MODELS, models_folder, models_here
 
     _enter_dotenv()
     here = models_here()
@@ -52,8 +51,7 @@ def show() -> None:
 @app.command("fetch")
 def fetch(kind: _Kind, name: _Name, hub: _Hub = None) -> None:
     """Download a model. An interrupted download resumes."""
-    from runner.services.models.download import HUB
-    from runner.services.models.installed import Model
+    from runner.services.models import HUB, Model
 
     _enter_dotenv()
     model = Model(kind, name)
@@ -66,7 +64,7 @@ def _fetch(model: Model, hub: str) -> None:
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
 
-    from runner.services.models.download import fetch as bring
+    from runner.services.models import fetch as bring
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     console = Console(stderr=True)

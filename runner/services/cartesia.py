@@ -23,10 +23,10 @@ import uuid
 from typing import Any
 
 from runner.frames import Frame, FrameDirection, LLMFullResponseStartFrame, TTSSpeakFrame
-from runner.services.common.refusals import refusal
+from runner.services.common.failures import refusal
 from runner.services.common.service_link import Message, ServiceLink
+from runner.services.common.spoken_text import Timeline
 from runner.services.common.streamed_tts import StreamedTTSService
-from runner.services.text.spoken_words import Timeline
 from runner.settings import credentials as keys
 
 URL = "wss://api.cartesia.ai/tts/websocket"

@@ -36,8 +36,8 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import ProcessorSetup
+from runner.services.common.failures import push_failure
 from runner.services.common.service_link import Message, ServiceLink
-from runner.services.common.work import push_failure
 from runner.services.stt import STTService
 from runner.settings import credentials as keys
 from runner.turns.segments import join_texts

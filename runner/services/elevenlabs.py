@@ -25,10 +25,10 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from runner.errors import ServiceError
-from runner.services.common.refusals import own_words
+from runner.services.common.failures import own_words
 from runner.services.common.service_link import Message, ServiceLink
+from runner.services.common.spoken_text import CharacterTimes, Timeline
 from runner.services.common.streamed_tts import StreamedTTSService, Utterance
-from runner.services.text.spoken_words import CharacterTimes, Timeline
 from runner.settings import credentials as keys
 
 URL = "wss://api.elevenlabs.io"

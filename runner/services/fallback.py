@@ -13,26 +13,31 @@ import asyncio
 import contextlib
 import copy
 import logging
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from typing import Generic, TypeVar
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator
 
-from runner.errors import UsageError
+from runner.errors import ServiceError
 from runner.frames import (
+    ErrorFrame,
     Frame,
     FrameDirection,
     FunctionCall,
+    InputAudioRawFrame,
+    InterimTranscriptionFrame,
     LLMFullResponseStartFrame,
     StartFrame,
+    TranscriptionFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
 )
-from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor
+from runner.processors.base import DOWNSTREAM, FrameProcessor
 from runner.processors.context import LLMContext
-from runner.services.common.work import iterating
+from runner.services.common.failures import Order, check_services, put_inside
+from runner.services.common.spoken_text import Spoken, piece_end
+from runner.services.common.work import iterating, patiently
 from runner.services.llm import LLMService
-from runner.services.text.sentences import piece_end
-from runner.services.text.spoken_words import Spoken
+from runner.services.stt import STTService
 from runner.services.tts import TTSService, spread_words
-
-T = TypeVar("T")
 
 LLM_PATIENCE_S = 5.0
 TTS_PATIENCE_S = 3.0
@@ -48,82 +53,6 @@ GO_ON = (
 
 
 logger = logging.getLogger(__name__)
-
-Service = TypeVar("Service", bound=FrameProcessor)
-
-
-class Order(Generic[Service]):
-    """The order of a fallback's services.
-
-    Args:
-        owner: whose log it is.
-        services: in order of preference.
-        cool_down_s: how long (s) one that failed is asked last.
-    """
-
-    def __init__(self, owner: FrameProcessor, services: Sequence[Service], cool_down_s: float) -> None:
-        self._owner = owner
-        self._services = list(services)
-        self._cool_down_s = cool_down_s
-        self._failed_until: dict[int, float] = {}
-        self._current = self._services[0]
-
-    def now(self) -> Iterator[tuple[Service, bool]]:
-        """The services in the order in which to ask them, and whether each is the last."""
-        row = sorted(self._services, key=self.is_resting)
-        for service in row:
-            yield service, service is row[-1]
-
-    def is_resting(self, service: Service) -> bool:
-        """Whether it failed a short while ago."""
-        return self._failed_until.get(id(service), 0.0) > self._owner.processor_setup.clock()
-
-    def failed(self, service: Service, error: BaseException) -> None:
-        """This one failed just now."""
-        reason = str(error) or type(error).__name__
-        logger.warning("%s: %s failed: %s", self._owner.name, service.name, reason)
-        self._failed_until[id(service)] = self._owner.processor_setup.clock() + self._cool_down_s
-
-    def worked(self, service: Service) -> None:
-        """This one has answered."""
-        if service is not self._current:
-            self._current = service
-            logger.warning("%s: %s answers now", self._owner.name, service.name)
-
-
-def check_services(owner: FrameProcessor, services: Sequence[object], kind: type[FrameProcessor]) -> None:
-    """Raises `UsageError` unless there is a service, and all are of this kind."""
-    if not services:
-        raise UsageError(f"{type(owner).__name__} needs at least one service")
-    for service in services:
-        if not isinstance(service, kind):
-            what = getattr(service, "__name__", type(service).__name__)
-            raise UsageError(f"{type(owner).__name__} takes {kind.__name__}s, and {what} is none")
-
-
-class Outlet(FrameProcessor):
-    """Before and behind a service that is inside another: what it pushes leaves the outer one there."""
-
-    def __init__(self, owner: FrameProcessor, direction: FrameDirection) -> None:
-        super().__init__(name=f"{owner.name}.outlet")
-        self._owner = owner
-        self._direction = direction
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        came_in = isinstance(frame, StartFrame | LLMFullResponseStartFrame)
-        if direction is self._direction and not came_in:
-            await self._owner.push_frame(frame, direction)
-
-
-def put_inside(owner: FrameProcessor, services: tuple[FrameProcessor, ...]) -> list[FrameProcessor]:
-    """Put services inside `owner`; returns all processors inside it."""
-    inside: list[FrameProcessor] = []
-    for service in services:
-        before, behind = Outlet(owner, UPSTREAM), Outlet(owner, DOWNSTREAM)
-        before.link(service)
-        service.link(behind)
-        inside += [before, service, behind]
-    return inside
 
 
 class FallbackLLM(LLMService):
@@ -224,21 +153,6 @@ def _going_on(context: LLMContext, said: str) -> LLMContext:
     return view
 
 
-async def patiently(pieces: AsyncGenerator[T, None], first_s: float | None) -> AsyncGenerator[T, None]:
-    """The same pieces; raises `TimeoutError` if the first takes longer."""
-    async with contextlib.aclosing(pieces):
-        try:
-            async with asyncio.timeout(first_s):
-                piece = await anext(pieces)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise TimeoutError(f"it had not begun after {first_s:g} s") from None
-        yield piece
-        async for piece in pieces:
-            yield piece
-
-
 class FallbackTTS(TTSService):
     """Speaks with the first of these voices, and with the next if it fails.
 
@@ -298,3 +212,167 @@ class FallbackTTS(TTSService):
                 spoken.break_off()
                 if not spoken.left:
                     return
+
+
+STT_PATIENCE_S = 5.0
+"""A recogniser that says nothing for so long (s) after the user has stopped has failed."""
+
+LEAD_S = 1.0
+"""Sound (s) from before an utterance that a recogniser is given with it."""
+
+_OURS = (StartFrame, InputAudioRawFrame, UserStartedSpeakingFrame, UserStoppedSpeakingFrame)
+"""What comes in goes on from here, whatever the recogniser does with it."""
+
+
+class _JudgedOutlet(FrameProcessor):
+    """Before or behind one recogniser: what it pushes is for the fallback to judge."""
+
+    def __init__(self, owner: FallbackSTT, service: STTService) -> None:
+        super().__init__(name=f"{owner.name}.outlet")
+        self._owner = owner
+        self._service = service
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await self._owner.take(self._service, frame, direction)
+
+
+class FallbackSTT(FrameProcessor):
+    """Hears with the first of these recognisers, and with the next if it fails.
+
+    What was said while the first one failed is heard again by the next. One that has failed is used again,
+    after its cool-down, from the beginning of an utterance on.
+
+    Args:
+        services: in order of preference.
+        patience_s: how long (s) after the user has stopped there must be a transcript, even an empty one.
+        cool_down_s: how long (s) one that failed is left alone.
+    """
+
+    def __init__(
+        self,
+        *services: STTService,
+        patience_s: float = STT_PATIENCE_S,
+        cool_down_s: float = COOL_DOWN_S,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        check_services(self, services, STTService)
+        self._services = services
+        self._order: Order[STTService] = Order(self, services, cool_down_s)
+        self._patience_s = patience_s
+        self._active = services[0]
+        self._inside: list[FrameProcessor] = []
+        for service in services:
+            before, behind = _JudgedOutlet(self, service), _JudgedOutlet(self, service)
+            before.link(service)
+            service.link(behind)
+            self._inside += [before, service, behind]
+        self._kept: deque[Frame] = deque()
+        self._kept_s = 0.0
+        self._speaking = False
+        self._awaiting = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def children(self) -> Iterator[FrameProcessor]:
+        yield from self._inside
+
+    async def cleanup(self) -> None:
+        self._forget_deadline()
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await self.push_frame(frame, direction)
+        if direction is not DOWNSTREAM or not isinstance(frame, _OURS):
+            return
+        if isinstance(frame, StartFrame):
+            for service in self._services:
+                await service.receive(frame, direction)
+            return
+        if isinstance(frame, UserStartedSpeakingFrame):
+            await self._utterance_begins()
+        elif isinstance(frame, UserStoppedSpeakingFrame):
+            self._utterance_ends()
+        self._keep(frame)
+        await self._active.receive(frame, direction)
+
+    async def take(self, service: STTService, frame: Frame, direction: FrameDirection) -> None:
+        """A recogniser pushes this."""
+        if isinstance(frame, ErrorFrame):
+            await self._failed(service, frame.exception or ServiceError(frame.error))
+        elif isinstance(frame, _OURS) or service is not self._active:
+            return  # passed on already; or late words of one that was given up
+        else:
+            if isinstance(frame, TranscriptionFrame):
+                self._answered()
+            elif isinstance(frame, InterimTranscriptionFrame):
+                self._forget_deadline()
+            await self.push_frame(frame, direction)
+
+    # ------------------------------------------------------------ an utterance
+
+    async def _utterance_begins(self) -> None:
+        self._speaking = True
+        self._forget_deadline()
+        best = next(service for service, _ in self._order.now())
+        if best is not self._active and not self._awaiting:
+            self._active = best
+            self._order.worked(best)
+            await self._hear_again()
+
+    def _utterance_ends(self) -> None:
+        self._speaking = False
+        self._awaiting = True
+        self._forget_deadline()
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(self._patience_s, self._is_overdue)
+
+    def _answered(self) -> None:
+        self._forget_deadline()
+        if not self._speaking:
+            self._awaiting = False
+            self._trim()
+
+    def _is_overdue(self) -> None:
+        late = ServiceError(f"no transcript {self._patience_s:g} s after the user has stopped")
+        self.create_task(self._failed(self._active, late), "overdue")
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    # ------------------------------------------------------------ sound that may be needed again
+
+    def _keep(self, frame: Frame) -> None:
+        self._kept.append(frame)
+        self._kept_s += _seconds(frame)
+        if not (self._speaking or self._awaiting):
+            self._trim()
+
+    def _trim(self) -> None:
+        while self._kept and self._kept_s - _seconds(self._kept[0]) >= LEAD_S:
+            self._kept_s -= _seconds(self._kept.popleft())
+
+    async def _failed(self, service: STTService, error: BaseException) -> None:
+        self._order.failed(service, error)
+        if service is not self._active:
+            return
+        following = next(other for other, _ in self._order.now())
+        if self._order.is_resting(following):
+            self._forget_deadline()
+            await self.push_error(f"{self.name} failed: no other recogniser is left", exception=error)
+            return
+        self._active = following
+        self._order.worked(following)
+        if self._awaiting and not self._speaking:
+            self._utterance_ends()
+        await self._hear_again()
+
+    async def _hear_again(self) -> None:
+        for frame in tuple(self._kept):
+            await self._active.receive(frame, DOWNSTREAM)
+
+
+def _seconds(frame: Frame) -> float:
+    if not isinstance(frame, InputAudioRawFrame):
+        return 0.0
+    return len(frame.audio) / (2 * frame.sample_rate * frame.num_channels)

@@ -28,8 +28,8 @@ from runner.frames import (
 from runner.processors.aggregators import LLMContextAggregatorPair
 from runner.processors.base import DOWNSTREAM, FrameProcessor, stands_in_line, survives_interruption
 from runner.processors.context import LLMContext
-from runner.services.common.refusals import EmptyAnswer
-from runner.services.common.work import ReplyWork, iterating, push_failure
+from runner.services.common.failures import EmptyAnswer, push_failure
+from runner.services.common.work import ReplyWork, iterating
 from runner.services.tools.call import LanguageModel, asked_with
 from runner.services.tools.running import ToolRunner, VoiceWatch
 from runner.services.tools.toolbox import Toolbox, make_handler, make_tool, options_of

@@ -14,7 +14,7 @@ from runner.errors import ServiceError, ServiceRefusal
 from runner.frames import Frame, FunctionCall
 from runner.processors.base import ProcessorSetup
 from runner.processors.context import LLMContext
-from runner.services.common.work import push_failure
+from runner.services.common.failures import push_failure
 from runner.services.openai import OpenAILLMService
 
 BASE_URL = "http://127.0.0.1:11434/v1"

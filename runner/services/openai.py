@@ -18,7 +18,7 @@ from runner.frames import Frame, FunctionCall
 from runner.processors.base import ProcessorSetup
 from runner.processors.context import LLMContext, Message
 from runner.services.common.chat_stream import ChatStream
-from runner.services.common.refusals import EmptyAnswer
+from runner.services.common.failures import EmptyAnswer
 from runner.services.common.service_http import Patience, ServiceHttp
 from runner.services.llm import LLMService
 

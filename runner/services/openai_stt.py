@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from runner.errors import ServiceError
 from runner.frames import Frame, MetricsFrame, TranscriptionFrame
 from runner.processors.base import ProcessorSetup
-from runner.services.common.refusals import own_words
+from runner.services.common.failures import own_words
 from runner.services.common.service_http import ServiceHttp
+from runner.services.common.spoken_text import spoken_part
 from runner.services.stt import SegmentedSTTService
-from runner.services.text.sentences import spoken_part
 
 if TYPE_CHECKING:
     import httpx2

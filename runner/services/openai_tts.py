@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import ServiceError
 from runner.frames import Frame, TTSAudioRawFrame
 from runner.processors.base import ProcessorSetup
-from runner.services.common.refusals import own_words
+from runner.services.common.failures import own_words
 from runner.services.common.service_http import ServiceHttp
 from runner.services.common.sound_format import SoundReader
 from runner.services.tts import TTSService

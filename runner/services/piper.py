@@ -16,13 +16,13 @@ from pathlib import Path
 from runner.frames import Frame, TTSAudioRawFrame, TTSTextFrame
 from runner.processors.base import ProcessorSetup
 from runner.services.common import warmup
-from runner.services.local.helpers.packages import require_extra
+from runner.services.local.helpers import require_extra
 from runner.services.local.helpers.process import Shared
 from runner.services.local.voice import Sound, Voice, VoiceProgram
-from runner.services.models.installed import PIPER, need_model
+from runner.services.models import PIPER, need_model
 from runner.services.tts import TTSService
 
-HELPER = "runner.services.models.piper_helper"
+HELPER = "runner.services.local.helpers.piper_helper"
 VOICE = "en_US-lessac-medium"
 START_TIMEOUT_S = 60.0
 

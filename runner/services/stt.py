@@ -14,7 +14,8 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.base import FrameProcessor
-from runner.services.common.work import iterating, push_failure
+from runner.services.common.failures import push_failure
+from runner.services.common.work import iterating
 
 PRE_ROLL_S = 0.6
 """Sound kept from before the VAD noticed speech (it takes `start_secs`), so that no word loses its

@@ -23,9 +23,10 @@ from runner.frames import (
     UnspokenTextFrame,
 )
 from runner.processors.base import DOWNSTREAM, FrameProcessor, stands_in_line, survives_interruption
+from runner.services.common.failures import push_failure
 from runner.services.common.sound_format import SoundReader, is_container
-from runner.services.common.work import ReplyWork, iterating, push_failure
-from runner.services.text.sentences import Piece, SentenceAggregator, cut
+from runner.services.common.spoken_text import Piece, SentenceAggregator, cut
+from runner.services.common.work import ReplyWork, iterating
 from runner.turns.segments import speaking_weight, units
 
 logger = logging.getLogger(__name__)

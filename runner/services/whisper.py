@@ -18,15 +18,15 @@ from runner.errors import ServiceError
 from runner.frames import Frame, MetricsFrame, TranscriptionFrame
 from runner.processors.base import ProcessorSetup
 from runner.services.common import warmup
+from runner.services.local.helpers import require_extra
 from runner.services.local.helpers.framing import Message
-from runner.services.local.helpers.packages import require_extra
 from runner.services.local.helpers.process import HelperProcess, Shared
-from runner.services.models.installed import WHISPER, need_model
+from runner.services.models import WHISPER, need_model
 from runner.services.stt import SegmentedSTTService
 
 logger = logging.getLogger(__name__)
 
-HELPER = "runner.services.models.whisper_helper"
+HELPER = "runner.services.local.helpers.whisper_helper"
 MODEL = "base.en"
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 20.0

@@ -22,8 +22,7 @@ from runner.frames import (
 )
 from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
-from runner.services.fallback import FallbackLLM, FallbackTTS
-from runner.services.fallback_stt import FallbackSTT
+from runner.services.fallback import FallbackLLM, FallbackSTT, FallbackTTS
 from runner.services.llm import LLMService
 from runner.services.stt import SegmentedSTTService
 from runner.services.tts import TTSService

@@ -12,7 +12,7 @@ import pytest
 
 from runner import logs
 from runner.botcode.location import told
-from runner.services.common.refusals import LONGEST_TEXT, own_words, refusal
+from runner.services.common.failures import LONGEST_TEXT, own_words, refusal
 from runner.settings import credentials as keys
 
 KEY = "canary-of-the-environment"

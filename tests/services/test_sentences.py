@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.services.text.sentences import LONGEST_CHARS, Piece, SentenceAggregator, cut, for_speech
+from runner.services.common.spoken_text import LONGEST_CHARS, Piece, SentenceAggregator, cut, for_speech
 from runner.services.tts import spread_words
 from runner.turns.segments import join_units
 

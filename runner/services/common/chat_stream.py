@@ -17,7 +17,7 @@ from typing import Any
 
 from runner.errors import ServiceError
 from runner.frames import FunctionCall
-from runner.services.common.refusals import EmptyAnswer, own_words
+from runner.services.common.failures import EmptyAnswer, own_words
 from runner.services.tools.call import CallPieces, pieces_in
 
 MAX_BODY_BYTES = 4 * 1024 * 1024

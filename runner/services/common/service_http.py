@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 from runner.errors import ServiceError, ServiceRefusal, UsageError
 from runner.services.common import warmup
-from runner.services.common.refusals import refusal
-from runner.services.common.work import push_failure
+from runner.services.common.failures import push_failure, refusal
 from runner.settings import credentials as keys
 
 if TYPE_CHECKING:

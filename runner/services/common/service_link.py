@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import ServiceError, ServiceRefusal
-from runner.services.common.refusals import own_words, refusal
+from runner.services.common.failures import own_words, refusal
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection

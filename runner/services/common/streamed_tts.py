@@ -13,9 +13,9 @@ from collections.abc import AsyncGenerator, Iterable
 
 from runner.errors import ServiceError, ServiceRefusal
 from runner.frames import Frame, FrameDirection, StartFrame, TTSAudioRawFrame, TTSTextFrame
+from runner.services.common.failures import push_failure
 from runner.services.common.service_link import Message, ServiceLink
-from runner.services.common.work import push_failure
-from runner.services.text.spoken_words import SpokenWords, Word
+from runner.services.common.spoken_text import SpokenWords, Word
 from runner.services.tts import TTSService, spread_words
 
 logger = logging.getLogger(__name__)

@@ -7,15 +7,15 @@ runs other processors' code, which is not ours to cancel. It then ends when the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
-from runner.errors import ServiceError
 from runner.frames import Frame, FrameDirection
 from runner.processors.base import DOWNSTREAM, FrameProcessor
-from runner.settings import credentials as keys
 
 Iterating = TypeVar("Iterating", bound=AsyncIterator[Any])
+T = TypeVar("T")
 
 
 class ReplyWork:
@@ -73,9 +73,16 @@ def iterating(made: Iterating, service: FrameProcessor, method: str) -> Iteratin
     )
 
 
-async def push_failure(service: FrameProcessor, error: Exception) -> None:
-    """Report what a service's own code raised; the call goes on."""
-    text = keys.hide(str(error))
-    if not isinstance(error, ServiceError):
-        text = f"{type(error).__name__}: {text}"
-    await service.push_error(f"{service.name} failed: {text}", exception=error)
+async def patiently(pieces: AsyncGenerator[T, None], first_s: float | None) -> AsyncGenerator[T, None]:
+    """The same pieces; raises `TimeoutError` if the first takes longer."""
+    async with contextlib.aclosing(pieces):
+        try:
+            async with asyncio.timeout(first_s):
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise TimeoutError(f"it had not begun after {first_s:g} s") from None
+        yield piece
+        async for piece in pieces:
+            yield piece

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runner.services.local.helpers.packages import missing_packages
+from runner.services.local.helpers import missing_packages
 
 if TYPE_CHECKING:
     from runner.services.local.dialogue import ScriptedDialogue

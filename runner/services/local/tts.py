@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from runner.frames import Frame, TTSAudioRawFrame, TTSTextFrame
 from runner.processors.base import ProcessorSetup
 from runner.services.common import warmup
-from runner.services.local.helpers.packages import VOICE_PACKAGE, require
+from runner.services.local.helpers import VOICE_PACKAGE, require
 from runner.services.local.voice import VOICE, WORDS_PER_MINUTE, Sound, shared_voice
 from runner.services.tts import TTSService
 

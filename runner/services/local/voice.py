@@ -14,10 +14,10 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from runner.errors import ServiceError
+from runner.services.common.spoken_text import Word, WordPlacer
+from runner.services.local.helpers import VOICE_PACKAGE, require
 from runner.services.local.helpers.framing import Message
-from runner.services.local.helpers.packages import VOICE_PACKAGE, require
 from runner.services.local.helpers.process import START_TIMEOUT_S, HelperProcess, Shared
-from runner.services.text.spoken_words import Word, WordPlacer
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from runner.errors import MissingPackageError, ServiceError
-from runner.services.local.helpers import packages
+from runner.services.local import helpers
 from runner.services.local.helpers.process import HelperProcess, Shared
 
 HELPERS = ["runner.services.local.voice_helper", "runner.services.local.ears_helper"]
@@ -83,11 +83,11 @@ async def test_messages_to_a_helper_that_has_ended_go_nowhere() -> None:
 def test_a_missing_package_is_named_with_what_brings_it(
     monkeypatch: pytest.MonkeyPatch, in_checkout: bool, install: str
 ) -> None:
-    monkeypatch.setattr(packages, "find_spec", lambda name: None)
-    monkeypatch.setattr(packages.Path, "is_file", lambda path: in_checkout)
-    assert packages.missing_packages() == ["pocketsphinx", "espeakng-loader"]
+    monkeypatch.setattr(helpers, "find_spec", lambda name: None)
+    monkeypatch.setattr(helpers.Path, "is_file", lambda path: in_checkout)
+    assert helpers.missing_packages() == ["pocketsphinx", "espeakng-loader"]
     with pytest.raises(MissingPackageError, match=f"needs the package pocketsphinx.*{install}"):
-        packages.require("pocketsphinx", "LocalSTTService")
+        helpers.require("pocketsphinx", "LocalSTTService")
 
 
 def test_importing_the_services_loads_none_of_what_they_need() -> None:

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from runner.errors import ServiceError
+from runner.services.common.spoken_text import Word
 from runner.services.local.voice import Sound, Voice
-from runner.services.text.spoken_words import Word
 
 pytestmark = pytest.mark.local
 

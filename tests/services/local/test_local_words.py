@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runner.services.common.spoken_text import Word, WordPlacer
 from runner.services.local.voice import JOB_CHARS, pieces
-from runner.services.text.spoken_words import Word, WordPlacer
 
 
 def test_each_word_begins_where_the_voice_reaches_it() -> None:

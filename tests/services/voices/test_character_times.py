@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from runner.services.text.spoken_words import CharacterTimes, SpokenWords
+from runner.services.common.spoken_text import CharacterTimes, SpokenWords
 
 
 def test_chinese_characters_are_words_of_their_own() -> None:

@@ -17,9 +17,8 @@ import pytest
 
 from runner.cli.program import run_program
 from runner.errors import MissingModelError, ServiceError, UsageError
-from runner.services.models import download as fetching
-from runner.services.models import installed as models
-from runner.services.models.installed import Model, models_here, need_model
+from runner.services import models
+from runner.services.models import Model, models_here, need_model
 
 BIG = bytes(range(256)) * 1200
 FILES = {"config.json": b"{}", "tokenizer.json": b"[1]", "model.bin": BIG, "README.md": b"not wanted"}
@@ -120,7 +119,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fetch(hub: Hub, model: Model) -> list[tuple[str, int, int]]:
     told: list[tuple[str, int, int]] = []
-    fetching.fetch(model, hub.url, lambda *progress: told.append(progress))
+    models.fetch(model, hub.url, lambda *progress: told.append(progress))
     return told
 
 
@@ -211,7 +210,7 @@ def test_a_full_disk_is_reported_before_anything_is_fetched(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(models.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UsageError, match="has 0 MB free"):
         fetch(hub, Model("whisper", "base.en"))
     assert len(hub.asked) == 1

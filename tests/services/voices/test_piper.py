@@ -14,9 +14,9 @@ from runner.errors import MissingModelError, ServiceError
 from runner.frames import TTSAudioRawFrame
 from runner.services import piper
 from runner.services.common import warmup
-from runner.services.local.helpers import packages
+from runner.services.local import helpers
+from runner.services.local.helpers.piper_helper import PhonemeWords
 from runner.services.piper import PiperTTSService
-from runner.services.text.spoken_words import PhonemeWords
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_a_missing_voice_raises_before_the_call_with_its_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("BOTRUN_MODELS_DIR", str(tmp_path))
-    monkeypatch.setattr(packages, "find_spec", lambda name: object())
+    monkeypatch.setattr(helpers, "find_spec", lambda name: object())
     with pytest.raises(MissingModelError, match=f"botrun models fetch piper {piper.VOICE}"):
         PiperTTSService()
 

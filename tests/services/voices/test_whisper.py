@@ -26,8 +26,8 @@ from runner.frames import (
 )
 from runner.services import whisper
 from runner.services.common import warmup
-from runner.services.local.helpers import packages
-from runner.services.models.whisper_helper import Decoder, words_of
+from runner.services.local import helpers
+from runner.services.local.helpers.whisper_helper import Decoder, words_of
 from runner.services.whisper import Decoding, Heard, WhisperEars, WhisperSTTService
 
 
@@ -111,7 +111,7 @@ def test_a_missing_model_raises_before_the_call_with_its_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("BOTRUN_MODELS_DIR", str(tmp_path))
-    monkeypatch.setattr(packages, "find_spec", lambda name: object())
+    monkeypatch.setattr(helpers, "find_spec", lambda name: object())
     with pytest.raises(
         MissingModelError, match=r"WhisperSTTService needs .*: botrun models fetch whisper small"
     ):
@@ -121,12 +121,12 @@ def test_a_missing_model_raises_before_the_call_with_its_command(
 
 
 def test_a_missing_package_is_reported_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    monkeypatch.setattr(helpers, "find_spec", lambda name: None)
     with pytest.raises(
         MissingPackageError, match=r"needs the package faster-whisper.*: uv sync --extra whisper"
     ):
         WhisperSTTService()
-    monkeypatch.setattr(packages, "install_command", lambda: "pip install 'botrun[local]'")
+    monkeypatch.setattr(helpers, "install_command", lambda: "pip install 'botrun[local]'")
     with pytest.raises(MissingPackageError, match=r"pip install 'botrun\[whisper\]'"):
         WhisperSTTService()
 

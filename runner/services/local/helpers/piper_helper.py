@@ -1,4 +1,4 @@
-"""Piper's helper process: `python -m runner.services.models.piper_helper '{"path": …}'`.
+"""Piper's helper process: `python -m runner.services.local.helpers.piper_helper '{"path": …}'`.
 
 It speaks the messages of `runner.services.local.voice_helper`.
 
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from runner.services.local.helpers.framing import Pipe
 from runner.services.local.voice_helper import Sink, serve
-from runner.services.text.spoken_words import PhonemeWords
+from runner.turns.segments import units
 
+SPACE = " "
 PIECE_MS = 100
 """Sound goes out in pieces of this length, so that a cancellation is noticed soon."""
 
@@ -47,6 +49,55 @@ class PiperSpeaker:
     def _give(self, pcm: bytes, words: list[tuple[int, int]], sink: Sink) -> bool:
         size = self.rate_hz * PIECE_MS // 1000 * 2
         return all(sink(pcm[at : at + size], words if at == 0 else []) for at in range(0, len(pcm), size))
+
+
+class PhonemeWords:
+    """A text and its phonemes, sentence by sentence, in; positions in the text and their samples, out."""
+
+    def __init__(self, text: str, sentences: Sequence[Sequence[str]]) -> None:
+        lengths = [len(word) for sentence in sentences for word in _words(sentence)]
+        starts = [unit.start for unit in units(text)]
+        if len(lengths) == len(starts):
+            self._positions = starts
+        else:
+            total = sum(lengths) or 1
+            before = [sum(lengths[:index]) for index in range(len(lengths))]
+            self._positions = [round(length / total * len(text)) for length in before]
+        self._next = 0
+
+    def place(
+        self, phonemes: Sequence[str], durations: Sequence[tuple[str, int]], samples: int
+    ) -> list[tuple[int, int]]:
+        """The words of one sentence: (index of the first character, sample at which it begins).
+
+        `durations` is how many samples each phoneme takes; without it the sentence's own are shared out
+        evenly.
+        """
+        if not durations:
+            each = samples / (len(phonemes) or 1)
+            durations = [(phoneme, round(each)) for phoneme in phonemes]
+        placed = []
+        at, awaited = 0, True
+        for phoneme, length in durations:
+            if phoneme == SPACE:
+                awaited = True
+            elif awaited and phoneme not in ("^", "$"):  # Piper's marks of a sentence's two ends
+                awaited = False
+                if self._next < len(self._positions):
+                    placed.append((self._positions[self._next], min(at, samples)))
+                    self._next += 1
+            at += length
+        return placed
+
+
+def _words(sentence: Sequence[str]) -> list[list[str]]:
+    words: list[list[str]] = [[]]
+    for phoneme in sentence:
+        if phoneme == SPACE:
+            words.append([])
+        else:
+            words[-1].append(phoneme)
+    return [word for word in words if word]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""whisper's helper process: `python -m runner.services.models.whisper_helper '{"path": …}'`.
+"""whisper's helper process: `python -m runner.services.local.helpers.whisper_helper '{"path": …}'`.
 
     in    {"hear": 7, "rate_hz": 8000} + pcm        an utterance, in its turn
           {"cancel": 7}                             its words are not wanted any more
@@ -18,8 +18,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+from runner.services.common.spoken_text import spoken_part
 from runner.services.local.helpers.framing import Header, Message, Pipe
-from runner.services.text.sentences import spoken_part
 
 RATE_HZ = 16000
 NOISE_PROBABILITY = 0.6

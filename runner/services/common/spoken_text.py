@@ -1,0 +1,376 @@
+"""The text that voices say: cuts it into pieces, and places its words by the times a voice reports. Pure.
+
+Voices report words as they say them: without punctuation, with numbers spelled out, two as one. The context
+holds words as they are written, so each reported word is looked up in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from runner.frames import Frame, OutputAudioRawFrame, TTSTextFrame
+from runner.turns.segments import Unit, last_cut, units
+
+FIRST_CLAUSE_CHARS = 24
+FIRST_CLAUSE_WORDS = 3
+"""A reply's first piece may end at a comma when it is at least so long: speech begins sooner."""
+
+FIRST_CLAUSE_CHARS_CJK = 8
+"""The same in scripts that write no spaces."""
+
+LONGEST_CHARS = 240
+"""A sentence that goes on for longer is cut at its last clause, or else between two words, so that the voice
+does not run dry."""
+
+PHRASE_CHARS = 60
+"""Thai, Lao, Khmer and Burmese put a space between phrases and often nothing else: from this length on, such
+a space ends a piece."""
+
+_SENTENCE_END = re.compile(
+    r"[.!?…]+[\"'”’»)\]*_]*(?=\s)"
+    # Greek asks with a semicolon.
+    r"|(?:(?<=[\u0370-\u03ff\u1f00-\u1fff]);|\u037e)(?=\s)"
+    # Chinese, Japanese, Arabic, Urdu, Indic, Armenian, Ethiopic, Burmese, Khmer, Tibetan, Mongolian, Syriac.
+    r"|[。！？｡؟۔।॥։።፧፨။។៕༎᠃܀‼⁇⁈⁉]+[」』”’»）)]*"
+    r"|\n+"
+)
+_CLAUSE_END = re.compile(r"[,;:–—](?=\s)|[，；：、،؛፣፤፥၊៖]")
+_PHRASE_END = re.compile(r"(?<=[\u0e01-\u0eff\u1000-\u109f\u1780-\u17e9])[ \t]+(?=\S)")
+_BRACKETS = {"「": "」", "『": "』", "“": "”", "（": "）", "«": "»"}
+
+_NO_END = re.compile(
+    r"(?:\b(?i:Mr|Mrs|Ms|Mx|Dr|Prof|St|Gen|Capt|Lt|Nr|vs|e\.g|i\.e|approx|ca|cf|vol|z\.B|d\.h)"
+    r"|\b[A-HJ-Z]|(?:^|\n)\s*\d{1,2})\.$"
+)
+_MAY_END = re.compile(
+    r"\b(?i:a\.m|p\.m|etc|No|Inc|Ltd|Co|Jr|Sr|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.$"
+)
+"""These end a sentence if the next word begins like one: "at 9 a.m. We open", not "at 9 a.m. on Monday"."""
+
+_NEW_SENTENCE = re.compile(r"\s+[\"'“‘«(\[]?[A-Z]")
+
+
+def piece_end(text: str, *, first: bool) -> int | None:
+    """Where the first piece of this text ends, if that is sure already; more text may follow.
+
+    `first` is whether it begins a reply: then a clause of enough words is a piece, too.
+    """
+    end = next((m.end() for m in _SENTENCE_END.finditer(text) if _ends_sentence(text, m.end())), None)
+    if end is None and first:
+        end = next((match.end() for match in _CLAUSE_END.finditer(text) if _is_enough(text, match)), None)
+    if end is None or end > PHRASE_CHARS:
+        least = FIRST_CLAUSE_CHARS if first else PHRASE_CHARS
+        end = next((m.end() for m in _PHRASE_END.finditer(text) if m.start() >= least), end)
+    if len(text) > LONGEST_CHARS and (end is None or end > LONGEST_CHARS):
+        clauses = [match.end() for match in _CLAUSE_END.finditer(text, 0, LONGEST_CHARS)]
+        return clauses[-1] if clauses else last_cut(text, LONGEST_CHARS)
+    return end
+
+
+class Piece(NamedTuple):
+    """What a voice is asked to say at once; `joined` if it follows the piece before without a space."""
+
+    text: str
+    joined: bool = False
+
+
+def cut(text: str) -> list[Piece]:
+    """A whole text in pieces, as it is written; one if it is no longer than `LONGEST_CHARS`."""
+    pieces, joined = [], False
+    while len(text) > LONGEST_CHARS and (end := piece_end(text, first=False)) is not None:
+        pieces.append(Piece(text[:end].strip(), joined))
+        joined = not (text[end - 1].isspace() or text[end : end + 1].isspace())
+        text = text[end:]
+    return [*pieces, Piece(text.strip(), joined)] if text.strip() else pieces
+
+
+class SentenceAggregator:
+    """Text in as it streams, sentences out as they are complete, without what a voice cannot say."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._first = True
+        self._joined = False
+
+    def feed(self, text: str) -> list[Piece]:
+        """Add text; returns the pieces that are complete now."""
+        self._text += text
+        pieces: list[Piece] = []
+        while (end := piece_end(self._text, first=self._first)) is not None:
+            pieces += self._take(end)
+        return pieces
+
+    def flush(self) -> list[Piece]:
+        """The rest, as the reply is complete."""
+        pieces = self._take(len(self._text))
+        self.clear()
+        return pieces
+
+    def clear(self) -> None:
+        """Forget what was fed: another reply begins."""
+        self._text = ""
+        self._first = True
+        self._joined = False
+
+    def _take(self, end: int) -> list[Piece]:
+        raw, self._text = self._text[:end], self._text[end:]
+        joined = self._joined and not raw[:1].isspace()
+        if not (text := for_speech(raw)):
+            self._joined = joined and not raw[-1:].isspace()
+            return []
+        self._first = False
+        self._joined = not raw[-1:].isspace()
+        return [Piece(text, joined)]
+
+
+def _ends_sentence(text: str, end: int) -> bool:
+    before = text[:end]
+    if end == len(text) and any(before.count(a) > before.count(b) for a, b in _BRACKETS.items()):
+        return False  # the closing bracket belongs to the sentence
+    if _MAY_END.search(before):
+        return bool(_NEW_SENTENCE.match(text, end))
+    return not _NO_END.search(before)
+
+
+def _is_enough(text: str, clause_end: re.Match[str]) -> bool:
+    clause = text[: clause_end.end()].strip()
+    if clause_end.group() in "，；：、၊៖":
+        return len(clause) >= FIRST_CLAUSE_CHARS_CJK
+    return len(clause) >= FIRST_CLAUSE_CHARS and len(clause.split()) >= FIRST_CLAUSE_WORDS
+
+
+# Pictographs, dingbats and arrows of that kind; joiners, variation selectors, keycaps, tags.
+_EMOJI = re.compile(
+    "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\ufe0e\ufe0f\u200d\u20e3\U000e0020-\U000e007f]+"
+)
+_IMAGE_OR_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)")
+_ADDRESS = re.compile(r"https?://(?:www\.)?([^\s/]+)(/[^\s]*?)?(?=[.,;:!?)]*(?:\s|$))")
+_LINE_MARK = re.compile(r"^[ \t]*(?:#{1,6}|[-*+•]|>)[ \t]+", re.MULTILINE)
+_RULE = re.compile(r"^[ \t]*(?:[-*_][ \t]*){3,}$|^[ \t|:-]*\|[ \t|:-]*$", re.MULTILINE)
+_FENCE = re.compile(r"```\w*")
+# A star that stands alone is "times", an underscore inside a word belongs to it.
+_STRESS = re.compile(r"\*\*|(?<!\w)__?(?=\w)|(?<=[\w.,!?])__?(?!\w)|(?<!\s)\*|\*(?!\s)|`")
+
+
+def for_speech(text: str) -> str:
+    """The text as it is to be said. An address is said without its path."""
+    if not _SUSPECT.search(text):
+        return text.strip()
+    text = _FENCE.sub(" ", text)
+    text = _IMAGE_OR_LINK.sub(r"\1", text)
+    text = _ADDRESS.sub(r"\1", text)
+    text = _RULE.sub(" ", text)
+    text = _LINE_MARK.sub("", text)
+    text = _STRESS.sub("", text)
+    text = _EMOJI.sub(" ", text)
+    text = text.replace("|", " ")
+    return re.sub(r"[ \t]{2,}", " ", re.sub(r"\s+([.,!?;:])", r"\1", text)).strip()
+
+
+_SUSPECT = re.compile(f"{_EMOJI.pattern}|[*_`#|>\\[•]|https?://|^[ \\t]*(?:[-+][ \\t]|---)", re.MULTILINE)
+"""Most text has none of it."""
+
+
+_ANNOTATION = re.compile(
+    r"\[[^\[\]]*\]|\([^()]*\)|\{[^{}]*\}|<[^<>]*>|（[^（）]*）|【[^【】]*】|\*[^*]*\*|♪[^♪]*♪?|[♪♫♬🎵🎶]"
+)
+
+
+def spoken_part(text: str) -> str:
+    """The text without surrounding space; empty if it is only an annotation, or has no word.
+
+    Recognisers write annotations that nobody said: "[BLANK_AUDIO]", "(silence)", "*coughs*", "♪ music ♪".
+    """
+    text = text.strip()
+    rest = _ANNOTATION.sub("", text)
+    return text if any(char.isalnum() for char in rest) else ""
+
+
+LOOK_AHEAD_CHARS = 40
+"""A reported word is looked for this far behind the last one found; further on is another word like it."""
+
+_MARKS = " \t\n.,;:!?…\"'“”‘’()[]{}«»—–-"
+
+
+class SpokenWords:
+    """A text and its words as a voice reports them, in; the text's own words with their times, out."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text.casefold()
+        self._cursor = 0
+        self._placer = WordPlacer(text)
+        self._has_times = False
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the voice has sent the time of any word."""
+        return self._has_times
+
+    def said(self, word: str, offset_ms: float) -> list[Word]:
+        """The voice says this word at this time: the words of the text that this places."""
+        bare = word.casefold().strip(_MARKS)
+        if not bare:
+            return []
+        found = self._text.find(bare, self._cursor, self._cursor + len(bare) + LOOK_AHEAD_CHARS)
+        if found < 0:
+            return []
+        self._has_times = True
+        self._cursor = found + len(bare)
+        return self._placer.reached(found, offset_ms)
+
+    def rest(self) -> list[Word]:
+        """Words that the voice did not report get the time of its last one."""
+        return self._placer.finish()
+
+
+class CharacterTimes:
+    """Characters with their times, in; whole words with theirs, out. A word may come in two pieces."""
+
+    def __init__(self) -> None:
+        self._word = ""
+        self._since_ms = 0.0
+
+    def feed(self, chars: Sequence[str], starts_ms: Sequence[float]) -> list[tuple[str, float]]:
+        """Take characters; returns the words that have ended with them."""
+        words = []
+        for char, start_ms in zip(chars, starts_ms, strict=True):
+            if char.isspace():
+                words += self.flush()
+                continue
+            if self._word and units(self._word + char)[-1].joined:
+                words += self.flush()
+            if not self._word:
+                self._since_ms = start_ms
+            self._word += char
+        return words
+
+    def flush(self) -> list[tuple[str, float]]:
+        """The word that has not ended yet: there are no more characters."""
+        words = [(self._word, self._since_ms)] if self._word else []
+        self._word = ""
+        return words
+
+
+class Timeline:
+    """Places times that restart with each message, or go on from the first one, on one line.
+
+    Services differ in this, and so do their documents and their clients. The first message that does not
+    begin with the sound decides for all: its first time is near 0, or near what was heard before it.
+    """
+
+    def __init__(self) -> None:
+        self._start_anew: bool | None = None
+
+    def place(self, starts_ms: Sequence[float], sound_before_ms: float) -> list[float]:
+        """`starts_ms` of one message, whose sound begins at `sound_before_ms`, on the common line."""
+        if self._start_anew is None and sound_before_ms > 0 and starts_ms:
+            self._start_anew = starts_ms[0] < sound_before_ms / 2
+        base_ms = sound_before_ms if self._start_anew else 0.0
+        return [base_ms + start for start in starts_ms]
+
+
+class Spoken:
+    """One sentence, by one voice after the other.
+
+    A word goes on when the sound has reached the next one, never before: so a word that was cut, and is said
+    again by the next voice, is written down once.
+
+    Attributes:
+        left: what is still to be said.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.left = text
+        self._base_ms = 0.0
+        self._sound_ms = 0.0
+        self._words: list[TTSTextFrame] = []
+        self._reported: list[str] = []
+
+    def begin(self, words: Sequence[TTSTextFrame]) -> None:
+        """A voice begins with `left`; `words` are its words if it reports none itself."""
+        self._base_ms += self._sound_ms
+        self._sound_ms = 0.0
+        self._words = list(words)
+        self._reported = []
+
+    def take(self, frame: Frame) -> Iterator[Frame]:
+        """What the voice yields; gives what may go on."""
+        if isinstance(frame, TTSTextFrame):
+            self._words.append(frame)
+        else:
+            yield frame
+        if isinstance(frame, OutputAudioRawFrame):
+            self._sound_ms += len(frame.audio) * 500 / (frame.sample_rate * frame.num_channels)
+        yield from self._heard_words()
+
+    def finish(self) -> Iterator[Frame]:
+        """The voice has said it all."""
+        self._sound_ms = float("inf")
+        yield from self._heard_words()
+
+    def break_off(self) -> None:
+        """The voice failed: the words that did not go on are still to be said."""
+        self._words.clear()
+        position = 0
+        for word in self._reported:
+            found = self.left.find(word, position)
+            position = found + len(word) if found >= 0 else position
+        self.left = self.left[position:].strip()
+
+    def _heard_words(self) -> Iterator[Frame]:
+        self._words.sort(key=_offset_ms)
+        while self._words and self._end_ms() <= self._sound_ms:
+            word = self._words.pop(0)
+            self._reported.append(word.text.strip())
+            yield replace(word, audio_offset_ms=self._base_ms + _offset_ms(word))
+
+    def _end_ms(self) -> float:
+        """When the first of the words ends: with the next; the last one with the sentence."""
+        return _offset_ms(self._words[1]) if len(self._words) > 1 else float("inf")
+
+
+def _offset_ms(word: TTSTextFrame) -> float:
+    return word.audio_offset_ms or 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of the text as it is written, and when it begins, in ms from the beginning of the sound."""
+
+    text: str
+    offset_ms: float
+    joined: bool = False
+    """Whether it follows the word before it without a space."""
+
+
+class WordPlacer:
+    """Text and the positions at which the voice is, in; words with their times, out.
+
+    espeak-ng's words are not ours: it says "3:45" as three words and now and then says two as one. Each
+    of ours begins with the first position inside of it; one that was passed over begins with the next.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._words = deque(units(text))
+        self._last_ms = 0.0
+
+    def reached(self, position: int, offset_ms: float) -> list[Word]:
+        """The voice says the text at this index: the words whose time is known now."""
+        self._last_ms = max(self._last_ms, offset_ms)
+        placed = []
+        while self._words and self._words[0].start <= position:
+            placed.append(self._word(self._words.popleft()))
+        return placed
+
+    def finish(self) -> list[Word]:
+        """The words without a time: they go with the last one that has one."""
+        rest = [self._word(unit) for unit in self._words]
+        self._words.clear()
+        return rest
+
+    def _word(self, unit: Unit) -> Word:
+        return Word(unit.text, self._last_ms, unit.joined)

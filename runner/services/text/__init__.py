@@ -1,1 +1,0 @@
-"""Pure functions on text and streams that services share."""
