@@ -162,8 +162,8 @@ call.addEventListener("code", ({ detail: { failure, waits } }) => {
   if (!failure) return;
   const { message, file, line, source } = failure;
   const words = waits ? WORDS.waits : WORDS.broken;
-  const text = `${message}${source ? `: ${source.trim()}` : ""}. ${words.text}`;
-  notices.show("code", { ...words, place: line ? `${file}:${line}` : file, text });
+  const shown = { text: message, source: source?.trim() ?? "", advice: words.text };
+  notices.show("code", { ...words, ...shown, place: line ? `${file}:${line}` : file });
 });
 call.addEventListener("renewed", () => conversation.divide("Connection lost, new call"));
 call.addEventListener("ended", ({ detail }) => {
@@ -260,15 +260,18 @@ rtvi.addEventListener("metrics", ({ detail }) => {
   figures.serverTurnMs = seconds * 1000;
   if (figures.turnMs) view.turn(figures.turnMs, figures.serverTurnMs);
 });
-rtvi.addEventListener("error", ({ detail: { error, message, fatal, processor, file, line } }) => {
+rtvi.addEventListener("error", ({ detail }) => {
+  const { error, message, exception, source, advice, fatal, processor, file, line } = detail;
   if (fatal) botFailed = true;
   showMood();
   const place = file ? `${file}${line ? `:${line}` : ""}` : "";
-  const text = String(error ?? message ?? "");
+  const text = String(exception ?? error ?? message ?? "");
   notices.show("bot", {
     title: fatal ? "The bot failed" : `Error in ${processor ?? "the bot"}`,
     place,
     text: place && text.startsWith(`${place}: `) ? text.slice(place.length + 2) : text,
+    source: source?.trim() ?? "",
+    advice: advice ?? "",
     tone: fatal ? "error" : "info",
     actions: fatal ? [["Call again", begin]] : [],
   });

@@ -13,6 +13,7 @@ export class Conversation {
   #current = null; // the reply that is being heard
 
   #latest; // the button that leads back to the newest line
+  #top = 0; // where the last scroll event left the log
   #stick = true; // whether the newest line stays in view
 
   constructor(log, latest) {
@@ -165,9 +166,12 @@ export class Conversation {
     this.#latest.hidden = this.#stick;
   }
 
+  // Only a scroll upward is the person's: the log also moves when it grows, or shrinks under a notice.
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.#log;
-    this.#stick = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    if (scrollHeight - scrollTop - clientHeight < NEAR_PX) this.#stick = true;
+    else if (scrollTop < this.#top) this.#stick = false;
+    this.#top = scrollTop;
     this.#latest.hidden = this.#stick;
   }
 }

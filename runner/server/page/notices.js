@@ -8,8 +8,8 @@ export class Notices {
     this.#root = root;
   }
 
-  // `place` is a "file:line" to show as code; `actions` are [label, function] pairs.
-  show(subject, { title, text = "", place = "", tone = "error", actions = [] }) {
+  // `place` is a "file:line", `source` that line; `advice` says what to do; `actions` are [label, function] pairs.
+  show(subject, { title, text = "", place = "", source = "", advice = "", tone = "error", actions = [] }) {
     this.clear(subject);
     const notice = document.createElement("div");
     notice.className = `notice ${tone}`;
@@ -17,6 +17,8 @@ export class Notices {
     notice.append(element("strong", title));
     if (place) notice.append(element("code", place));
     if (text) notice.append(element("p", text));
+    if (source) notice.append(element("pre", source));
+    if (advice) notice.append(element("p", advice, "advice"));
     const buttons = actions.map(([label, act]) => this.#button(subject, label, act));
     const row = element("div", "", "actions");
     row.append(...buttons, this.#button(subject, "Close", () => {}, "quiet"));
