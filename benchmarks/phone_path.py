@@ -30,8 +30,8 @@ from phone_bots import PHONES, CountedBot, noise, over_sockets, tone  # noqa: E4
 
 from runner.callers.bot_process import BotProcess  # noqa: E402
 from runner.callers.call import new_wire  # noqa: E402
+from runner.callers.call_report import lateness_ms, quantile  # noqa: E402
 from runner.callers.phone import Passed, Phone  # noqa: E402
-from runner.callers.report.report import lateness_ms, quantile  # noqa: E402
 from runner.callers.sound.microphone import Manner  # noqa: E402
 from runner.frames import Frame, FrameDirection  # noqa: E402
 from runner.processors import FrameProcessor  # noqa: E402

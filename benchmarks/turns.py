@@ -23,8 +23,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from phone_bots import WORD_S, CountedBot, CountedVoice, over_sockets, tone  # noqa: E402
 
+from runner.callers.call_report import measure  # noqa: E402
 from runner.callers.phone import Phone  # noqa: E402
-from runner.callers.report.report import measure  # noqa: E402
 from runner.callers.sound.microphone import Manner  # noqa: E402
 
 LLM_MS, TTS_MS, STOP_MS = 150, 80, 200

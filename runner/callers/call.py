@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from runner.callers.bot_process import EVERY_LINE, WARNINGS, BotProcess
+from runner.callers.call_report import Report, measure
 from runner.callers.connections import dial_network
 from runner.callers.phone import Phone
-from runner.callers.report.report import Report, measure
-from runner.callers.report.talk import Said, Talk, Tell
 from runner.callers.scenario.performer import Outcome, Performer, TypedCaller, typed_lines
 from runner.callers.scenario.steps import Scenario
 from runner.callers.sound.line import ROOM_DBFS, Line
 from runner.callers.sound.microphone import CallerVoice, caller_voice
+from runner.callers.talk import Said, Talk, Tell
 from runner.callers.wires import Wire, wire_for
 from runner.errors import BotrunError, UsageError
 

@@ -19,11 +19,10 @@ from websockets.exceptions import ConnectionClosed
 
 from runner.audio.resampler import Resampler
 from runner.callers.connections import CLOSE_TIMEOUT_S, Socket, dial_network
-from runner.callers.sound.faults import SoundFaults
+from runner.callers.sound.bot_sound import Repeats, SoundFaults, SpeechDetector
 from runner.callers.sound.line import DelayLine, Line, LineLuck, LineSound
 from runner.callers.sound.microphone import Manner, Microphone, Utterance
 from runner.callers.sound.playout import Cleared, Heard, MarkReached, Playout, PlayoutEvent
-from runner.callers.sound.speech_spans import Repeats, SpeechDetector
 from runner.callers.wires import BotBad, BotClear, BotDTMF, BotMark, BotSound, Wire
 from runner.errors import TransportError
 from runner.transports.websocket.socket import MOVED

@@ -12,15 +12,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from runner.callers.scenario.performer import HELP
-from runner.callers.sound.faults import FRONT_LOADED_S
+from runner.callers.sound.bot_sound import FRONT_LOADED_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runner.callers.call import CallResult
-    from runner.callers.report.report import Figure, Report
-    from runner.callers.report.talk import Said
+    from runner.callers.call_report import Figure, Report
     from runner.callers.scenario.performer import Outcome
+    from runner.callers.talk import Said
 
 STYLES = {"bot": "bold cyan", "caller": "bold green", "phone": "dim"}
 GOOD_ANSWER_MS, FAIR_ANSWER_MS = 800, 1500

@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 from runner.callers.phone import Phone
-from runner.callers.report.talk import Talk
 from runner.callers.scenario.expectations import Verdict, check
 from runner.callers.scenario.steps import Expect
 from runner.callers.sound.microphone import Manner, Microphone, Utterance
+from runner.callers.talk import Talk
 from runner.rtvi import messages
 
 RATE = 8000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runner.callers.report.report import (
+from runner.callers.call_report import (
     CallerSpan,
     Figure,
     answer_latency,
@@ -16,9 +16,9 @@ from runner.callers.report.report import (
     talked_on,
     turn_latencies,
 )
+from runner.callers.sound.bot_sound import Repeats, Span, SpeechDetector
 from runner.callers.sound.line import Line, LineLuck, LineSound, mistaken
 from runner.callers.sound.microphone import Manner, Microphone, Utterance, audible_part
-from runner.callers.sound.speech_spans import Repeats, Span, SpeechDetector
 from runner.serializers.wire import Encoding, decoder_for, encoder_for
 
 RATE = 8000

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from runner.audio.g711 import ulaw_encode
-from runner.callers.report.report import CallerSpan, talked_over
-from runner.callers.sound.faults import SoundFaults
-from runner.callers.sound.speech_spans import Span
+from runner.callers.call_report import CallerSpan, talked_over
+from runner.callers.sound.bot_sound import SoundFaults, Span
 from runner.callers.wires import BotBad, wire_for
 
 RATE = 8000

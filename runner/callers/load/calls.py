@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from math import floor
 
 from runner.callers.call import new_wire
-from runner.callers.load.plan import Schedule
+from runner.callers.call_report import Report, measure
+from runner.callers.load import Schedule
 from runner.callers.load.probe import Echoes, Heard, find_echoes
 from runner.callers.load.websocket_line import EchoLine
 from runner.callers.phone import Phone
-from runner.callers.report.report import Report, measure
-from runner.callers.report.talk import Talk
 from runner.callers.scenario.performer import Performer
 from runner.callers.scenario.steps import Scenario
 from runner.callers.sound.line import ROOM_DBFS, Line
 from runner.callers.sound.microphone import CallerVoice
+from runner.callers.talk import Talk
 from runner.callers.wires.base import PlainWire
 from runner.errors import TransportError
 

@@ -10,9 +10,8 @@ from importlib import resources
 from itertools import groupby
 from pathlib import Path
 
-from runner.callers.load.plan import ECHO
-from runner.callers.load.report import MOST_P95_MS, LoadReport
-from runner.callers.load.search import Carried
+from runner.callers.load import ECHO
+from runner.callers.load.report import MOST_P95_MS, Carried, LoadReport
 from runner.errors import UsageError
 
 BLUE, RED, AMBER, GREEN, GREY = "#1f6fb4", "#c23b3b", "#d08a1d", "#3a8f4d", "#777777"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.callers.bot_process import BotProcess, die_with_parent
-from runner.callers.load.plan import LoadPlan, Schedule, WorkerPlan, shares
+from runner.callers.load import LoadPlan, Schedule, WorkerPlan, shares
 from runner.callers.load.report import LoadReport, merge
 from runner.callers.load.server import Meter, Reading, ask, callers_cores, other_cores, pid_of
 from runner.errors import BotrunError

@@ -13,7 +13,7 @@ import numpy as np
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from runner.audio.rtp import RtpPacket, ahead16, build_rtp
-from runner.callers.load.plan import ANSWER_TIMEOUT_S
+from runner.callers.load import ANSWER_TIMEOUT_S
 from runner.callers.load.probe import Heard, probe_sound
 from runner.callers.load.websocket_line import EchoLine
 from runner.errors import TransportError

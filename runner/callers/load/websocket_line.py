@@ -20,7 +20,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.uri import parse_uri
 
 from runner.callers.call import new_wire
-from runner.callers.load.plan import ANSWER_TIMEOUT_S
+from runner.callers.load import ANSWER_TIMEOUT_S
 from runner.callers.load.probe import Heard, ProbeSound, probe_sound
 from runner.callers.wires import BotSound
 from runner.callers.wires.base import PlainWire

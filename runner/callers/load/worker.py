@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
+from runner.callers.load import ECHO, LATE_STEP_MS, Schedule, WorkerPlan
 from runner.callers.load.calls import EchoCall, TalkCaller, echo_call
-from runner.callers.load.plan import ECHO, LATE_STEP_MS, Schedule, WorkerPlan
 from runner.callers.load.websocket_line import EchoLine, PhoneLine
 from runner.errors import BotrunError
 from runner.server.wire.tls import trust_anybody, trust_for

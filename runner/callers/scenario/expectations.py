@@ -6,10 +6,10 @@ import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from runner.callers.report.report import CallerSpan, answer_latency, bot_spans, caller_spans, stop_latency
-from runner.callers.report.talk import Talk
+from runner.callers.call_report import CallerSpan, answer_latency, bot_spans, caller_spans, stop_latency
 from runner.callers.scenario.steps import Expect
 from runner.callers.sound.microphone import Manner
+from runner.callers.talk import Talk
 
 TALKS_ON_WITHIN_S = 1.5
 """A bot that goes on after a murmur is heard again within this."""

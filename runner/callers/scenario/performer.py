@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from runner.callers.phone import Phone
-from runner.callers.report.talk import Talk
 from runner.callers.scenario.expectations import check
 from runner.callers.scenario.scenario import KEYS
 from runner.callers.scenario.steps import (
@@ -30,6 +29,7 @@ from runner.callers.scenario.steps import (
     WaitForSilence,
 )
 from runner.callers.sound.microphone import CallerVoice, Manner, Speech, Utterance, read_wav
+from runner.callers.talk import Talk
 from runner.errors import MissingPackageError
 
 PATIENCE_S = 12.0

@@ -18,9 +18,7 @@ from runner.callers.wires.base import (
     Wire,
     WireEvent,
 )
-from runner.callers.wires.plivo import PlivoWire
-from runner.callers.wires.telnyx import TelnyxWire
-from runner.callers.wires.twilio import ExotelWire, TwilioWire
+from runner.callers.wires.providers import ExotelWire, PlivoWire, TelnyxWire, TwilioWire
 
 WIRES: dict[str, type[Wire]] = {
     "twilio": TwilioWire,

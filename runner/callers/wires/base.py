@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from runner.callers.sound.faults import is_base64_twice, is_pcm16
+from runner.callers.sound.bot_sound import is_base64_twice, is_pcm16
 from runner.errors import ProtocolError
 from runner.serializers.websocket import LABEL
 from runner.serializers.wire import MediaFormat, decoder_for, encoder_for, parse_encoding

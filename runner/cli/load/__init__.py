@@ -82,7 +82,7 @@ def load(
     if plot is not None:
         _check_plot(plot)
     _check_scenario(scenario, transport)
-    from runner.callers.load.plan import LoadPlan
+    from runner.callers.load import LoadPlan
     from runner.cli.load.run import procs_for, run_once, search
 
     if insecure:

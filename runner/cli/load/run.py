@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runner.callers.load.chart import over_calls, over_time
 from runner.callers.load.load_processes import run_load
-from runner.callers.load.search import Carried, until_it_breaks
+from runner.callers.load.report import Carried, until_it_breaks
 from runner.cli import STOPPED_BY_CTRL_C
 
 if TYPE_CHECKING:
-    from runner.callers.load.plan import LoadPlan
+    from runner.callers.load import LoadPlan
     from runner.callers.load.report import LoadReport
     from runner.cli.load.view import LoadView
 

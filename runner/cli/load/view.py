@@ -15,14 +15,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from runner.callers.load.plan import ECHO
+from runner.callers.load import ECHO
 from runner.callers.load.report import CRITERION, MOST_P95_MS
 
 if TYPE_CHECKING:
-    from runner.callers.load import load_processes
-    from runner.callers.load.plan import LoadPlan
-    from runner.callers.load.report import LoadReport, Spread
-    from runner.callers.load.search import Carried
+    from runner.callers.load import LoadPlan, load_processes
+    from runner.callers.load.report import Carried, LoadReport, Spread
 
 GOOD_ECHO_MS, GOOD_TURN_MS, FAIR_TURN_MS, GOOD_STOP_MS, FAIR_STOP_MS = 150, 800, 1500, 300, 600
 """Up to the first a figure is green, up to the second (the echo's: 250 ms) amber."""

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runner.callers.load import LoadPlan, Schedule, WorkerPlan, shares
 from runner.callers.load.calls import EchoCall, echo_call
 from runner.callers.load.chart import check_file, over_calls, over_time
-from runner.callers.load.plan import LoadPlan, Schedule, WorkerPlan, shares
 from runner.callers.load.probe import Heard, ProbeSound, find_echoes, probe_sound
-from runner.callers.load.report import LoadReport, Spread, merge
-from runner.callers.load.search import Carried, Search, until_it_breaks
+from runner.callers.load.report import Carried, LoadReport, Search, Spread, merge, until_it_breaks
 from runner.callers.load.server import ServerUse, ServerWord, address_for, word_of
 from runner.callers.load.websocket_line import EchoLine
 from runner.callers.load.worker import counted

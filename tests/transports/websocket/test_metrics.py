@@ -12,8 +12,8 @@ import pytest
 from phone_bots import CountedBot, Served, in_memory, over_sockets, tone
 from prometheus_client.parser import text_string_to_metric_families
 
+from runner.callers.call_report import Report, measure
 from runner.callers.phone import Phone
-from runner.callers.report.report import Report, measure
 from runner.callers.sound.microphone import Manner
 from runner.pipeline.latency import SlowWatch
 from runner.server.endpoints.prometheus import MetricsPage

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from phone_bots import PHONES, WORD_S, CountedBot, in_memory, tone
 
+from runner.callers.call_report import Report, measure
 from runner.callers.phone import Phone
-from runner.callers.report.report import Report, measure
 from runner.callers.sound.line import Line
 from runner.callers.sound.microphone import Manner
 from runner.testing import run_virtual

@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from memory_socket import MemorySocket
 from phone_bots import PHONES, CountedBot, Served, in_memory, tone
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
-from runner.callers.memory import MemorySocket
 from runner.callers.phone import Phone
 from runner.cli.listen import address_of, open_listener
 from runner.server.app import create_app

@@ -14,10 +14,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from runner.callers.call import new_wire
+from runner.callers.call_report import measure
 from runner.callers.phone import Phone
-from runner.callers.report.report import measure
-from runner.callers.report.talk import Talk
 from runner.callers.sound.microphone import Manner
+from runner.callers.talk import Talk
 from runner.errors import TransportError
 from runner.serializers.base import FrameSerializer
 

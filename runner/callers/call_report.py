@@ -8,8 +8,8 @@ from math import ceil, inf
 from typing import Any
 
 from runner.callers.phone import Phone
+from runner.callers.sound.bot_sound import Span
 from runner.callers.sound.microphone import Manner
-from runner.callers.sound.speech_spans import Span
 
 DEAD_AIR_S = 2.0
 """A silence of both sides that is longer is dead air."""

@@ -1,1 +1,0 @@
-"""Measure a call and report it."""
