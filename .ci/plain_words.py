@@ -1,8 +1,8 @@
 """Refuse words that make botrun's texts hard to read (CONTRIBUTING.md, "How we write").
 
-It reads strings, docstrings and comments of runner/, docstrings, comments and names of tests/, benchmarks/
-and bots/ (strings there are data), and the prose of the Markdown files. A line that quotes somebody ends with
-`plain-words: quoted` in a comment.
+It reads names, strings, docstrings and comments of runner/; docstrings, comments and the names of classes and
+functions of tests/, benchmarks/ and bots/ (strings there are data); and the prose of the Markdown files. A
+line that quotes somebody ends with `plain-words: quoted` in a comment.
 
 usage: python .ci/plain_words.py [FILE ...]
 """
@@ -23,6 +23,7 @@ BANNED = re.compile(
     r"|comes? to it|anew|save that|stands? at|bears|shall)\b",
     re.IGNORECASE,
 )
+IDENTIFIERS = frozenset({"told", "lent"})
 QUOTED = "plain-words: quoted"
 STRINGS_ARE_DATA = ("tests/", "benchmarks/", "bots/")
 PROSE = re.compile(r"`[^`\n]*`|\]\([^)]*\)")
@@ -85,14 +86,18 @@ def _prose(text: str) -> Iterator[tuple[int, str]]:
 def _python(name: str, text: str) -> Iterator[tuple[int, str]]:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string
+            yield token.start[0], PROSE.sub("", token.string)
+        elif token.type == tokenize.NAME and not name.startswith(STRINGS_ARE_DATA):
+            parts = token.string.lower().split("_")
+            yield from ((token.start[0], part) for part in parts if part in IDENTIFIERS)
     lines = text.splitlines()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.lineno, node.name.replace("_", " ")
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            is_docstring = lines[node.lineno - 1].lstrip().startswith(('"""', 'r"""'))
-            if is_docstring or not name.startswith(STRINGS_ARE_DATA):
+            if lines[node.lineno - 1].lstrip().startswith(('"""', 'r"""')):
+                yield node.lineno, PROSE.sub("", node.value)
+            elif not name.startswith(STRINGS_ARE_DATA):
                 yield node.lineno, node.value
 
 

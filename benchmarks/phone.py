@@ -5,7 +5,7 @@
     PEER=peer/bin/python .venv/bin/python benchmarks/phone.py --until-it-breaks
 
 PEER is a Python with pipecat-ai 1.14.0 in it (servers/pipecat_phone.py); without it ours and the floor run.
-Every round starts each server anew, one after the other; the order turns from round to round. A measurement
+Every round restarts each server, one after the other; the order rotates from round to round. A measurement
 during which other programs took over half a core is not counted, whatever came of it, and made again, until
 --minutes are over: the script says how many. Prints the medians and all rounds as Markdown tables, and all
 measurements as JSON to --out. Five rounds of five servers take about six minutes.

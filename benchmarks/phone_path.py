@@ -64,7 +64,7 @@ class Row:
 
 
 class Decisions(FrameProcessor):
-    """Notes when the pipeline is told to be silent."""
+    """Records when the pipeline is interrupted."""
 
     def __init__(self) -> None:
         super().__init__()

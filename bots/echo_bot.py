@@ -11,7 +11,7 @@ from runner.transports.websocket import FastAPIWebsocketParams
 
 WITH_VAD = os.environ.get("ECHO_VAD") == "1"
 if WITH_VAD:
-    # Whoever imports it has the model loaded before the first call.
+    # Importing it loads the model before the first call.
     from runner.vad import SileroVADAnalyzer
 
 PHONES = ("twilio", "telnyx", "plivo", "exotel", "websocket")

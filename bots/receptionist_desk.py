@@ -55,7 +55,7 @@ class Desk:
         Args:
             name: the caller's name, as it was booked.
         """
-        return {"appointments": [_told(found) for found in self._diary.of(name, self._now())]}
+        return {"appointments": [_described(found) for found in self._diary.of(name, self._now())]}
 
     @tool(cancel_on_interruption=False, filler=LOOKING)
     def book(self, name: str, day: date, at: time) -> dict[str, Any]:
@@ -114,13 +114,13 @@ class Desk:
 
     def _try(self, change: Callable[[], Appointment], day: date | None = None) -> dict[str, Any]:
         try:
-            return {"status": "done", **_told(change())}
+            return {"status": "done", **_described(change())}
         except NotPossible as reason:
             free = self._diary.free(day, self._now()) if day is not None else []
             return {"status": "refused", "reason": str(reason), "free": [f"{slot:%H:%M}" for slot in free]}
 
 
-def _told(appointment: Appointment) -> dict[str, Any]:
+def _described(appointment: Appointment) -> dict[str, Any]:
     starts = appointment.starts
     return {
         "number": appointment.number,

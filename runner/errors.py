@@ -5,12 +5,12 @@
     │   ├── BotLoadError          the bot file cannot be found, read or imported; knows file and line
     │   ├── MissingPackageError   an optional package is not installed; knows the command that installs it
     │   └── MissingModelError     a model is not on this machine; knows the command that fetches it
-    ├── ProtocolError             the far end sent something that its protocol does not allow
+    ├── ProtocolError             the peer sent something that its protocol does not allow
     │   └── OfferError            a WebRTC offer or candidate that we refuse
     ├── StartError                a transport or processor could not start, so the call cannot begin
-    ├── TransportError            a connection broke or never came to be
+    ├── TransportError            a connection broke or could not be made
     ├── ServiceError              an STT, LLM or TTS service failed
-    │   └── ServiceRefusal        it answered, and would not; knows its status
+    │   └── ServiceRefusal        it answered with a refusal; knows its status
     └── ProviderError             a phone provider refused or could not be reached; knows its status
 
 Instances carry the facts; the sentence is made from them.
@@ -68,7 +68,7 @@ def why(error: Exception) -> str:
 
 
 class ProtocolError(BotrunError):
-    """The far end sent something that its protocol does not allow."""
+    """The peer sent something that its protocol does not allow."""
 
 
 class OfferError(ProtocolError):

@@ -82,7 +82,7 @@ class JsonLines(logging.Formatter):
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Writes what is told, save keys: libraries and bots tell more than they should."""
+    """Writes log lines with keys hidden: libraries and bots may log secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         return keys.hide(super().format(record))

@@ -128,7 +128,7 @@ def remembers_nothing_for_the_user(tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(autouse=True)
-def each_warms_up_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def each_test_warms_up_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was started in one test's loop is not there in the next one's."""
     from runner.services.common import warmup
 

@@ -25,7 +25,7 @@ def logging_is_undone() -> Iterator[None]:
     root.setLevel(level)
 
 
-def told(stream: io.StringIO, **settings: object) -> str:
+def logged(stream: io.StringIO, **settings: object) -> str:
     logs.configure(stream=stream, **settings)  # type: ignore[arg-type]
     logger = logging.getLogger("runner.sessions.session")
     logger.info("session %s started", "3f2a", extra={"session": "3f2a"})
@@ -37,22 +37,22 @@ def told(stream: io.StringIO, **settings: object) -> str:
 
 
 def test_away_from_a_terminal_each_line_is_a_json_object() -> None:
-    first, second = map(json.loads, told(io.StringIO()).splitlines())
+    first, second = map(json.loads, logged(io.StringIO()).splitlines())
     assert first["message"] == "session 3f2a started"
     assert (first["level"], first["logger"], first["session"]) == ("info", "runner.sessions.session", "3f2a")
     assert second["traceback"].splitlines()[-1] == "ValueError: no"
 
 
 def test_on_a_terminal_the_lines_are_text_in_colour_unless_that_is_not_wanted() -> None:
-    assert "\x1b[31merror\x1b[0m it failed" in told(Screen())
-    plain = told(Screen(), colour=False)
+    assert "\x1b[31merror\x1b[0m it failed" in logged(Screen())
+    plain = logged(Screen(), colour=False)
     assert "session 3f2a started\n" in plain
     assert "\x1b" not in plain
 
 
 @pytest.mark.parametrize(("style", "is_json"), [("json", True), ("text", False)])
 def test_the_style_may_be_chosen(style: str, is_json: bool) -> None:
-    assert told(io.StringIO(), style=style).startswith("{") is is_json
+    assert logged(io.StringIO(), style=style).startswith("{") is is_json
 
 
 def test_control_characters_from_outside_do_not_reach_the_terminal() -> None:

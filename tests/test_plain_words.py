@@ -1,4 +1,4 @@
-"""What a bot's author gets wrong is told in one sentence, which says what and what to do."""
+"""What a bot's author gets wrong is reported in one sentence: what happened and what to do."""
 
 from __future__ import annotations
 

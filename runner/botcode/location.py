@@ -1,4 +1,4 @@
-"""Where in the user's own code something failed, and how often that is worth a line."""
+"""Where in the user's own code something failed, and how often to log it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.errors import BotrunError
 from runner.settings import credentials as keys
 
-MOST_TOLD = 100
+MOST_REPORTED = 100
 OURS = Path(__file__).resolve().parents[1]
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
@@ -47,7 +47,7 @@ def is_users_file(file: Path, bot: Path | None = None) -> bool:
     return not any(file.is_relative_to(library) for library in _LIBRARIES)
 
 
-def told(error: BaseException, called: object = None) -> str:
+def describe(error: BaseException, called: object = None) -> str:
     """An error of foreign code in one line: what it says, and where in the user's file it was.
 
     `called` is the user's function, for an error that came before its first line.
@@ -61,27 +61,26 @@ def told(error: BaseException, called: object = None) -> str:
 
 
 class Seldom:
-    """Lets a failure through at once, and the same again only every `every_s` seconds, with a count.
+    """Lets a failure through at once, and its repeats only every `every_s` seconds, with a count.
 
-    What fails on each 20 ms of sound would otherwise be told fifty times a second.
+    What fails on each 20 ms of sound would otherwise be logged fifty times a second.
     """
 
     def __init__(self, every_s: float = 10.0) -> None:
         self._every_s = every_s
-        self._told: dict[object, tuple[float, int]] = {}
+        self._reported: dict[object, tuple[float, int]] = {}
 
     def pass_on(self, sentence: str, error: BaseException | None, now: float, who: str = "") -> str | None:
-        """The sentence as it is to be told at `now` (s), or None. What comes from one line is the same, but
-        two who fail there, as two services whose keys are refused, are told both."""
+        """The sentence to log at `now` (s), or None for a repeat: the same line, error type and `who`."""
         step = error.__traceback__ if error else None
         while step is not None and step.tb_next is not None:
             step = step.tb_next
         key = (who, type(error), step.tb_frame.f_code, step.tb_lineno) if step is not None else sentence
-        since, unsaid = self._told.get(key, (float("-inf"), 0))
+        since, unsaid = self._reported.get(key, (float("-inf"), 0))
         if now - since < self._every_s:
-            self._told[key] = since, unsaid + 1
+            self._reported[key] = since, unsaid + 1
             return None
-        if len(self._told) >= MOST_TOLD:
-            self._told.clear()
-        self._told[key] = now, 0
-        return f"{sentence}; {unsaid} times more since this was told last" if unsaid else sentence
+        if len(self._reported) >= MOST_REPORTED:
+            self._reported.clear()
+        self._reported[key] = now, 0
+        return f"{sentence}; {unsaid} times more since this was last reported" if unsaid else sentence

@@ -9,7 +9,7 @@ from runner.eventloop.batched_reads import Due, Rounds, rounds_of
 
 
 class Alarm:
-    """Rings at the earliest time asked for, or before; whoever is woken looks, and asks again.
+    """Rings at the earliest requested time, or earlier; the callback checks the time and asks again.
 
     Where many calls are on the loop it rings in their rounds, up to `rounds.EVERY_S` late.
 

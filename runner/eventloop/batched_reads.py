@@ -78,8 +78,8 @@ class Due:
 class Rounds:
     """The sockets that may be read in rounds, and whether they are.
 
-    A socket is the transport's as before: it writes, closes and is told the end there. During rounds the
-    transport does not read, and whatever cannot be read here is read there again.
+    A socket stays the transport's, which writes, closes and sees the end of the stream. During rounds the
+    transport does not read; what cannot be read here is read there again.
 
     Attributes:
         time: the loop's clock (s).
@@ -200,7 +200,7 @@ class Rounds:
             reader.transport.abort()
 
     def _guarded(self, work: Callable[[], object], problem: str) -> bool:
-        """Do it; what fails in it is told, as a loop does, and nobody else's."""
+        """Do it; a failure goes to the loop's exception handler and stops nothing else."""
         try:
             work()
         except Exception as error:

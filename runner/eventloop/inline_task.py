@@ -20,7 +20,7 @@ class StartTask(Protocol):
 
 
 class EagerWork:
-    """Does its work in rounds, in the stack of whoever kicks it; what has to wait is left to a task.
+    """Does its work in rounds, in the stack of whatever calls `kick`; what has to wait is left to a task.
 
     The work sees that task as the current one, and its context, from its first line on: timeouts, task
     groups and context variables are what they are in any task.

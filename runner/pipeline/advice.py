@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from runner.botcode.location import told
+from runner.botcode.location import describe
 from runner.processors.aggregators import LLMUserAggregator
 from runner.processors.base import FrameProcessor
 from runner.services.llm import LLMService
@@ -46,7 +46,7 @@ def _fault(model: LLMService, tools: Sequence[Any]) -> str:
     try:
         model.toolbox.definitions(tools)
     except Exception as error:  # the boundary to what is written in the tools' signatures
-        return told(error)
+        return describe(error)
     return ""
 
 

@@ -96,7 +96,7 @@ class LatencyWatch(Observer):
         match frame:
             case UserStartedSpeakingFrame(at=at):
                 self._user_started, self._user_stopped = at, None
-                await self._tell_stop()
+                await self._report_stop()
             case UserStoppedSpeakingFrame(at=at):
                 if at != self._user_stopped:
                     self._parts.begin()
@@ -113,19 +113,19 @@ class LatencyWatch(Observer):
             case BotStartedSpeakingFrame(at=at) if self._user_stopped is not None:
                 since, self._user_stopped = self._user_stopped, None
                 self._figures.turn(at - since, self._parts.cut(since, at))
-                await self._tell("turn_latency", at - since)
+                await self._report("turn_latency", at - since)
             case BotStoppedSpeakingFrame(at=at, interrupted=True):
                 self._silenced = at
-                await self._tell_stop()
+                await self._report_stop()
 
-    async def _tell_stop(self) -> None:
+    async def _report_stop(self) -> None:
         """Both ends are known. The bot may be silent before the news of the user has come up the queue."""
         if self._user_started is not None and self._silenced is not None:
             seconds, self._user_started, self._silenced = self._silenced - self._user_started, None, None
             self._figures.stop(seconds)
-            await self._tell("stop_latency", seconds)
+            await self._report("stop_latency", seconds)
 
-    async def _tell(self, name: str, seconds: float) -> None:
+    async def _report(self, name: str, seconds: float) -> None:
         logger.debug("%s: %.0f ms", name, seconds * 1000)
         await self._push(MetricsFrame(name, "PipelineTask", seconds * 1000))
 
@@ -146,7 +146,7 @@ class SlowWatch:
         self._loop = loop
         self._rows: list[Sequence[FrameProcessor]] = []
         self._seen: dict[FrameProcessor, Coroutine[Any, Any, None]] = {}
-        self._told: weakref.WeakSet[FrameProcessor] = weakref.WeakSet()
+        self._warned: weakref.WeakSet[FrameProcessor] = weakref.WeakSet()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
@@ -183,14 +183,14 @@ class SlowWatch:
                 call = processor.running
                 if call is not None:
                     self._seen[processor] = call
-                    if before.get(processor) is call and processor not in self._told:
-                        self._tell(processor, call)
+                    if before.get(processor) is call and processor not in self._warned:
+                        self._report(processor, call)
 
-    def _tell(self, processor: FrameProcessor, call: Coroutine[Any, Any, None]) -> None:
+    def _report(self, processor: FrameProcessor, call: Coroutine[Any, Any, None]) -> None:
         where = waiting_at(call)
         if where is None:
             return
-        self._told.add(processor)
+        self._warned.add(processor)
         logger.warning(
             "%s delays the frames behind it: its process_frame takes over %d ms at %s:%d. "
             "Move long work into a task: self.create_task(…)",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
 from typing import Any
 
-from runner.botcode.location import Seldom, told
+from runner.botcode.location import Seldom, describe
 from runner.errors import BotrunError, StartError
 from runner.frames import (
     CancelFrame,
@@ -274,7 +274,7 @@ class PipelineTask:
             except BotrunError:
                 raise
             except Exception as error:  # the boundary to the processor's own code
-                raise StartError(f"{processor.name} could not start: {told(error)}") from error
+                raise StartError(f"{processor.name} could not start: {describe(error)}") from error
             del waiting[processor]
 
         try:
@@ -326,7 +326,7 @@ class PipelineTask:
             return None
         send = output.send_message  # type: ignore[attr-defined]
         rtvi = RTVI(send, self.queue_frame, params=params, replies=self._replies)
-        self._replies.on_release(lambda: self.create_task(rtvi.tell_due(), "RTVI.tell_due"))
+        self._replies.on_release(lambda: self.create_task(rtvi.send_due(), "RTVI.send_due"))
         return rtvi
 
     async def _clean_up(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import Any
 
-from runner.botcode.location import told
+from runner.botcode.location import describe
 from runner.frames import ErrorFrame
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Tasks:
         try:
             await work
         except Exception as error:  # the boundary to processors' tasks
-            message = f"{name} failed: {told(error)}"
+            message = f"{name} failed: {describe(error)}"
             await self._failed(ErrorFrame(error=message, processor=name, exception=error))
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runner.botcode.location import told
+from runner.botcode.location import describe
 from runner.errors import UsageError
 from runner.frames import (
     BotPausedSpeakingFrame,
@@ -233,7 +233,7 @@ class FrameProcessor:
     async def _report(self, error: Exception, frame: Frame) -> None:
         starting = isinstance(frame, StartFrame)
         what = "could not start" if starting else f"failed on {frame.name}"
-        await self.push_error(f"{self.name} {what}: {told(error)}", fatal=starting, exception=error)
+        await self.push_error(f"{self.name} {what}: {describe(error)}", fatal=starting, exception=error)
 
 
 def survives_interruption(frame: Frame) -> bool:

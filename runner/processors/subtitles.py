@@ -254,7 +254,7 @@ class Subtitles(FrameProcessor):
             joined = unit.joined if index else frame.joined
             await self._complete(self._maker.word(Word(unit.text, self._ms(at), joined)))
         if (growing := self._maker.growing) is not None:
-            await self._tell(growing, final=False)
+            await self._push_cue(growing, final=False)
 
     async def _user_said(self, frame: TranscriptionFrame | InterimTranscriptionFrame) -> None:
         since, until = map(self._ms, self._utterance)
@@ -264,16 +264,16 @@ class Subtitles(FrameProcessor):
         if final:
             await self._complete(cues)
         else:
-            await self._tell(cues[-1], final=False)
+            await self._push_cue(cues[-1], final=False)
 
     async def _complete(self, cues: list[Cue]) -> None:
         for cue in cues:
             self._cues.append(cue)
-            await self._tell(cue, final=True)
+            await self._push_cue(cue, final=True)
         if cues:
             await self._write(*cues)
 
-    async def _tell(self, cue: Cue, *, final: bool) -> None:
+    async def _push_cue(self, cue: Cue, *, final: bool) -> None:
         await self.push_frame(SubtitleFrame(cue.speaker, cue.text, cue.start_ms, cue.end_ms, final))
 
     # ------------------------------------------------------------ to disk

@@ -73,7 +73,7 @@ class FunctionReports:
     def __init__(self, outbox: Outbox, params: RTVIObserverParams) -> None:
         self._outbox = outbox
         self._params = params
-        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._reported: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def started(self, frame: FunctionCallsStartedFrame) -> None:
         """The model asked for tools."""
@@ -112,11 +112,11 @@ class FunctionReports:
 
     def _is_news(self, phase: str, call: FunctionCall) -> bool:
         key = (phase, call.tool_call_id)
-        if key in self._told or not self._covers(call, RTVIFunctionCallReportLevel.NONE):
+        if key in self._reported or not self._covers(call, RTVIFunctionCallReportLevel.NONE):
             return False
-        self._told[key] = None
-        if len(self._told) > MAX_CALLS:
-            self._told.popitem(last=False)
+        self._reported[key] = None
+        if len(self._reported) > MAX_CALLS:
+            self._reported.popitem(last=False)
         return True
 
 

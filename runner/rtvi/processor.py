@@ -15,7 +15,7 @@ from runner.rtvi.answers import Answers, Inject
 from runner.rtvi.frames import RTVIClientMessageFrame
 from runner.rtvi.functions import CLIENT_FUNCTION_S, ClientFunctions, RTVIObserverParams
 from runner.rtvi.outbox import Holding, Outbox, Send
-from runner.rtvi.telling import Telling
+from runner.rtvi.reporter import Reporter
 from runner.transports.events import Events, HandlerT
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class RTVI:
         self._answers = Answers(
             self._outbox, inject, self.events, self._functions, audio_in=audio_in, audio_out=audio_out
         )
-        self._telling = Telling(self._outbox, params or RTVIObserverParams())
+        self._reporter = Reporter(self._outbox, params or RTVIObserverParams())
         self._holding = Holding(replies)
 
     # -------------------------------------------------------------- for the bot
@@ -116,22 +116,22 @@ class RTVI:
     @property
     def frame_types(self) -> tuple[type[Frame], ...]:
         """What this observer wants to be shown."""
-        return (InputTransportMessageFrame, *self._telling.frame_types)
+        return (InputTransportMessageFrame, *self._reporter.frame_types)
 
     async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
         """Report `frame` to the client once; serve what the client sent."""
         if self._holding.due:
-            await self.tell_due()
-        if self._holding.keeps(frame) or not self._telling.is_news(frame):
+            await self.send_due()
+        if self._holding.keeps(frame) or not self._reporter.is_news(frame):
             return
         if isinstance(frame, InputTransportMessageFrame):
             await self.on_message(frame.message)
         else:
-            await self._telling.tell(frame)
+            await self._reporter.report(frame)
 
-    async def tell_due(self) -> None:
+    async def send_due(self) -> None:
         """A held reply is certain: send the client what was kept of it."""
         while self._holding.due:
             frame = self._holding.due.popleft()
-            if self._telling.is_news(frame):
-                await self._telling.tell(frame)
+            if self._reporter.is_news(frame):
+                await self._reporter.report(frame)

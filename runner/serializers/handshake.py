@@ -1,4 +1,4 @@
-"""Which provider is this? Told by the first message that has a `start` object (PROTOCOLS.md §0)."""
+"""Detects the provider from the first message that has a `start` object (PROTOCOLS.md §0)."""
 
 from __future__ import annotations
 
@@ -244,16 +244,16 @@ def _number(parameters: Mapping[str, str], side: str) -> str | None:
     return None
 
 
-def _extra_headers(told: object) -> dict[str, str]:
+def _extra_headers(given: object) -> dict[str, str]:
     """`userId=1;sessionId=a`; commas, colons and an object are taken as well, for pages differ [?]."""
-    if told is None:
+    if given is None:
         return {}
-    if isinstance(told, dict):
-        return texts_in({"extra_headers": told}, "extra_headers")
-    if not isinstance(told, str):
+    if isinstance(given, dict):
+        return texts_in({"extra_headers": given}, "extra_headers")
+    if not isinstance(given, str):
         raise ProtocolError("`extra_headers` is not a text.")
     pairs = (
-        re.split(r"[=:]", part, maxsplit=1) for part in re.split(r"[;,]", check_unicode(told).strip("{} "))
+        re.split(r"[=:]", part, maxsplit=1) for part in re.split(r"[;,]", check_unicode(given).strip("{} "))
     )
     return {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
 
@@ -262,53 +262,53 @@ _Builder = Callable[[CallInfo, dict[str, str], MediaFormat, SerializerParams | N
 
 
 def _build_twilio(
-    told: CallInfo, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
+    call: CallInfo, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
 ) -> TelephonySerializer:
     return TwilioFrameSerializer(
-        told.stream_id,
-        told.call_id,
-        keys.get("account_sid", told.account_id),
+        call.stream_id,
+        call.call_id,
+        keys.get("account_sid", call.account_id),
         keys.get("auth_token"),
         keys.get("region"),
         keys.get("edge"),
         params,
-        media_format=told.media_format,
+        media_format=call.media_format,
     )
 
 
 def _build_telnyx(
-    told: CallInfo, keys: dict[str, str], output: MediaFormat, params: SerializerParams | None
+    call: CallInfo, keys: dict[str, str], output: MediaFormat, params: SerializerParams | None
 ) -> TelephonySerializer:
     return TelnyxFrameSerializer(
-        told.stream_id,
-        _TELNYX_NAMES[told.encoding],
+        call.stream_id,
+        _TELNYX_NAMES[call.encoding],
         _TELNYX_NAMES[output.encoding],
-        told.call_id,
+        call.call_id,
         keys.get("api_key"),
         params,
-        sample_rate=told.sample_rate,
+        sample_rate=call.sample_rate,
         output_sample_rate=output.sample_rate,
     )
 
 
 def _build_plivo(
-    told: CallInfo, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
+    call: CallInfo, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
 ) -> TelephonySerializer:
-    auth_id = keys.get("auth_id", told.account_id)
+    auth_id = keys.get("auth_id", call.account_id)
     return PlivoFrameSerializer(
-        told.stream_id, told.call_id, auth_id, keys.get("auth_token"), params, media_format=told.media_format
+        call.stream_id, call.call_id, auth_id, keys.get("auth_token"), params, media_format=call.media_format
     )
 
 
 def _build_exotel(
-    told: CallInfo, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
+    call: CallInfo, keys: dict[str, str], _: MediaFormat, params: SerializerParams | None
 ) -> TelephonySerializer:
     return ExotelFrameSerializer(
-        told.stream_id,
-        told.call_id,
+        call.stream_id,
+        call.call_id,
         params,
-        account_sid=keys.get("account_sid", told.account_id),
-        media_format=told.media_format,
+        account_sid=keys.get("account_sid", call.account_id),
+        media_format=call.media_format,
     )
 
 

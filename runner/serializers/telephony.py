@@ -169,11 +169,11 @@ class TelephonySerializer(FrameSerializer):
 
     @abstractmethod
     def _mark_message(self, name: str) -> str:
-        """What asks to be told when the sound before it was played."""
+        """The message that asks for a notice once the sound before it was played."""
 
     @abstractmethod
     def _clear_message(self) -> str:
-        """What throws waiting sound away."""
+        """The message that discards waiting sound."""
 
     def _dtmf_message(self, digit: str) -> str | None:
         """None where the provider has no such message: then the transport plays tones."""

@@ -21,12 +21,12 @@ _LONGEST_S = 30
 class TelnyxFrameSerializer(TelephonySerializer):
     """For bidirectional streams in rtp mode.
 
-    The two encodings bear the names that Pipecat's bots know, which are those of Telnyx's own side:
+    The two encodings are named as in Pipecat, from Telnyx's side:
 
     Attributes:
         outbound_encoding: what Telnyx sends and the bot hears, as the start message announces it.
         inbound_encoding: what the bot sends: the `stream_bidirectional_codec` of the answer.
-        sample_rate: of what the bot hears, Hz; `output_sample_rate` (Hz) of what it sends, 8000 if not told.
+        sample_rate: of what the bot hears, Hz; `output_sample_rate` (Hz) of what it sends, 8000 by default.
 
     L16 is taken as little-endian; whether Telnyx sends it so is not written anywhere we have read [?].
     Say `"L16BE"` for network order.
@@ -71,9 +71,9 @@ class TelnyxFrameSerializer(TelephonySerializer):
     def _on_error(self, data: Mapping[str, Any]) -> list[Frame]:
         """Telnyx did not like a message of ours."""
         self.counters["provider_errors"] += 1
-        told = data.get("payload")
-        told = told if isinstance(told, dict) else {}
-        words = " ".join(_short(told.get(key)) for key in ("code", "title", "detail"))
+        payload = data.get("payload")
+        payload = payload if isinstance(payload, dict) else {}
+        words = " ".join(_short(payload.get(key)) for key in ("code", "title", "detail"))
         return [ErrorFrame(f"Telnyx reports an error: {words.strip() or 'no details'}", self.provider)]
 
     def _media_template(self) -> tuple[str, str]:

@@ -236,17 +236,17 @@ def check_rate(sample_rate: int) -> int:
     return sample_rate
 
 
-def parse_media_format(told: Mapping[str, Any] | None, default: MediaFormat) -> MediaFormat:
+def parse_media_format(given: Mapping[str, Any] | None, default: MediaFormat) -> MediaFormat:
     """The `mediaFormat` or `media_format` of a start message; what it leaves out is taken from `default`."""
-    if told is None:
+    if given is None:
         return default
-    if not isinstance(told, Mapping):
+    if not isinstance(given, Mapping):
         raise ProtocolError("The media format is not an object.")
-    name = told.get("encoding", default.encoding.value)
+    name = given.get("encoding", default.encoding.value)
     if not isinstance(name, str):
         raise ProtocolError("The encoding is not a text.")
-    rate = integer(told.get("sampleRate", told.get("sample_rate")) or _rate_in(name), "sample_rate")
-    if integer(told.get("channels"), "channels") not in (None, 1):
+    rate = integer(given.get("sampleRate", given.get("sample_rate")) or _rate_in(name), "sample_rate")
+    if integer(given.get("channels"), "channels") not in (None, 1):
         raise ProtocolError("The stream announces more than one channel; botrun takes mono.")
     return MediaFormat(parse_encoding(name), check_rate(rate or default.sample_rate))
 

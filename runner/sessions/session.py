@@ -1,7 +1,7 @@
 """One call and everything it owns.
 
 A session runs the bot in a task of its own. It ends once, with an `EndReason`, whatever ends it: the bot
-returned or failed, the caller left, a limit was reached, the program is told to stop.
+returned or failed, the caller left, a limit was reached, the program is stopping.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class SoundReport(Protocol):
 
 
 class Session:
-    """One call. The bot is called as soon as the loop comes to it.
+    """One call. The bot is called on the loop's next turn.
 
     Attributes:
         id: names it in logs, records and addresses.
@@ -233,7 +233,7 @@ class Session:
             self.duration_s,
             self.end_reason,
             f" ({self.end_detail})" if self.end_detail else "",
-            f"; {told}" if (told := self.figures.summary()) else "",
+            f"; {summary}" if (summary := self.figures.summary()) else "",
             f". {sound}" if sound else "",
             extra={"session": self.id},
         )

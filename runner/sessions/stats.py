@@ -111,9 +111,9 @@ class CallFigures:
     def summary(self) -> str:
         """For the line that ends a call; empty if nothing is worth a word."""
         totals = self.totals()
-        told = [_latency("turn latency", self.turn_s), _latency("stop latency", self.stop_s)]
-        told += [words.format(totals[name]) for name, words in _FAULTS.items() if totals[name] >= 0.5]
-        return ", ".join(part for part in told if part)
+        parts = [_latency("turn latency", self.turn_s), _latency("stop latency", self.stop_s)]
+        parts += [words.format(totals[name]) for name, words in _FAULTS.items() if totals[name] >= 0.5]
+        return ", ".join(part for part in parts if part)
 
 
 _FAULTS = {

@@ -128,14 +128,14 @@ def unknown_variables(dotenv: Mapping[str, str], environ: Mapping[str, str] | No
     environ = os.environ if environ is None else environ
     known = {setting.env for setting in SETTINGS.values()} | {key.env for key in KEYS} | _OF_OUR_TESTS
     endings = [name.removeprefix(PREFIX) for name in known - _OF_OUR_TESTS if name.startswith(PREFIX)]
-    told = []
+    notes = []
     for name in sorted({*dotenv, *environ}):
         if name.startswith(PREFIX) and name not in known:
             place = name if name in environ else f"{name} in .env"
             near = values.nearest(name.removeprefix(PREFIX), endings)
             meant = f"did you mean {PREFIX}{near}?" if near else ".env.example lists them"
-            told.append(f"{place} is no setting; {meant}")
-    return told
+            notes.append(f"{place} is no setting; {meant}")
+    return notes
 
 
 def enter_dotenv(values: Mapping[str, str]) -> None:

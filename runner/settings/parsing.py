@@ -117,7 +117,7 @@ def parse_origin(text: str) -> str:
 
 
 def parse_tunnel(text: str) -> str:
-    """`ngrok`, or `ssh://user@host[:port]/PORT`: the port that the far host shall lead to us."""
+    """`ngrok`, or `ssh://user@host[:port]/PORT`: the port that the SSH host forwards to us."""
     given = text.strip()
     if given == "ngrok" or re.fullmatch(r"ssh://([^@/\s:]+@)?[^@/\s]+/\d{1,5}", given):
         return given

@@ -160,8 +160,8 @@ class Settings:
     number: str | None = _setting(
         None,
         "BOTRUN_NUMBER",
-        "A phone number of yours that shall ring this bot while it runs; what it did before comes back"
-        " at the end.",
+        "Phone number (one of yours) to connect to this bot while it runs; its previous settings are"
+        " restored at the end.",
         values.parse_phone_number,
         "--number",
         metavar="+1…",

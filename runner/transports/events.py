@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from runner.botcode.location import told
+from runner.botcode.location import describe
 from runner.errors import UsageError
 from runner.processors import handover_state as conversation
 
@@ -60,7 +60,7 @@ class Events:
                 if inspect.isawaitable(outcome):
                     await outcome
         except Exception as error:  # the boundary to the bot's own code
-            logger.exception("the bot's handler of %s failed: %s", name, told(error, handler))
+            logger.exception("the bot's handler of %s failed: %s", name, describe(error, handler))
 
     async def aclose(self, timeout_s: float = 1.0) -> None:
         """Let the handlers that still run finish, within a bound."""

@@ -1,4 +1,4 @@
-"""The process that serves: load the bot, accept calls on a given socket until told to stop.
+"""The process that serves: load the bot, accept calls on a given socket until asked to stop.
 
 It is given its listening socket, so that a parent process can hold it across reloads.
 """
@@ -35,11 +35,11 @@ END_SESSIONS_S = 0.9
 CLOSE_CONNECTIONS_S = 0.3
 STOP_HELPERS_S = 0.3
 
-# With a public address a provider must be told: calls are hung up, and the number is put back.
+# With a public address, calls are hung up at the provider and the number is restored.
 PUBLIC_END_SESSIONS_S = 5.5
 PUBLIC_DEADLINE_S = 12.0
 
-# Daily is told to delete the rooms of the calls under way.
+# The rooms of running calls are deleted at Daily.
 ROOMS_END_SESSIONS_S = 4.0
 ROOMS_DEADLINE_S = 5.0
 
@@ -83,7 +83,7 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
             except (KeyboardInterrupt, SystemExit) as error:
                 if task.done():
                     raise
-                place = location.told(error)
+                place = location.describe(error)
                 logger.error("a task of the bot raised %s; the other calls go on", place)
 
 
@@ -183,7 +183,7 @@ async def _serve_until(
 
 
 def time_to_end(host: Host, shutdown: Shutdown) -> float:
-    """How long calls may take to end (s): longer, where somebody beyond this machine must be told."""
+    """How long calls may take to end (s): longer if a provider must be notified."""
     from runner.server.public.readiness import is_public
 
     if is_public(host.settings):

@@ -150,7 +150,7 @@ class SupervisedWorker:
         self._answers: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Returns when told to stop, or when the last call after `retire` is over."""
+        """Returns when asked to stop, or when the last call after `retire` is over."""
         self._shutdown = Shutdown()
         channel = await Channel.over(self._spec.channel)
         self._channel = MessageChannel[ToWorker](channel, ToWorker, "supervisor")

@@ -1,4 +1,4 @@
-"""Scenarios are checked before the phone rings; what is wrong is told with file and line."""
+"""Scenarios are checked before the phone rings; errors name file and line."""
 
 from __future__ import annotations
 

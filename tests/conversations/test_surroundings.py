@@ -108,7 +108,7 @@ def test_a_background_is_heard_all_the_time_and_does_not_run_ahead(office: Path)
     call = Call(
         "Good morning to you.", audio_out_mixer=SoundfileMixer({"office": office}, "office", volume=1.0)
     ).run(a_question)
-    before = call.sent(0, 0.5)  # then the caller speaks, and what waits at the far end is dropped
+    before = call.sent(0, 0.5)  # then the caller speaks, and what waits at the caller's side is dropped
     assert len(before) == pytest.approx((0.5 + IDLE_LEAD_S) * RATE, abs=0.021 * RATE)
     assert before[-1] == OFFICE
     assert set(call.sent(2.0, 2.5)) == {VOICE + OFFICE, -VOICE + OFFICE}

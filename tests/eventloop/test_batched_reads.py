@@ -115,8 +115,8 @@ async def served(clients: int) -> AsyncIterator[tuple[Server, list[socket.socket
             await server.until(lambda: len(server.readings) == number + 1)  # noqa: B023
         yield server, far_ends
     finally:
-        for far_end in far_ends:
-            far_end.close()
+        for peer_server in far_ends:
+            peer_server.close()
         await server.until(lambda: all(reading.ends for reading in server.readings))
         listening.close()
         await listening.wait_closed()
@@ -140,10 +140,10 @@ def test_of_many_sockets_every_byte_arrives_in_order(run: Run) -> None:
             assert server.rounds.running
             sent = [bytearray() for _ in far_ends]
             for _ in range(40):
-                for far_end, so_far in zip(far_ends, sent, strict=True):
+                for peer_server, so_far in zip(far_ends, sent, strict=True):
                     piece = chance.randbytes(chance.choice((1, 300, 9000)))
                     so_far += piece
-                    far_end.sendall(piece)
+                    peer_server.sendall(piece)
                 await asyncio.sleep(0.001)
             await server.until(lambda: sum(len(r.got) for r in server.readings) == sum(map(len, sent)))
             assert [r.got for r in server.readings] == sent
@@ -168,8 +168,8 @@ def test_what_came_since_the_last_round_is_read_at_once(run: Run) -> None:
 def test_rounds_end_when_few_are_left_and_those_are_still_read(run: Run) -> None:
     async def talk() -> None:
         async with served(rounds.MANY) as (server, far_ends):
-            for far_end in far_ends[rounds.FEW :]:
-                far_end.close()
+            for peer_server in far_ends[rounds.FEW :]:
+                peer_server.close()
             await server.until(lambda: all(reading.ends for reading in server.readings[rounds.FEW :]))
             assert not server.rounds.running
             far_ends[0].sendall(b"still here")
@@ -205,8 +205,8 @@ def test_one_that_fails_on_what_it_was_sent_is_alone_with_it(run: Run) -> None:
 
         async with served(rounds.MANY + 4) as (server, far_ends):
             server.on_data = fail
-            for number, far_end in enumerate(far_ends):
-                far_end.sendall(b"poison" if number == 2 else b"well")
+            for number, peer_server in enumerate(far_ends):
+                peer_server.sendall(b"poison" if number == 2 else b"well")
             await server.until(lambda: bool(server.readings[2].ends))
             await server.until(lambda: all(r.got == b"well" for r in server.readings if r.got != b"poison"))
             assert sum(reading.ends for reading in server.readings) == 1
@@ -224,8 +224,8 @@ def test_one_may_end_others_in_the_middle_of_a_round(run: Run) -> None:
 
         async with served(rounds.MANY + 4) as (server, far_ends):
             server.on_data = end_others
-            for far_end in far_ends:
-                far_end.sendall(b"you or me")
+            for peer_server in far_ends:
+                peer_server.sendall(b"you or me")
             await server.until(lambda: sum(reading.ends for reading in server.readings) >= rounds.MANY)
 
     run(talk())
@@ -254,8 +254,8 @@ def test_what_is_due_is_done_in_order_never_early_and_goes_on_without_rounds(run
             while len(done) < 2:
                 await asyncio.sleep(0.005)
             assert server.rounds.running
-            for far_end in far_ends:
-                far_end.close()
+            for peer_server in far_ends:
+                peer_server.close()
             await server.until(lambda: not server.rounds.running)
             kept.cancel()
             await all_done.wait()

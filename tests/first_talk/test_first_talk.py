@@ -51,18 +51,18 @@ def spoken(name: str) -> bytes:
 
 
 class Talk:
-    """What was heard and told on one call."""
+    """What one caller heard and received."""
 
     def __init__(self, caller: WebRTCCaller) -> None:
         self.caller = caller
 
-    def told(self, kind: str) -> list[Any]:
+    def received(self, kind: str) -> list[Any]:
         return [m.value.get("data") for m in self.caller.messages if m.value.get("type") == kind]
 
     async def until(self, kind: str, count: int = 1) -> float:
         """Until so many messages of a kind have come; returns when the last of them did."""
         async with asyncio.timeout(20):
-            while len(self.told(kind)) < count:
+            while len(self.received(kind)) < count:
                 await asyncio.sleep(0.02)
         return [m.at for m in self.caller.messages if m.value.get("type") == kind][count - 1]
 
@@ -83,17 +83,17 @@ async def test_the_bot_understands_answers_aloud_and_is_silenced() -> None:
 
         await talk.say("what_time_is_it")
         await talk.until("user-transcription")
-        assert talk.told("user-transcription")[0]["text"] == "what time is it"
+        assert talk.received("user-transcription")[0]["text"] == "what time is it"
         started_at = await talk.until("bot-started-speaking", 2)
         ended_at = await talk.until("bot-stopped-speaking", 2)
         assert talk.loudest_between(started_at, ended_at) > AUDIBLE_DBFS
-        heard = " ".join(text["text"] for text in talk.told("bot-tts-text"))
+        heard = " ".join(text["text"] for text in talk.received("bot-tts-text"))
         assert re.search(r"It is \d+", heard)
 
         await talk.say("count_to_twenty")
         await talk.until("bot-started-speaking", 3)
         await asyncio.sleep(1.0)
-        before = len(talk.told("bot-interrupted"))
+        before = len(talk.received("bot-interrupted"))
         talking = asyncio.create_task(talk.say("what_time_is_it"))
         cut_at = await talk.until("bot-interrupted", before + 1)
         await talking
@@ -116,6 +116,6 @@ async def test_goodbye_is_answered_to_its_end_and_then_the_bot_leaves() -> None:
         await talk.until("bot-stopped-speaking", 2)
         async with asyncio.timeout(10):
             await caller.ended.wait()
-        words = [text["text"].lower() for text in talk.told("bot-tts-text")]
+        words = [text["text"].lower() for text in talk.received("bot-tts-text")]
         assert "goodbye!" in words
         assert words[-1] == "you."

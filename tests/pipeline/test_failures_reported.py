@@ -1,4 +1,4 @@
-"""What fails in the user's own code is told with its line, and not fifty times a second."""
+"""A failure in the user's code is reported with its line, and not fifty times a second."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.botcode.location import MOST_TOLD, Seldom, told, users_place
+from runner.botcode.location import MOST_REPORTED, Seldom, describe, users_place
 from runner.errors import UsageError
 from runner.frames import EndFrame, Frame, FrameDirection, TextFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
@@ -30,12 +30,12 @@ def test_the_line_is_the_user_s_own_not_a_library_s() -> None:
     line = mine.__code__.co_firstlineno + 1
     failure = failure_of(mine)
     assert users_place(failure) == ("test_failures_reported.py", line)
-    assert told(failure).startswith("JSONDecodeError: Expecting property name")
-    assert told(failure).endswith(f"(test_failures_reported.py:{line})")
+    assert describe(failure).startswith("JSONDecodeError: Expecting property name")
+    assert describe(failure).endswith(f"(test_failures_reported.py:{line})")
 
 
 def test_a_botrun_error_is_reported_without_its_type() -> None:
-    assert told(UsageError("no such voice")) == "no such voice"
+    assert describe(UsageError("no such voice")) == "no such voice"
 
 
 class Fails(FrameProcessor):
@@ -65,25 +65,25 @@ def test_two_processors_that_fail_on_one_line_of_a_library_are_both_reported(
         await PipelineRunner().run(task)
 
     run_virtual(run())
-    told_of = [
+    reported = [
         record.getMessage().split()[0] for record in caplog.records if "failed on" in record.getMessage()
     ]
-    assert sorted(told_of) == ["ears", "voice"]
+    assert sorted(reported) == ["ears", "voice"]
 
 
 def test_what_goes_on_failing_is_reported_again_with_a_count() -> None:
     seldom = Seldom(every_s=10)
-    told_at = [at for at in range(25) if seldom.pass_on("it broke", None, float(at))]
-    assert told_at == [0, 10, 20]
-    assert seldom.pass_on("it broke", None, 40) == "it broke; 4 times more since this was told last"
+    reported_at = [at for at in range(25) if seldom.pass_on("it broke", None, float(at))]
+    assert reported_at == [0, 10, 20]
+    assert seldom.pass_on("it broke", None, 40) == "it broke; 4 times more since this was last reported"
     assert seldom.pass_on("something else", None, 40) == "something else"
 
 
 def test_reported_failures_are_forgotten_before_they_fill_the_memory() -> None:
     seldom = Seldom()
-    for number in range(5 * MOST_TOLD):
+    for number in range(5 * MOST_REPORTED):
         assert seldom.pass_on(f"failure {number}", None, 0.0)
-    assert len(seldom._told) <= MOST_TOLD
+    assert len(seldom._reported) <= MOST_REPORTED
 
 
 def emitted(handler: Any) -> None:

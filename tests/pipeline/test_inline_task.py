@@ -1,4 +1,4 @@
-"""Work done in the stack of whoever kicks it behaves as in a task of its own."""
+"""Work done in the stack of the code that calls `kick` behaves as in its own task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bot is told of its pipeline, under the names that bots for Pipecat use."""
+"""The events of a pipeline that a bot gets, under the names that bots for Pipecat use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Fails(FrameProcessor):
             raise ValueError(frame.text)
 
 
-def told_of(*frames: Any, **more: Any) -> list[tuple[Any, ...]]:
+def events_of(*frames: Any, **more: Any) -> list[tuple[Any, ...]]:
     told: list[tuple[Any, ...]] = []
 
     async def run() -> None:
@@ -40,14 +40,14 @@ def told_of(*frames: Any, **more: Any) -> list[tuple[Any, ...]]:
 
 
 def test_the_start_a_failure_and_the_end_are_reported_in_order() -> None:
-    started, failed, finished = told_of(TextFrame("oh"), EndFrame(reason="said goodbye"))
+    started, failed, finished = events_of(TextFrame("oh"), EndFrame(reason="said goodbye"))
     assert (started[0], type(started[1])) == ("on_pipeline_started", StartFrame)
     assert (failed[0], "ValueError: oh" in failed[1].error) == ("on_pipeline_error", True)
     assert (finished[0], finished[1].reason) == ("on_pipeline_finished", "said goodbye")
 
 
 def test_a_silence_that_ends_the_call_is_reported() -> None:
-    assert [name for name, *_ in told_of(idle_timeout_secs=5)] == [
+    assert [name for name, *_ in events_of(idle_timeout_secs=5)] == [
         "on_pipeline_started",
         "on_idle_timeout",
         "on_pipeline_finished",

@@ -124,7 +124,7 @@ async def test_a_react_application_talks_with_the_bot(open_at: Open, address: st
     assert "You said: what time is it." in " ".join(await guest.texts("p.assistant"))
     assert (guest.hosts, guest.faults) == ({address.removeprefix("http://")}, [])
 
-    # Typed, to be read: told, and not spoken.
+    # Typed with audio_response false: answered in text, and not spoken.
     await page.evaluate("seen.length = 0, client.sendText('quietly', {audio_response: false})")
     await guest.until("seen.some(([event]) => event === 'botLlmStopped')")
     await guest.until("[...document.querySelectorAll('p.assistant')].at(-1).innerText.includes('quietly')")

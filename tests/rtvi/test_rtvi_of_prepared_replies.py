@@ -1,4 +1,4 @@
-"""A client is told of a reply that was prepared when it is certain, and never if it is thrown away."""
+"""A client gets a prepared reply once it is certain, and never if it is discarded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OF_THE_REPLY = (
 
 
 class Client:
-    """What the far end of a conversation is told, and when."""
+    """What the client of a conversation receives, and when."""
 
     def __init__(self, it: Conversation) -> None:
         self.it = it

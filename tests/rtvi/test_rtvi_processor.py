@@ -38,7 +38,7 @@ from runner.rtvi.outbox import MAX_WAITING
 
 
 class Client:
-    """The far end of an RTVI: what it was told, and what it made the pipeline do."""
+    """An RTVI client: what it received, and what it made the pipeline do."""
 
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []

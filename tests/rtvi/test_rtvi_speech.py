@@ -8,25 +8,25 @@ from hypothesis import strategies as st
 from runner.rtvi.speech import Segment, Speech
 
 
-def told(segments: list[Segment]) -> list[tuple[int, str, str]]:
+def shown(segments: list[Segment]) -> list[tuple[int, str, str]]:
     return [(segment.id, segment.spoken_text, segment.status) for segment in segments]
 
 
 def test_words_move_through_their_segment() -> None:
     speech = Speech()
     assert speech.announce(1, "It is late, my friend.").status == "new"
-    assert told(speech.word(1, "It")) == [(1, "It", "in-progress")]
-    assert told(speech.word(1, "is")) == [(1, "It is", "in-progress")]
-    assert told(speech.word(1, "late")) == [(1, "It is late,", "in-progress")]
-    assert told(speech.word(1, "my")) == [(1, "It is late, my", "in-progress")]
-    assert told(speech.word(1, "friend")) == [(1, "It is late, my friend.", "completed")]
+    assert shown(speech.word(1, "It")) == [(1, "It", "in-progress")]
+    assert shown(speech.word(1, "is")) == [(1, "It is", "in-progress")]
+    assert shown(speech.word(1, "late")) == [(1, "It is late,", "in-progress")]
+    assert shown(speech.word(1, "my")) == [(1, "It is late, my", "in-progress")]
+    assert shown(speech.word(1, "friend")) == [(1, "It is late, my friend.", "completed")]
 
 
 def test_a_word_is_not_found_inside_another() -> None:
     speech = Speech()
     speech.announce(1, "That cat sat at a mat.")
-    assert told(speech.word(1, "at")) == [(1, "That cat sat at", "in-progress")]
-    assert told(speech.word(1, "a")) == [(1, "That cat sat at a", "in-progress")]
+    assert shown(speech.word(1, "at")) == [(1, "That cat sat at", "in-progress")]
+    assert shown(speech.word(1, "a")) == [(1, "That cat sat at a", "in-progress")]
 
 
 def test_a_word_that_is_spoken_otherwise_than_written_does_not_lose_the_place() -> None:
@@ -34,7 +34,7 @@ def test_a_word_that_is_spoken_otherwise_than_written_does_not_lose_the_place() 
     speech.announce(1, "It is 9 o'clock.")
     speech.word(1, "is")
     assert speech.word(1, "nine") == []
-    assert told(speech.word(1, "o'clock")) == [(1, "It is 9 o'clock.", "completed")]
+    assert shown(speech.word(1, "o'clock")) == [(1, "It is 9 o'clock.", "completed")]
 
 
 def test_the_next_segment_begins_when_its_words_are_heard() -> None:
@@ -42,7 +42,7 @@ def test_the_next_segment_begins_when_its_words_are_heard() -> None:
     speech.announce(1, "At 9.")
     speech.announce(1, "Then tea.")
     speech.word(1, "At")
-    assert told(speech.word(1, "Then")) == [(1, "At 9.", "completed"), (2, "Then", "in-progress")]
+    assert shown(speech.word(1, "Then")) == [(1, "At 9.", "completed"), (2, "Then", "in-progress")]
 
 
 def test_a_word_that_stands_deep_in_the_next_segment_does_not_end_this_one() -> None:
@@ -51,7 +51,7 @@ def test_a_word_that_stands_deep_in_the_next_segment_does_not_end_this_one() -> 
     speech.announce(1, "Afterwards there will be only one.")
     speech.word(1, "is")
     assert speech.word(1, "one") == []
-    assert told(speech.word(1, "now")) == [(1, "It is 1 now.", "completed")]
+    assert shown(speech.word(1, "now")) == [(1, "It is 1 now.", "completed")]
 
 
 def test_silence_completes_what_had_no_word_times() -> None:
@@ -59,7 +59,7 @@ def test_silence_completes_what_had_no_word_times() -> None:
     speech.announce(1, "One.")
     speech.announce(1, "Two.")
     speech.word(1, "One")
-    assert told(speech.finish()) == [(2, "Two.", "completed")]
+    assert shown(speech.finish()) == [(2, "Two.", "completed")]
     assert speech.finish() == []
 
 
@@ -68,7 +68,7 @@ def test_after_an_interruption_nothing_is_completed_but_late_words_still_count()
     speech.announce(1, "One two three.")
     speech.word(1, "One")
     speech.cut()
-    assert told(speech.word(1, "two")) == [(1, "One two", "in-progress")]
+    assert shown(speech.word(1, "two")) == [(1, "One two", "in-progress")]
     assert speech.finish() == []
 
 
@@ -77,20 +77,20 @@ def test_a_new_reply_after_an_interruption_does_not_inherit_the_old_one() -> Non
     speech.announce(1, "One two three.")
     speech.cut()
     speech.announce(2, "Two and a half.")
-    assert told(speech.word(2, "Two")) == [(2, "Two", "in-progress")]
-    assert told(speech.finish()) == [(2, "Two and a half.", "completed")]
+    assert shown(speech.word(2, "Two")) == [(2, "Two", "in-progress")]
+    assert shown(speech.finish()) == [(2, "Two and a half.", "completed")]
 
 
 def test_a_voice_that_does_not_tell_its_text_is_followed_by_its_words() -> None:
     speech = Speech()
     speech.announce(1, "")
-    assert told(speech.word(1, "Good")) == [(1, "Good", "in-progress")]
-    assert told(speech.word(1, "day.")) == [(1, "Good day.", "in-progress")]
-    assert told(speech.finish()) == [(1, "Good day.", "completed")]
+    assert shown(speech.word(1, "Good")) == [(1, "Good", "in-progress")]
+    assert shown(speech.word(1, "day.")) == [(1, "Good day.", "in-progress")]
+    assert shown(speech.finish()) == [(1, "Good day.", "completed")]
 
 
 def test_words_of_no_announced_reply_make_a_segment() -> None:
-    assert told(Speech().word(3, "Hm")) == [(1, "Hm", "in-progress")]
+    assert shown(Speech().word(3, "Hm")) == [(1, "Hm", "in-progress")]
 
 
 words = st.lists(st.text(alphabet="abcäß19'-.", min_size=1, max_size=5), min_size=1, max_size=12)

@@ -1,5 +1,5 @@
 """Every message of the client that is published: `RTVIMessageType` of `@pipecat-ai/client-js` 1.13.1
-(RTVI 2.1.0, `dist/index.d.ts`). `client_js/` reads the list anew from the package; here it stands as a table.
+(RTVI 2.1.0, `dist/index.d.ts`). `client_js/` reads the list from the package; here it is a table.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ ASKED = RTVIClientMessageFrame("77", "language", None)
 
 
 class Client:
-    """The far end: what it was told, and what it made the pipeline do."""
+    """The client: what it received, and what it made the pipeline do."""
 
     def __init__(self, level: RTVIFunctionCallReportLevel = RTVIFunctionCallReportLevel.FULL) -> None:
         self.told: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""One case per provider and sound format: a serializer, and the far end of its wire to talk to."""
+"""One case per provider and sound format: a serializer, and the provider's end of its wire."""
 
 from __future__ import annotations
 

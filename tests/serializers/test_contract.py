@@ -1,4 +1,4 @@
-"""What every provider's serializer must do, played against the far end of that provider's wire."""
+"""What every provider's serializer must do, tested against the provider's end of the wire."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_a_malformed_message_is_a_protocol_error_and_harms_nothing(case: Case, m
 
 
 def speak(case: Case, pcm: bytes, size: int) -> tuple[list[Any], bytes]:
-    """What the far end makes of sound that the bot sends in pieces of `size` bytes."""
+    """What the provider makes of sound that the bot sends in pieces of `size` bytes."""
     wire, serializer = case.call()
     events: list[Any] = []
     for piece in pieces(pcm, size):

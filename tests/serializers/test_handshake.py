@@ -11,7 +11,7 @@ from runner.serializers.telnyx import TelnyxFrameSerializer
 from runner.serializers.wire import Encoding, MediaFormat, parse_encoding, parse_media_format
 
 
-def told(message: dict[str, Any]) -> CallInfo:
+def detected(message: dict[str, Any]) -> CallInfo:
     result = Handshake().feed(json.dumps(message))
     assert result is not None
     return result
@@ -61,7 +61,7 @@ EXOTEL = {
     ],
 )
 def test_the_fact_sheets_starts_are_read(message: dict[str, Any], wanted: tuple[Any, ...]) -> None:
-    got = told(message)
+    got = detected(message)
     assert (
         got.provider, got.stream_id, got.call_id, got.account_id, got.from_number, got.to_number,
         got.custom_parameters,
@@ -128,11 +128,11 @@ def test_a_format_that_the_provider_does_not_offer_is_refused_at_the_handshake()
     ["a=1;b=x y", "a=1,b=x y", "{a=1;b=x y}", "a: 1; b: x y", {"a": 1, "b": "x y"}, "a=1;b=x y;;nothing"],
 )
 def test_plivos_extra_headers_come_in_several_shapes(headers: Any) -> None:
-    assert told(plivo(extra_headers=headers)).custom_parameters == {"a": "1", "b": "x y"}
+    assert detected(plivo(extra_headers=headers)).custom_parameters == {"a": "1", "b": "x y"}
 
 
 def test_plivo_without_a_format_speaks_what_the_answer_asked_for() -> None:
-    assert told(plivo()).media_format == MediaFormat(Encoding.ULAW, 8000)
+    assert detected(plivo()).media_format == MediaFormat(Encoding.ULAW, 8000)
 
 
 def test_connected_waits_for_one_more() -> None:
@@ -169,7 +169,7 @@ def test_a_start_that_is_none_is_a_protocol_error(message: str | bytes) -> None:
 
 
 def test_telnyx_speaks_pcmu_unless_the_answer_asked_for_more() -> None:
-    got = told(TELNYX)
+    got = detected(TELNYX)
     plain = got.serializer(credentials={"api_key": "k"})
     assert isinstance(plain, TelnyxFrameSerializer)
     assert (plain.outbound_encoding, plain.inbound_encoding) == ("PCMA", "PCMU")

@@ -1,4 +1,4 @@
-"""Nothing that a far end can send makes a serializer raise anything but `ProtocolError`."""
+"""Nothing that a peer can send makes a serializer raise anything but `ProtocolError`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def raw_bytes(source: random.Random, message: str) -> str | bytes:
 
 
 def stranger(source: random.Random, usual: list[Callable[[], str]]) -> str | bytes:
-    """The next message from a far end that has lost its mind; one in three is as it should be."""
+    """The next message from a misbehaving peer; one in three is valid."""
     message = source.choice(usual)()
     kind = source.random()
     if kind < 0.35:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from runner import logs
-from runner.botcode.location import told
+from runner.botcode.location import describe
 from runner.services.common.failures import LONGEST_TEXT, own_words, refusal
 from runner.settings import credentials as keys
 
@@ -47,7 +47,7 @@ def test_a_key_is_hidden_before_the_text_is_cut() -> None:
 
 
 def test_an_error_with_a_key_is_shown_without_it() -> None:
-    assert told(ValueError(f"no {KEY}")) == "ValueError: no …"
+    assert describe(ValueError(f"no {KEY}")) == "ValueError: no …"
 
 
 @pytest.mark.usefixtures("logging_is_undone")

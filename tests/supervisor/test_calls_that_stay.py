@@ -25,7 +25,7 @@ RTVI = "rtvi-ai"
 
 
 async def dial_as_a_provider(url: str) -> Any:
-    """It does not come again when it is told that its call moves."""
+    """It does not reconnect when its call moves."""
     return await connect(url, compression=None, ping_interval=None, proxy=None)
 
 

@@ -19,7 +19,7 @@ from runner.callers.wires import Wire
 pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
 
 
-class Told:
+class Spoken:
     """What the bot says, in words, over all its codes."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ async def test_the_phone_moves_with_its_conversation(tmp_path: Path) -> None:
 
 
 async def talk_through_edits(saved: Saved) -> None:
-    told, url = Told(), f"ws://127.0.0.1:{saved.port}/ws"
+    told, url = Spoken(), f"ws://127.0.0.1:{saved.port}/ws"
     wire = new_wire("twilio")
     async with Phone(url, wire, connect=lambda url: dial_network(url, waits=True)) as phone:
         side = SideChannel(url, wire.facts.call_id, told.take)
@@ -78,7 +78,7 @@ async def talk_through_edits(saved: Saved) -> None:
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def say(phone: Phone, wire: Wire, side: SideChannel, told: Told, text: str, answer: str) -> None:
+async def say(phone: Phone, wire: Wire, side: SideChannel, told: Spoken, text: str, answer: str) -> None:
     """Typed beside the wire, once the call has moved."""
     data = {"content": text, "options": {"run_immediately": True, "audio_response": True}}
     await until(lambda: side.live and phone.wire is not wire, "the call has moved")

@@ -61,7 +61,7 @@ async def test_a_broken_edit_is_reported_with_its_line_and_the_good_code_serves_
         await saved.until(rf"  {line} \| VERSION = = 1")
         assert await serves(saved)
         saved.edit("VERSION = = 1 +", "while True: pass\nVERSION =")
-        await saved.until(rf"bot\.py:{line}: the import has not come to its end after 5 s")
+        await saved.until(rf"bot\.py:{line}: the import has not finished after 5 s")
         assert await serves(saved)
         saved.bot.unlink()
         await saved.until("there is no file")

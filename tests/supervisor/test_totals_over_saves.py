@@ -1,4 +1,4 @@
-"""`/metrics` and `/status` tell of the run: whatever is saved, nothing is forgotten."""
+"""`/metrics` and `/status` cover the whole run: a save resets no figure."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ LOGINS = {
 
 @dataclass
 class ProviderServer:
-    """All four, told apart by their paths. `faults` meet the next requests: "404", "429", "500", "hang",
-    "garbage" (200 with no JSON in it), "drop" (the connection breaks)."""
+    """All four providers, distinguished by path. `faults` apply to the next requests: "404", "429", "500",
+    "hang", "garbage" (200 with no JSON in it), "drop" (the connection breaks)."""
 
     url: str = ""
     calls: dict[str, str] = field(default_factory=dict)
@@ -78,9 +78,6 @@ class ProviderServer:
         """What the number asks now."""
         told = {"twilio": self.number, "telnyx": self.application, "plivo": self.plivo_application}[provider]
         return told.get("voice_url") or told.get("answer_url") or ""
-
-    def told(self, what: str) -> list[Asked]:
-        return [asked for asked in self.asked if what in asked.path]
 
     async def handle(self, request: Request) -> Response:
         if "json" in request.headers.get("content-type", ""):

@@ -137,7 +137,7 @@ class World:
         )
 
     async def answered(self, provider: str, call_id: str) -> str:
-        """A call comes in; returns where its sound shall go."""
+        """A call comes in; returns the URL for its sound."""
         path = f"/{provider}/answer"
         answer = await self.send(signed(provider, path, call_fields(provider, call_id)))
         assert answer.status_code == 200, answer.text

@@ -30,7 +30,7 @@ def free_port() -> int:
 
 @dataclass
 class Run:
-    """A botrun that takes calls. `told` is all that it has printed and logged."""
+    """A botrun that takes calls. `told`: all that it printed and logged."""
 
     process: asyncio.subprocess.Process
     port: int
@@ -81,12 +81,12 @@ class Run:
             self.told += line.decode(errors="replace")
 
     async def ready(self, word: str, times: int = 1) -> None:
-        """Wait until this has been told so often."""
+        """Wait until this was printed or logged so often."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_S):
                 while self.told.count(word) < times and self.process.returncode is None:
                     await asyncio.sleep(0.02)
-        assert self.told.count(word) >= times, f"never told: {word}\n{self.told}"
+        assert self.told.count(word) >= times, f"never printed: {word}\n{self.told}"
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ READY_S = 30.0
 
 
 class Saved:
-    """A botrun whose bot can be edited. `told` is all that it has printed and logged."""
+    """A botrun whose bot can be edited. `told`: all that it printed and logged."""
 
     def __init__(self, process: asyncio.subprocess.Process, bot: Path) -> None:
         self.process = process
@@ -49,14 +49,14 @@ class Saved:
         fresh.rename(self.bot)
 
     async def until(self, pattern: str, times: int = 1) -> None:
-        """Wait until this has been told so often."""
+        """Wait until this was printed or logged so often."""
         try:
             async with asyncio.timeout(READY_S):
                 while len(re.findall(pattern, self.told)) < times:
                     assert self.process.returncode is None, self.told
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"never told: {pattern}\n{self.told}") from None
+            raise AssertionError(f"never printed: {pattern}\n{self.told}") from None
 
     async def reloaded(self, times: int) -> None:
         await self.until("the new code answers", times)

@@ -148,7 +148,7 @@ class Peer:
 
 
 @contextlib.asynccontextmanager
-async def far_end(talk: Talk) -> AsyncIterator[Peer]:
+async def peer_server(talk: Talk) -> AsyncIterator[Peer]:
     """A server on this machine."""
     made = Peer(talk)
     async with serve(made.serve, "127.0.0.1", 0, process_request=made.knock) as server:

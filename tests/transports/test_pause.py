@@ -28,7 +28,7 @@ WORD_MS = 250
 
 
 def listened(sent: list[tuple[float, bytes]], cleared: list[float]) -> list[int]:
-    """What a far end plays that plays what comes, and drops what it has not played when told to."""
+    """What a peer plays that plays what comes, and drops the rest on a clear."""
     heard: list[int] = []
     for index, begin in enumerate([0.0, *cleared]):
         end = [*cleared, 1e9][index]

@@ -63,7 +63,7 @@ class EachAlone:
             self._quiet = 0
             self._kept = self._state if self._faint == 17 else self._kept
             self._state = self._kept if self._faint % 16 == 1 else self._state
-        elif self._quiet >= 156:  # after five seconds without speech the network begins anew
+        elif self._quiet >= 156:  # after five seconds without speech the network is reset
             self._quiet = 0
             self._state, self._context = SileroModel.new_state, bytes(len(self._context))
         confidence, self._state = probability(self._context + window, self._state)

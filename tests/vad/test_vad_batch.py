@@ -18,7 +18,7 @@ CHUNK_S = 0.02
 
 
 class Call:
-    """Sound that comes in 20 ms pieces from `begins_s` on, and when its events were told."""
+    """Sound that comes in 20 ms pieces from `begins_s` on, and when its events came."""
 
     def __init__(self, pcm: bytes, rate: int, begins_s: float) -> None:
         self.analyzer = SileroVADAnalyzer(sample_rate=rate)
@@ -138,7 +138,7 @@ def shown_of(call: Call) -> str:
 
 
 def test_company_makes_an_event_late_by_a_tick_at_most() -> None:
-    def told(count: int) -> list[float]:
+    def delays(count: int) -> list[float]:
         calls = [Call(sound(0, 8000), 8000, 0.0) for _ in range(count)]
 
         async def together() -> None:
@@ -147,7 +147,7 @@ def test_company_makes_an_event_late_by_a_tick_at_most() -> None:
         run_virtual(together())
         return [at for _, at in calls[0].told]
 
-    alone, together = told(1), told(3)
+    alone, together = delays(1), delays(3)
     assert len(alone) == len(together) > 0
     assert all(0 <= late - early <= TICK_S + 0.001 for early, late in zip(alone, together, strict=True))
     assert all(round(at / CHUNK_S, 3).is_integer() for at in alone), "told with the piece it was noticed in"

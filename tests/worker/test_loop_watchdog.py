@@ -1,4 +1,4 @@
-"""A loop that stands still is told while it does, with the user's line; so is what was forgotten."""
+"""A blocked loop is reported while it is blocked, with the user's line; so is what was forgotten."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def written(folder: Path, how: str) -> LoadedBot:
     return load_bot(BotTarget(path))
 
 
-class Told:
+class Reports:
     """Sentences, each with what the loop had done by then."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Told:
         self.first.set()
 
 
-async def guarded(bot: LoadedBot, told: Told, until: Callable[[], bool], calls: int = 1) -> None:
+async def guarded(bot: LoadedBot, told: Reports, until: Callable[[], bool], calls: int = 1) -> None:
     sessions = Sessions(bot)
     with LoopGuard(bot.path, sessions, told).watching():
         for number in range(calls):
@@ -86,7 +86,7 @@ async def guarded(bot: LoadedBot, told: Told, until: Callable[[], bool], calls: 
 async def test_a_blocked_loop_is_reported_with_session_and_line(tmp_path: Path, how: str) -> None:
     if "until" in how:
         how = "until = time.thread_time() + 0.9\n    while time.thread_time() < until: pass"
-    bot, told = written(tmp_path, how), Told()
+    bot, told = written(tmp_path, how), Reports()
     await guarded(bot, told, lambda: any("runs again" in sentence for sentence in told.sentences))
     first, last = told.sentences[0], told.sentences[-1]
     assert "has stood still for" in first
@@ -98,7 +98,7 @@ async def test_a_blocked_loop_is_reported_with_session_and_line(tmp_path: Path, 
 
 @pytest.mark.faults(17)
 async def test_a_blocked_loop_is_reported_while_it_is_blocked(tmp_path: Path) -> None:
-    told = Told()
+    told = Reports()
     bot = written(tmp_path, "import sleepy_gate; sleepy_gate.opened.wait(10)")
     import sys
     from types import ModuleType
@@ -123,7 +123,7 @@ async def test_the_call_that_stands_still_is_found_among_several(tmp_path: Path)
         "    if args.session_id == 'call-1': time.sleep(0.7)\n"
         "    await asyncio.sleep(30)\n"
     )
-    told = Told()
+    told = Reports()
     await guarded(load_bot(BotTarget(path)), told, lambda: len(told.sentences) > 1, calls=3)
     assert "one_of_two.py:4" in told.sentences[0]
     assert "(session call-1)" in told.sentences[0]
@@ -136,7 +136,7 @@ async def test_botruns_own_work_below_the_bots_await_is_not_the_bots(tmp_path: P
     code = compile(source, sums, "exec")
     space: dict[str, Any] = {"time": time}
     exec(code, space)
-    bot, told = written(tmp_path, "WORK()"), Told()
+    bot, told = written(tmp_path, "WORK()"), Reports()
     bot.function.__globals__["WORK"] = space["work"]  # type: ignore[attr-defined]
     await guarded(bot, told, lambda: len(told.sentences) > 1)
     assert "botrun at runner/a_module_of_ours.py:3" in told.sentences[0]
@@ -178,7 +178,7 @@ async def test_an_import_in_the_bots_call_is_named_as_one(tmp_path: Path) -> Non
     (package / "slow_library.py").write_text("import time\ntime.sleep(0.6)\n")
     bot, told = (
         written(tmp_path, f"import sys; sys.path.append({str(package)!r}); import slow_library"),
-        Told(),
+        Reports(),
     )
     await guarded(bot, told, lambda: len(told.sentences) > 1)
     assert f"an import at sleepy_bot.py:{LINE}" in told.sentences[0]
@@ -190,7 +190,7 @@ async def test_a_call_that_older_code_began_has_just_been_given_to_this_bot(
 ) -> None:
     """Its age survives the move; the bot was called only now."""
     monkeypatch.setattr(guard, "NO_PIPELINE_S", 5.0)
-    bot, told = written(tmp_path, "pass"), Told()
+    bot, told = written(tmp_path, "pass"), Reports()
     sessions = Sessions(bot)
     with LoopGuard(bot.path, sessions, told).watching():
         moved = Conversation({"secs": 38.0})
@@ -202,7 +202,7 @@ async def test_a_call_that_older_code_began_has_just_been_given_to_this_bot(
 
 
 async def test_a_loop_that_only_waits_is_not_complained_of(tmp_path: Path) -> None:
-    bot, told = written(tmp_path, "pass"), Told()
+    bot, told = written(tmp_path, "pass"), Reports()
     since = time.monotonic()
     await guarded(bot, told, lambda: time.monotonic() - since > 0.8)
     assert told.sentences == []
@@ -212,7 +212,7 @@ async def test_a_bot_that_runs_no_pipeline_is_warned_about_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard, "NO_PIPELINE_S", 0.2)
-    bot, told = written(tmp_path, "pass"), Told()
+    bot, told = written(tmp_path, "pass"), Reports()
     since = time.monotonic()
     await guarded(bot, told, lambda: time.monotonic() - since > 1.0)
     (sentence,) = told.sentences
@@ -313,16 +313,16 @@ def test_tools_that_no_model_can_use_are_reported_when_a_call_begins() -> None:
     def fine(day: str) -> str:
         return day
 
-    def told(*tools: Any) -> list[str]:
+    def reports(*tools: Any) -> list[str]:
         memory = LLMContextAggregatorPair(LLMContext(tools=tools))
         found = missing_parts([memory.user(), ScriptedLLM([]), memory.assistant()])
         return [sentence for sentence in found if "tool" in sentence]
 
-    one, two = told(untyped, fine, unspeakable)
+    one, two = reports(untyped, fine, unspeakable)
     assert one == "the tool untyped has a parameter without a type: day: str, for example"
     assert two.startswith("the tool unspeakable has a parameter that JSON has no word for")
-    assert told(fine) == []
-    assert told(fine, tool(name="fine")(lambda: "")) == [
+    assert reports(fine) == []
+    assert reports(fine, tool(name="fine")(lambda: "")) == [
         "two tools are named fine: rename one with @tool(name=…)"
     ]
 

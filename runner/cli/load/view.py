@@ -78,8 +78,8 @@ def _spread(found: Spread, good_ms: float, fair_ms: float) -> str:
     values = (("p50", found.p50), ("p95", found.p95), ("p99", found.p99))
     if found.p50 is None:
         return "nothing to measure"
-    told = ", ".join(f"{_coloured(ms, good_ms, fair_ms)} {name}" for name, ms in values if ms is not None)
-    return f"{told} (n={found.n})"
+    words = ", ".join(f"{_coloured(ms, good_ms, fair_ms)} {name}" for name, ms in values if ms is not None)
+    return f"{words} (n={found.n})"
 
 
 def _coloured(ms: float, good_ms: float, fair_ms: float) -> str:
@@ -117,10 +117,10 @@ def _word(report: LoadReport) -> Iterator[Row]:
         f"{word.dropped_ms:.0f} ms of sound dropped" if word.dropped_ms else "",
         f"{word.refused} calls refused" if word.refused else "",
     ]
-    told = ", ".join(fault for fault in faults if fault)
+    words = ", ".join(fault for fault in faults if fault)
     yield (
         "server says",
-        f"loop {lag} p99; " + (f"[yellow]{told}[/yellow]" if told else "nothing dropped or late"),
+        f"loop {lag} p99; " + (f"[yellow]{words}[/yellow]" if words else "nothing dropped or late"),
     )
 
 
@@ -164,7 +164,7 @@ class LoadView:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._searching = False
-        self._told: tuple[str, float] = ("", 0.0)
+        self._last_line: tuple[str, float] = ("", 0.0)
         if not quiet:
             whom = escape(plan.file or plan.url or "")
             self._console.print(
@@ -179,26 +179,26 @@ class LoadView:
         if self._quiet or not self._console.is_terminal:
             yield
             return
-        columns = (TextColumn("{task.description:<22}"), BarColumn(24), TextColumn("{task.fields[told]}"))
+        columns = (TextColumn("{task.description:<22}"), BarColumn(24), TextColumn("{task.fields[words]}"))
         with Progress(*columns, console=self._console, transient=True) as self._bar:
-            self._task = self._bar.add_task("", total=1.0, told="")
+            self._task = self._bar.add_task("", total=1.0, words="")
             yield
         self._bar = self._task = None
 
     def progress(self, now: load_processes.Progress) -> None:
         """How far it is."""
-        told = _told(now)
+        words = _progress_words(now)
         if self._bar is not None and self._task is not None:
             # A phase whose length nobody knows pulses.
             total = 1.0 if now.phase in ("ramp", "measuring") else None
             self._bar.update(
-                self._task, description=PHASES[now.phase], completed=now.part, total=total, told=told
+                self._task, description=PHASES[now.phase], completed=now.part, total=total, words=words
             )
         elif not self._quiet and not self._searching:
-            phase, at = self._told
+            phase, at = self._last_line
             if phase != now.phase or time.monotonic() - at >= PLAIN_EVERY_S:
-                self._told = now.phase, time.monotonic()
-                self._console.print(f"{PHASES[now.phase]}{f': {told}' if told else ''}")
+                self._last_line = now.phase, time.monotonic()
+                self._console.print(f"{PHASES[now.phase]}{f': {words}' if words else ''}")
 
     def searches(self) -> None:
         """Many loads follow: a line at the end of each tells enough."""
@@ -251,7 +251,7 @@ class LoadView:
             self._console.print(f"[dim]chart[/dim] {escape(plot)}")
 
 
-def _told(now: load_processes.Progress) -> str:
+def _progress_words(now: load_processes.Progress) -> str:
     if now.phase not in ("ramp", "measuring"):
         return ""
     parts = [f"{now.up} calls", f"{now.failed} failed" if now.failed else ""]

@@ -59,8 +59,8 @@ def answer(text: str, now: datetime, asked_before: Sequence[str] = ()) -> Answer
     if request.kind is Kind.GOODBYE:
         return Answer("Goodbye! It was nice to talk to you.", ends_call=True)
     if request.kind is Kind.JOKE:
-        told_before = sum(understand(earlier).kind is Kind.JOKE for earlier in asked_before)
-        return Answer(JOKES[told_before % len(JOKES)])
+        jokes_before = sum(understand(earlier).kind is Kind.JOKE for earlier in asked_before)
+        return Answer(JOKES[jokes_before % len(JOKES)])
     return Answer(_ANSWERS[request.kind](request, now))
 
 

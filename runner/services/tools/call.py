@@ -133,8 +133,8 @@ def asked_with(context: LLMContext, said: str) -> LLMContext:
         return context
     end = max(i for i, message in enumerate(messages) if message.get("role") == "tool") + 1
     later = [message for message in messages[end:] if message.get("role") != "assistant"]
-    told_before = last > 0 and _is_speech(messages[last - 1])
-    if said.strip() and not told_before:
+    is_before = last > 0 and _is_speech(messages[last - 1])
+    if said.strip() and not is_before:
         messages[last] = {**messages[last], "content": said.strip()}
     view = copy.copy(context)
     view.messages = [*messages[:end], *later]

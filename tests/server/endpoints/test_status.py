@@ -1,4 +1,4 @@
-"""What `/status` tells of the calls under way."""
+"""What `/status` shows of the running calls."""
 
 from __future__ import annotations
 

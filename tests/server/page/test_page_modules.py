@@ -158,14 +158,14 @@ HEARING = """async (figures) => (await import("/page/hearing.js")).hearing(figur
 async def test_how_well_one_is_heard_is_shown_in_a_word(visit: Any, address: str) -> None:
     here: Visit = await visit(address)
 
-    async def told(**figures: float | None) -> dict[str, str]:
+    async def shown(**figures: float | None) -> dict[str, str]:
         found: dict[str, str] = await here.page.evaluate(HEARING, figures)
         return found
 
-    assert (await told(loss=None, madeUp=None))["word"] == "–"
-    assert (await told(loss=0.002, madeUp=0))["word"] == "clearly"
-    assert (await told(loss=0.03, madeUp=0.005))["word"] == "with gaps"
-    badly = await told(loss=0.03, madeUp=0.06, heldMs=41.6)
+    assert (await shown(loss=None, madeUp=None))["word"] == "–"
+    assert (await shown(loss=0.002, madeUp=0))["word"] == "clearly"
+    assert (await shown(loss=0.03, madeUp=0.005))["word"] == "with gaps"
+    badly = await shown(loss=0.03, madeUp=0.06, heldMs=41.6)
     assert (badly["word"], badly["tone"]) == ("badly", "bad")
     assert "3.0 % of the sound was lost" in badly["detail"]
     assert "held back for 42 ms" in badly["detail"]

@@ -1,4 +1,4 @@
-"""The run's ledger, asked by workers over a socket: one count for all, whoever comes, goes or is killed."""
+"""The run's ledger, asked by workers over a socket: one count, though workers start, end or are killed."""
 
 from __future__ import annotations
 

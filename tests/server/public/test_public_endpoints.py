@@ -488,7 +488,7 @@ async def test_a_call_control_application_s_call_is_picked_up_once_by_command() 
     bot = Bot()
     async with provider_server() as server, public_world(bot, api=server.url + API["telnyx"]) as world:
         server.calls["v3:in"] = "ringing"
-        for _ in range(3):  # told again, it is the same event
+        for _ in range(3):  # sent again, it is the same event
             assert (await world.send(rings("v3:in"))).status_code == 200
         assert len(server.asked) == 1
         order = server.asked[0].fields

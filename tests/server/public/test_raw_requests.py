@@ -74,7 +74,7 @@ async def port_of(side: str) -> AsyncIterator[int]:
 
 
 async def answer_to(port: int, request: bytes, more: bytes = b"") -> bytes:
-    """What comes back, to `more` behind the first answer, too, before the far end closes or says no more."""
+    """What comes back, to `more` behind the first answer, too, before the peer closes or sends no more."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     got = b""
     with contextlib.suppress(ConnectionError, TimeoutError):

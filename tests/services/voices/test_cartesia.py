@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from service_bench import Peer, bench, far_end
+from service_bench import Peer, bench, peer_server
 from websockets.asyncio.server import ServerConnection
 
 from runner.errors import UsageError
@@ -69,7 +69,7 @@ def voice(far: Peer, **more: Any) -> CartesiaTTSService:
 
 
 async def test_a_sentence_comes_with_its_sound_its_own_words_and_the_time_to_its_first_sound() -> None:
-    async with far_end(Speaker().talk) as far, bench(voice(far, language="en"), out_hz=8000) as running:
+    async with peer_server(Speaker().talk) as far, bench(voice(far, language="en"), out_hz=8000) as running:
         await running.say(SENTENCE)
         await running.said()
         assert running.pcm == SOUND
@@ -91,7 +91,7 @@ async def test_a_sentence_comes_with_its_sound_its_own_words_and_the_time_to_its
 
 
 async def test_the_connection_stands_before_there_is_anything_to_say() -> None:
-    async with far_end(Speaker().talk) as far, bench(voice(far)) as running:
+    async with peer_server(Speaker().talk) as far, bench(voice(far)) as running:
         await running.until(lambda: far.sockets)
         assert far.heard == []
 
@@ -100,7 +100,7 @@ async def test_the_connection_stands_before_there_is_anything_to_say() -> None:
 async def test_the_sentences_of_a_reply_share_a_context_and_their_words_are_placed_in_each(
     relative: bool,
 ) -> None:
-    async with far_end(Speaker(relative=relative).talk) as far, bench(voice(far)) as running:
+    async with peer_server(Speaker(relative=relative).talk) as far, bench(voice(far)) as running:
         await running.say("Hello, there are 2 of us.", "Hello, there are 3 of us.")
         await running.said(2)
         await running.say("Hello again.")
@@ -127,7 +127,7 @@ async def test_an_interruption_cancels_the_context_and_what_comes_late_is_droppe
             if kind != "flush_done" or context != self.old:
                 await super().send(socket, kind, context, **more)
 
-    async with far_end(Slow().talk) as far, bench(voice(far)) as running:
+    async with peer_server(Slow().talk) as far, bench(voice(far)) as running:
         await running.say("First sentence.")
         await running.seen(TTSAudioRawFrame)
         running.task.interrupt()
@@ -148,7 +148,7 @@ async def test_sound_may_be_cut_anywhere_and_a_late_boundary_ends_no_other_sente
             for piece in (SOUND[:7], SOUND[7:8], SOUND[8:]):
                 await self.send(socket, "chunk", context, data=base64.b64encode(piece).decode())
 
-    async with far_end(Odd().talk) as far, bench(voice(far)) as running:
+    async with peer_server(Odd().talk) as far, bench(voice(far)) as running:
         await running.say(SENTENCE, "And on.")
         await running.said(2)
         assert running.pcm == SOUND * 2
@@ -157,7 +157,7 @@ async def test_sound_may_be_cut_anywhere_and_a_late_boundary_ends_no_other_sente
 
 
 async def test_a_connection_that_was_closed_while_nobody_spoke_is_opened_again_without_a_word() -> None:
-    async with far_end(Speaker().talk) as far, bench(voice(far)) as running:
+    async with peer_server(Speaker().talk) as far, bench(voice(far)) as running:
         await running.until(lambda: far.sockets)
         await far.sockets[0].close()
         await running.say(SENTENCE)
@@ -175,7 +175,7 @@ async def test_a_sentence_lost_before_its_first_sound_is_asked_for_again() -> No
                 return
             await super().speak(far, socket, message)
 
-    async with far_end(DropsFirst().talk) as far, bench(voice(far)) as running:
+    async with peer_server(DropsFirst().talk) as far, bench(voice(far)) as running:
         await running.say(SENTENCE)
         await running.said()
         assert running.pcm == SOUND
@@ -183,7 +183,7 @@ async def test_a_sentence_lost_before_its_first_sound_is_asked_for_again() -> No
 
 
 async def test_a_sentence_cut_in_the_middle_is_reported_and_the_next_one_is_said() -> None:
-    async with far_end(Speaker(cut_after=2).talk) as far, bench(voice(far)) as running:
+    async with peer_server(Speaker(cut_after=2).talk) as far, bench(voice(far)) as running:
         await running.say(SENTENCE, "The next one.")
         await running.said(2)
         assert running.pcm == SOUND[:2560] + SOUND
@@ -192,7 +192,7 @@ async def test_a_sentence_cut_in_the_middle_is_reported_and_the_next_one_is_said
 
 
 async def test_a_wrong_key_is_reported_once_at_the_start_and_not_asked_again() -> None:
-    async with far_end(Speaker().talk) as far:
+    async with peer_server(Speaker().talk) as far:
         far.refuse = [401] * 9
         async with bench(voice(far)) as running:
             await running.until(lambda: running.errors)
@@ -205,7 +205,7 @@ async def test_a_wrong_key_is_reported_once_at_the_start_and_not_asked_again() -
 
 
 async def test_too_many_requests_are_waited_out() -> None:
-    async with far_end(Speaker().talk) as far:
+    async with peer_server(Speaker().talk) as far:
         far.refuse, far.refusal_headers = [429], {"Retry-After": "0.05"}
         async with bench(voice(far)) as running:
             await running.say(SENTENCE)
@@ -226,7 +226,7 @@ async def test_an_error_of_a_context_is_reported_and_what_may_pass_is_tried_agai
             await self.send(socket, "error", message["context_id"], status_code=status, title="No")
 
     monkeypatch.setattr(streamed_tts, "PAUSE_S", 0.01)
-    async with far_end(Refuses().talk) as far, bench(voice(far)) as running:
+    async with peer_server(Refuses().talk) as far, bench(voice(far)) as running:
         await running.say(SENTENCE)
         await running.said()
         assert len(running.errors) == 1
@@ -244,7 +244,7 @@ async def test_a_silent_server_is_given_up_and_another_connection_opened(
             await socket.wait_closed()
 
     monkeypatch.setattr(streamed_tts, "FIRST_SOUND_TIMEOUT_S", 0.1)
-    async with far_end(Silent().talk) as far, bench(voice(far)) as running:
+    async with peer_server(Silent().talk) as far, bench(voice(far)) as running:
         await running.say(SENTENCE, "The next one.")
         await running.said(2)
         assert running.errors == ["CartesiaTTSService failed: Cartesia sent nothing for 0.1 s"]
@@ -259,7 +259,7 @@ async def test_some_garbage_is_passed_over_and_nothing_but_garbage_ends_the_conn
                 await socket.send(each)
             await super().speak(far, socket, message)
 
-    async with far_end(Garbled().talk) as far, bench(voice(far)) as running:
+    async with peer_server(Garbled().talk) as far, bench(voice(far)) as running:
         await running.say(SENTENCE)
         await running.said()
         assert running.pcm == SOUND
@@ -277,7 +277,7 @@ async def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_sentence_of_dots_is_not_asked_for() -> None:
-    async with far_end(Speaker().talk) as far, bench(voice(far)) as running:
+    async with peer_server(Speaker().talk) as far, bench(voice(far)) as running:
         await running.say("… —")
         await running.said()
         await asyncio.sleep(0)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from service_bench import Bench, Peer, bench, far_end
+from service_bench import Bench, Peer, bench, peer_server
 from websockets.asyncio.server import ServerConnection
 
 from runner.errors import ServiceError
@@ -79,7 +79,7 @@ async def test_the_words_of_a_turn_come_as_one_when_the_speech_has_ended() -> No
             if message["type"] == "Finalize":
                 await socket.send(results("for two.", 0.1, 0.1, is_final=True, from_finalize=True))
 
-    async with far_end(talk) as far, bench(ears(far)) as running:
+    async with peer_server(talk) as far, bench(ears(far)) as running:
         await running.task.queue_frame(UserStartedSpeakingFrame(at=running.service.processor_setup.clock()))
         await send(running, 10)
         interims = await running.seen(InterimTranscriptionFrame, 3)
@@ -95,7 +95,7 @@ async def test_the_words_of_a_turn_come_as_one_when_the_speech_has_ended() -> No
 
 
 async def test_the_address_and_the_key_are_those_of_the_service() -> None:
-    async with far_end(finalized) as far:
+    async with peer_server(finalized) as far:
         service = ears(far, keyterms=["botrun", "wei"], options={"endpointing": "false", "numerals": "true"})
         async with bench(service, in_hz=8000) as running:
             await running.until(lambda: far.asked)
@@ -117,7 +117,7 @@ async def test_words_that_are_final_already_are_given_without_asking() -> None:
         async for _ in far.messages(socket):
             pass
 
-    async with far_end(talk) as far, bench(ears(far)) as running:
+    async with peer_server(talk) as far, bench(ears(far)) as running:
         clock = running.service.processor_setup.clock
         await running.task.queue_frame(UserStartedSpeakingFrame(at=clock()))
         await send(running, 1)
@@ -135,7 +135,7 @@ async def test_speech_that_the_vad_missed_is_reported_at_deepgrams_own_end_of_it
         await socket.send(results("Hm yes.", 0, 0.1, is_final=True, speech_final=True))
         await socket.wait_closed()
 
-    async with far_end(talk) as far, bench(ears(far)) as running:
+    async with peer_server(talk) as far, bench(ears(far)) as running:
         await send(running, 1)
         (frame,) = await running.seen(TranscriptionFrame)
         assert frame.text == "Hm yes."
@@ -147,7 +147,7 @@ async def test_speech_without_words_is_given_with_empty_text() -> None:
             if message["type"] == "Finalize":
                 await socket.send(results("", 0, 0.2, is_final=True, from_finalize=True))
 
-    async with far_end(talk) as far, bench(ears(far)) as running:
+    async with peer_server(talk) as far, bench(ears(far)) as running:
         await speak(running)
         (frame,) = await running.seen(TranscriptionFrame)
         assert (frame.text, frame.words, frame.confidence) == ("", (), None)
@@ -164,7 +164,7 @@ async def test_a_caller_who_goes_on_before_the_last_words_came_makes_one_turn() 
             elif len(far.sound) == 20 * len(CHUNK):
                 await socket.send(results("two.", 0.1, 0.3, is_final=True, from_finalize=True))
 
-    async with far_end(talk) as far, bench(ears(far)) as running:
+    async with peer_server(talk) as far, bench(ears(far)) as running:
         await running.until(lambda: running.service._link.is_open)  # type: ignore[attr-defined]
         clock = running.service.processor_setup.clock
         await speak(running)
@@ -189,7 +189,7 @@ async def test_a_late_answer_about_the_first_half_of_a_turn_does_not_end_it() ->
                 await asyncio.sleep(0.02)
                 await socket.send(results("two.", 0.2, 0.2, is_final=True, from_finalize=True))
 
-    async with far_end(talk) as far, bench(ears(far)) as running:
+    async with peer_server(talk) as far, bench(ears(far)) as running:
         await running.until(lambda: running.service._link.is_open)  # type: ignore[attr-defined]
         await speak(running)
         await speak(running)
@@ -209,7 +209,7 @@ async def test_sound_without_final_words_goes_to_the_next_connection_and_nothing
                 far.sound.clear()
                 socket.transport.abort()
 
-    async with far_end(talk) as far, bench(ears(far)) as running:
+    async with peer_server(talk) as far, bench(ears(far)) as running:
         await running.until(lambda: far.sockets)
         await speak(running, 10)
         (frame,) = await running.seen(TranscriptionFrame)
@@ -219,7 +219,7 @@ async def test_sound_without_final_words_goes_to_the_next_connection_and_nothing
 
 
 async def test_sound_from_before_the_connection_stands_is_not_lost() -> None:
-    async with far_end(finalized) as far:
+    async with peer_server(finalized) as far:
         far.refuse, far.refusal_headers = [503], {"Retry-After": "0.05"}
         async with bench(ears(far)) as running:
             await speak(running, 5)
@@ -239,7 +239,7 @@ async def test_a_silent_server_is_left_and_the_turn_recognised_by_the_next(
         await socket.wait_closed()
 
     monkeypatch.setattr(deepgram, "FINAL_TIMEOUT_S", 0.4)
-    async with far_end(talk) as far, bench(ears(far)) as running:
+    async with peer_server(talk) as far, bench(ears(far)) as running:
         await running.until(lambda: far.sockets)
         await speak(running)
         (frame,) = await running.seen(TranscriptionFrame)
@@ -255,7 +255,7 @@ async def test_a_finalize_that_is_never_answered_gives_what_is_known(monkeypatch
                 await socket.send(results("Nearly", 0, 0.1))
 
     monkeypatch.setattr(deepgram, "FINAL_TIMEOUT_S", 0.05)
-    async with far_end(talk) as far, bench(ears(far)) as running:
+    async with peer_server(talk) as far, bench(ears(far)) as running:
         await running.until(lambda: far.sockets)
         await speak(running)
         (frame,) = await running.seen(TranscriptionFrame)
@@ -264,7 +264,7 @@ async def test_a_finalize_that_is_never_answered_gives_what_is_known(monkeypatch
 
 
 async def test_a_wrong_key_is_reported_and_a_turn_still_ends() -> None:
-    async with far_end(finalized) as far:
+    async with peer_server(finalized) as far:
         far.refuse = [401] * 5
         async with bench(ears(far)) as running:
             await running.until(lambda: running.errors)
@@ -279,7 +279,7 @@ async def test_a_wrong_key_is_reported_and_a_turn_still_ends() -> None:
 
 async def test_a_service_that_refused_is_asked_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_link, "REFUSED_FOR_S", 0.0)
-    async with far_end(finalized) as far:
+    async with peer_server(finalized) as far:
         far.refuse = [401]
         async with bench(ears(far)) as running:
             await running.until(lambda: running.errors)
@@ -296,14 +296,14 @@ async def test_an_error_message_is_reported() -> None:
         )
         await socket.wait_closed()
 
-    async with far_end(talk) as far, bench(ears(far)) as running:
+    async with peer_server(talk) as far, bench(ears(far)) as running:
         await running.until(lambda: running.errors)
         assert running.errors == ["DeepgramSTTService failed: Deepgram failed: what was that"]
 
 
 async def test_silence_keeps_the_connection_and_the_end_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deepgram, "KEEP_ALIVE_S", 0.05)
-    async with far_end(finalized) as far:
+    async with peer_server(finalized) as far:
         async with bench(ears(far)) as running:
             await running.until(lambda: far.heard)
             assert far.heard[0] == {"type": "KeepAlive"}

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from service_bench import Peer, bench, far_end
+from service_bench import Peer, bench, peer_server
 from websockets.asyncio.server import ServerConnection
 
 from runner.audio.g711 import ulaw_decode
@@ -61,7 +61,7 @@ def voice(far: Peer, **more: Any) -> ElevenLabsTTSService:
 
 @pytest.mark.parametrize("anew", [True, False])
 async def test_words_are_made_of_characters_across_messages_however_their_times_count(anew: bool) -> None:
-    async with far_end(Speaker(anew=anew).talk) as far, bench(voice(far)) as running:
+    async with peer_server(Speaker(anew=anew).talk) as far, bench(voice(far)) as running:
         await running.say(SENTENCE)
         await running.said()
         assert running.words == [("Hello,", 0), ("dear", 70), ("world.", 120)]
@@ -70,7 +70,10 @@ async def test_words_are_made_of_characters_across_messages_however_their_times_
 
 
 async def test_the_last_word_needs_no_space_behind_it() -> None:
-    async with far_end(Speaker(pieces=("Hello, dear", " world.")).talk) as far, bench(voice(far)) as running:
+    async with (
+        peer_server(Speaker(pieces=("Hello, dear", " world.")).talk) as far,
+        bench(voice(far)) as running,
+    ):
         await running.say(SENTENCE)
         await running.said()
         assert running.words == [("Hello,", 0), ("dear", 70), ("world.", 120)]
@@ -79,7 +82,7 @@ async def test_the_last_word_needs_no_space_behind_it() -> None:
 async def test_what_is_asked_for_is_what_the_service_knows() -> None:
     settings = {"stability": 0.5}
     async with (
-        far_end(Speaker().talk) as far,
+        peer_server(Speaker().talk) as far,
         bench(voice(far, voice_settings=settings, language="en")) as running,
     ):
         await running.say(SENTENCE)
@@ -105,7 +108,7 @@ async def test_a_phone_gets_its_own_rate_out_of_ulaw() -> None:
         async def speak(self, far: Peer, socket: ServerConnection, context: str) -> None:
             await self.send(socket, context, audio=base64.b64encode(SOUND).decode())
 
-    async with far_end(Ulaw().talk) as far, bench(voice(far), out_hz=8000) as running:
+    async with peer_server(Ulaw().talk) as far, bench(voice(far), out_hz=8000) as running:
         await running.say(SENTENCE)
         await running.said()
         assert "output_format=ulaw_8000" in far.asked[0].path
@@ -114,7 +117,7 @@ async def test_a_phone_gets_its_own_rate_out_of_ulaw() -> None:
 
 
 async def test_without_alignment_the_words_are_placed_by_a_usual_speed() -> None:
-    async with far_end(Speaker(aligned=False).talk) as far, bench(voice(far)) as running:
+    async with peer_server(Speaker(aligned=False).talk) as far, bench(voice(far)) as running:
         await running.say(SENTENCE)
         await running.said()
         assert [word for word, _ in running.words] == SENTENCE.split()
@@ -135,7 +138,7 @@ async def test_late_sound_of_an_interrupted_sentence_is_dropped() -> None:
                     await self.speak(far, socket, message["context_id"])
                     await self.send(socket, message["context_id"], isFinal=True)
 
-    async with far_end(Slow().talk) as far, bench(voice(far)) as running:
+    async with peer_server(Slow().talk) as far, bench(voice(far)) as running:
         await running.say("First sentence.")
         await running.seen(TTSAudioRawFrame)
         running.task.interrupt()
@@ -155,7 +158,7 @@ async def test_an_error_message_ends_the_sentence_and_the_next_one_is_said(in_co
             else:
                 await super().speak(far, socket, context)
 
-    async with far_end(Fails().talk) as far, bench(voice(far)) as running:
+    async with peer_server(Fails().talk) as far, bench(voice(far)) as running:
         await running.say("One thing.", SENTENCE)
         await running.said(2)
         assert running.errors == ["ElevenLabsTTSService failed: ElevenLabs failed: no credits left"]
@@ -167,7 +170,7 @@ async def test_a_close_with_1008_is_a_refusal_and_its_reason_is_reported() -> No
         async def speak(self, far: Peer, socket: ServerConnection, context: str) -> None:
             await socket.close(1008, "A voice with this id does not exist")
 
-    async with far_end(Unknown().talk) as far, bench(voice(far)) as running:
+    async with peer_server(Unknown().talk) as far, bench(voice(far)) as running:
         await running.say(SENTENCE, "And on.")
         await running.said(2)
         assert len(running.errors) == 2
@@ -176,7 +179,7 @@ async def test_a_close_with_1008_is_a_refusal_and_its_reason_is_reported() -> No
 
 
 async def test_at_the_end_of_the_call_the_service_hears_of_it() -> None:
-    async with far_end(Speaker().talk) as far:
+    async with peer_server(Speaker().talk) as far:
         async with bench(voice(far)) as running:
             await running.until(lambda: far.sockets)
         await running.until(lambda: far.heard)

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 
-from service_bench import Peer, far_end
+from service_bench import Peer, peer_server
 from websockets.asyncio.server import ServerConnection
 
 from runner.frames import BotStartedSpeakingFrame, TTSSpeakFrame
@@ -34,7 +34,7 @@ async def talk(far: Peer, socket: ServerConnection) -> None:
 
 
 async def test_after_an_interruption_memory_holds_the_words_that_were_heard_and_no_others() -> None:
-    async with far_end(talk) as far:
+    async with peer_server(talk) as far:
         transport = FakeTransport()
         memory = LLMContextAggregatorPair(LLMContext())
         voice = CartesiaTTSService(voice="v", api_key="k", url=far.url)

@@ -236,8 +236,8 @@ async def test_an_utterance_goes_out_as_a_wav_file_and_comes_back_as_text() -> N
 @pytest.mark.parametrize("body", [b"[1, 2]", b"<html>", b'{"words": []}'])
 async def test_an_answer_without_text_is_reported(body: bytes) -> None:
     good = [answer("200 OK", b'{"text": "Yes."}')]
-    far_end = http_end([answer("200 OK", body)], good)
-    async with far_end as far, bench(OpenAISTTService(api_key="k", base_url=far.url)) as running:
+    peer_server = http_end([answer("200 OK", body)], good)
+    async with peer_server as far, bench(OpenAISTTService(api_key="k", base_url=far.url)) as running:
         await speak(running)
         await running.until(lambda: running.errors)
         assert "sent no text" in running.errors[0]

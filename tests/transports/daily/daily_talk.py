@@ -26,7 +26,7 @@ URL = "https://house.daily.co/room"
 
 @dataclass
 class Talk:
-    """A bot in a room. `told`: its events in their order."""
+    """A bot in a room. `told`: its events in order."""
 
     transport: DailyTransport
     task: PipelineTask

@@ -96,7 +96,7 @@ async def test_a_crash_s_room_is_deleted_by_the_next_start(tmp_path: Path) -> No
         assert not server.rooms
 
 
-# ------------------------------------------------------------------ what is missing is told first
+# ------------------------------------------------------------------ what is missing is reported first
 
 
 @pytest.fixture

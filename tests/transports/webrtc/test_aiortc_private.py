@@ -17,7 +17,7 @@ async def test_aiortc_still_has_what_we_reach_into() -> None:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that aioice finds; our wrapper is put over it anew."""
+    """The addresses that aioice finds; our wrapper is put over it again."""
     addresses: list[str] = []
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda use_ipv4, use_ipv6: list(addresses))
     aiortc_private.host_addresses_with_loopback()

@@ -1,4 +1,4 @@
-"""A real browser at the far end, with and without a network."""
+"""A real browser as the peer, with and without a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door: real HTTP on loopback, real sessions, and the Python caller at the far end."""
+"""The WebRTC endpoint: real HTTP on loopback, real sessions, and the Python caller as the peer."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ MAX_SEEN = 512
 """Frames remembered as reported. A frame still travelling when this many have followed is reported again."""
 
 
-class Telling:
+class Reporter:
     """Frames -> messages, for one client."""
 
     def __init__(self, outbox: Outbox, params: RTVIObserverParams) -> None:
@@ -71,12 +71,12 @@ class Telling:
         self._speech = Speech()
         self._failures = Seldom()
         self._doing: dict[str, bool] = {}
-        self._tellers = self._make_tellers()
+        self._handlers = self._make_tellers()
 
     @property
     def frame_types(self) -> tuple[type[Frame], ...]:
         """What this observer wants to be shown."""
-        return tuple(self._tellers)
+        return tuple(self._handlers)
 
     def _make_tellers(self) -> dict[type[Frame], Callable[[Any], Awaitable[None]]]:
         post = self._outbox.post
@@ -113,11 +113,11 @@ class Telling:
             RTVIUIJobGroupFrame: lambda frame: post(messages.ui_job_group(frame.data)),
         }
 
-    async def tell(self, frame: Frame) -> None:
+    async def report(self, frame: Frame) -> None:
         """Send the client what `frame` means."""
-        teller = next((self._tellers[kind] for kind in type(frame).__mro__ if kind in self._tellers), None)
-        if teller is not None:
-            await teller(frame)
+        handler = next((self._handlers[kind] for kind in type(frame).__mro__ if kind in self._handlers), None)
+        if handler is not None:
+            await handler(frame)
 
     def is_news(self, frame: Frame) -> bool:
         """Whether this is the first hop of a frame that is shown."""
@@ -141,7 +141,7 @@ class Telling:
     async def _on_bot_stopped(self, frame: BotStoppedSpeakingFrame) -> None:
         if frame.interrupted:
             self._speech.clear()
-        await self._tell_progress(self._speech.finish())
+        await self._send_progress(self._speech.finish())
         await self._on_state("bot", "speaking", False)
 
     async def _on_interruption(self, frame: InterruptionFrame) -> None:
@@ -195,9 +195,9 @@ class Telling:
         await self._outbox.post(messages.text_message("bot-tts-text", frame.text))
         heard = messages.bot_output_v1(frame.text, spoken=True, aggregated_by="word")
         await self._outbox.post(heard, majors=(1,))
-        await self._tell_progress(self._speech.word(frame.reply_id, frame.text, joined=frame.joined))
+        await self._send_progress(self._speech.word(frame.reply_id, frame.text, joined=frame.joined))
 
-    async def _tell_progress(self, segments: list[Segment]) -> None:
+    async def _send_progress(self, segments: list[Segment]) -> None:
         for segment in segments:
             await self._outbox.post(messages.bot_output_v2(segment), majors=(2,))
 
