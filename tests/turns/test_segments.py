@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,3 +112,16 @@ def test_overlong_text_is_cut_between_words() -> None:
     assert thai[: last_cut(thai, 12)] == "สวัสดีครับผม"
     assert last_cut("你好世界", 3) == 3
     assert last_cut("x" * 30, 10) == 10
+
+
+def test_text_in_latin_letters_compiles_none_of_the_slow_patterns() -> None:
+    """They take 30 ms, which no start and no English or French call should pay."""
+    code = (
+        "from runner.turns import segments as s\n"
+        "s.words_of('Où est-ce? Two words'), s.units('Ça va'), s.join_texts('Déjà', 'vu'), s.speaking_weight('été')\n"
+        "print(s._compiled.cache_info().currsize)\n"
+        "s.units('你好')\n"
+        "print(s._compiled.cache_info().currsize)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "2"]
