@@ -1,4 +1,4 @@
-"""The only reader of the environment: what was set, and where. The settings themselves: `settings_table.py`.
+"""Reads settings from flags, environment and `.env`. The settings themselves: `table.py`.
 
 A value comes from the flag, else from the environment, else from the `.env` beside the bot, else it is the
 default; `Settings.sources` remembers which.
@@ -31,7 +31,7 @@ def resolve(
     """Settings from flags (text as typed; True or False for switches; None if absent), environment, `.env`.
 
     Raises:
-        UsageError: a value cannot be what it says; the sentence names where it was given.
+        UsageError: a value is invalid; the message names where it was set.
     """
     environ = os.environ if environ is None else environ
     found: dict[str, Any] = {}
@@ -49,7 +49,7 @@ def _where(
 ) -> tuple[str, Any]:
     if flag is not None and flag != []:
         return setting.flags[0].partition("/")[0], flag
-    # An empty variable is an absent one: `BOTRUN_PORT=` in a shell or a `.env` says "as usual".
+    # An empty variable counts as unset: `BOTRUN_PORT=` in a shell or a `.env` means the default.
     if environ.get(setting.env, "").strip():
         return setting.env, environ[setting.env]
     if dotenv.get(setting.env, "").strip():
@@ -70,7 +70,7 @@ def _read(setting: Setting, place: str, given: Any) -> Any:
 
 
 def find_dotenv(bot: Path) -> Path | None:
-    """The `.env` beside the bot, else the one in the current folder; only a regular file is one."""
+    """The `.env` beside the bot, else the one in the current folder. Only regular files count."""
     return next((path for path in _dotenv_places(bot) if path.is_file()), None)
 
 
@@ -79,12 +79,9 @@ def _dotenv_places(bot: Path) -> tuple[Path, Path]:
 
 
 def dotenv_notes(bot: Path) -> list[str]:
-    """A sentence for each `.env` that is no regular file. (Reading a device may never end.)"""
+    """A sentence for each `.env` that is not a regular file. (Reading a device may never end.)"""
     found = {path.absolute(): path for path in _dotenv_places(bot) if path.exists() and not path.is_file()}
-    return [
-        f"{path} is a {_kind(path)}, not a file: botrun reads no settings from it"
-        for path in dict.fromkeys(found)
-    ]
+    return [f"{path} is a {_kind(path)}, not a file. botrun ignores it." for path in dict.fromkeys(found)]
 
 
 def _kind(path: Path) -> str:
@@ -92,10 +89,10 @@ def _kind(path: Path) -> str:
 
 
 def read_dotenv(path: Path | None) -> dict[str, str]:
-    """What a `.env` sets; nothing enters the environment here.
+    """The variables of a `.env`. Does not change the environment.
 
     Raises:
-        UsageError: the file, or a line of it, cannot be read.
+        UsageError: the file, or one of its lines, cannot be read.
     """
     if path is None:
         return {}
@@ -108,23 +105,22 @@ def read_dotenv(path: Path | None) -> dict[str, str]:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"{path} cannot be read: it is not UTF-8") from None
+        raise UsageError(f"{path} cannot be read: not UTF-8") from None
     if len(raw) > DOTENV_LIMIT_BYTES or "\0" in text:
-        raise UsageError(f"{path} cannot be read: it is no text of settings")
+        raise UsageError(f"{path} cannot be read: not a text file of at most 1 MB")
     for statement in parse_stream(io.StringIO(text)):
-        if statement.error:  # dotenv_values would leave it out, and tell so in words of its own
+        if statement.error:  # dotenv_values would skip it, with a warning of its own
             bad = statement.original
             line = bad.line + bad.string[: -len(bad.string.lstrip())].count("\n")
             raise UsageError(
-                f"{path}:{line} is no setting: write NAME=value, with both its quotes"
-                " if it has any, or # before what is a note"
+                f"{path}:{line} is not a setting. Write NAME=value, close its quotes, or start the line with #."
             )
     pairs = dotenv_values(stream=io.StringIO(text))
     return {name: value for name, value in pairs.items() if value is not None}
 
 
 def unknown_variables(dotenv: Mapping[str, str], environ: Mapping[str, str] | None = None) -> list[str]:
-    """A sentence for each variable that looks like a setting of ours and is none: a slip, most likely."""
+    """A sentence for each BOTRUN_ variable that is not a setting: most likely a typo."""
     environ = os.environ if environ is None else environ
     known = {setting.env for setting in SETTINGS.values()} | {key.env for key in KEYS} | _OF_OUR_TESTS
     endings = [name.removeprefix(PREFIX) for name in known - _OF_OUR_TESTS if name.startswith(PREFIX)]
@@ -133,31 +129,31 @@ def unknown_variables(dotenv: Mapping[str, str], environ: Mapping[str, str] | No
         if name.startswith(PREFIX) and name not in known:
             place = name if name in environ else f"{name} in .env"
             near = values.nearest(name.removeprefix(PREFIX), endings)
-            meant = f"did you mean {PREFIX}{near}?" if near else ".env.example lists them"
-            notes.append(f"{place} is no setting; {meant}")
+            meant = f"did you mean {PREFIX}{near}?" if near else "see .env.example"
+            notes.append(f"{place} is not a setting; {meant}")
     return notes
 
 
 def enter_dotenv(values: Mapping[str, str]) -> None:
-    """Put a `.env` into the environment of this process, for the bot; what is already set wins."""
+    """Put the variables of a `.env` into this process's environment, unless they are already set."""
     for name, value in values.items():
         os.environ.setdefault(name, value)
 
 
 def is_set(name: str) -> bool:
-    """Whether a variable has a value. (The value itself is nobody's business but its service's.)"""
+    """Whether a variable has a value."""
     return bool(os.environ.get(name, "").strip())
 
 
 def read_keys(names: Sequence[str], dotenv: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The values of those of these variables that have one; a `.env` that is not entered yet may be given."""
+    """The values of these variables, without empty ones; `dotenv` is used for those the environment lacks."""
     later = dotenv or {}
     found = {name: os.environ.get(name, "").strip() or later.get(name, "").strip() for name in names}
     return {name: value for name, value in found.items() if value}
 
 
 def state_folder(settings: Settings) -> Path:
-    """Where what must outlive a run is kept. It need not exist yet."""
+    """The folder of what outlives a run. It may not exist yet."""
     if settings.state_dir:
         return Path(settings.state_dir).expanduser()
     base = os.environ.get("XDG_STATE_HOME", "").strip()
@@ -165,5 +161,5 @@ def state_folder(settings: Settings) -> Path:
 
 
 def child_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """What a process that we start is given: our own environment, and `more` over it."""
+    """The environment for a child process: our own, updated by `more`."""
     return {**os.environ, **more}

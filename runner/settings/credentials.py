@@ -1,6 +1,6 @@
-"""The variables that services and phone providers read: their names and what they are.
+"""The environment variables of services and phone providers, and hiding their values in texts.
 
-`settings` reads them for phone providers. A service that was given no key looks here for its own.
+`settings` reads them for phone providers. A service that is created without a key reads its own here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from runner.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A variable that services of bots read. `instead` is what is used while it is missing."""
+    """One environment variable. `instead`: what botrun uses while it is missing."""
 
     env: str
     help: str
@@ -28,49 +28,55 @@ class Key:
 KEYS = (
     Key(
         "OPENAI_API_KEY",
-        "Key of an OpenAI-compatible server for the language model.",
+        "API key of an OpenAI-compatible server, for the language model.",
         "the scripted dialogue",
     ),
-    Key("OPENAI_BASE_URL", "Where that server is, if it is not OpenAI's own.", secret=False),
-    Key("OPENAI_MODEL", "Which of its models to ask.", secret=False),
-    Key("OLLAMA_MODEL", "bots/receptionist.py: a model of the Ollama on this machine.", secret=False),
-    Key("PERSON_NUMBER", "bots/receptionist.py: who callers are handed over to, +14155550199.", secret=False),
-    Key("DEEPGRAM_API_KEY", "Deepgram: the API key, for speech recognition."),
-    Key("CARTESIA_API_KEY", "Cartesia: the API key, for its voices."),
-    Key("ELEVENLABS_API_KEY", "ElevenLabs: the API key, for its voices."),
+    Key("OPENAI_BASE_URL", "Base URL of that server, if it is not OpenAI.", secret=False),
+    Key("OPENAI_MODEL", "Model to use on that server.", secret=False),
+    Key("OLLAMA_MODEL", "bots/receptionist.py: model of the Ollama server on this machine.", secret=False),
+    Key(
+        "PERSON_NUMBER",
+        "bots/receptionist.py: number to transfer callers to, such as +14155550199.",
+        secret=False,
+    ),
+    Key("DEEPGRAM_API_KEY", "Deepgram: API key, for speech recognition."),
+    Key("CARTESIA_API_KEY", "Cartesia: API key, for its voices."),
+    Key("ELEVENLABS_API_KEY", "ElevenLabs: API key, for its voices."),
     Key(
         "BOTRUN_MODELS_DIR",
-        "The folder of the models that botrun models fetches.",
+        "Folder of the models that botrun models downloads.",
         "~/.local/share/botrun/models",
         secret=False,
     ),
-    Key("TWILIO_ACCOUNT_SID", "Twilio: the account.", secret=False),
-    Key("TWILIO_AUTH_TOKEN", "Twilio: its auth token, with which webhooks are signed, too."),
-    Key("TWILIO_SIGNING_SECRET", "Twilio: the shared key, if webhooks are signed by SHA-256 with one."),
-    Key("TELNYX_API_KEY", "Telnyx: the API key."),
-    Key("TELNYX_PUBLIC_KEY", "Telnyx: the account's public key, which checks webhooks.", secret=False),
-    Key("TELNYX_CONNECTION_ID", "Telnyx: the application that botrun dial calls out with.", secret=False),
-    Key("PLIVO_AUTH_ID", "Plivo: the account.", secret=False),
-    Key("PLIVO_AUTH_TOKEN", "Plivo: its auth token, with which webhooks are signed, too."),
-    Key("EXOTEL_WEBHOOK_AUTH", "Exotel: user:password of your own choice, as in the applet's address."),
-    Key("EXOTEL_ACCOUNT_SID", "Exotel: the account, for botrun dial.", secret=False),
-    Key("EXOTEL_API_KEY", "Exotel: the API key, for botrun dial."),
-    Key("EXOTEL_API_TOKEN", "Exotel: the API token, for botrun dial."),
-    Key("DAILY_API_KEY", "Daily: the API key, which makes rooms and tokens."),
-    Key("DAILY_API_URL", "Daily: another address of its interface than the usual one.", secret=False),
-    Key("DAILY_ROOM_URL", "Daily: a room of yours to use instead of a new one for each call.", secret=False),
-    Key("DAILY_SAMPLE_ROOM_URL", "Daily: the same, by its older name.", secret=False),
-    Key("DAILY_DIALIN_SECRET", "Daily: the base64 hmac of the number's dial-in, which signs its webhooks."),
-    Key("NGROK_AUTHTOKEN", "ngrok: the token of your account, for --tunnel."),
-    Key("ECHO_VAD", "1: bots/echo_bot.py runs voice detection on the sound it sends back.", secret=False),
+    Key("TWILIO_ACCOUNT_SID", "Twilio: account SID.", secret=False),
+    Key("TWILIO_AUTH_TOKEN", "Twilio: auth token. Also verifies webhook signatures."),
+    Key("TWILIO_SIGNING_SECRET", "Twilio: signing secret, if webhooks are signed with SHA-256."),
+    Key("TELNYX_API_KEY", "Telnyx: API key."),
+    Key("TELNYX_PUBLIC_KEY", "Telnyx: public key of the account. Verifies webhook signatures.", secret=False),
+    Key("TELNYX_CONNECTION_ID", "Telnyx: connection id of the application for botrun dial.", secret=False),
+    Key("PLIVO_AUTH_ID", "Plivo: auth ID.", secret=False),
+    Key("PLIVO_AUTH_TOKEN", "Plivo: auth token. Also verifies webhook signatures."),
+    Key("EXOTEL_WEBHOOK_AUTH", "Exotel: user:password of your choice, the same as in the applet's URL."),
+    Key("EXOTEL_ACCOUNT_SID", "Exotel: account SID, for botrun dial.", secret=False),
+    Key("EXOTEL_API_KEY", "Exotel: API key, for botrun dial."),
+    Key("EXOTEL_API_TOKEN", "Exotel: API token, for botrun dial."),
+    Key("DAILY_API_KEY", "Daily: API key. Creates rooms and tokens."),
+    Key("DAILY_API_URL", "Daily: base URL of the REST API, if not the default.", secret=False),
+    Key("DAILY_ROOM_URL", "Daily: room to use instead of a new one for each call.", secret=False),
+    Key("DAILY_SAMPLE_ROOM_URL", "Daily: older name of DAILY_ROOM_URL.", secret=False),
+    Key(
+        "DAILY_DIALIN_SECRET", "Daily: base64 HMAC secret of the dial-in number. Verifies webhook signatures."
+    ),
+    Key("NGROK_AUTHTOKEN", "ngrok: authtoken of your account, for --tunnel."),
+    Key("ECHO_VAD", "1: bots/echo_bot.py detects speech in the sound that it sends back.", secret=False),
 )
 
 
 SHORTEST = 8
-"""What is shorter is no key, and stands in words."""
+"""Shorter texts are not keys; they occur inside words."""
 
 _given: set[str] = set()
-"""Keys that the code of a bot gave to its services, for all calls of the process."""
+"""Keys that bots passed to their services, in all calls of the process."""
 
 
 def read(env: str) -> str:
@@ -80,14 +86,14 @@ def read(env: str) -> str:
 
 
 def remember(key: str) -> str:
-    """The key that a service will use, which `hide` knows from now on."""
+    """Returns the key unchanged; `hide` masks it from now on."""
     if len(key) >= SHORTEST:
         _given.add(key)
     return key
 
 
 def hide(text: str) -> str:
-    """A text from outside, without the keys that stand in it: servers repeat what they refuse."""
+    """The text with all known keys masked. (Servers repeat the keys that they refuse.)"""
     there = {value for key in KEYS if key.secret and len(value := read(key.env)) >= SHORTEST}
     for secret in sorted(_given | there, key=len, reverse=True):
         for form in _forms(secret):
@@ -97,7 +103,7 @@ def hide(text: str) -> str:
 
 @cache
 def _forms(secret: str) -> tuple[str, ...]:
-    """As it is, and as it stands in addresses, JSON, hexadecimal and base64."""
+    """The key as it is, and its forms in URLs, JSON, hexadecimal and base64."""
     raw = secret.encode()
     found = [
         secret,
@@ -119,8 +125,8 @@ def _forms(secret: str) -> tuple[str, ...]:
 
 
 def need(env: str, given: str | None, who: str) -> str:
-    """The key that `who` was given, or else the one in the environment. Raises `UsageError` without any."""
+    """The given key, else the one in the environment. Raises `UsageError` if both are missing."""
     key = (given or "").strip() or read(env)
     if not key:
-        raise UsageError(f"{who} needs a key: set {env} in .env, or pass api_key=")
+        raise UsageError(f"{who} needs an API key. Set {env} in .env, or pass api_key=.")
     return remember(key)

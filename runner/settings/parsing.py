@@ -1,4 +1,4 @@
-"""Text that a person typed, turned into a value, or into one sentence that says what it should be."""
+"""Parsers of settings and flags: text to value, or `UsageError` with what was expected."""
 
 from __future__ import annotations
 
@@ -31,20 +31,24 @@ class IceServer:
 
 
 def nearest(wrong: str, known: Sequence[str]) -> str:
-    """What was probably meant, or ""."""
+    """The most similar known word, or ""."""
     return next(iter(get_close_matches(wrong, known, n=1, cutoff=0.5)), "")
 
 
 def did_you_mean(wrong: str, known: Sequence[str]) -> str:
-    """'; did you mean x?' if something known is near, else nothing."""
+    """'; did you mean x?' if a known word is similar, else ""."""
     near = nearest(wrong, known)
     return f"; did you mean {near}?" if near else ""
 
 
 def check_bounds(name: str, value: float | None, least: float, most: float) -> None:
-    """Raises `UsageError` unless a flag's number, if it was given, lies within its bounds."""
+    """Raise `UsageError` if a flag's number is given and out of bounds."""
     if value is not None and not least <= value <= most:
-        raise UsageError(f"{name}: it is a number from {least:g} to {most:g}, not {value:g}")
+        raise UsageError(f"{name}: expected a number from {least:g} to {most:g}, got {value:g}")
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def parse_text(text: str) -> str:
@@ -52,9 +56,9 @@ def parse_text(text: str) -> str:
 
 
 def parse_path(text: str) -> str:
-    """A file or folder that is there."""
+    """An existing file or folder."""
     if not Path(text.strip()).expanduser().exists():
-        raise UsageError(f"there is no file or folder {text.strip()!r}")
+        raise UsageError(f"no such file or folder: {text.strip()!r}")
     return str(Path(text.strip()).expanduser())
 
 
@@ -63,7 +67,7 @@ def parse_bool(text: str) -> bool:
         return True
     if text.strip().lower() in _NO:
         return False
-    raise UsageError(f"it is either 1 or 0, not {text!r}")
+    raise UsageError(f"expected a boolean (1/0, true/false), got {_quoted(text)}")
 
 
 def parse_port(text: str) -> int:
@@ -72,16 +76,16 @@ def parse_port(text: str) -> int:
     except ValueError:
         port = -1
     if not 0 <= port <= HIGHEST_PORT:
-        raise UsageError(f"a port is a whole number from 0 (any free one) to {HIGHEST_PORT}, not {text!r}")
+        raise UsageError(f"expected a port from 0 (any free port) to {HIGHEST_PORT}, got {_quoted(text)}")
     return port
 
 
 def parse_host(text: str) -> str:
-    """A name or an address to listen on; whether this machine has it shows when it is opened."""
+    """A host name or IP address to listen on. Whether this machine has it is checked when botrun listens."""
     host = text.strip().removeprefix("[").removesuffix("]")
     if _HOST_NAME.fullmatch(host) or _is_address(host):
         return host
-    raise UsageError(f"a host is a name or an address such as 127.0.0.1, not {text!r}")
+    raise UsageError(f"expected a host name or an IP address such as 127.0.0.1, got {_quoted(text)}")
 
 
 def _is_address(text: str) -> bool:
@@ -93,42 +97,42 @@ def _is_address(text: str) -> bool:
 
 
 def parse_public(text: str) -> str:
-    """The address that the world knows, as an origin: a host means https. Plain http only on this machine."""
+    """The public address as an origin. A bare host means https; http is allowed for this machine only."""
     given = text.strip().rstrip("/")
     scheme, found, rest = given.partition("://")
     scheme, rest = (scheme.lower(), rest) if found else ("https", given)
     host, colon, port = rest.rpartition(":") if ":" in rest else (rest, "", "")
     local = host in {"127.0.0.1", "localhost"}
     if not _HOST_NAME.fullmatch(host) or (colon and not port.isdecimal()):
-        raise UsageError(f"a public address is a host such as bot.example.com, not {text!r}")
+        raise UsageError(f"expected a host name such as bot.example.com, got {_quoted(text)}")
     if scheme != "https" and not (scheme == "http" and local):
-        raise UsageError("a public address is https: providers send nothing to any other")
+        raise UsageError("a public address must be https: providers connect to no other")
     return f"{scheme}://{rest.lower()}"
 
 
 def parse_origin(text: str) -> str:
-    """A site as browsers name it: scheme, host and, unless it is the scheme's own, port."""
+    """An origin as browsers send it: scheme, host and, unless it is the default, port."""
     given = text.strip().rstrip("/").lower()
     if given == "*":
-        raise UsageError("name each site: * would let any page that you open use your bot")
+        raise UsageError("name each origin: * would let every page that you open use your bot")
     if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", given):
-        raise UsageError(f"a site is http://localhost:5173 or https://app.example, not {text[:60]!r}")
+        raise UsageError(f"expected an origin such as http://localhost:5173, got {_quoted(text[:60])}")
     return given.removesuffix(":80" if given.startswith("http:") else ":443")
 
 
 def parse_tunnel(text: str) -> str:
-    """`ngrok`, or `ssh://user@host[:port]/PORT`: the port that the SSH host forwards to us."""
+    """`ngrok`, or `ssh://user@host[:port]/PORT`: that host forwards its PORT to us."""
     given = text.strip()
     if given == "ngrok" or re.fullmatch(r"ssh://([^@/\s:]+@)?[^@/\s]+/\d{1,5}", given):
         return given
-    raise UsageError(f"a tunnel goes via ngrok or ssh://user@host/PORT, not {text!r}")
+    raise UsageError(f"expected ngrok or ssh://user@host/PORT, got {_quoted(text)}")
 
 
 def parse_phone_number(text: str) -> str:
-    """A number with its + and all digits, as providers take it."""
+    """A phone number in E.164 form: + and all digits."""
     number = re.sub(r"[\s().-]", "", text)
     if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
-        raise UsageError(f"a phone number is + and all its digits, such as +14155550100, not {text[:20]!r}")
+        raise UsageError(f"expected a phone number such as +14155550100, got {_quoted(text[:20])}")
     return number
 
 
@@ -139,7 +143,7 @@ def parse_number(*, least: float = 0) -> Callable[[str], float]:
         except ValueError:
             number = math.nan
         if not math.isfinite(number) or number < least:
-            raise UsageError(f"it is a number from {least:g} up, not {text!r}")
+            raise UsageError(f"expected a number of at least {least:g}, got {_quoted(text)}")
         return number
 
     return parse
@@ -152,7 +156,7 @@ def parse_count(*, least: int = 0) -> Callable[[str], int]:
         except ValueError:
             number = least - 1
         if number < least:
-            raise UsageError(f"it is a whole number from {least} up, not {text!r}")
+            raise UsageError(f"expected a whole number of at least {least}, got {_quoted(text)}")
         return number
 
     return parse
@@ -161,7 +165,9 @@ def parse_count(*, least: int = 0) -> Callable[[str], int]:
 def parse_choice(*known: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in known:
-            raise UsageError(f"it is one of {', '.join(known)}, not {text!r}{did_you_mean(text, known)}")
+            raise UsageError(
+                f"expected one of {', '.join(known)}, got {_quoted(text)}{did_you_mean(text, known)}"
+            )
         return text
 
     return parse
@@ -171,7 +177,7 @@ def parse_choice(*known: str) -> Callable[[str], str]:
 
 
 def parse_body(text: str) -> Any:
-    """JSON as it stands, or the name of a JSON or YAML file."""
+    """JSON text, or the path of a JSON or YAML file."""
     if text.lstrip()[:1] in {"{", "[", '"'}:
         return _json(text, "the text")
     path = Path(text)
@@ -195,9 +201,9 @@ def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise UsageError(f"{where} is not JSON: {error.msg} in line {error.lineno}") from None
+        raise UsageError(f"{where} is not valid JSON: {error.msg} in line {error.lineno}") from None
     except RecursionError:
-        raise UsageError(f"{where} is not JSON that can be read: it is nested too deeply") from None
+        raise UsageError(f"{where} is nested too deeply to read") from None
 
 
 def _yaml(text: str, path: Path) -> Any:
@@ -209,12 +215,12 @@ def _yaml(text: str, path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
         raise UsageError(
-            f"{path} is not YAML: {getattr(error, 'problem', None) or 'malformed'}{line}"
+            f"{path} is not valid YAML: {getattr(error, 'problem', None) or 'malformed'}{line}"
         ) from None
 
 
 def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"
+    return error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8"
 
 
 # ------------------------------------------------------------------ --ice-server
@@ -228,13 +234,13 @@ _ICE_URL = re.compile(r"(?P<scheme>stuns?|turns?):(?:(?P<login>.*)@)?(?P<rest>[^
 def parse_ice_server(text: str) -> IceServer:
     """One server. In `turn:user:password@host`, write : @ and % of user or password as %3A %40 %25.
 
-    No message repeats the text, for a password may stand in it.
+    No error repeats the text, because it may contain a password.
     """
     if text.lstrip().startswith("{"):
         return _ice_from_mapping(_json(text, "the ICE server"))
     match = _ICE_URL.fullmatch(text.strip())
     if not match:
-        raise UsageError(f"an ICE server is {_ICE_FORMS}")
+        raise UsageError(f"expected an ICE server: {_ICE_FORMS}")
     user, colon, password = (match["login"] or "").partition(":")
     if match["scheme"].startswith("turn") and not (user and colon and password):
         raise UsageError("a TURN server needs credentials: turn:user:password@host:port")
@@ -246,10 +252,10 @@ def _ice_from_mapping(value: Mapping[str, Any]) -> IceServer:
     urls = value.get("urls")
     urls = [urls] if isinstance(urls, str) else urls
     if not isinstance(urls, list) or not urls or not all(_is_ice_url(url) for url in urls):
-        raise UsageError(f"an ICE server is {_ICE_FORMS}")
+        raise UsageError(f"expected an ICE server: {_ICE_FORMS}")
     username, credential = value.get("username"), value.get("credential")
     if any(part is not None and not isinstance(part, str) for part in (username, credential)):
-        raise UsageError("username and credential of an ICE server are text")
+        raise UsageError("username and credential of an ICE server must be text")
     return IceServer(tuple(urls), username, credential)
 
 
@@ -259,7 +265,7 @@ def _is_ice_url(url: Any) -> bool:
 
 
 def split_words(text: str) -> list[str]:
-    """What an environment variable lists: words with space between them, or one JSON list."""
+    """The items of an environment variable: words separated by spaces, or one JSON list."""
     if not text.lstrip().startswith("["):
         return text.split()
     items = _json(text, "the list")

@@ -1,4 +1,4 @@
-"""Every setting in one line: flag, environment name, default and help. What reads them is `settings.py`."""
+"""The table of all settings: flag, environment variable, default and help. `resolve` reads them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.settings.transports import parse_transport
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How one setting is named and read. `many`: it may be given several times."""
+    """Names and parser of one setting. `many`: it is repeatable."""
 
     env: str
     help: str
@@ -29,13 +29,13 @@ def _setting(default: Any, env: str, help: str, parse: Callable[[str], Any], *fl
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the person at the terminal asked for. Durations in seconds."""
+    """All settings of one run. Durations in seconds."""
 
     transports: tuple[str, ...] = _setting(
         (),
         "BOTRUN_TRANSPORT",
-        "How people reach the bot: webrtc, twilio, … Several are allowed, the first is the"
-        " default. Without any: all that are installed.",
+        "How callers reach the bot: webrtc, twilio, … Repeatable; the first is the default."
+        " Default: every installed transport.",
         parse_transport,
         "--transport",
         "-t",
@@ -45,18 +45,18 @@ class Settings:
     direct: bool = _setting(
         False,
         "BOTRUN_DIRECT",
-        "Join a Daily room at once, for one call, without a server.",
+        "Join a Daily room immediately, for one call, without starting a server.",
         values.parse_bool,
         "--direct",
         "-d",
     )
     host: str = _setting(
-        "127.0.0.1", "BOTRUN_HOST", "The address to listen on.", values.parse_host, "--host", metavar="HOST"
+        "127.0.0.1", "BOTRUN_HOST", "Address to listen on.", values.parse_host, "--host", metavar="HOST"
     )
     port: int = _setting(
         7860,
         "BOTRUN_PORT",
-        "The port to listen on; 0 picks a free one.",
+        "Port to listen on. 0 = any free port.",
         values.parse_port,
         "--port",
         "-p",
@@ -65,8 +65,8 @@ class Settings:
     https: bool = _setting(
         False,
         "BOTRUN_HTTPS",
-        "Serve over TLS, to this network too, so that a mobile may talk; a key is asked for. Implies"
-        " --host 0.0.0.0.",
+        "Serve HTTPS on the local network, so that a phone's browser can talk to the bot. Asks for a"
+        " login key. Implies --host 0.0.0.0.",
         values.parse_bool,
         "--https",
     )
@@ -76,7 +76,7 @@ class Settings:
     body: Any = _setting(
         None,
         "BOTRUN_BODY",
-        "What the bot finds in runner_args.body: JSON, or a JSON or YAML file.",
+        "Value of runner_args.body: JSON, or the path of a JSON or YAML file.",
         values.parse_body,
         "--body",
         metavar="FILE|JSON",
@@ -84,7 +84,7 @@ class Settings:
     ice_servers: tuple[IceServer, ...] = _setting(
         (),
         "BOTRUN_ICE_SERVERS",
-        "A STUN or TURN server: stun:host:port, turn:user:password@host:port, or JSON. Several are allowed.",
+        "STUN or TURN server: stun:host:port, turn:user:password@host:port, or JSON. Repeatable.",
         values.parse_ice_server,
         "--ice-server",
         metavar="URL",
@@ -93,41 +93,43 @@ class Settings:
     allow_origins: tuple[str, ...] = _setting(
         (),
         "BOTRUN_ALLOW_ORIGINS",
-        "Another site whose pages may use this bot, as http://localhost:5173 of an app under development."
-        " Several are allowed.",
+        "Another origin whose pages may use this bot, such as http://localhost:5173. Repeatable.",
         values.parse_origin,
         "--allow-origin",
         metavar="ORIGIN",
         many=True,
     )
     verbose: bool = _setting(
-        False, "BOTRUN_VERBOSE", "Tell more, with tracebacks.", values.parse_bool, "--verbose", "-v"
+        False, "BOTRUN_VERBOSE", "Log more, with tracebacks.", values.parse_bool, "--verbose", "-v"
     )
     log: str = _setting(
         "auto",
         "BOTRUN_LOG",
-        "Log as text or json; auto is text on a terminal, json elsewhere.",
+        "Log format: text, json, or auto (text on a terminal, json elsewhere).",
         values.parse_choice("auto", "text", "json"),
     )
     max_sessions: int = _setting(
         0,
         "BOTRUN_MAX_SESSIONS",
-        "So many calls at once; further ones are refused. 0 is no limit.",
+        "Maximum number of concurrent calls; more are refused. 0 = unlimited.",
         values.parse_count(least=0),
     )
     idle_secs: float = _setting(
         300.0,
         "BOTRUN_IDLE_SECS",
-        "A call in which nobody speaks for so long (s) is ended; 0 is never.",
+        "End a call after this many seconds of silence on both sides. 0 = never.",
         values.parse_number(),
     )
     max_call_secs: float = _setting(
-        7200.0, "BOTRUN_MAX_CALL_SECS", "No call is longer (s); 0 is no limit.", values.parse_number()
+        7200.0,
+        "BOTRUN_MAX_CALL_SECS",
+        "Maximum length of a call in seconds. 0 = unlimited.",
+        values.parse_number(),
     )
     proxy: str | None = _setting(
         None,
         "BOTRUN_PROXY",
-        "The public address at which your own tunnel or proxy brings a provider's calls here.",
+        "Public host name of your own tunnel or proxy, where the provider connects calls.",
         values.parse_public,
         "--proxy",
         "-x",
@@ -136,15 +138,14 @@ class Settings:
     tunnel: bool = _setting(
         False,
         "BOTRUN_TUNNEL",
-        "Open a tunnel, so that a provider's calls come here.",
+        "Open a tunnel, so that the provider can connect calls to this machine.",
         values.parse_bool,
         "--tunnel",
     )
     tunnel_via: str | None = _setting(
         None,
         "BOTRUN_TUNNEL_VIA",
-        "Through what: ngrok, or ssh://user@host/PORT, whose PORT your --proxy address leads to."
-        " Without it: ngrok.",
+        "Tunnel to use: ngrok, or ssh://user@host/PORT, where --proxy forwards to PORT. Default: ngrok.",
         values.parse_tunnel,
         "--tunnel-via",
         metavar="WHAT",
@@ -152,7 +153,7 @@ class Settings:
     public_port: int = _setting(
         7861,
         "BOTRUN_PUBLIC_PORT",
-        "The port of this machine where a tunnel of your own must end; 0 picks a free one.",
+        "Local port for provider traffic, where your own tunnel must end. 0 = any free port.",
         values.parse_port,
         "--public-port",
         metavar="PORT",
@@ -160,8 +161,7 @@ class Settings:
     number: str | None = _setting(
         None,
         "BOTRUN_NUMBER",
-        "Phone number (one of yours) to connect to this bot while it runs; its previous settings are"
-        " restored at the end.",
+        "Your phone number to point at this bot while it runs. Its previous webhook is restored on exit.",
         values.parse_phone_number,
         "--number",
         metavar="+1…",
@@ -169,58 +169,59 @@ class Settings:
     accept_unsigned_webhooks: bool = _setting(
         False,
         "BOTRUN_ACCEPT_UNSIGNED_WEBHOOKS",
-        "Do not check who sends webhooks: anybody who knows the address can start the bot, at your cost.",
+        "Accept webhooks without a valid signature. Anyone who knows the address can then start calls"
+        " at your cost.",
         values.parse_bool,
         "--accept-unsigned-webhooks",
     )
     max_public_calls: int = _setting(
         10,
         "BOTRUN_MAX_PUBLIC_CALLS",
-        "So many calls at once through the public address; further callers hear that it is busy."
-        " 0 is no limit.",
+        "Maximum number of concurrent calls through the public address; further callers hear that it is"
+        " busy. 0 = unlimited.",
         values.parse_count(least=0),
     )
     max_calls_per_caller: int = _setting(
         2,
         "BOTRUN_MAX_CALLS_PER_CALLER",
-        "So many of them from one number. 0 is no limit.",
+        "Maximum number of concurrent public calls from one phone number. 0 = unlimited.",
         values.parse_count(least=0),
     )
     max_starts_per_min: int = _setting(
         30,
         "BOTRUN_MAX_STARTS_PER_MIN",
-        "So many of them begin within a minute. 0 is no limit.",
+        "Maximum number of public calls started per minute. 0 = unlimited.",
         values.parse_count(least=0),
     )
     max_public_call_secs: float = _setting(
         3600.0,
         "BOTRUN_MAX_PUBLIC_CALL_SECS",
-        "No call through the public address is longer (s); 0 is no limit.",
+        "Maximum length of a public call in seconds. 0 = unlimited.",
         values.parse_number(),
     )
     provider_api: str | None = _setting(
         None,
         "BOTRUN_PROVIDER_API",
-        "Another address of the provider's REST interface than the usual one, for a region of it.",
+        "Base URL of the provider's REST API, for another region.",
         values.parse_text,
     )
     state_dir: str | None = _setting(
         None,
         "BOTRUN_STATE_DIR",
-        "The folder that remembers what a number did before. Without it: ~/.local/state/botrun.",
+        "Folder for the previous webhooks of your numbers. Default: ~/.local/state/botrun.",
         values.parse_text,
     )
     reload: bool = _setting(
         True,
         "BOTRUN_RELOAD",
-        "Take over what is saved, while calls go on.",
+        "Reload the bot when you save it; calls continue.",
         values.parse_bool,
         "--reload/--no-reload",
     )
     watch: tuple[str, ...] = _setting(
         (),
         "BOTRUN_WATCH",
-        "A further file or folder whose saving counts. Several are allowed.",
+        "Another file or folder to watch for changes. Repeatable.",
         values.parse_path,
         "--watch",
         metavar="PATH",
@@ -229,13 +230,13 @@ class Settings:
     reload_secs: float = _setting(
         10.0,
         "BOTRUN_RELOAD_SECS",
-        "So long (s) an edited bot may take to be imported.",
+        "Maximum time to import an edited bot, in seconds.",
         values.parse_number(),
     )
     certificate: tuple[str, ...] = field(default=(), compare=False)
-    """With `https`: where certificate and key lie."""
+    """With `https`: paths of the certificate and its key."""
     login_key: str = field(default="", repr=False, compare=False)
-    """With `https`: what the run asks for, the same after each reload."""
+    """With `https`: the login key, which stays the same after a reload."""
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -249,4 +250,4 @@ FIXED = (
     *("max_public_calls", "max_calls_per_caller", "max_starts_per_min", "max_public_call_secs"),
     *("provider_api", "state_dir"),
 )
-"""Settings of the run, which editing `.env` does not change."""
+"""Settings that need a restart; editing them in `.env` does nothing while botrun runs."""

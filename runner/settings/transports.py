@@ -1,7 +1,6 @@
-"""The ways to reach a bot: the values of `--transport`.
+"""The values of `--transport`.
 
-What serves each is registered in `runner/server/app.py`. A transport can be served when its packages are
-installed.
+`runner/server/app.py` registers what serves each. A transport is available if its packages are installed.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ class Transport:
     """One value of `--transport`.
 
     Attributes:
-        path: where its callers connect.
+        path: where callers connect.
         packages: modules that must be importable.
         install: the command that installs them.
     """
@@ -51,7 +50,7 @@ TRANSPORTS = {
 
 @cache
 def _exists(module: str) -> bool:
-    """Whether a module could be imported; its own code does not run, only its parents'."""
+    """Whether a module can be imported. Runs the code of its parent packages, not its own."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:
@@ -63,14 +62,14 @@ def parse_transport(text: str) -> str:
     if name not in TRANSPORTS:
         if "," in name and all(word.strip() in TRANSPORTS for word in name.split(",")):
             one_by_one = " ".join(f"-t {word.strip()}" for word in name.split(","))
-            raise UsageError(f"several are given one by one: {one_by_one}")
+            raise UsageError(f"repeat the flag for several transports: {one_by_one}")
         known = ", ".join(TRANSPORTS)
         raise UsageError(f"{text!r} is not a transport ({known}){did_you_mean(name, list(TRANSPORTS))}")
     return name
 
 
 def choose_transports(asked: Sequence[str]) -> tuple[str, ...]:
-    """Those to serve: the ones asked for, the first being the default; else all that can be served."""
+    """The transports to serve, the default first: those asked for, else all that are available."""
     if not asked:
         return tuple(name for name, transport in TRANSPORTS.items() if not transport.missing)
     for name in asked:

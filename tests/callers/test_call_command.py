@@ -65,7 +65,7 @@ FAULTS = [
     ([ECHO, "--wav", "absent.wav"], "absent.wav cannot be read"),
     ([ECHO, "--wav", ECHO], "is no WAV file"),
     ([ECHO, "--wav", "a.wav", "--say", "b"], "--wav and --say: the caller does one of them"),
-    ([ECHO, "--loss", "101"], "--loss: it is a number from 0 to 100"),
+    ([ECHO, "--loss", "101"], "--loss: expected a number from 0 to 100"),
     ([ECHO, "--nosie", "3"], "--nois"),
 ]
 

@@ -69,21 +69,21 @@ FAULTS: list[tuple[list[str], int, str]] = [
     ([str(BOTS / "missing_module.py")], 2, "pip install a_package_that_nobody_has"),
     ([str(BOTS / "not_async.py")], 2, "not_async.py:1: bot is not async"),
     ([PLAIN, "-t", "twillio"], 2, "--transport: 'twillio' is not a transport"),
-    ([PLAIN, "--port", "70000"], 2, "--port: a port is a whole number"),
+    ([PLAIN, "--port", "70000"], 2, "--port: expected a port"),
     ([PLAIN, "--host", "no.such.host.invalid"], 2, "--host: 'no.such.host.invalid' is not an address"),
     ([PLAIN, "--host", "192.0.2.1"], 2, "--host: '192.0.2.1' is not an address of this machine"),
-    ([PLAIN, "--body", "{"], 2, "--body: the text is not JSON"),
+    ([PLAIN, "--body", "{"], 2, "--body: the text is not valid JSON"),
     ([PLAIN, "--ice-server", "turn:x"], 2, "--ice-server: a TURN server needs credentials"),
     ([PLAIN, "--prot", "1"], 2, "--port"),
     ([PLAIN, "another.py"], 2, "another.py"),
     (["run"], 2, "FILE"),
     (["cal", PLAIN], 2, "unknown command 'cal'; did you mean call?"),
-    (["dial", "+14155550100", "--limit", "0"], 2, "--limit: it is a number from 1 to 86400, not 0"),
+    (["dial", "+14155550100", "--limit", "0"], 2, "--limit: expected a number from 1 to 86400, got 0"),
     (["dial", "+14155550100", "--ring", "x"], 2, "--ring: expected a whole number"),
     (["call", PLAIN, "--noise", "loud"], 2, "--noise: expected a number"),
     (["load", PLAIN, "-n", "x"], 2, "--calls: expected a whole number"),
-    ([PLAIN, "--watch", "/nowhere"], 2, "--watch: there is no file or folder '/nowhere'"),
-    ([PLAIN, "-t", "webrtc,twilio"], 2, "one by one: -t webrtc -t twilio"),
+    ([PLAIN, "--watch", "/nowhere"], 2, "--watch: no such file or folder: '/nowhere'"),
+    ([PLAIN, "-t", "webrtc,twilio"], 2, "repeat the flag for several transports: -t webrtc -t twilio"),
     (["dial", "+14155550100", "-t", "daily"], 2, "transport.start_dialout"),
     (["somebody"], 2, "there is no file somebody"),
 ]
@@ -109,7 +109,7 @@ def test_an_unknown_setting_is_reported_and_does_not_stop_botrun(
     monkeypatch.setenv("BOTRUN_PROT", "1")
     assert run_program([str(BOTS / "syntax_error.py"), "--port", "0", "--no-reload"]) == 1
     told = capsys.readouterr().err
-    assert "BOTRUN_PROT is no setting; did you mean BOTRUN_PORT?" in told
+    assert "BOTRUN_PROT is not a setting; did you mean BOTRUN_PORT?" in told
     assert "syntax_error.py:4" in told
 
 
@@ -118,7 +118,7 @@ def test_a_dotenv_with_a_meaningless_line_is_reported(capsys: pytest.CaptureFixt
     Path(".env").write_text("A=1\nTWILIO_AUTH_TOKEN 'canary'\n")
     assert run_program([PLAIN, "--port", "0"]) == 2
     told = capsys.readouterr().err
-    assert told.startswith("botrun: .env:2 is no setting: write NAME=value")
+    assert told.startswith("botrun: .env:2 is not a setting. Write NAME=value")
     assert told.count("\n") == 1
     assert "canary" not in told
 
@@ -136,9 +136,8 @@ def test_a_bad_variable_is_reported_by_name(
 ) -> None:
     monkeypatch.setenv("BOTRUN_MAX_SESSIONS", "none")
     assert run_program([PLAIN]) == 2
-    assert (
-        capsys.readouterr().err == "botrun: BOTRUN_MAX_SESSIONS: it is a whole number from 0 up, not 'none'\n"
-    )
+    expected = 'botrun: BOTRUN_MAX_SESSIONS: expected a whole number of at least 0, got "none"\n'
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.faults(22)

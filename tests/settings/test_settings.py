@@ -46,9 +46,9 @@ def test_several_values_come_from_repeated_flags_or_one_variable() -> None:
 @pytest.mark.parametrize(
     ("flags", "dotenv", "environ", "sentence"),
     [
-        ({"port": "x"}, {}, {}, "^--port: a port is"),
-        ({}, {}, {"BOTRUN_PORT": "x"}, "^BOTRUN_PORT: a port is"),
-        ({}, {"BOTRUN_PORT": "x"}, {}, "^BOTRUN_PORT in .env: a port is"),
+        ({"port": "x"}, {}, {}, "^--port: expected a port"),
+        ({}, {}, {"BOTRUN_PORT": "x"}, "^BOTRUN_PORT: expected a port"),
+        ({}, {"BOTRUN_PORT": "x"}, {}, "^BOTRUN_PORT in .env: expected a port"),
         ({"transports": ["webrtc", "dayly"]}, {}, {}, "^--transport: 'dayly' is not .*did you mean daily"),
     ],
 )
@@ -106,7 +106,7 @@ def test_a_meaningless_line_of_dotenv_is_reported_by_number_and_not_shown(
 ) -> None:
     path = tmp_path / ".env"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=rf"\.env:{line} .*write NAME=value") as told:
+    with pytest.raises(UsageError, match=rf"\.env:{line} .*Write NAME=value") as told:
         read_dotenv(path)
     assert "canary" not in str(told.value)
     assert not caplog.records
@@ -116,17 +116,17 @@ def test_a_meaningless_line_of_dotenv_is_reported_by_number_and_not_shown(
     ("dotenv", "environ", "sentences"),
     [
         ({"BOTRUN_PORT": "1"}, {"BOTRUN_HOST": "x", "BOTRUN_MODELS_DIR": "y", "PATH": "z"}, []),
-        ({}, {"BOTRUN_PROT": "1"}, ["BOTRUN_PROT is no setting; did you mean BOTRUN_PORT?"]),
+        ({}, {"BOTRUN_PROT": "1"}, ["BOTRUN_PROT is not a setting; did you mean BOTRUN_PORT?"]),
         (
             {"BOTRUN_MAX_CALLS_SECS": "9"},
             {},
-            ["BOTRUN_MAX_CALLS_SECS in .env is no setting; did you mean BOTRUN_MAX_CALL_SECS?"],
+            ["BOTRUN_MAX_CALLS_SECS in .env is not a setting; did you mean BOTRUN_MAX_CALL_SECS?"],
         ),
-        ({"BOTRUN_XYZZY": "1"}, {}, ["BOTRUN_XYZZY in .env is no setting; .env.example lists them"]),
+        ({"BOTRUN_XYZZY": "1"}, {}, ["BOTRUN_XYZZY in .env is not a setting; see .env.example"]),
         (
             {"BOTRUN_PROT": "1"},
             {"BOTRUN_PROT": "2"},
-            ["BOTRUN_PROT is no setting; did you mean BOTRUN_PORT?"],
+            ["BOTRUN_PROT is not a setting; did you mean BOTRUN_PORT?"],
         ),
         ({}, {"BOTRUN_CI": "1"}, []),
     ],
@@ -172,7 +172,7 @@ def test_a_dotenv_that_is_a_folder_is_left_alone(tmp_path: Path, monkeypatch: py
     (tmp_path / ".env").mkdir()
     assert find_dotenv(tmp_path / "bot.py") is None
     assert dotenv_notes(tmp_path / "bot.py") == [
-        f"{tmp_path / '.env'} is a folder, not a file: botrun reads no settings from it"
+        f"{tmp_path / '.env'} is a folder, not a file. botrun ignores it."
     ]
 
 
@@ -184,7 +184,7 @@ def test_a_dotenv_that_is_a_device_is_not_read(
     (tmp_path / ".env").symlink_to(device)
     assert find_dotenv(tmp_path / "bot.py") is None
     assert dotenv_notes(tmp_path / "bot.py") == [
-        f"{tmp_path / '.env'} is a device, not a file: botrun reads no settings from it"
+        f"{tmp_path / '.env'} is a device, not a file. botrun ignores it."
     ]
 
 
@@ -193,5 +193,5 @@ def test_a_dotenv_that_is_a_pipe_is_not_waited_for(tmp_path: Path, monkeypatch: 
     os.mkfifo(tmp_path / ".env")
     assert find_dotenv(tmp_path / "bot.py") is None
     assert dotenv_notes(tmp_path / "bot.py") == [
-        f"{tmp_path / '.env'} is a pipe, not a file: botrun reads no settings from it"
+        f"{tmp_path / '.env'} is a pipe, not a file. botrun ignores it."
     ]

@@ -54,7 +54,7 @@ async def test_twenty_edits_lose_no_turn(page_of: Any, tmp_path: Path) -> None:
                 if number == 9:
                     answered += 1  # it loads, and fails when called
                 else:
-                    await turn()  # the code from before goes on
+                    await turn()  # the previous code keeps serving
                 saved.edit(new, old)
             else:
                 saved.edit(f"version {version}", f"version {version + 1}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,7 +119,8 @@ def test_text_in_latin_letters_compiles_none_of_the_slow_patterns() -> None:
     """They take 30 ms, which no start and no English or French call should pay."""
     code = (
         "from runner.turns import segments as s\n"
-        "s.words_of('Où est-ce? Two words'), s.units('Ça va'), s.join_texts('Déjà', 'vu'), s.speaking_weight('été')\n"
+        "s.words_of('Où est-ce? Two words'), s.units('Ça va')\n"
+        "s.join_texts('Déjà', 'vu'), s.speaking_weight('été')\n"
         "print(s._compiled.cache_info().currsize)\n"
         "s.units('你好')\n"
         "print(s._compiled.cache_info().currsize)"

@@ -114,9 +114,9 @@ async def test_a_refusal_by_the_server_is_reported_as_it_is() -> None:
     ("words", "sentence"),
     [
         ((ECHO, "-t", "twillio"), "did you mean twilio?"),
-        ((ECHO, "-n", "0"), "-n: it is a number from 1 to 10000, not 0"),
-        ((ECHO, "--duration", "0.1"), "--duration: it is a number from 1"),
-        ((ECHO, "--ramp", "-1"), "--ramp: it is a number from 0"),
+        ((ECHO, "-n", "0"), "-n: expected a number from 1 to 10000, got 0"),
+        ((ECHO, "--duration", "0.1"), "--duration: expected a number from 1"),
+        ((ECHO, "--ramp", "-1"), "--ramp: expected a number from 0"),
         ((ECHO, "--scenario", "tlak"), "did you mean talk?"),
         ((ECHO, "-t", "webrtc", "--scenario", "talk"), "over WebRTC there is only echo"),
         ((ECHO, "--plot", "x.svg"), "is not an .html file"),

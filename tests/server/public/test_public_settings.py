@@ -33,7 +33,7 @@ def test_a_public_address_is_an_origin(typed: str, origin: str) -> None:
     ["http://bot.example.com", "ftp://h", "h/path", "https://u:p@h", "", "h:port", "http://127.0.0.1.evil"],
 )
 def test_a_bad_public_address_is_reported(typed: str) -> None:
-    with pytest.raises(UsageError, match="a public address is"):
+    with pytest.raises(UsageError, match="public address must be|expected a host name"):
         parse_public(typed)
 
 
@@ -44,14 +44,14 @@ def test_a_tunnel_goes_via_one_of_two(typed: str) -> None:
 
 @pytest.mark.parametrize("typed", ["ssh://host", "ssh://me:pw@host/80", "cloudflared", "ssh://h/x", ""])
 def test_an_unknown_tunnel_is_reported(typed: str) -> None:
-    with pytest.raises(UsageError, match="a tunnel goes via ngrok or"):
+    with pytest.raises(UsageError, match="expected ngrok or"):
         parse_tunnel(typed)
 
 
 def test_a_number_is_read_as_people_write_it() -> None:
     assert parse_phone_number("+1 (415) 555-0100") == "+14155550100"
     for typed in ("4155550100", "+0123456789", "+1415555010012345", "+1415abc", ""):
-        with pytest.raises(UsageError, match="a phone number is"):
+        with pytest.raises(UsageError, match="expected a phone number"):
             parse_phone_number(typed)
 
 
