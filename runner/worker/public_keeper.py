@@ -39,6 +39,9 @@ from runner.worker.supervised import settings_of
 
 logger = logging.getLogger(__name__)
 
+HANG_UP_S = 3.0
+"""How long the end of the run waits for calls of dead workers to be hung up (s)."""
+
 
 def run_keeper(spec: WorkerSpec, job: KeeperJob) -> int:
     """The life of the keeper. Returns its exit status."""
@@ -65,6 +68,7 @@ class KeeperProcess:
         self._keeper = Keeper(settings)
         self._address: PublicAddress | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._hang_ups: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Returns when all is given back."""
@@ -74,13 +78,15 @@ class KeeperProcess:
         self._channel = MessageChannel[ToKeeper](channel, ToKeeper, "supervisor")
         ledger_client = Path(self._job.run.folder) / NAME
         with self._shutdown.capture(signals=(signal.SIGTERM,), at_once=END_AT_ONCE):
-            async with serving_ledger(ledger_client, self._keeper.ledger):
+            async with serving_ledger(ledger_client, self._keeper.ledger, self._hang_up):
                 hearing = asyncio.create_task(self._hear(), name="supervisor")
                 try:
                     await first(hearing, self._shutdown.requested.wait())
                 finally:
                     hearing.cancel()
                     await self._stop_opening()
+                    if self._hang_ups:
+                        await asyncio.wait(self._hang_ups, timeout=HANG_UP_S)
                     await self._keeper.aclose()
                     await self._channel.aclose()
 
@@ -98,6 +104,11 @@ class KeeperProcess:
                     return
                 case _:
                     assert_never(message)
+
+    def _hang_up(self, provider: str, call_id: str) -> None:
+        task = asyncio.create_task(self._keeper.hang_up(provider, call_id), name=f"hang up {call_id}")
+        self._hang_ups.add(task)
+        task.add_done_callback(self._hang_ups.discard)
 
     async def _open_tunnel(self) -> None:
         self._address = await self._keeper.address(self._port, self._job.former)

@@ -228,7 +228,7 @@ class PublicEndpoints:
             call_s=self._public_calls.settings.max_public_call_secs,
             tells_errors=False,
         )
-        self._public_calls.begins(call_id, call.from_number or told.from_number or "")
+        self._public_calls.begins(call_id, call.from_number or told.from_number or "", provider.name)
         try:
             if owner is not None:
                 await self._calls.rejoining.pass_on(owner, websocket)

@@ -6,9 +6,11 @@ a run lasts, its phone number leads to it; afterwards, even after a crash, the n
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,9 @@ from runner.settings import Settings, read_keys, state_folder
 from runner.tunnels import KEYS, Tunnel, make_tunnel
 
 logger = logging.getLogger(__name__)
+
+TAKE_OVER_S = 0.5
+"""A worker whose connection broke has reconnected after this time (s)."""
 
 ADDRESSES = ("voice_url", "answer_url")
 """Where a number's state tells its address."""
@@ -186,6 +191,19 @@ class Keeper:
         finally:
             for provider in providers.values():
                 await provider.aclose()
+
+    async def hang_up(self, name: str, call_id: str) -> None:
+        """Hang up a call whose worker died, unless another worker has it by now."""
+        await asyncio.sleep(TAKE_OVER_S)
+        provider = self._providers.get(name)
+        if provider is None or self.ledger.has_sound(time.monotonic(), call_id):
+            return
+        try:
+            await provider.hang_up(call_id)
+        except BotrunError as error:
+            logger.warning("call %s: its worker died and hanging up failed: %s", call_id, error)
+        else:
+            logger.warning("call %s hung up: its worker died", call_id)
 
     async def give_back(self) -> None:
         """Let the number do what it did. Once."""

@@ -261,12 +261,12 @@ class Ledger:
         if event in self._events:
             self._events.remove(event)
 
-    def begins(self, now: float, call_id: str, caller: str) -> None:
+    def begins(self, now: float, call_id: str, caller: str, provider: str = "") -> None:
         """The call's sound has come."""
         self.limits.connected(call_id)
         self.outgoing.talks(call_id)
 
-    def goes_on(self, now: float, call_id: str, caller: str) -> None:
+    def goes_on(self, now: float, call_id: str, caller: str, provider: str = "") -> None:
         """A call under way since before this ledger was begun."""
         self.limits.goes_on(call_id, caller, now)
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,7 +59,7 @@ class RemoteLedgerClient:
         self._there = asyncio.Event()
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._under_way: dict[str, str] = {}
+        self._under_way: dict[str, tuple[Any, ...]] = {}
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -90,7 +90,7 @@ class RemoteLedgerClient:
 
     def tell(self, what: str, *args: Any) -> None:
         if what == "begins":
-            self._under_way[args[0]] = args[1]
+            self._under_way[args[0]] = args
         elif what == "ends":
             self._under_way.pop(args[0], None)
         if self._channel is not None:
@@ -104,8 +104,8 @@ class RemoteLedgerClient:
 
     async def _hear(self, channel: Channel) -> None:
         self._channel = channel
-        for call_id, caller in self._under_way.items():
-            channel.send({"ask": "goes_on", "args": [call_id, caller]})
+        for call in self._under_way.values():
+            channel.send({"ask": "goes_on", "args": call})
         self._there.set()
         try:
             async for told in channel.messages():
@@ -121,12 +121,19 @@ class RemoteLedgerClient:
 
 
 @contextlib.asynccontextmanager
-async def serving_ledger(path: Path, ledger: Ledger) -> AsyncIterator[None]:
-    """The keeper's end: answer on this socket while the block lasts."""
+async def serving_ledger(
+    path: Path, ledger: Ledger, on_lost: Callable[[str, str], None] = lambda provider, call_id: None
+) -> AsyncIterator[None]:
+    """The keeper's end: answer on this socket while the block lasts.
+
+    `on_lost` is called with the provider and id of each call whose worker disconnects without ending it.
+    """
     tasks: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(_serve(Channel(reader, writer), ledger), name="a worker's ledger_client")
+        task = asyncio.create_task(
+            _serve(Channel(reader, writer), ledger, on_lost), name="a worker's ledger_client"
+        )
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
@@ -143,21 +150,23 @@ async def serving_ledger(path: Path, ledger: Ledger) -> AsyncIterator[None]:
         path.unlink(missing_ok=True)
 
 
-async def _serve(channel: Channel, ledger: Ledger) -> None:
-    under_way: set[str] = set()
+async def _serve(channel: Channel, ledger: Ledger, on_lost: Callable[[str, str], None]) -> None:
+    under_way: dict[str, str] = {}
     try:
         async for told in channel.messages():
             what, args = told["ask"], told["args"]
             if what in {"begins", "goes_on"}:
-                under_way.add(args[0])
+                under_way[args[0]] = args[2] if len(args) > 2 else ""
             elif what == "ends":
-                under_way.discard(args[0])
+                under_way.pop(args[0], None)
             try:
                 said = {"is": ledger.answer(what, args, time.monotonic())}
             except RefusedError as error:
                 said = {"refused": str(error)}
             if "n" in told:
                 channel.send({"n": told["n"], **said})
+        for call_id, provider in under_way.items():
+            on_lost(provider, call_id)
     finally:
         for call_id in under_way:
             ledger.ends(time.monotonic(), call_id)

@@ -112,9 +112,9 @@ class PublicCalls:
 
     # ------------------------------------------------------------ calls under way
 
-    def begins(self, call_id: str, caller: str = "") -> None:
-        """The call's sound has come."""
-        self._ledger.tell("begins", call_id, caller)
+    def begins(self, call_id: str, caller: str = "", provider: str = "") -> None:
+        """The call's sound has come. With `provider`, the call is hung up there if this process dies."""
+        self._ledger.tell("begins", call_id, caller, provider)
 
     def ends(self, call_id: str) -> None:
         """The call is over."""

@@ -93,3 +93,18 @@ def test_whom_the_run_believes_does_not_change_with_the_environment(monkeypatch:
     monkeypatch.setenv("TWILIO_AUTH_TOKEN", "edited")
     kept = make_providers(Settings(), ["twilio"], {"TWILIO_AUTH_TOKEN": "of the start"})
     assert kept["twilio"].key("TWILIO_AUTH_TOKEN") == "of the start"
+
+
+async def test_the_calls_of_a_worker_that_died_are_reported_and_ended_ones_are_not(tmp_path: Path) -> None:
+    lost: list[tuple[str, str]] = []
+    path = tmp_path / "k.sock"
+    async with serving_ledger(path, ledger(), lambda provider, call_id: lost.append((provider, call_id))):
+        worker = RemoteLedgerClient(path)
+        async with worker.open():
+            await worker.ask("admit", "C1", "+1")
+            worker.tell("begins", "C1", "+1", "twilio")
+            worker.tell("ends", "C1")
+            worker.tell("begins", "C2", "+1", "telnyx")
+            await worker.ask("state", "C2")
+        await until(lambda: bool(lost))
+    assert lost == [("telnyx", "C2")]

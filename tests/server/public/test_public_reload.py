@@ -171,6 +171,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_its_calls_count_no_more(t
         edited("twilio", server, tmp_path, BOTRUN_MAX_PUBLIC_CALLS="1") as run,
     ):
         async with calling(media_url("twilio", await asked(run, "twilio", "C1")), "twilio", "C1") as media:
+            server.calls["C1"] = "talking"
             await run.ready("version 0 answers C1")
             assert "<Reject" in await asked(run, "twilio", "C2")
             keeper = keeper_of(run)
@@ -178,6 +179,10 @@ async def test_a_worker_that_is_killed_is_replaced_and_its_calls_count_no_more(t
             worker.kill()
             await media.wait_closed()
         await run.ready("botrun restarts it")
+        await run.ready("call C1 hung up: its worker died")
+        assert [asked.fields for asked in server.asked if asked.path.endswith("/Calls/C1.json")] == [
+            {"Status": "completed"}
+        ]
         async with calling(media_url("twilio", await asked(run, "twilio", "C3")), "twilio", "C3"):
             await run.ready("version 0 answers C3")
         assert times_set(server) == 1
