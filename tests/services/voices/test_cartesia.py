@@ -287,6 +287,6 @@ async def test_a_sentence_of_dots_is_not_asked_for() -> None:
 def test_without_a_key_it_says_where_one_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CARTESIA_API_KEY", raising=False)
     with pytest.raises(
-        UsageError, match=r"CartesiaTTSService needs an API key. Set CARTESIA_API_KEY in \.env"
+        UsageError, match=r"CartesiaTTSService needs an API key\. Set CARTESIA_API_KEY in \.env"
     ):
         CartesiaTTSService(voice="v1")

@@ -207,7 +207,7 @@ async def test_a_wrong_key_is_reported_at_the_start() -> None:
 def test_only_a_server_of_ones_own_may_need_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     OpenAITTSService(base_url="http://127.0.0.1:8000/v1")
-    with pytest.raises(UsageError, match="OpenAISTTService needs an API key. Set OPENAI_API_KEY"):
+    with pytest.raises(UsageError, match=r"OpenAISTTService needs an API key\. Set OPENAI_API_KEY"):
         OpenAISTTService()
 
 
