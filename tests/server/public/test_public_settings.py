@@ -33,7 +33,7 @@ def test_a_public_address_is_an_origin(typed: str, origin: str) -> None:
     ["http://bot.example.com", "ftp://h", "h/path", "https://u:p@h", "", "h:port", "http://127.0.0.1.evil"],
 )
 def test_a_bad_public_address_is_reported(typed: str) -> None:
-    with pytest.raises(UsageError, match="public address must be|expected a host name"):
+    with pytest.raises(UsageError, match=r"public address must be|expected a host name"):
         parse_public(typed)
 
 
