@@ -113,7 +113,7 @@ def read_dotenv(path: Path | None) -> dict[str, str]:
             bad = statement.original
             line = bad.line + bad.string[: -len(bad.string.lstrip())].count("\n")
             raise UsageError(
-                f"{path}:{line} is not a setting. Write NAME=value, close its quotes, or start the line with #."
+                f"{path}:{line} is not a setting. Write NAME=value, close its quotes, or begin with #."
             )
     pairs = dotenv_values(stream=io.StringIO(text))
     return {name: value for name, value in pairs.items() if value is not None}
