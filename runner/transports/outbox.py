@@ -1,4 +1,4 @@
-"""What waits for the wire: sound cut to chunks, frames in their place; and what left and is not yet heard."""
+"""The output's queue: chunks of sound and frames in order, and the chunks sent but not yet heard."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from runner.processors.base import survives_interruption
 from runner.transports.heard import Heard
 
 KEPT_CHUNKS = 64
-"""Chunks that left are looked through for heard ones when there are so many."""
+"""Number of sent chunks from which on those already heard are removed."""
 
 
 class Chunk(NamedTuple):
-    """Sound for one `write_audio`. `told` says that it went on to those behind the output already."""
+    """Sound for one `write_audio`. `delivered`: processors behind the output have received it already."""
 
     pcm: bytes
     reply_id: int | None
     speech: bool
-    told: bool = False
+    delivered: bool = False
 
 
 class Outbox:
     """The output's queue. Positions are samples, as `Playout` counts them.
 
     Args:
-        wake: is called when there is more to send.
+        wake: called when there is more to send.
 
     Attributes:
         items: what waits, in order.
-        tail: sound that does not fill a chunk, or that the resampler holds, waits for more like it.
+        tail: the last frame whose sound does not fill a chunk yet, or is partly in the resampler.
     """
 
     def __init__(self, wake: Callable[[], object]) -> None:
@@ -47,19 +47,19 @@ class Outbox:
         self._sent: deque[tuple[int, Chunk]] = deque()
 
     def open(self, sample_rate: int, chunk_ms: int) -> None:
-        """From now on sound is cut to chunks of this rate (Hz) and length."""
+        """Cut sound into chunks of this sample rate (Hz) and length (ms) from now on."""
         self._rate = sample_rate
         self._chunker = Chunker(sample_rate * chunk_ms // 1000 * 2)
 
     # ------------------------------------------------------------ in
 
     def put(self, frame: Frame) -> None:
-        """A frame takes its place behind what waits."""
+        """Append a frame."""
         self.items.append(frame)
         self._wake()
 
     def put_sound(self, frame: OutputAudioRawFrame) -> None:
-        """Sound takes its place, as whole chunks at our rate."""
+        """Append sound, as whole chunks at the wire's rate."""
         if self.tail is None and self._is_chunk(frame):
             self.items.append(Chunk(frame.audio, frame.reply_id, isinstance(frame, TTSAudioRawFrame)))
             self._wake()
@@ -72,7 +72,7 @@ class Outbox:
         self._wake()
 
     def _is_chunk(self, frame: OutputAudioRawFrame) -> bool:
-        """Whether nothing is to be done to it."""
+        """Whether the frame is one chunk as it is."""
         return (
             len(frame.audio) == self._chunker.chunk_bytes
             and frame.sample_rate == self._rate
@@ -80,7 +80,7 @@ class Outbox:
         )
 
     def flush(self) -> None:
-        """The end of an utterance: no sample stays behind."""
+        """Queue all remaining samples: the utterance has ended."""
         tail, resampler = self.tail, self._resampler
         if tail is None:
             return
@@ -106,7 +106,7 @@ class Outbox:
     # ------------------------------------------------------------ interruption and pause
 
     def clear(self) -> list[Frame]:
-        """Drop the sound and data that wait; returns what survives, no longer in the queue."""
+        """Empty the queue; returns the frames that survive an interruption."""
         kept = [item for item in self.items if isinstance(item, Frame) and survives_interruption(item)]
         self.items.clear()
         self._sent.clear()
@@ -115,21 +115,21 @@ class Outbox:
         return kept
 
     def put_back(self, frames: list[Frame]) -> None:
-        """What survived goes before what has come since."""
+        """Insert these frames before everything that was queued since."""
         self.items.extendleft(reversed(frames))
         self._wake()
 
     def left(self, chunk: Chunk, position: int, heard: Callable[[], int]) -> None:
-        """A chunk left for the peer, which has played up to `heard()`."""
+        """Note a chunk as sent; the peer has played up to `heard()`."""
         self._sent.append((position, chunk))
         if len(self._sent) > KEPT_CHUNKS:
             self._forget(heard())
 
     def take_back(self, heard: int) -> int | None:
-        """The peer has dropped what it had not played: it waits here again, each unheard sample once.
+        """Queue again what the peer dropped, so that each unheard sample is sent once more.
 
-        Returns the old position of the first sample that waits again; None if all was heard. A chunk that
-        was heard in part comes again with silence in place of what was heard.
+        Returns the old position of the first such sample; None if all was heard. In a chunk that was partly
+        heard, silence replaces the heard part.
         """
         self._forget(heard)
         chunks, begin = list(self._sent), self._sent[0][0] if self._sent else None
@@ -139,7 +139,7 @@ class Outbox:
         if begin <= heard:
             first = chunks[0][1]
             played = 2 * (heard - begin)
-            chunks[0] = (begin, first._replace(pcm=bytes(played) + first.pcm[played:], told=True))
+            chunks[0] = (begin, first._replace(pcm=bytes(played) + first.pcm[played:], delivered=True))
         self.items.extendleft(chunk for _, chunk in reversed(chunks))
         return begin
 
@@ -149,29 +149,28 @@ class Outbox:
 
 
 class Pause:
-    """One output's pauses. Positions are samples, as `Playout` counts them.
+    """The pauses of one output. Positions are samples, as `Playout` counts them.
 
     Attributes:
         on: whether the bot is paused.
-        told: whether the others know of it.
+        announced: whether `BotPausedSpeakingFrame` was pushed.
     """
 
     def __init__(self, playout: Playout, outbox: Outbox) -> None:
-        self.on = self.told = False
+        self.on = self.announced = False
         self._playout = playout
         self._outbox = outbox
         self._taken_back = False
         self._taken_from: int | None = None
 
     def begin(self, heard: Heard, *, take_back: bool) -> None:
-        """Send nothing more. `take_back`: what was not heard waits here again, each sample once; the peer
-        is to drop it."""
+        """Send nothing more. `take_back`: the peer drops its unheard sound, and it is queued here again."""
         self.on, self._taken_back = True, take_back
         if take_back:
             self._taken_from = self._outbox.take_back(heard.hold_back())
 
     def end(self, heard: Heard) -> int:
-        """Go on; returns by how much the positions of what was taken back have moved."""
+        """Continue; returns by how many samples the positions of queued-again sound have moved."""
         self.on = False
         if not self._taken_back:
             return 0
@@ -181,6 +180,6 @@ class Pause:
         return shift
 
     def forget(self) -> None:
-        """The bot was interrupted: there is nothing to go on with."""
-        self.on = self.told = False
+        """Forget the pause: the bot was interrupted."""
+        self.on = self.announced = False
         self._taken_from = None

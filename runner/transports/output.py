@@ -1,11 +1,12 @@
-"""The bot's sound on its way out: cut to chunks, sent when due, followed until it is heard."""
+"""Outbound sound: cut into chunks, sent when due, and followed until the listener has heard it."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from runner.audio.dtmf import tones
 from runner.audio.mixer import MixerEnableFrame, MixerUpdateSettingsFrame, VolumeFrame
@@ -33,32 +34,89 @@ from runner.frames import (
     TTSStoppedFrame,
     TTSTextFrame,
 )
-from runner.processors.base import DOWNSTREAM, UPSTREAM, ProcessorSetup, stands_in_line
+from runner.processors.base import DOWNSTREAM, UPSTREAM, FrameProcessor, ProcessorSetup, stands_in_line
 from runner.transports.background import Control, Surroundings
 from runner.transports.heard import Heard
 from runner.transports.outbox import Chunk, Outbox, Pause
-from runner.transports.output_wire import OutputWire
 from runner.transports.params import TransportParams
 from runner.transports.pictures import PictureError
 
 logger = logging.getLogger(__name__)
 
 TAIL_CHUNKS = 3
-"""Sound that does not fill a chunk waits for so many chunks' time for more, then leaves, filled up with
-silence."""
+"""Sound that does not fill a chunk waits this many chunks' time for more, then is padded with silence."""
 
 AUDIO_OUT_HZ = 24000
+CHUNK_MS = 20
+
+
+class OutputWire(FrameProcessor):
+    """What an output asks of its wire. A transport overrides what its wire can do; the rest does nothing."""
+
+    chunk_ms = CHUNK_MS
+    """Length (ms) of the chunks that `write_audio` gets."""
+
+    takes_back = True
+    """Whether `clear_audio` makes the peer drop unplayed sound; a pause then queues that sound again."""
+
+    carries_messages = False
+    """Whether messages reach the peer's application; RTVI is used then."""
+
+    def wire_rate(self, asked: int) -> int:
+        """The rate (Hz) of `write_audio` if the bot asks for this one; other sound is resampled to it."""
+        return asked
+
+    async def write_audio(self, pcm: bytes) -> None:
+        """Send one chunk of pcm at `sample_rate`; return when there is room for the next."""
+        raise NotImplementedError
+
+    def try_write(self, take: Callable[[], bytes]) -> bool:
+        """Send the chunk that `take` returns, if that is possible without waiting.
+
+        Otherwise returns False without calling `take`, and `write_audio` is used.
+        """
+        return False
+
+    def clear_audio(self) -> None:
+        """Drop all written sound that has not been played, here and at the peer."""
+
+    def playout_delay(self) -> float:
+        """Seconds from `write_audio` until the listener hears the sound."""
+        return 0.0
+
+    def write_picture(self, picture: OutputImageRawFrame) -> None:
+        """Show a picture soon, without waiting. Raises `PictureError`."""
+
+    async def send_message(self, message: Any) -> None:
+        """Send a JSON value to the peer's application."""
+
+    async def transfer_call(self, to: str) -> None:
+        """Transfer the caller to another number; what the bot said before has been heard."""
+        await self.push_error("Only phone calls can be transferred; this caller uses another transport.")
+
+    async def started(self, frame: StartFrame) -> None:
+        """Called once, before the first sound."""
+
+    async def utterance_written(self) -> None:
+        """The last sound of an utterance has been written."""
+
+    def dtmf_message(self, digit: str) -> Any:
+        """The peer's message for a key, for `send_dtmf`; None sends tones instead."""
+        return None
+
+    async def send_dtmf(self, message: Any) -> None:
+        """Send what `dtmf_message` made."""
 
 
 class BaseOutputTransport(OutputWire):
-    """The processor that sends. A transport overrides what `OutputWire` has.
+    """The processor that sends to the caller. A transport overrides the methods of `OutputWire`.
 
     Args:
-        lead_s: how far (s) sound may run ahead of its playout; None where `write_audio` itself waits
-            until the next chunk is due.
+        lead_s: how far ahead of its playout sound is sent (s); None if `write_audio` waits until the next
+            chunk is due.
 
     Attributes:
-        refused_ms: sound (ms) of interrupted replies that came too late to be heard.
+        refused_ms: sound (ms) of interrupted replies that arrived after the interruption.
     """
 
     def __init__(
@@ -87,7 +145,7 @@ class BaseOutputTransport(OutputWire):
         return self._heard.speech_until
 
     def heard_up_to(self, position: int) -> None:
-        """The peer says that it has played up to this position."""
+        """The peer reports that it has played up to this position."""
         self.playout.reached(position, self._clock())
         self._heard.marked()
 
@@ -109,7 +167,7 @@ class BaseOutputTransport(OutputWire):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if direction is UPSTREAM:
-            # Who stands behind the output, and draws what is heard, shows it this way.
+            # Processors behind the output that draw what is heard send their pictures upstream.
             if isinstance(frame, OutputImageRawFrame):
                 await self._show(frame)
             else:
@@ -117,7 +175,7 @@ class BaseOutputTransport(OutputWire):
         elif isinstance(frame, OutputAudioRawFrame) and (
             frame.reply_id is None or self._replies.is_live(frame.reply_id)
         ):
-            self._take_sound(frame)  # which comes most often
+            self._take_sound(frame)  # the most frequent frame
         else:
             await self._take(frame)
 
@@ -146,7 +204,7 @@ class BaseOutputTransport(OutputWire):
         return {"underruns": self.playout.underruns, "refused_ms": self.refused_ms}
 
     def interrupted(self) -> None:
-        """Leave nothing behind: not here, not in the resampler, not at the peer."""
+        """Drop all unheard sound: here, in the resampler and at the peer."""
         kept = self._outbox.clear()
         self._pause.forget()
         if not self._open:
@@ -169,8 +227,8 @@ class BaseOutputTransport(OutputWire):
     # ------------------------------------------------------------ pause
 
     def pause(self) -> None:
-        """Be silent now, keeping what was not heard; never waits. What is already on its way to a peer
-        that cannot drop it (`takes_back`) is still heard."""
+        """Fall silent now and keep the unheard sound, without waiting. A peer that cannot drop sound
+        (`takes_back`) still plays what it already has."""
         if self._pause.on or not self._open:
             return
         self._pause.begin(self._heard, take_back=self.takes_back)
@@ -178,18 +236,18 @@ class BaseOutputTransport(OutputWire):
             self._silence()
         self._heard.pause()
         if self._heard.speaking:
-            self._pause.told = True
+            self._pause.announced = True
             self.create_task(self._tell(BotPausedSpeakingFrame(at=self._clock())), "paused")
 
     def resume(self) -> None:
-        """Go on where the pause began: each sample that was not heard then is heard now, once."""
+        """Continue where the pause began; each sample is heard exactly once."""
         if not self._pause.on:
             return
         self._utterance_at += self._pause.end(self._heard)
         gap_ms = self._heard.resume() * 1000
         self._sender.kick()
-        if self._pause.told:
-            self._pause.told = False
+        if self._pause.announced:
+            self._pause.announced = False
             self.create_task(self._tell_gap(gap_ms), "resumed")
 
     async def _tell_gap(self, gap_ms: float) -> None:
@@ -199,8 +257,8 @@ class BaseOutputTransport(OutputWire):
     # ------------------------------------------------------------ in
 
     async def _start(self, frame: StartFrame) -> None:
-        asked = frame.audio_out_sample_rate or self.params.audio_out_sample_rate
-        self.sample_rate = self.wire_hz or asked or AUDIO_OUT_HZ
+        asked = frame.audio_out_sample_rate or self.params.audio_out_sample_rate or AUDIO_OUT_HZ
+        self.sample_rate = self.wire_rate(asked)
         self.playout.sample_rate = self.sample_rate
         self._outbox.open(self.sample_rate, self.chunk_ms)
         self._around = await Surroundings.prepare(self.params.audio_out_mixer, self.sample_rate)
@@ -234,7 +292,7 @@ class BaseOutputTransport(OutputWire):
     # ------------------------------------------------------------ out
 
     def _send_at_once(self) -> bool:
-        """Write what is due, as far as nothing has to be waited for; whether nothing else is to be done."""
+        """Write the chunks that are due without waiting; returns whether that was all there is to do."""
         items = self._outbox.items
         while items:
             if isinstance(items[0], Frame) or self._pause.on or self._replies.holding:
@@ -252,7 +310,7 @@ class BaseOutputTransport(OutputWire):
         return self._leaving(chunk, self._clock())
 
     async def _send_due(self) -> None:
-        """Write what is due; an alarm tells when the next is."""
+        """Write the chunks that are due, and set an alarm for the next one."""
         items, replies = self._outbox.items, self._replies
         while True:
             free = items and not self._pause.on and not (replies.holding and replies.is_held(items[0]))
@@ -273,7 +331,7 @@ class BaseOutputTransport(OutputWire):
                 await self._write(Chunk(bytes(self.sample_rate * self.chunk_ms // 1000 * 2), None, False))
 
     def _patience_s(self) -> float:
-        """How long to wait for more of the bot's sound; then what is left of it, or a background, goes on."""
+        """How long (s) to wait for more sound before an incomplete chunk or the background is sent."""
         now = self._clock()
         if self._around is not None and self._around.playing and self._open:
             return self._around.wait_s(now)
@@ -286,7 +344,7 @@ class BaseOutputTransport(OutputWire):
         await self.write_audio(self._leaving(chunk, self._clock()))
 
     def _leaving(self, chunk: Chunk, now: float) -> bytes:
-        """The pcm of a chunk that is written now: it is followed from here on."""
+        """The pcm of a chunk that is written now; notes its position to follow its playout."""
         if self.takes_back and not self._pause.on:
             self._outbox.left(chunk, self.playout.written, self._heard.position)
         if self._around is not None and not self._around.untouched:
@@ -299,7 +357,7 @@ class BaseOutputTransport(OutputWire):
             self._pacer.sent(samples / self.sample_rate, now)
         if chunk.speech:
             self._heard.speech(begin, self.playout.written)
-        if self._next is not None and not self._next.is_end and not chunk.told:
+        if self._next is not None and not self._next.is_end and not chunk.delivered:
             kind = TTSAudioRawFrame if chunk.speech else OutputAudioRawFrame
             self._heard.place(kind(chunk.pcm, self.sample_rate, reply_id=chunk.reply_id), begin)
         return chunk.pcm
@@ -317,7 +375,7 @@ class BaseOutputTransport(OutputWire):
             case VolumeFrame() | MixerEnableFrame() | MixerUpdateSettingsFrame():
                 await self._control(frame)
             case TTSTextFrame(audio_offset_ms=float() | int() as offset_ms):
-                # A word is heard with its first sample, not with the silence before it.
+                # A word counts as heard with its first sample, not with the silence before it.
                 position = self._utterance_at + 1 + round(offset_ms * self.sample_rate / 1000)
         self._heard.place(frame, position)
 
@@ -325,8 +383,8 @@ class BaseOutputTransport(OutputWire):
         assert self._around is not None
         try:
             self._around.control(frame)
-        except (ValueError, TypeError) as error:  # what was asked for is not there
-            await self.push_error(f"the background stays as it is: {error}")
+        except (ValueError, TypeError) as error:  # no such sound or setting
+            await self.push_error(f"The background sound was not changed: {error}")
 
     async def _deliver(self, frame: Frame) -> None:
         if isinstance(frame, OutputTransportMessageFrame):

@@ -54,6 +54,12 @@ def test_silence_is_all_ones_in_ulaw_and_d5_in_alaw() -> None:
     assert alaw_encode(b"\0\0") == b"\xd5"
 
 
+def test_all_codes_survive_a_round_trip_and_ulaws_negative_zero_becomes_its_zero() -> None:
+    """Pcm has one zero, µ-law has two (0xFF and 0x7F): both are sent as 0xFF."""
+    assert alaw_encode(alaw_decode(ALL_CODES)) == ALL_CODES
+    assert ulaw_encode(ulaw_decode(ALL_CODES)) == ALL_CODES.replace(b"\x7f", b"\xff")
+
+
 def test_a_second_trip_changes_nothing() -> None:
     for encode, decode in ((ulaw_encode, ulaw_decode), (alaw_encode, alaw_decode)):
         once = decode(encode(ALL_SAMPLES))

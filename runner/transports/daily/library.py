@@ -1,4 +1,4 @@
-"""daily-python itself, behind the protocol of client.py. Nothing is decided here."""
+"""daily-python behind a Protocol that tests can fake. No decisions are made here."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, Protocol
 from runner.errors import MissingPackageError
 
 OnEvent = Callable[[str, tuple[Any, ...]], None]
-"""An event's name, as the library has it, and what it tells. Called on a foreign thread, in order."""
+"""The library's name of an event, and its arguments. Called in order, on the library's thread."""
 
 OnSound = Callable[[bytes], None]
-"""20 ms of pcm. Called on a foreign thread."""
+"""20 ms of pcm. Called on the library's thread."""
 
 OnPicture = Callable[[bytes, int, int], None]
-"""RGB, width and height. Called on a foreign thread."""
+"""RGB, width and height. Called on the library's thread."""
 
 Completion = Callable[..., None]
-"""(error) or (value, error), error being None or a text. Called on a foreign thread."""
+"""(error) or (value, error), error being None or a text. Called on the library's thread."""
 
 
 class RoomClient(Protocol):
@@ -29,27 +29,27 @@ class RoomClient(Protocol):
         """Call one of the library's methods that have a completion. `leave` may wait, up to 19 s."""
 
     def hear(self, participant: str, sample_rate: int, on_sound: OnSound, source: str) -> None:
-        """Bring a participant's sound."""
+        """Deliver a participant's sound at this rate (Hz)."""
 
     def see(self, participant: str, on_picture: OnPicture, source: str) -> None:
-        """Bring a participant's pictures."""
+        """Deliver a participant's pictures."""
 
     def release(self) -> None:
-        """Let go of everything; once."""
+        """Free the client's resources; called once."""
 
 
 class Microphone(Protocol):
-    """The bot's sound on its way out. `id` names it in the settings of a join."""
+    """Takes the bot's sound. `id` names it in the settings of a join."""
 
     @property
     def id(self) -> str: ...
 
     def write(self, pcm: bytes, completion: Callable[[int], None]) -> None:
-        """Take sound; the completion comes when it was played, with the samples taken."""
+        """Play sound; the completion is called when it was played, with the number of samples."""
 
 
 class Camera(Protocol):
-    """The bot's pictures on their way out."""
+    """Takes the bot's pictures."""
 
     @property
     def id(self) -> str: ...
@@ -62,7 +62,7 @@ class Library(Protocol):
     """daily-python, or a fake."""
 
     def client(self, user_name: str, on_event: OnEvent) -> RoomClient:
-        """A participant who has not joined yet."""
+        """A new participant, not joined yet."""
 
     def microphone(self, sample_rate: int) -> Microphone:
         """A microphone of this rate (Hz), mono."""
@@ -80,7 +80,17 @@ EVENTS = (
     "on_transcription_error", "on_transcription_message", "on_transcription_started",
     "on_transcription_stopped",
 )  # fmt: skip
-"""The library's events that we hear."""
+"""The library's events that are passed on."""
+
+
+SAMPLE_RATES = (8000, 16000, 24000, 32000, 44100, 48000)
+"""Rates (Hz) of the sound that is exchanged with the library: WebRTC cuts sound into pieces of 10 ms, and at
+11025 or 22050 Hz these have no whole number of samples."""
+
+
+def nearest_rate(sample_rate: int) -> int:
+    """The lowest of `SAMPLE_RATES` that keeps all of this rate's band, or the highest."""
+    return next((rate for rate in SAMPLE_RATES if rate >= sample_rate), SAMPLE_RATES[-1])
 
 
 INSTALL = "pip install 'botrun[daily]'"
@@ -156,7 +166,7 @@ class DailyClient:
 
 
 class DailyMicrophone:
-    """A custom source, which takes sound at its real rate; there may be many in a process."""
+    """A custom source. It plays in real time; a process may have many."""
 
     def __init__(self, sample_rate: int) -> None:
         import daily
@@ -190,14 +200,14 @@ class DailyCamera:
 
 
 def _event_handler(on_event: OnEvent) -> Any:
-    """An `EventHandler` whose every method tells `on_event`."""
+    """An `EventHandler` whose methods all call `on_event`."""
     import daily
 
-    def telling(name: str) -> Callable[..., None]:
-        def tell(_: Any, *told: Any) -> None:
-            on_event(name, told)
+    def forward(name: str) -> Callable[..., None]:
+        def method(_: Any, *arguments: Any) -> None:
+            on_event(name, arguments)
 
-        return tell
+        return method
 
-    methods = {name: telling(name) for name in EVENTS}
+    methods = {name: forward(name) for name in EVENTS}
     return type("Handler", (daily.EventHandler,), dict(methods))()

@@ -1,4 +1,4 @@
-"""What the bot hears and sees in a room."""
+"""The bot's input from and output to a Daily room."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from runner.frames import (
     UserImageRawFrame,
 )
 from runner.processors.base import FrameProcessor
-from runner.transports.daily.library import Camera, Microphone
+from runner.transports.daily.library import Camera, Microphone, nearest_rate
 from runner.transports.daily.params import DailyParams
 from runner.transports.daily.participants import Voices
 from runner.transports.input import BaseInputTransport
@@ -55,26 +55,31 @@ class Room(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DailySIPTransferFrame(ControlFrame):
-    """Hand a phone's call to another room, SIP address or number: Daily's `sip_call_transfer`."""
+    """Transfer a phone call to another room, SIP address or number (Daily's `sip_call_transfer`)."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class DailySIPReferFrame(ControlFrame):
-    """Hand a SIP call to an end outside of Daily: Daily's `sip_refer`."""
+    """Transfer a SIP call to an endpoint outside of Daily (Daily's `sip_refer`)."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class DailyInput(BaseInputTransport):
-    """Everybody's sound as one stream, and the pictures that were asked for."""
+    """The sound of all participants mixed into one stream, and the requested pictures."""
 
     def __init__(self, room: Room, params: DailyParams) -> None:
         super().__init__(params, name="DailyInput")
         self._room = room
         self._voices = Voices()
-        self._tells_who = params.audio_in_user_tracks
+        self._names_speaker = params.audio_in_user_tracks
+
+    @property
+    def capture_rate(self) -> int:
+        """The rate (Hz) at which the library delivers sound."""
+        return nearest_rate(self.sample_rate)
 
     async def started(self, frame: StartFrame) -> None:
         self.create_task(self._room.join(self), "join")
@@ -85,7 +90,9 @@ class DailyInput(BaseInputTransport):
         if heard is None:
             return
         who, pcm = heard
-        if self._tells_who:
+        # `capture_rate` may differ from the pipeline's: the library does not take every rate.
+        pcm = self._at_our_rate(InputAudioRawFrame(pcm, self.capture_rate)).audio
+        if self._names_speaker:
             self.receive_audio(UserAudioRawFrame(pcm, self.sample_rate, user_id=who))
         else:
             self.receive_audio(InputAudioRawFrame(pcm, self.sample_rate))
@@ -104,23 +111,23 @@ class DailyInput(BaseInputTransport):
 
 
 CHUNKS_AHEAD = 2
-"""Chunks (20 ms) that the library holds. It gives none back, so there are few; one alone would leave a gap
-whenever the loop is late."""
+"""Chunks (20 ms) queued in the library. It cannot drop them, so there are few; with one, a late event loop
+would leave a gap."""
 
 LISTENER_DELAY_S = 0.08
-"""From the microphone's clock to the listener's ear: the way through Daily's servers and a browser's buffer.
-An assumption: the library does not tell."""
+"""Delay from the microphone to the listener, through Daily's servers and the browser's buffer. Assumed: the
+library does not report it."""
 
 STUCK_S = 1.0
-"""A microphone that has not taken its chunk after so long (s) will not tell any more."""
+"""A microphone that has not played its chunk after this time (s) counts as stuck."""
 
 
 class DailyOutput(BaseOutputTransport):
-    """The microphone's clock paces: `write_audio` returns when there is room."""
+    """Paced by the library's microphone: `write_audio` returns when there is room."""
 
     carries_messages = True
     takes_back = False
-    """What the library holds is heard."""
+    """The library plays all that it has queued."""
 
     def __init__(self, room: Room, params: DailyParams) -> None:
         super().__init__(params, name="DailyOutput")
@@ -135,10 +142,13 @@ class DailyOutput(BaseOutputTransport):
             self.create_task(self._room.join(self), "join")
 
     def carry(self, microphone: Microphone | None, camera: Camera | None) -> None:
-        """Where sound and pictures go from now on."""
+        """Send sound and pictures to these from now on."""
         self._microphone, self._camera = microphone, camera
 
     # ------------------------------------------------------------ sound
+
+    def wire_rate(self, asked: int) -> int:
+        return nearest_rate(asked)
 
     async def write_audio(self, pcm: bytes) -> None:
         await self._room.joined.wait()
@@ -150,14 +160,14 @@ class DailyOutput(BaseOutputTransport):
                 async with asyncio.timeout(STUCK_S):
                     await self._space.acquire()
             except TimeoutError:
-                await self.push_error("Daily's microphone takes no sound any more")
+                await self.push_error(f"Daily's microphone has played nothing for {STUCK_S:g} s; sound was dropped")
                 return
         else:
             await self._space.acquire()
         self._microphone.write(pcm, partial(self._room.hand_over, self._taken))
 
     def _taken(self, samples: int) -> None:
-        """On the loop: a chunk was played. One that was refused still takes its time, or we would spin."""
+        """On the loop: a chunk was played. Wait after a refused one (0 samples), or we would spin."""
         if samples:
             self._space.release()
         else:
@@ -173,8 +183,8 @@ class DailyOutput(BaseOutputTransport):
         size = (self.params.video_out_width, self.params.video_out_height)
         if picture.format != "RGB" or picture.size != size:
             raise PictureError(
-                f"Daily's camera takes RGB pictures of {size[0]}x{size[1]}, as in video_out_width and"
-                f" _height, not {picture.format} of {picture.size[0]}x{picture.size[1]}"
+                f"Daily's camera takes RGB pictures of {size[0]}x{size[1]} (video_out_width, video_out_height),"
+                f" not {picture.format} of {picture.size[0]}x{picture.size[1]}"
             )
         now = self.processor_setup.clock()
         if self._camera is not None and self._pictures.wait_secs(now) == 0:
@@ -187,7 +197,7 @@ class DailyOutput(BaseOutputTransport):
         try:
             await self._room.send_message(message)
         except TransportError as error:
-            await self.push_error(f"a message could not be sent: {error}")
+            await self.push_error(f"Could not send a message to the room: {error}")
 
     def dtmf_message(self, digit: str) -> Any:
         session = self._room.phone_session

@@ -259,7 +259,7 @@ class DailyTransport(DailyRequests, BaseTransport):
     def _hear(self, participant_id: str, audio_source: str = "microphone") -> None:
         if self._call is not None and self._input is not None:
             hear = partial(self._input.hear, participant_id)
-            self._call.hear(participant_id, self._input.sample_rate, hear, audio_source)
+            self._call.hear(participant_id, self._input.capture_rate, hear, audio_source)
 
     def _see(self, participant_id: str, framerate: int | None = None, video_source: str = "camera") -> None:
         if self._call is not None and self._input is not None:

@@ -74,12 +74,10 @@ class SmallWebRTCOutput(BaseOutputTransport):
         self._connection = transport.connection
         self._track: OutboundAudioTrack | None = None
 
-    async def _start(self, frame: StartFrame) -> None:
+    def wire_rate(self, asked: int) -> int:
         from runner.transports.webrtc.opus import nearest_rate
 
-        asked = frame.audio_out_sample_rate or self.params.audio_out_sample_rate
-        self.wire_hz = nearest_rate(asked) if asked else None
-        await super()._start(frame)
+        return nearest_rate(asked)
 
     async def started(self, frame: StartFrame) -> None:
         if self.params.audio_out_enabled:

@@ -94,12 +94,14 @@ class WebsocketOutput(BaseOutputTransport):
         self._marks = Marks()
         self._unclear = False
         self._sending_since: float | None = None
-        self.wire_hz = serializer.output_sample_rate
         self.chunk_ms = serializer.chunk_ms
         self.takes_back = serializer.serialize(ClearFrame()) is not None
         self._call = websocket if isinstance(websocket, CallWebSocket) else None
         # A provider's wire carries no messages, but `server/endpoints/call_events.py` may listen beside it.
         self.carries_messages = self._call is not None or serializer.provider == "websocket"
+
+    def wire_rate(self, asked: int) -> int:
+        return self._serializer.output_sample_rate
 
     async def write_audio(self, pcm: bytes) -> None:
         await self._post(self._message(pcm))

@@ -150,6 +150,7 @@ class FakeClient:
     settings: dict[str, Any] = field(default_factory=dict)
     asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     ears: dict[str, OnSound] = field(default_factory=dict)
+    ear_rates: dict[str, int] = field(default_factory=dict)
     eyes: dict[str, OnPicture] = field(default_factory=dict)
     state: str = "new"
     released: bool = False
@@ -214,6 +215,7 @@ class FakeClient:
         self.daily.later(self.daily.leave_s, left)
 
     def hear(self, participant: str, sample_rate: int, on_sound: OnSound, source: str) -> None:
+        self.ear_rates[participant] = sample_rate
         self.ears[participant] = on_sound
 
     def see(self, participant: str, on_picture: OnPicture, source: str) -> None:
