@@ -1,7 +1,6 @@
-"""What the phone companies want of us besides their media sockets: one file per provider.
+"""The phone providers' webhooks, answer documents and REST interfaces: one file per provider.
 
-Each provider checks who sends a webhook, writes the answer document, and does by REST what a call or a
-number needs. `provider_named("twilio", keys)` makes one.
+Their media sockets are in `serializers/`. `provider_named("twilio", keys)` makes a provider.
 """
 
 from __future__ import annotations
@@ -21,16 +20,17 @@ PROVIDERS = {
 
 
 def provider_class(name: str) -> type[Provider]:
-    """The provider of that name."""
+    """A provider's class, by name. Raises `UsageError` for an unknown name."""
     if name not in PROVIDERS:
-        raise UsageError(f"{name!r} is no phone provider ({', '.join(PROVIDERS)})")
+        raise UsageError(f"{name!r} is not a phone provider: use {', '.join(PROVIDERS)}")
     module, _, cls = PROVIDERS[name].partition(":")
     found: type[Provider] = getattr(import_module(module), cls)
     return found
 
 
 def provider_named(name: str, keys: Mapping[str, str], api: str = "") -> Provider:
-    """A provider with its keys, by the names of their variables; `api` is another address of its REST."""
+    """A provider. `keys`: its credentials, by environment variable; `api`: the base URL of its REST
+    interface, if not the usual one."""
     return provider_class(name)(keys, api=api)
 
 

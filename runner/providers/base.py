@@ -1,4 +1,4 @@
-"""What every phone provider can do for us. A provider's file tells how."""
+"""`Provider`: what botrun needs of a phone provider."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from runner.providers.webhooks import CallFacts, Document, MediaSocket, WebReque
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialRequest:
-    """A call that we make. `public` is our address; `socket` where to bring the sound, for providers that
-    are told so at once; the durations are seconds."""
+    """An outbound call. `public`: botrun's public URL; `socket`: the media socket, for providers that want it
+    in the request; durations in seconds."""
 
     to: str
     from_number: str
@@ -28,7 +28,7 @@ class DialRequest:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened, in the provider's word; `event_id` stays the same when it is told again."""
+    """An event, named as the provider names it. `event_id` is the same when the event is sent again."""
 
     kind: str
     event_id: str
@@ -39,17 +39,17 @@ class Provider(ABC):
     """One account at one provider.
 
     Args:
-        keys: values by the names of their variables; missing ones are absent.
-        api: another address of its REST interface than the usual one: a region's, or a test's.
+        keys: credentials, by environment variable; unset ones are absent.
+        api: base URL of the REST interface, if not the usual one (a region's, or a test's).
 
     Attributes:
         name: as in `--transport`.
-        title: as people write it.
-        signing_keys: variables that checking webhooks needs.
-        rest_keys: variables that hanging up, transferring and setting up numbers need.
-        can_set_number: whether its interface can point a number at us.
-        same_call_id: whether webhook and start message name the call alike.
-        usual_api: the address of its REST interface.
+        title: the provider's name in messages.
+        signing_keys: variables needed to check webhooks.
+        rest_keys: variables needed to hang up, transfer and set up numbers.
+        can_set_number: whether the REST interface can set a number's webhook.
+        same_call_id: whether webhooks and the start message use the same id of a call.
+        usual_api: base URL of the REST interface.
     """
 
     name: ClassVar[str]
@@ -71,10 +71,10 @@ class Provider(ABC):
         return f"<{self.title}>"
 
     def key(self, name: str) -> str:
-        """One of the keys.
+        """A credential.
 
         Raises:
-            ProviderError: it is not set.
+            ProviderError: the variable is not set.
         """
         value = self._keys.get(name, "")
         if not value:
@@ -82,111 +82,111 @@ class Provider(ABC):
         return value
 
     def differs_from(self, keys: Mapping[str, str]) -> bool:
-        """Whether any of these has another value here."""
+        """Whether any of these credentials has another value here."""
         return any(self._keys.get(name) != value for name, value in keys.items())
 
     @classmethod
     def all_keys(cls) -> tuple[str, ...]:
-        """Every variable that may matter to it."""
+        """All variables that the provider reads."""
         wanted = (*cls.signing_keys, *cls.rest_keys, *cls.dial_keys, *cls.other_keys)
         return tuple(dict.fromkeys(wanted))
 
     def missing_keys(self, *groups: tuple[str, ...]) -> list[str]:
-        """Those of the named variables that are not set."""
+        """The unset variables of these groups; by default of those for signing and REST."""
         wanted = groups or (self.signing_keys, self.rest_keys)
         return [name for group in wanted for name in dict.fromkeys(group) if not self._keys.get(name)]
 
     @abstractmethod
     def _login(self) -> dict[str, Any]:
-        """`basic=(user, password)` or `bearer=key` of the REST interface."""
+        """Arguments for `Rest`: `basic=(user, password)` or `bearer=key`."""
 
-    # ------------------------------------------------------------ who is there
+    # ------------------------------------------------------------ authentication
 
     @abstractmethod
     def check_request(self, request: WebRequest, now: float) -> None:
-        """See that the provider sent this webhook. `now` is Unix time (s).
+        """Check that the provider sent this webhook. `now` is Unix time (s).
 
         Raises:
-            RefusedError: it did not, or it cannot be told.
+            RefusedError: the provider did not send it, or that cannot be checked.
         """
 
     def check_socket(self, request: WebRequest) -> None:  # noqa: B027 - most have only the token
-        """See that the provider opens this media socket, beyond the token that it must bring.
+        """Check that the provider opens this media socket, in addition to the socket's token.
 
         Raises:
-            RefusedError: it is somebody else.
+            RefusedError: the provider did not.
         """
 
-    # ------------------------------------------------------------ what it is told
+    # ------------------------------------------------------------ webhooks
 
     @abstractmethod
     def read_call(self, request: WebRequest) -> CallFacts:
-        """The call that a webhook is about."""
+        """The call that a webhook describes."""
 
     @abstractmethod
     def answer(self, call: CallFacts, socket: MediaSocket) -> Document:
-        """Bring the call's sound to this socket."""
+        """The answer that connects the call to this media socket."""
 
     @abstractmethod
     def busy(self) -> Document:
-        """Play the busy signal to the caller."""
+        """The answer that plays the busy signal."""
 
     @abstractmethod
     def end(self) -> Document:
-        """The call is over (a voicemail was reached)."""
+        """The answer that hangs up (a voicemail was reached)."""
 
     def event(self, request: WebRequest) -> Event | None:
-        """The event that a webhook tells, for providers that are answered by commands, not by a document."""
+        """The webhook's event, for providers that take commands instead of documents; else None."""
         return None
 
     async def pick_up(self, call: CallFacts, socket: MediaSocket, event: Event) -> None:
-        """Answer by command, and bring the call's sound to this socket."""
-        raise ProviderError(self.title, "its calls are answered by documents")
+        """Answer the call by command, and connect it to this media socket."""
+        raise ProviderError(self.title, "it takes no commands: answer its webhooks with a document")
 
     async def turn_away(self, call: CallFacts, event: Event) -> None:
-        """Let the caller hear that the line is busy, by command."""
-        raise ProviderError(self.title, "its calls are answered by documents")
+        """Reject the call as busy, by command."""
+        raise ProviderError(self.title, "it takes no commands: answer its webhooks with a document")
 
     # ------------------------------------------------------------ REST
 
     @abstractmethod
     async def hang_up(self, call_id: str) -> None:
-        """End a call; one that is over already is fine.
+        """Hang up a call. A call that has already ended counts as success.
 
         Raises:
-            ProviderError: it could not be done.
+            ProviderError: the request failed.
         """
 
     @abstractmethod
     async def transfer(self, call_id: str, to: str, document_url: str = "") -> None:
-        """Hand the caller to another number; `document_url` is where `transfer_document` can be had."""
+        """Transfer the caller to another number; `document_url` serves `transfer_document`."""
 
     def transfer_document(self, to: str) -> Document:
-        """For providers that fetch where the caller goes."""
-        raise ProviderError(self.title, "it takes no document for a transfer")
+        """The document for a transfer, for providers that fetch one."""
+        raise ProviderError(self.title, "it needs no document for a transfer")
 
     @abstractmethod
     async def dial(self, request: DialRequest) -> str:
-        """Call somebody; returns the call's id."""
+        """Dial a number; returns the call's id."""
 
     @abstractmethod
     async def check_account(self) -> str:
-        """Try the keys; a sentence about the account."""
+        """Check the credentials; returns a phrase about the account."""
 
     async def number_state(self, number: str) -> dict[str, str]:
-        """What a number does now: all that `restore_number` needs, in texts."""
-        raise UsageError(f"{self.title} does not let a program set up a number: {self.by_hand}")
+        """A number's present settings: what `restore_number` needs."""
+        raise UsageError(f"{self.title} numbers cannot be set up by REST. By hand: {self.by_hand}")
 
     async def point_number(self, state: Mapping[str, str], url: str) -> None:
-        """Let the number ask `url` what to do with a call."""
-        raise UsageError(f"{self.title} does not let a program set up a number: {self.by_hand}")
+        """Set the number's webhook to `url`."""
+        raise UsageError(f"{self.title} numbers cannot be set up by REST. By hand: {self.by_hand}")
 
     async def restore_number(self, state: Mapping[str, str]) -> None:
-        """Let the number do what it did."""
-        raise UsageError(f"{self.title} does not let a program set up a number: {self.by_hand}")
+        """Restore the settings of `number_state`."""
+        raise UsageError(f"{self.title} numbers cannot be set up by REST. By hand: {self.by_hand}")
 
     by_hand: ClassVar[str] = ""
-    """What a person has to do instead, where `can_set_number` is False."""
+    """Instructions for people, where `can_set_number` is False."""
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -194,5 +194,5 @@ class Provider(ABC):
 
 
 def masked(number: str) -> str:
-    """A number for a log line."""
+    """A number with its middle hidden, for log lines."""
     return f"{number[:3]}•••{number[-2:]}" if len(number) > 6 else "•••"

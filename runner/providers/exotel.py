@@ -34,23 +34,23 @@ class Exotel(Provider):
     can_set_number = False
     usual_api = "https://api.in.exotel.com"
     by_hand = (
-        "in its App Bazaar, give the Voicebot applet the address https://USER:PASSWORD@HOST/exotel/answer"
-        " (as in EXOTEL_WEBHOOK_AUTH), put a Hangup applet behind it, and give the flow to the number"
+        "in Exotel's App Bazaar, set the Voicebot applet's URL to https://USER:PASSWORD@HOST/exotel/answer"
+        " (as in EXOTEL_WEBHOOK_AUTH), add a Hangup applet after it, and assign the flow to the number"
     )
 
     def _login(self) -> dict[str, Any]:
         return {"basic": (self._keys.get("EXOTEL_API_KEY", ""), self._keys.get("EXOTEL_API_TOKEN", ""))}
 
     def check_request(self, request: WebRequest, now: float) -> None:
-        scheme, _, told = request.header("authorization").partition(" ")
+        scheme, _, encoded = request.header("authorization").partition(" ")
         if scheme.lower() != "basic":
-            raise RefusedError("its Authorization is not Basic: the applet's address needs USER:PASSWORD@")
+            raise RefusedError("its Authorization is not Basic: put USER:PASSWORD@ into the applet's URL")
         try:
-            login = base64.b64decode(told.strip(), validate=True).decode()
+            login = base64.b64decode(encoded.strip(), validate=True).decode()
         except (binascii.Error, ValueError):
-            raise RefusedError("its Authorization cannot be read") from None
+            raise RefusedError("its Authorization header is not valid base64") from None
         if not same(self.key("EXOTEL_WEBHOOK_AUTH"), login):
-            raise RefusedError("its user and password are not those of EXOTEL_WEBHOOK_AUTH")
+            raise RefusedError("its user and password differ from EXOTEL_WEBHOOK_AUTH")
 
     def read_call(self, request: WebRequest) -> CallFacts:
         fields = request.fields
@@ -62,21 +62,21 @@ class Exotel(Provider):
         )
 
     def answer(self, call: CallFacts, socket: MediaSocket) -> Document:
-        # The start message tells the numbers.
+        # The numbers come with the start message.
         return json_document({"url": socket.in_path})
 
     def busy(self) -> Document:
-        """There is no busy answer: a refusal sends the caller to the flow's next applet."""
+        """Exotel has no busy answer; an error sends the caller to the flow's next applet."""
         return Document('{"error": "busy"}', "application/json", 503)
 
     def end(self) -> Document:
         return Document('{"error": "over"}', "application/json", 410)
 
     async def hang_up(self, call_id: str) -> None:
-        """Closing the socket is what ends the call: the flow goes on to its next applet, a Hangup."""
+        """Nothing: closing the socket sends the call to the flow's next applet, a Hangup."""
 
     async def transfer(self, call_id: str, to: str, document_url: str = "") -> None:
-        """The same: the flow's next applet must be the one that connects the caller to a person."""
+        """Nothing: closing the socket sends the call to the flow's next applet, which must connect the person."""
 
     async def dial(self, request: DialRequest) -> str:
         path = f"/v1/accounts/{quote(self.key('EXOTEL_ACCOUNT_SID'), safe='')}/calls/connect"
@@ -88,16 +88,18 @@ class Exotel(Provider):
             "timelimit": str(min(request.limit_s, LONGEST_CALL_S)),
             "statuscallback": f"{request.public}/exotel/status",
         }
-        told = await self.rest.call("POST", path, form=form, repeatable=False)
-        # [?] The shape of the answer was not to be had: both that its older interfaces use.
+        answer = await self.rest.call("POST", path, form=form, repeatable=False)
+        # [?] The answer's shape is not documented; these are those of its older interfaces.
         call_id = (
-            text_at(told, "Call", "Sid") or text_at(told, "call_sid") or text_at(told, "data", "call_sid")
+            text_at(answer, "Call", "Sid")
+            or text_at(answer, "call_sid")
+            or text_at(answer, "data", "call_sid")
         )
         if not call_id:
-            raise ProviderError(self.title, "it answered the dial without a call's id")
+            raise ProviderError(self.title, "its answer to the dial request has no call id")
         return call_id
 
     async def check_account(self) -> str:
         sid = quote(self.key("EXOTEL_ACCOUNT_SID"), safe="")
         await self.rest.call("GET", f"/v1/Accounts/{sid}.json")
-        return "the keys fit the account"
+        return "the keys are valid"

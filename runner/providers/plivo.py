@@ -60,18 +60,18 @@ class Plivo(Provider):
     def _login(self) -> dict[str, Any]:
         return {"basic": (self._keys.get("PLIVO_AUTH_ID", ""), self._keys.get("PLIVO_AUTH_TOKEN", ""))}
 
-    # ------------------------------------------------------------ who is there
+    # ------------------------------------------------------------ authentication
 
     def check_request(self, request: WebRequest, now: float) -> None:
         nonce = request.header("x-plivo-signature-v3-nonce")
         theirs = request.header("x-plivo-signature-v3")
         fields = [] if request.method == "GET" else request.form
         ours = sign(self.key("PLIVO_AUTH_TOKEN"), request.method, request.url, fields, nonce)
-        # Several signatures may be sent, separated by commas: any one will do.
+        # The header may hold several signatures, separated by commas; one must match.
         if not any(same(ours, one.strip()) for one in theirs.split(",")):
             raise does_not_fit(request, "PLIVO_AUTH_TOKEN")
 
-    # ------------------------------------------------------------ what it is told
+    # ------------------------------------------------------------ webhooks
 
     def read_call(self, request: WebRequest) -> CallFacts:
         fields = request.fields
@@ -84,9 +84,9 @@ class Plivo(Provider):
         )
 
     def answer(self, call: CallFacts, socket: MediaSocket) -> Document:
-        # Letters and digits only: so the numbers go without their plus.
-        told = {"fromNumber": _digits(call.from_number), "toNumber": _digits(call.to_number)}
-        extra = ",".join(f"{name}={value}" for name, value in told.items() if value)
+        # Only letters and digits are allowed: no plus.
+        numbers = {"fromNumber": _digits(call.from_number), "toNumber": _digits(call.to_number)}
+        extra = ",".join(f"{name}={value}" for name, value in numbers.items() if value)
         headers = f' extraHeaders="{attribute(extra)}"' if 0 < len(extra) <= EXTRA_HEADERS_BYTES else ""
         # Without keepCallAlive the call drops when the document ends.
         return response(
@@ -129,33 +129,35 @@ class Plivo(Provider):
         }
         if request.detect_voicemail:
             body["machine_detection"] = "true"
-        told = await self.rest.call("POST", self._account("Call/"), body=body, repeatable=False)
-        if not (call_id := text_at(told, "request_uuid")):
-            raise ProviderError(self.title, "it answered the dial without a call's id")
+        answer = await self.rest.call("POST", self._account("Call/"), body=body, repeatable=False)
+        if not (call_id := text_at(answer, "request_uuid")):
+            raise ProviderError(self.title, "its answer to the dial request has no call id")
         return call_id
 
     async def check_account(self) -> str:
-        told = await self.rest.call("GET", self._account(""))
-        return f"account {text_at(told, 'name') or '?'}, {text_at(told, 'cash_credits') or '?'} credits"
+        answer = await self.rest.call("GET", self._account(""))
+        return f"account {text_at(answer, 'name') or '?'}, {text_at(answer, 'cash_credits') or '?'} credits"
 
     # ------------------------------------------------------------ numbers
 
     async def number_state(self, number: str) -> dict[str, str]:
-        """A number belongs to an application, whose address all its numbers share."""
+        """The state of the number's application; all numbers of an application share its URL."""
         path = self._account(f"Number/{_digits(number)}/")
         try:
-            told = await self.rest.call("GET", path)
+            answer = await self.rest.call("GET", path)
         except ProviderError as error:
             if error.status != 404:
                 raise
             raise UsageError(f"--number: this Plivo account has no number {masked(number)}") from None
         # "/v1/Account/MA…/Application/<id>/"
-        application = text_at(told, "application").rstrip("/").rpartition("/")[2]
+        application = text_at(answer, "application").rstrip("/").rpartition("/")[2]
         if not application:
-            raise UsageError("--number: at Plivo, give the number an XML application first")
-        told = await self.rest.call("GET", self._account(f"Application/{quote(application, safe='')}/"))
+            raise UsageError(
+                f"--number: {masked(number)} has no application. In Plivo's console, assign it an XML application first"
+            )
+        answer = await self.rest.call("GET", self._account(f"Application/{quote(application, safe='')}/"))
         names = ("answer_url", "answer_method")
-        return {"application": application, **{name: text_at(told, name) for name in names}}
+        return {"application": application, **{name: text_at(answer, name) for name in names}}
 
     async def point_number(self, state: Mapping[str, str], url: str) -> None:
         await self._set_application(state, url, "POST")

@@ -1,4 +1,4 @@
-"""REST with bounds: few tries, never longer than its deadline, and no secret in an error."""
+"""`Rest`: requests with a deadline and few retries, and no secrets in errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import httpx2
 
 DEADLINE_S = 4.5
-"""All tries together: no call is held longer than 5 s by its hang-up."""
+"""Deadline (s) for all tries together: a hang-up delays the end of a call by less than 5 s."""
 
 TRY_S = 2.0
 TRIES = 3
@@ -28,9 +28,9 @@ class Rest:
     """One provider's REST interface.
 
     Args:
-        title: the provider's, for errors.
-        base: address, without a slash at its end.
-        secrets: texts that no error may show.
+        title: the provider's name in errors.
+        base: base URL, without a slash at its end.
+        secrets: texts that are removed from errors.
         basic: user and password.
         bearer: a key.
     """
@@ -64,13 +64,13 @@ class Rest:
         deadline_s: float = DEADLINE_S,
         tries: int = TRIES,
     ) -> dict[str, Any]:
-        """The JSON object that is answered; empty if the answer is none.
+        """Send a request; returns the JSON object of the answer, or {}.
 
-        What may not happen twice is not `repeatable`: it is tried again only if it cannot have arrived.
-        `gone` tells answers that say "over already": they count as success.
+        `repeatable=False` is for requests that must not be carried out twice: they are sent again only if the
+        first cannot have arrived. `gone` recognizes answers that mean "already ended"; they count as success.
 
         Raises:
-            ProviderError: it was refused, or could not be done in time.
+            ProviderError: the request was refused, or there was no answer in time.
         """
         self._check_header_values()
         asked = {"data": form, "json": body, "params": query}
@@ -91,36 +91,36 @@ class Rest:
     async def _once(
         self, method: str, path: str, given: Mapping[str, Any], gone: Gone | None
     ) -> dict[str, Any]:
-        status, told = await self._try(method, path, given)
-        if 200 <= status < 300 or (gone is not None and gone(status, told)):
-            return told
-        raise self._refused(status, told)
+        status, answer = await self._try(method, path, given)
+        if 200 <= status < 300 or (gone is not None and gone(status, answer)):
+            return answer
+        raise self._refused(status, answer)
 
     async def _try(self, method: str, path: str, given: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         client = await self._open()
         import httpx2
 
         try:
-            async with client.stream(method, self._base + path, **given) as answer:
+            async with client.stream(method, self._base + path, **given) as response:
                 raw = b""
-                async for piece in answer.aiter_bytes():
+                async for piece in response.aiter_bytes():
                     raw += piece
                     if len(raw) > LARGEST_ANSWER:
                         break
-                return answer.status_code, _object(raw)
+                return response.status_code, _object(raw)
         except (httpx2.ConnectError, httpx2.ConnectTimeout):
-            raise ProviderError(self._title, "its interface cannot be reached", arrived=False) from None
+            raise ProviderError(self._title, f"cannot reach {self._base}", arrived=False) from None
         except httpx2.TimeoutException:
             raise ProviderError(self._title, "it did not answer in time") from None
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, httpx2.CookieConflict) as error:
-            # Not its text: an address with keys may stand there.
+            # Without the error's text, which may hold a URL with keys.
             raise ProviderError(
-                self._title, f"it answered in a broken way ({type(error).__name__})"
+                self._title, f"its answer is not valid HTTP ({type(error).__name__})"
             ) from None
 
     async def _open(self) -> httpx2.AsyncClient:
         if self._client is None:
-            # In a thread: the import and the certificates take 0.2 s and more, which calls would hear.
+            # In a thread: the import and loading the certificates take over 0.2 s, which would stall all calls.
             made = await asyncio.to_thread(self._make_client)
             if self._client is None:
                 self._client = made
@@ -132,18 +132,20 @@ class Rest:
         import httpx2
 
         headers = {"Authorization": f"Bearer {self._bearer}"} if self._bearer else {}
-        # No proxy, no .netrc: nobody but the provider gets the keys.
+        # No proxy and no .netrc, so that only the provider gets the keys.
         return httpx2.AsyncClient(
             auth=self._basic, headers=headers, timeout=TRY_S, follow_redirects=False, trust_env=False
         )
 
     def _check_header_values(self) -> None:
         if not all(secret.isascii() and secret.isprintable() for secret in self._secrets):
-            raise ProviderError(self._title, "one of its keys holds characters that no key has")
+            raise ProviderError(
+                self._title, "one of its keys has non-ASCII or unprintable characters; copy it again"
+            )
 
-    def _refused(self, status: int, told: Mapping[str, Any]) -> ProviderError:
-        reason = self._without_secrets(_reason(told))
-        hint = ": are the keys right?" if status in (401, 403) else ""
+    def _refused(self, status: int, answer: Mapping[str, Any]) -> ProviderError:
+        reason = self._without_secrets(_reason(answer))
+        hint = "; check the keys" if status in (401, 403) else ""
         return ProviderError(self._title, f"it refused with {status}{hint}{reason}", status=status)
 
     def _without_secrets(self, text: str) -> str:
@@ -159,7 +161,7 @@ class Rest:
 
 
 def _may_repeat(error: ProviderError, repeatable: bool) -> bool:
-    """429 says that it was not done; after a 5xx, or without an answer, nobody knows."""
+    """429 means that nothing was done; after a 5xx, or without an answer, that is unknown."""
     if error.status:
         return error.status == 429 or (error.status >= 500 and repeatable)
     return repeatable or not error.arrived
@@ -167,23 +169,23 @@ def _may_repeat(error: ProviderError, repeatable: bool) -> bool:
 
 def _object(raw: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(raw or b"{}")
+        answer = json.loads(raw or b"{}")
     except (ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return answer if isinstance(answer, dict) else {}
 
 
-def _reason(told: Mapping[str, Any]) -> str:
-    """What the providers say in their errors, each in its own place."""
-    errors = told.get("errors")
+def _reason(answer: Mapping[str, Any]) -> str:
+    """The reason in a provider's error answer; each provider has another key for it."""
+    errors = answer.get("errors")
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-    nested = told.get("RestException")
+    nested = answer.get("RestException")
     exception = nested if isinstance(nested, dict) else {}
     # Daily's "error" is a type, and its "info" the sentence (PROTOCOLS.md §5).
     for place in (
-        told.get("message"),
-        told.get("info"),
-        told.get("error"),
+        answer.get("message"),
+        answer.get("info"),
+        answer.get("error"),
         first.get("detail"),
         exception.get("Message"),
     ):
@@ -192,9 +194,9 @@ def _reason(told: Mapping[str, Any]) -> str:
     return ""
 
 
-def text_at(told: Mapping[str, Any], *path: str) -> str:
-    """A text deep in an answer; "" if it is not there."""
-    value: Any = told
+def text_at(answer: Mapping[str, Any], *path: str) -> str:
+    """A text at this path of an answer; "" if there is none."""
+    value: Any = answer
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, str) else str(value) if isinstance(value, int) else ""

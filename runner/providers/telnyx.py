@@ -39,7 +39,7 @@ def check_signature(public_key: str, timestamp: str, signature: str, body: bytes
         key = Ed25519PublicKey.from_public_bytes(from_base64(public_key, "key (TELNYX_PUBLIC_KEY)"))
     except ValueError:
         raise RefusedError(
-            "TELNYX_PUBLIC_KEY is no public key: it has 44 characters, the last being ="
+            "TELNYX_PUBLIC_KEY is not a public key: expected 44 characters of base64, ending in ="
         ) from None
     try:
         key.verify(raw, timestamp.encode() + b"|" + body)
@@ -62,27 +62,27 @@ class Telnyx(Provider):
     def _login(self) -> dict[str, Any]:
         return {"bearer": self._keys.get("TELNYX_API_KEY", "")}
 
-    # ------------------------------------------------------------ who is there
+    # ------------------------------------------------------------ authentication
 
     def check_request(self, request: WebRequest, now: float) -> None:
         signature = request.header("telnyx-signature-ed25519")
         timestamp = request.header("telnyx-timestamp")
         if not (timestamp.isascii() and timestamp.isdecimal()):
-            raise RefusedError("its telnyx-timestamp is no time")
+            raise RefusedError("its telnyx-timestamp is not a number")
         if abs(age := now - int(timestamp)) > WINDOW_S:
-            where = "old" if age > 0 else "in the future"
+            where = "ago" if age > 0 else "in the future"
             raise RefusedError(
-                f"it was signed {abs(age):.0f} s {'ago' if age > 0 else 'from now'}, too {where}"
-                f" (at most {WINDOW_S} s): is this machine's clock right? Or it is an old one, sent again"
+                f"its timestamp is {abs(age):.0f} s {where} (at most {WINDOW_S} s are allowed): this machine's"
+                " clock is wrong, or somebody sent an old request again"
             )
         if not check_signature(self.key("TELNYX_PUBLIC_KEY"), timestamp, signature, request.body):
             raise does_not_fit(request, "TELNYX_PUBLIC_KEY")
 
-    # ------------------------------------------------------------ what it is told
+    # ------------------------------------------------------------ webhooks
 
     def read_call(self, request: WebRequest) -> CallFacts:
         if payload := _payload(request):
-            return _told_by_event(payload)
+            return _facts_of_event(payload)
         fields = request.fields
         return CallFacts(
             call_id=fields.get("CallSid", ""),
@@ -92,12 +92,12 @@ class Telnyx(Provider):
         )
 
     def answer(self, call: CallFacts, socket: MediaSocket) -> Document:
-        told = parameters(numbers(call), PARAMETER_CHARACTERS)
-        # Without rtp mode what we send is silently dropped (deepgram/deepclaw, pull request 8).
+        passed = parameters(numbers(call), PARAMETER_CHARACTERS)
+        # Without rtp mode Telnyx silently drops our sound (deepgram/deepclaw, pull request 8).
         stream = (
             f'<Stream url="{attribute(socket.in_path)}" bidirectionalMode="rtp" bidirectionalCodec="PCMU">'
         )
-        return response(f"<Connect>{stream}{told}</Stream></Connect>")
+        return response(f"<Connect>{stream}{passed}</Stream></Connect>")
 
     def busy(self) -> Document:
         return response('<Reject reason="busy" />')
@@ -144,19 +144,19 @@ class Telnyx(Provider):
         }
         if request.detect_voicemail:
             body["answering_machine_detection"] = "detect"
-        told = await self.rest.call("POST", "/calls", body=body, repeatable=False)
-        if not (call_id := text_at(told, "data", "call_control_id")):
-            raise ProviderError(self.title, "it answered the dial without a call's id")
+        answer = await self.rest.call("POST", "/calls", body=body, repeatable=False)
+        if not (call_id := text_at(answer, "data", "call_control_id")):
+            raise ProviderError(self.title, "its answer to the dial request has no call id")
         return call_id
 
     async def check_account(self) -> str:
-        told = await self.rest.call("GET", "/balance")
-        return f"balance {text_at(told, 'data', 'balance') or '?'} {text_at(told, 'data', 'currency')}"
+        answer = await self.rest.call("GET", "/balance")
+        return f"balance {text_at(answer, 'data', 'balance') or '?'} {text_at(answer, 'data', 'currency')}"
 
     # ------------------------------------------------------------ numbers
 
     async def number_state(self, number: str) -> dict[str, str]:
-        """A number belongs to a TeXML application, whose address all its numbers share."""
+        """The state of the number's TeXML application; all its numbers share one URL."""
         found = await self.rest.call("GET", "/phone_numbers", query={"filter[phone_number]": number})
         listed = found.get("data")
         mine = [n for n in listed or [] if isinstance(n, dict) and n.get("phone_number") == number]
@@ -164,17 +164,20 @@ class Telnyx(Provider):
             raise UsageError(f"--number: this Telnyx account has no number {masked(number)}")
         application = text_at(mine[0], "connection_id")
         if not application:
-            raise UsageError("--number: at Telnyx, give the number a TeXML application first")
+            raise UsageError(
+                f"--number: {masked(number)} has no connection. In Telnyx's portal, assign it a TeXML application"
+            )
         try:
-            told = await self.rest.call("GET", f"/texml_applications/{quote(application, safe='')}")
+            answer = await self.rest.call("GET", f"/texml_applications/{quote(application, safe='')}")
         except ProviderError as error:
             if error.status != 404:
                 raise
             raise UsageError(
-                "--number: at Telnyx, the number's connection must be a TeXML application"
+                f"--number: the connection of {masked(number)} is not a TeXML application. Assign it one in"
+                " Telnyx's portal"
             ) from None
         names = ("friendly_name", "voice_url", "voice_method")
-        return {"application": application, **{name: text_at(told, "data", name) for name in names}}
+        return {"application": application, **{name: text_at(answer, "data", name) for name in names}}
 
     async def point_number(self, state: Mapping[str, str], url: str) -> None:
         await self._set_application(state, url, "post")
@@ -194,7 +197,7 @@ def _payload(request: WebRequest) -> Mapping[str, Any]:
     return payload if isinstance(payload, dict) else {}
 
 
-def _told_by_event(payload: Mapping[str, Any]) -> CallFacts:
+def _facts_of_event(payload: Mapping[str, Any]) -> CallFacts:
     result = text_at(payload, "result")
     return CallFacts(
         call_id=text_at(payload, "call_control_id"),
@@ -206,12 +209,12 @@ def _told_by_event(payload: Mapping[str, Any]) -> CallFacts:
 
 
 def _action(call_id: str, action: str) -> str:
-    # The id holds a colon.
+    # The id contains a colon.
     return f"/calls/{quote(call_id, safe='')}/actions/{action}"
 
 
 def _stream(socket: MediaSocket) -> dict[str, Any]:
-    """Both ways, and the token in a header of the socket."""
+    """A bidirectional stream; the token comes in a header of the socket."""
     return {
         "stream_url": f"{socket.origin}/ws",
         "stream_track": "inbound_track",
@@ -222,11 +225,11 @@ def _stream(socket: MediaSocket) -> dict[str, Any]:
 
 
 def _command(command_id: str = "") -> dict[str, str]:
-    """A command with an id is carried out once, however often it arrives."""
+    """A command id: Telnyx carries out each id once."""
     return {"command_id": command_id or str(uuid.uuid4())}
 
 
-def _has_ended(status: int, told: Mapping[str, Any]) -> bool:
-    errors = told.get("errors")
+def _has_ended(status: int, answer: Mapping[str, Any]) -> bool:
+    errors = answer.get("errors")
     codes = [str(error.get("code")) for error in errors or [] if isinstance(error, dict)]
     return status == 404 or (status == 422 and _ENDED in codes)

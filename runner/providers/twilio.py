@@ -35,7 +35,7 @@ _GONE = 20404
 
 
 def sign(key: str, url: str, fields: Iterable[tuple[str, str]], algorithm: str = "HMAC_SHA1") -> str:
-    """`X-Twilio-Signature`: the address, then each name with its distinct values, all in order."""
+    """`X-Twilio-Signature`: signs the URL, then each field's name and distinct values, sorted."""
     signed = url
     for name, pairs in groupby(sorted(set(fields)), key=lambda pair: pair[0]):
         signed += "".join(name + value for _, value in pairs)
@@ -44,7 +44,7 @@ def sign(key: str, url: str, fields: Iterable[tuple[str, str]], algorithm: str =
 
 
 def with_and_without_port(url: str) -> set[str]:
-    """Twilio signs with or without the default port; both are the same address."""
+    """The URL's two forms: Twilio signs it with or without the default port."""
     parts = urlsplit(url)
     usual = _DEFAULT_PORTS.get(parts.scheme)
     host = parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc
@@ -69,7 +69,7 @@ class Twilio(Provider):
     def _login(self) -> dict[str, Any]:
         return {"basic": (self._keys.get("TWILIO_ACCOUNT_SID", ""), self._keys.get("TWILIO_AUTH_TOKEN", ""))}
 
-    # ------------------------------------------------------------ who is there
+    # ------------------------------------------------------------ authentication
 
     def check_request(self, request: WebRequest, now: float) -> None:
         fields: list[tuple[str, str]] = []
@@ -80,7 +80,7 @@ class Twilio(Provider):
         self._check(request, fields)
 
     def check_socket(self, request: WebRequest) -> None:
-        # The wss address exactly as the TwiML has it, no parameters (twilio-labs/twilio-aspnet#162).
+        # The wss URL exactly as in the TwiML, without parameters (twilio-labs/twilio-aspnet#162).
         self._check(request, [])
 
     def _check(self, request: WebRequest, fields: list[tuple[str, str]]) -> None:
@@ -93,20 +93,22 @@ class Twilio(Provider):
 
     def _algorithm(self, request: WebRequest) -> tuple[str, str]:
         """SHA-1 with the auth token, unless the settings header names another."""
-        told = request.headers.get("x-twilio-webhooks-signature-settings", "")
-        settings = dict(part.strip().partition("=")[::2] for part in told.split(",") if part.strip())
+        header = request.headers.get("x-twilio-webhooks-signature-settings", "")
+        settings = dict(part.strip().partition("=")[::2] for part in header.split(",") if part.strip())
         algorithm = settings.get("algorithm", "HMAC_SHA1")
         if algorithm not in _ALGORITHMS:
-            raise RefusedError(f"it is signed by {algorithm[:30]!r}, which is not known here")
+            raise RefusedError(
+                f"its signature algorithm {algorithm[:30]!r} is unknown; use HMAC_SHA1 or HMAC_SHA256"
+            )
         shared = algorithm == "HMAC_SHA256" and self._keys.get("TWILIO_SIGNING_SECRET")
         return algorithm, "TWILIO_SIGNING_SECRET" if shared else "TWILIO_AUTH_TOKEN"
 
     def _check_body_hash(self, request: WebRequest) -> None:
-        told = parse_qs(urlsplit(request.url).query).get("bodySHA256", [""])
-        if not same(hashlib.sha256(request.body).hexdigest(), told[-1]):
-            raise RefusedError("its body is no form, and bodySHA256 in its address does not fit it")
+        theirs = parse_qs(urlsplit(request.url).query).get("bodySHA256", [""])
+        if not same(hashlib.sha256(request.body).hexdigest(), theirs[-1]):
+            raise RefusedError("its body is not a form, and does not match bodySHA256 in its URL")
 
-    # ------------------------------------------------------------ what it is told
+    # ------------------------------------------------------------ webhooks
 
     def read_call(self, request: WebRequest) -> CallFacts:
         fields = request.fields
@@ -121,9 +123,9 @@ class Twilio(Provider):
         )
 
     def answer(self, call: CallFacts, socket: MediaSocket) -> Document:
-        # A query on the address is not supported; the token goes into the path.
-        told = parameters(numbers(call), PARAMETER_CHARACTERS)
-        return response(f'<Connect><Stream url="{attribute(socket.in_path)}">{told}</Stream></Connect>')
+        # Twilio does not support a query in this URL; the token goes into the path.
+        passed = parameters(numbers(call), PARAMETER_CHARACTERS)
+        return response(f'<Connect><Stream url="{attribute(socket.in_path)}">{passed}</Stream></Connect>')
 
     def busy(self) -> Document:
         return response('<Reject reason="busy" />')
@@ -156,14 +158,14 @@ class Twilio(Provider):
         }
         if request.detect_voicemail:
             form["MachineDetection"] = "Enable"
-        told = await self.rest.call("POST", self._account("/Calls"), form=form, repeatable=False)
-        if not (call_id := text_at(told, "sid")):
-            raise ProviderError(self.title, "it answered the dial without a call's id")
+        answer = await self.rest.call("POST", self._account("/Calls"), form=form, repeatable=False)
+        if not (call_id := text_at(answer, "sid")):
+            raise ProviderError(self.title, "its answer to the dial request has no call id")
         return call_id
 
     async def check_account(self) -> str:
-        told = await self.rest.call("GET", self._account(""))
-        return f"account {text_at(told, 'friendly_name') or '?'}, {text_at(told, 'status') or '?'}"
+        answer = await self.rest.call("GET", self._account(""))
+        return f"account {text_at(answer, 'friendly_name') or '?'}, {text_at(answer, 'status') or '?'}"
 
     # ------------------------------------------------------------ numbers
 
@@ -179,7 +181,7 @@ class Twilio(Provider):
         return {name: text_at(mine[0], name) for name in names}
 
     async def point_number(self, state: Mapping[str, str], url: str) -> None:
-        # An application or a trunk would go before the address.
+        # An application or a trunk would take precedence over the URL.
         await self._set_number(state, url, "POST", application="", trunk="")
 
     async def restore_number(self, state: Mapping[str, str]) -> None:
@@ -201,5 +203,5 @@ class Twilio(Provider):
         await self.rest.call("POST", path, form=form)
 
 
-def _is_gone(status: int, told: Mapping[str, Any]) -> bool:
-    return status == 404 and told.get("code") in (_GONE, str(_GONE), None)
+def _is_gone(status: int, answer: Mapping[str, Any]) -> bool:
+    return status == 404 and answer.get("code") in (_GONE, str(_GONE), None)

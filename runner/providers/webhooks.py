@@ -1,4 +1,4 @@
-"""A provider's request as it came in, and the words in which one is refused. Pure."""
+"""A provider's webhook request, the reasons to refuse it, and the documents that answer it. Pure."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class RefusedError(ProtocolError):
-    """The request is not the provider's, or not one that we take. Its sentence holds no secret."""
+    """The request did not come from the provider, or is not acceptable. The message holds no secret."""
 
 
 @dataclass(frozen=True)
 class WebRequest:
-    """A request, nothing decoded.
+    """A request with nothing decoded.
 
     Attributes:
         method: in upper case.
-        url: the configured public address with the raw path and query. Never rebuilt from headers, which
-            anybody can set.
-        headers: by their names in lower case.
-        body: raw.
+        url: the configured public URL with the raw path and query; never built from headers, which anybody
+            can set.
+        headers: by lower-case name.
+        body: raw bytes.
     """
 
     method: str
@@ -41,10 +41,10 @@ class WebRequest:
     body: bytes = field(default=b"", repr=False)
 
     def header(self, name: str) -> str:
-        """A header that must be there."""
+        """A header. Raises `RefusedError` if it is missing."""
         value = self.headers.get(name, "")
         if not value:
-            raise RefusedError(f"it has no {name} header: it does not come from the provider")
+            raise RefusedError(f"it has no {name} header, so it does not come from the provider")
         return value
 
     @property
@@ -53,17 +53,17 @@ class WebRequest:
 
     @cached_property
     def form(self) -> list[tuple[str, str]]:
-        """The fields of a form, in their order."""
+        """The fields of a form, in order."""
         return _pairs(self.body) if self.is_form else []
 
     @cached_property
     def query(self) -> list[tuple[str, str]]:
-        """The fields of the address."""
+        """The fields of the URL's query."""
         return _pairs(urlsplit(self.url).query.encode())
 
     @cached_property
     def fields(self) -> dict[str, str]:
-        """What the provider tells, wherever it stands."""
+        """All fields, of the query and the form."""
         return dict([*self.query, *self.form])
 
     @cached_property
@@ -80,11 +80,11 @@ def _pairs(raw: bytes) -> list[tuple[str, str]]:
     try:
         return parse_qsl(raw.decode("utf-8"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError:
-        raise RefusedError("its fields cannot be read") from None
+        raise RefusedError(f"its fields are not UTF-8, or there are more than {MOST_FIELDS}") from None
 
 
 def same(ours: str, theirs: str) -> bool:
-    """Whether two signatures are equal, told in constant time."""
+    """Compare two signatures in constant time."""
     return hmac.compare_digest(ours.encode(), theirs.encode("utf-8", "surrogatepass"))
 
 
@@ -100,7 +100,7 @@ def from_base64(text: str, what: str) -> bytes:
 
 
 def shown_url(url: str) -> str:
-    """An address for a log line: without the token of a media socket and the values of its query."""
+    """A URL for log lines, without the media socket's token and the query's values."""
     parts = urlsplit(url)
     path = "/".join(part if len(part) < 20 else "…" for part in parts.path.split("/"))
     names = "&".join(dict.fromkeys(name for name, _ in _pairs(parts.query.encode())))
@@ -108,20 +108,20 @@ def shown_url(url: str) -> str:
 
 
 def does_not_fit(request: WebRequest, key: str) -> RefusedError:
-    """The usual refusal, with all that can be wrong about it."""
+    """The refusal of a wrong signature, with its possible causes."""
     sent = ", ".join(dict.fromkeys(name for name, _ in request.form))
     return RefusedError(
-        f"the signature does not fit {request.method} {shown_url(request.url)}"
-        + (f" with {sent[:300]}" if sent else "")
-        + f": is this exactly the address configured at the provider (https, no extra or missing slash)"
-        f" and is {key} that of the same account? Or somebody else is calling"
+        f"the signature does not match {request.method} {shown_url(request.url)}"
+        + (f" with the fields {sent[:300]}" if sent else "")
+        + f". Check that exactly this URL is configured at the provider (https, slashes) and that {key} belongs"
+        " to the same account; otherwise somebody else sent the request"
     )
 
 
 XML = "application/xml"
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>'
 
-# XML 1.0, 2.2: these characters may not stand in a document, not even escaped.
+# XML 1.0, 2.2: these characters are not allowed in a document, not even escaped.
 _NOT_XML = dict.fromkeys(
     [*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF], ""
 )
@@ -129,7 +129,7 @@ _NOT_XML = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """An answer to a webhook."""
+    """The answer to a webhook."""
 
     text: str
     media_type: str = XML
@@ -138,9 +138,9 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFacts:
-    """What a webhook tells of a call.
+    """The data of a call in a webhook.
 
-    `answered_by` is what a provider's voicemail detection found: "human", "machine" or "" for nothing.
+    `answered_by` is the result of the provider's voicemail detection: "human", "machine", or "".
     """
 
     call_id: str = ""
@@ -152,7 +152,7 @@ class CallFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaSocket:
-    """Where the provider connects its media stream. `origin` is "wss://host", the token is good once."""
+    """Where the provider connects its media stream. `origin` is "wss://host"; the token is valid once."""
 
     origin: str
     token: str = field(repr=False)
@@ -167,7 +167,7 @@ class MediaSocket:
 
 
 def response(content: str) -> Document:
-    """An XML document of any of the three providers that have them."""
+    """An XML document (Twilio, Telnyx, Plivo)."""
     return Document(f"{_HEAD}<Response>{content}</Response>")
 
 
@@ -176,23 +176,23 @@ def json_document(value: Mapping[str, str]) -> Document:
 
 
 def text(value: str) -> str:
-    """For between tags."""
+    """A text, escaped for XML content."""
     return escape(value.translate(_NOT_XML))
 
 
 def attribute(value: str) -> str:
-    """For between double quotes."""
+    """A text, escaped for an XML attribute in double quotes."""
     return escape(value.translate(_NOT_XML), {'"': "&quot;", "\n": "&#10;", "\t": "&#9;", "\r": "&#13;"})
 
 
 def numbers(call: CallFacts) -> dict[str, str]:
-    """The numbers of a call, as the start message's parameters bring them back."""
-    told = {"from_number": call.from_number, "to_number": call.to_number}
-    return {name: number for name, number in told.items() if number}
+    """The call's numbers, as parameters that come back in the start message."""
+    found = {"from_number": call.from_number, "to_number": call.to_number}
+    return {name: number for name, number in found.items() if number}
 
 
 def parameters(values: Mapping[str, str], most: int) -> str:
-    """`<Parameter>`s; one that is longer than `most` characters is left out."""
+    """`<Parameter>` elements; those of more than `most` characters are left out."""
     return "".join(
         f'<Parameter name="{attribute(name)}" value="{attribute(value)}" />'
         for name, value in values.items()

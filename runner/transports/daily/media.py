@@ -160,7 +160,9 @@ class DailyOutput(BaseOutputTransport):
                 async with asyncio.timeout(STUCK_S):
                     await self._space.acquire()
             except TimeoutError:
-                await self.push_error(f"Daily's microphone has played nothing for {STUCK_S:g} s; sound was dropped")
+                await self.push_error(
+                    f"Daily's microphone has played nothing for {STUCK_S:g} s; sound was dropped"
+                )
                 return
         else:
             await self._space.acquire()

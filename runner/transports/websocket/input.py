@@ -1,10 +1,11 @@
-"""The caller's sound on its way out of a WebSocket."""
+"""Reads the caller's sound and messages from a WebSocket."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from starlette.websockets import WebSocket
@@ -19,24 +20,23 @@ from runner.transports.input import BaseInputTransport
 from runner.transports.session_port import SessionPort
 from runner.transports.websocket.output import WebsocketOutput
 from runner.transports.websocket.params import FastAPIWebsocketParams
-from runner.transports.websocket.socket import CallWebSocket, Ending, Take, content_of
+from runner.transports.websocket.socket import EARLY_MESSAGES, CallWebSocket, Ending, Take, content_of
 
 logger = logging.getLogger(__name__)
 
 BAD_IN_A_ROW = 20
-"""So many malformed messages one after the other end the call: the peer speaks another protocol."""
+"""This many malformed messages in a row end the call: the peer uses another protocol."""
 
 SEND_DEADLINE_S = 5.0
 MEDIA_DEADLINE_S = 15.0
-"""How long (s) one message may take to be sent, and the caller's sound may be missing, until the call counts
-as lost."""
+"""The call counts as lost when one message takes longer to send (s), or no message comes for so long (s)."""
 
 
 class Line(Protocol):
-    """What the input reports to its transport."""
+    """What the input reports to: its transport."""
 
     def connected(self) -> None:
-        """The pipeline takes frames."""
+        """The pipeline has started."""
 
     def disconnected(self) -> None:
         """The caller has left."""
@@ -50,12 +50,12 @@ class WebsocketInput(BaseInputTransport):
 
     Args:
         websocket: the accepted socket.
-        params: the transport's.
-        serializer: of this call.
-        output: is given the marks that the peer returns.
-        events: the transport's, for `on_app_message`.
-        line: learns when the pipeline takes frames, the caller leaves, or the call has to end.
-        port: brings messages of an application beside the wire.
+        params: the transport's parameters.
+        serializer: the call's serializer.
+        output: receives the marks that the peer returns.
+        events: the transport's events, for `on_app_message`.
+        line: called when the pipeline has started, the caller leaves, or the call has to end.
+        port: delivers messages of an application that is not on the media socket.
     """
 
     def __init__(
@@ -77,6 +77,9 @@ class WebsocketInput(BaseInputTransport):
         self._line = line
         self._port = port
         self._resampler: Resampler | None = None
+        # The pipeline's sample rate is not known before it starts: sound waits until then.
+        self._early: deque[InputAudioRawFrame] = deque(maxlen=EARLY_MESSAGES)
+        self._receive: Callable[[InputAudioRawFrame], None] = self._early.append
         self._bad_in_a_row = 0
         self._heard_at = 0.0
         self.default_in_hz = serializer.sample_rate
@@ -93,6 +96,9 @@ class WebsocketInput(BaseInputTransport):
     async def started(self, frame: StartFrame) -> None:
         if self.sample_rate != self._serializer.sample_rate:
             self._resampler = Resampler(self._serializer.sample_rate, self.sample_rate)
+        self._receive = self.receive_audio if self._resampler is None else self._receive_resampled
+        while self._early:
+            self._receive(self._early.popleft())
         self._line.connected()
 
     async def _read(self) -> None:
@@ -104,7 +110,7 @@ class WebsocketInput(BaseInputTransport):
             self._line.disconnected()
 
     def _take(self, data: str | bytes) -> bool:
-        """Handle one message; False when the stream is over."""
+        """Handle one message; False at the end of the stream."""
         self._heard_at = self._clock()
         try:
             frames = self._serializer.deserialize(data)
@@ -114,8 +120,8 @@ class WebsocketInput(BaseInputTransport):
         if not frames and self._serializer.holding:
             frames = self._serializer.release(self._heard_at)
         for frame in frames:
-            if self._resampler is None and isinstance(frame, InputAudioRawFrame):
-                self.receive_audio(frame)
+            if isinstance(frame, InputAudioRawFrame):
+                self._receive(frame)
             elif not self._handle(frame):
                 return False
         return True
@@ -123,7 +129,7 @@ class WebsocketInput(BaseInputTransport):
     def _handle(self, frame: Frame) -> bool:
         match frame:
             case InputAudioRawFrame():
-                self.receive_audio(self._at_pipeline_rate(frame))
+                self._receive(frame)
             case MarkReachedFrame(name=name):
                 self._output.mark_reached(name)
             case MediaClearedFrame():
@@ -144,25 +150,26 @@ class WebsocketInput(BaseInputTransport):
     def _from_app(self, message: Any) -> None:
         self._handle(InputTransportMessageFrame(message))
 
-    def _at_pipeline_rate(self, frame: InputAudioRawFrame) -> InputAudioRawFrame:
-        if self._resampler is None:
-            return frame
-        return InputAudioRawFrame(self._resampler.process(frame.audio), self.sample_rate)
+    def _receive_resampled(self, frame: InputAudioRawFrame) -> None:
+        assert self._resampler is not None
+        self.receive_audio(InputAudioRawFrame(self._resampler.process(frame.audio), self.sample_rate))
 
     def _bad(self, error: ProtocolError) -> bool:
-        """One bad message is counted and dropped; many in a row end the call."""
+        """Count and drop a malformed message; end the call after many in a row."""
         self._bad_in_a_row += 1
         self._serializer.counters["malformed"] += 1
         if self._bad_in_a_row == 1:
-            logger.warning("dropped a malformed message from %s: %s", self._serializer.provider, error)
+            logger.warning(
+                "%s sent a malformed message, which was dropped: %s", self._serializer.provider, error
+            )
         if self._bad_in_a_row < BAD_IN_A_ROW:
             return True
-        reason = f"{BAD_IN_A_ROW} malformed messages in a row; the last one: {error}"
+        reason = f"{BAD_IN_A_ROW} malformed messages in a row; the last: {error}"
         self._line.close_soon(1007, reason, Ending.BROKE_PROTOCOL)
         return False
 
     async def _watch(self) -> None:
-        """End the call when the socket is open but carries nothing in one of the two directions."""
+        """End the call when the socket is open but one of its directions is stuck."""
         while True:
             await asyncio.sleep(1.0)
             now = self._clock()
@@ -178,7 +185,7 @@ class WebsocketInput(BaseInputTransport):
 
 
 async def _listen(socket: WebSocket, take: Take) -> bool:
-    """`CallWebSocket.listen`, for a socket that botrun has not accepted."""
+    """`CallWebSocket.listen`, for a socket that the user's own server accepted."""
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":

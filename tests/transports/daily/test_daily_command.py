@@ -149,7 +149,7 @@ async def test_doctor_tries_what_needs_an_account(monkeypatch: pytest.MonkeyPatc
             fake.join_error = "NotAllowed"
             found = await checks()
         assert [state for _, state, _ in found] == ["OK", "OK", "FAIL", "OK"]
-        assert "the token does not fit" in found[2][2]
+        assert "the token is not valid for this room" in found[2][2]
         assert not server.rooms
         server.faults.append("401")
         assert [state for _, state, _ in await checks()] == ["FAIL"]

@@ -33,9 +33,9 @@ async def test_a_bot_hears_and_is_heard_at_any_rate(daily: FakeDaily, rate: int)
         said = tone(1.0, wire, CALLER_HZ)
         for at in range(0, len(said), wire // 50 * 2):
             visitor.speak(said[at : at + wire // 50 * 2])
-        heard = await until(lambda: len(found := here.of(InputAudioRawFrame)) == 50 and found)
+        heard = await until(lambda: len(found := here.of(InputAudioRawFrame)) == 50 and found, 20)
         [microphone] = daily.microphones
-        await until(lambda: len(microphone.pcm) / 2 >= microphone.sample_rate)
+        await until(lambda: len(microphone.pcm) / 2 >= microphone.sample_rate, 20)
         # WebRTC cuts sound to pieces of 10 ms: at 11025 Hz these would be 110.25 samples.
         assert (wire % 100, microphone.sample_rate % 100) == (0, 0)
         assert {frame.sample_rate for frame in heard} == {rate}

@@ -109,15 +109,15 @@ async def test_a_wrong_key_is_reported_at_once_and_not_shown(server: DailyServer
     server.faults.append("401")
     with pytest.raises(ProviderError) as error:
         await daily.create_room(RoomWish(expires_at=SOON))
-    assert str(error.value) == "Daily: it refused with 401: are the keys right? (no such key …)"
+    assert str(error.value) == "Daily: it refused with 401; check the keys (no such key …)"
     assert len(server.asked) == 1
 
 
 async def test_a_garbage_answer_is_reported(server: DailyServer, daily: DailyRest) -> None:
     server.faults.extend(["garbage", "garbage"])
-    with pytest.raises(ProviderError, match="without a room's name and address"):
+    with pytest.raises(ProviderError, match="has no room name and URL"):
         await daily.create_room(RoomWish(expires_at=SOON))
-    with pytest.raises(ProviderError, match="without a token"):
+    with pytest.raises(ProviderError, match="has no token"):
         await daily.token("r", expires_at=SOON, owner=True)
 
 
@@ -142,7 +142,7 @@ async def test_a_waiting_caller_is_connected(server: DailyServer, daily: DailyRe
 
 
 async def test_the_account_is_tried(server: DailyServer, daily: DailyRest) -> None:
-    assert await daily.check_account() == "the key fits; 0 rooms are there"
+    assert await daily.check_account() == "the key is valid; 0 rooms exist"
 
 
 def test_without_a_key_the_sentence_names_it() -> None:
