@@ -1,4 +1,4 @@
-"""What `bot(runner_args)` is given: frozen, and complete before the bot is called."""
+"""The arguments of `bot(runner_args)`: frozen, and complete before the bot is called."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerArguments:
-    """What every bot is given.
+    """The arguments of every bot.
 
     Attributes:
-        body: what the caller of `/start`, the browser's offer or `--body` passed along.
-        session_id: names this call in logs, records and addresses.
-        handle_sigint: whether the bot's `PipelineRunner` should handle Ctrl-C itself. botrun does it,
-            so this is False.
+        body: the body of `/start`, of the browser's offer, or of `--body`.
+        session_id: the call's id in logs, records and URLs.
+        handle_sigint: whether the bot's `PipelineRunner` should handle Ctrl-C. False: botrun does.
         handle_sigterm: the same for SIGTERM.
-        pipeline_idle_timeout_secs: a call in which nobody speaks for so long (s) is ended; 0 is never.
-        session_state: for values of your own that the call keeps when the bot's code is saved: JSON.
-        resumed: whether the conversation began under older code: its history is in the context, and the
-            greeting has been said.
-        call_data: what the provider's start message says of the call, also to be read like a dictionary
-            (`call_data["from"]`); None where there is no phone call.
+        pipeline_idle_timeout_secs: the call ends after so many seconds in which nobody speaks; 0 = never.
+        session_state: your own values (JSON) that the call keeps when the bot's code is saved.
+        resumed: whether the call began under older code: the context has its history, and the greeting has
+            been said.
+        call_data: the data of the provider's start message, also readable like a dictionary
+            (`call_data["from"]`); None without a phone call.
     """
 
     body: Any = field(default_factory=dict)
@@ -54,7 +53,7 @@ class InProcessRunnerArguments(RunnerArguments):
     """A caller in the same process, as in `runner.testing`.
 
     Attributes:
-        transport: whose parameters of `create_transport` apply, such as "webrtc" or "twilio".
+        transport: which parameters of `create_transport` apply, such as "webrtc" or "twilio".
         make_transport: builds the transport from these `TransportParams`.
     """
 
@@ -79,9 +78,9 @@ class WebSocketRunnerArguments(RunnerArguments):
         provider: "twilio", "telnyx", "plivo", "exotel", or "websocket" for a plain client.
         stream_id: the provider's id of this media stream.
         call_id: the provider's id of the call.
-        from_number: the caller's number, if it is known.
-        to_number: the number that was called, if it is known.
-        custom_parameters: those of the answer document.
+        from_number: the caller's number, if known.
+        to_number: the called number, if known.
+        custom_parameters: of the answer document.
         serializer: for this call's provider, ids and sound format.
     """
 
@@ -96,5 +95,5 @@ class WebSocketRunnerArguments(RunnerArguments):
 
     @property
     def transport_type(self) -> str:
-        """The provider's name, as Pipecat's bots know it."""
+        """The provider's name, under Pipecat's name."""
         return self.provider

@@ -124,7 +124,8 @@ class DailyRest:
     def __init__(self, key: str, api: str = "") -> None:
         if not key:
             raise UsageError(
-                "Daily needs a key to create rooms: set DAILY_API_KEY in .env, or DAILY_ROOM_URL for an existing room"
+                "Daily needs a key to create rooms: set DAILY_API_KEY in .env, or DAILY_ROOM_URL for an"
+                " existing room"
             )
         self._rest = Rest(TITLE, (api or USUAL_API).rstrip("/"), secrets=(key,), bearer=key)
 
@@ -228,8 +229,8 @@ def check_pinless(request: WebRequest, secret: str, now: float) -> None:
         raise RefusedError(f"the signature does not match: set {SECRET} to the hmac of this number's dial-in")
     if abs(_seconds(timestamp) - now) > SKEW_S:
         raise RefusedError(
-            f"its timestamp differs from this machine's clock by more than {SKEW_S:g} s: the clock is wrong, or"
-            " somebody sent an old request again"
+            f"its timestamp differs from this machine's clock by more than {SKEW_S:g} s: the clock is wrong,"
+            " or somebody sent an old request again"
         )
 
 

@@ -76,7 +76,7 @@ class Exotel(Provider):
         """Nothing: closing the socket sends the call to the flow's next applet, a Hangup."""
 
     async def transfer(self, call_id: str, to: str, document_url: str = "") -> None:
-        """Nothing: closing the socket sends the call to the flow's next applet, which must connect the person."""
+        """Nothing: closing the socket sends the call to the flow's next applet, which must dial them."""
 
     async def dial(self, request: DialRequest) -> str:
         path = f"/v1/accounts/{quote(self.key('EXOTEL_ACCOUNT_SID'), safe='')}/calls/connect"

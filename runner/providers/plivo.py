@@ -153,7 +153,7 @@ class Plivo(Provider):
         application = text_at(answer, "application").rstrip("/").rpartition("/")[2]
         if not application:
             raise UsageError(
-                f"--number: {masked(number)} has no application. In Plivo's console, assign it an XML application first"
+                f"--number: {masked(number)} has no application: assign it one in Plivo's console"
             )
         answer = await self.rest.call("GET", self._account(f"Application/{quote(application, safe='')}/"))
         names = ("answer_url", "answer_method")

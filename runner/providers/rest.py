@@ -120,7 +120,7 @@ class Rest:
 
     async def _open(self) -> httpx2.AsyncClient:
         if self._client is None:
-            # In a thread: the import and loading the certificates take over 0.2 s, which would stall all calls.
+            # In a thread: importing it and loading certificates take over 0.2 s, which would stall all calls.
             made = await asyncio.to_thread(self._make_client)
             if self._client is None:
                 self._client = made

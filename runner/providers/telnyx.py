@@ -72,8 +72,8 @@ class Telnyx(Provider):
         if abs(age := now - int(timestamp)) > WINDOW_S:
             where = "ago" if age > 0 else "in the future"
             raise RefusedError(
-                f"its timestamp is {abs(age):.0f} s {where} (at most {WINDOW_S} s are allowed): this machine's"
-                " clock is wrong, or somebody sent an old request again"
+                f"its timestamp is {abs(age):.0f} s {where} (at most {WINDOW_S} s): this machine's clock"
+                " is wrong, or somebody sent an old request again"
             )
         if not check_signature(self.key("TELNYX_PUBLIC_KEY"), timestamp, signature, request.body):
             raise does_not_fit(request, "TELNYX_PUBLIC_KEY")
@@ -165,7 +165,7 @@ class Telnyx(Provider):
         application = text_at(mine[0], "connection_id")
         if not application:
             raise UsageError(
-                f"--number: {masked(number)} has no connection. In Telnyx's portal, assign it a TeXML application"
+                f"--number: {masked(number)} has no TeXML application: assign it one in Telnyx's portal"
             )
         try:
             answer = await self.rest.call("GET", f"/texml_applications/{quote(application, safe='')}")

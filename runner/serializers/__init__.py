@@ -1,12 +1,10 @@
 """Message <-> frames: pure, synchronous, one file per provider.
 
-    handshake.py     the first messages of a socket -> provider, ids, sound format -> its serializer
-    base.py          what every serializer is, and the frames that never leave the wire's side
-    telephony.py     what the four providers share; their files say only where they differ
-    timeline.py      puts inbound sound in its place: order, gaps, doubles
-    collector.py     the rules of providers that do not take sound of any length
-    media_format.py  the names of encodings, and the encodings
-    messages.py      reading what a stranger sent: JSON, numbers, text, base64
+    handshake.py  the first messages of a socket -> provider, ids, sound format -> its serializer
+    base.py       `FrameSerializer`, and the frames exchanged only between serializer and transport
+    telephony.py  what the four providers share; their files hold only the differences
+    timeline.py   puts inbound sound in order, fills gaps, drops duplicates
+    wire.py       reading untrusted input: JSON, numbers, text, base64; the encodings of sound
 
-Nothing here imports numpy until the first sound comes along.
+Nothing here imports numpy before the first sound.
 """

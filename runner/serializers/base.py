@@ -1,4 +1,4 @@
-"""What every serializer is, and the frames that only wire and transport exchange."""
+"""`FrameSerializer`, and the frames exchanged only between a serializer and its transport."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ PTIME_MS = 20
 
 @dataclass(frozen=True, slots=True)
 class MarkFrame(ControlFrame):
-    """To the wire: tell us, by this name, when all sound sent before has been played."""
+    """To the wire: report, by this name, when all sound sent before has been played."""
 
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ClearFrame(SystemFrame):
-    """To the wire: throw away all sound that waits to be played."""
+    """To the wire: drop all sound that has not been played."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkReachedFrame(SystemFrame):
-    """From the wire: the mark's turn came. After a `ClearFrame` it does not prove that it was heard."""
+    """From the wire: the mark was reached. After a `ClearFrame` this does not prove that sound was heard."""
 
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaClearedFrame(SystemFrame):
-    """From the wire: waiting sound was thrown away (only Plivo tells)."""
+    """From the wire: unplayed sound was dropped (only Plivo reports it)."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStoppedFrame(SystemFrame):
-    """From the wire: the provider has ended the stream. `reason` is its word, if it gave one."""
+    """From the wire: the provider has ended the stream. `reason`: as the provider gives it, or ""."""
 
     reason: str = ""
 
 
 class Credentials(dict[str, str]):
-    """What a provider's REST interface will want. Handed on, never used here, and never shown."""
+    """Credentials for a provider's REST interface. Only passed on here; their `repr` hides the values."""
 
     def __repr__(self) -> str:
         return f"Credentials({', '.join(self)})"
@@ -55,14 +55,14 @@ class Credentials(dict[str, str]):
 
 
 class FrameSerializer(ABC):
-    """Turns one side's messages into the other side's frames. No I/O, no clock, no resampling.
+    """Converts messages to frames and back. No I/O, no clock, no resampling.
 
     How a transport uses it:
 
         frames = serializer.deserialize(message)          # raises ProtocolError, and nothing else
         if serializer.holding:                            # a message is missing: what came after it waits
             frames += serializer.release(now)             # ... for at most `hold_s`; call again by then
-        message = serializer.serialize(frame)             # None: not for the wire, or being collected
+        message = serializer.serialize(frame)             # None: nothing to send (yet)
         message = serializer.serialize_sound(pcm)         # the same, for mono pcm at `output_sample_rate`
         message = serializer.flush()                      # at the end of speech: what is still collected
 
@@ -70,12 +70,12 @@ class FrameSerializer(ABC):
         provider: "twilio", "telnyx", "plivo", "exotel" or "websocket".
         sample_rate: of inbound sound, Hz.
         output_sample_rate: of outbound sound, Hz.
-        chunk_ms: the length in which outbound sound is best cut.
+        chunk_ms: the preferred length of outbound chunks.
         stream_id: the provider's id of this media stream.
         call_id: the provider's id of the call.
-        credentials: what the constructor was given for the hang-up; `providers` uses it.
+        credentials: of the constructor, for the hang-up; used by `providers`.
         auto_hang_up: whether the session should hang up at the provider when the bot is done.
-        counters: what was seen and put right, by name.
+        counters: how often input was malformed or had to be repaired, by name.
     """
 
     provider: ClassVar[str] = ""
@@ -99,13 +99,13 @@ class FrameSerializer(ABC):
 
     @abstractmethod
     def deserialize(self, message: str | bytes) -> list[Frame]:
-        """The frames that the message means, possibly none. Raises `ProtocolError` if it is malformed."""
+        """The message's frames, possibly none. Raises `ProtocolError` if it is malformed."""
 
     @abstractmethod
     def serialize(self, frame: Frame) -> str | bytes | None:
-        """The message that the frame means, or None.
+        """The frame's message, or None.
 
-        Raises ValueError for sound of another rate or of several channels: that is our own mistake.
+        Raises ValueError for sound of another rate or of several channels: that is the transport's mistake.
         """
 
     def serialize_sound(self, pcm: bytes) -> str | bytes | None:
@@ -113,16 +113,16 @@ class FrameSerializer(ABC):
         return self.serialize(OutputAudioRawFrame(pcm, self.output_sample_rate))
 
     def flush(self) -> str | bytes | None:
-        """The sound that is still being collected, padded with silence to what the provider takes."""
+        """The sound still collected, padded with silence to the provider's smallest message."""
         return None
 
     @property
     def holding(self) -> bool:
-        """Whether inbound sound waits for a message that should have come before it."""
+        """Whether inbound sound waits for an earlier message that is missing."""
         return False
 
     def release(self, now: float) -> list[Frame]:
-        """The held sound, once it has waited `hold_s` seconds. The first call after a gap starts the wait."""
+        """The held sound, once it has waited for `hold_s`. The first call after a gap starts the wait."""
         return []
 
     def __repr__(self) -> str:
@@ -131,15 +131,15 @@ class FrameSerializer(ABC):
 
 def check_digit(digit: str) -> str:
     if digit.upper() not in KEYS:
-        raise ValueError(f"{digit[:10]!r} is not a key of a phone: one of 0-9 * # A-D.")
+        raise ValueError(f"{digit[:10]!r} is not a DTMF key: use one of 0-9 * # A-D.")
     return digit.upper()
 
 
 def check_sound(frame: OutputAudioRawFrame, sample_rate: int) -> bytes:
-    """The frame's pcm, if it is what the wire takes."""
+    """The frame's pcm. Raises ValueError if the wire does not take it."""
     if frame.sample_rate != sample_rate:
         raise ValueError(
-            f"The wire takes sound at {sample_rate} Hz, not {frame.sample_rate} Hz: resample it before."
+            f"The wire takes sound at {sample_rate} Hz, not {frame.sample_rate} Hz: resample it first."
         )
     if frame.num_channels != 1:
         raise ValueError(f"The wire takes one channel, not {frame.num_channels}.")

@@ -17,12 +17,12 @@ MULTIPLE = 320
 SMALLEST = 3200
 LARGEST = 100_000
 SHORTEST_MS = 100
-"""Bytes of payload, and what they must last. Exotel's page says "3.2 kB (100 ms)", but at 8 kHz
-3.2 kB are 200 ms: we keep both, so that a message is 200 ms at 8 kHz and 100 ms at 16 and 24 kHz."""
+"""Limits of a payload (bytes, and ms). Exotel's page says "3.2 kB (100 ms)", but 3.2 kB are 200 ms at 8 kHz.
+Both limits are kept: a message has 200 ms at 8 kHz, and 100 ms at 16 and 24 kHz."""
 
 
 def smallest_payload(media_format: MediaFormat) -> int:
-    """Bytes on the wire of the smallest message that Exotel's rules allow."""
+    """The smallest payload (bytes) that Exotel allows."""
     wanted = max(SMALLEST, media_format.bytes_in(SHORTEST_MS))
     return -(-wanted // MULTIPLE) * MULTIPLE
 
@@ -30,12 +30,12 @@ def smallest_payload(media_format: MediaFormat) -> int:
 class ExotelFrameSerializer(TelephonySerializer):
     """For the Voicebot applet.
 
-    Sound is collected: `serialize` answers None until a message is full, `flush` pads and yields the
-    rest. A mark stands behind the messages sent so far, so flush before one that ends an utterance.
+    Sound is collected: `serialize` returns None until a message is full; `flush` pads and returns the rest.
+    A mark covers the messages sent before it, so flush before the mark at the end of an utterance.
     """
 
     provider: ClassVar[str] = "exotel"
-    # No `track`: Exotel's media messages have none.
+    # Exotel's media messages have no `track`.
     _usual_media = usual_media(
         r'\{"event":"media","sequence_number":"[0-9]{1,18}","stream_sid":"[A-Za-z0-9_-]*",'
         r'"media":\{"chunk":"(?P<number>[0-9]{1,18})","timestamp":"(?P<time>[0-9]{1,18})",'

@@ -1,4 +1,4 @@
-"""Detects the provider from the first message that has a `start` object (PROTOCOLS.md §0)."""
+"""Recognizes the provider by the first message with a `start` object (PROTOCOLS.md §0)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from runner.serializers.wire import (
 )
 
 _MOST_MESSAGES = 10
-"""So many messages may come before a `start`; `connected` is one."""
+"""The `start` must be among the first messages; `connected` is one, too."""
 
 _TELNYX_NAMES = {
     Encoding.ULAW: "PCMU",
@@ -45,24 +45,24 @@ _ALIASES = {
     "body": "custom_parameters",
     "account_sid": "account_id",
 }
-"""The providers' names of some values, and Pipecat's."""
+"""Names that providers and Pipecat use for some values."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallInfo:
-    """What the handshake says of a call; `call["from"]` and `call.get("from")` work as well.
+    """The data of a call in its handshake; `call["from"]` and `call.get("from")` work as well.
 
-    The caller's numbers are not shown in its `repr`.
+    Its `repr` hides the phone numbers and parameters.
 
     Attributes:
         provider: "twilio", "telnyx", "plivo", "exotel", or "websocket" for a plain client.
         stream_id: the provider's id of this media stream.
         call_id: the provider's id of the call; "" if the start message has none.
         account_id: the provider's id of the account; "" if the start message has none.
-        from_number: the caller's; Twilio and Plivo send it only as a custom parameter.
-        to_number: the number that was called; the same.
-        custom_parameters: of the answer document; Plivo's extra headers.
-        media_format: of the sound that we receive, and send.
+        from_number: the caller's number; Twilio and Plivo send it only as a custom parameter.
+        to_number: the called number; likewise.
+        custom_parameters: of the answer document; at Plivo, the extra headers.
+        media_format: of the sound in both directions.
     """
 
     provider: str
@@ -76,7 +76,7 @@ class CallInfo:
 
     @property
     def body(self) -> Mapping[str, str]:
-        """The custom parameters, by the name that Pipecat's bots use."""
+        """The custom parameters, under Pipecat's name."""
         return self.custom_parameters
 
     @property
@@ -102,13 +102,13 @@ class CallInfo:
     ) -> TelephonySerializer:
         """A new serializer for this stream of a phone provider.
 
-        `credentials` by the names of the serializer's own arguments; `output_format` matters to Telnyx
-        alone, where the answer sets what we send (`stream_bidirectional_codec`), PCMU at 8 kHz by default.
+        `credentials`: by the names of the serializer's arguments. `output_format`: only for Telnyx, whose
+        answer sets the outbound codec (`stream_bidirectional_codec`); PCMU at 8 kHz by default.
         """
         return _BUILDERS[self.provider](self, dict(credentials or {}), output_format or ULAW_8K, params)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A value by its name here, or by the provider's; `default` if there is none."""
+        """A value by its name here or at the provider; `default` if there is none."""
         return getattr(self, _ALIASES.get(key, key)) if key in self else default
 
     def __getitem__(self, key: str) -> Any:
@@ -141,19 +141,19 @@ class Handshake:
         self._seen = 0
 
     def feed(self, message: str | bytes) -> CallInfo | None:
-        """The result, or None while more is needed. Raises `ProtocolError` for what no provider sends."""
+        """The call, or None while more messages are needed. Raises `ProtocolError` for invalid messages."""
         data = parse_object(message)
         start = data.get("start")
         if isinstance(start, dict):
             return _read(data, start)
         self._seen += 1
         if self._seen >= _MOST_MESSAGES:
-            raise ProtocolError(f"No start among the first {self._seen} messages.")
+            raise ProtocolError(f"No start message among the first {self._seen} messages.")
         return None
 
 
 def is_stop_message(message: str | bytes) -> bool:
-    """Whether the provider says with this message that the stream is over."""
+    """Whether this is a provider's `stop` message."""
     if isinstance(message, bytes) or '"stop"' not in message:
         return False
     try:
@@ -237,23 +237,23 @@ def _id(holder: Mapping[str, Any], key: str) -> str:
 
 
 def _number(parameters: Mapping[str, str], side: str) -> str | None:
-    """A caller's number among the parameters that an answer document passed along."""
+    """A number among the parameters of the answer document."""
     for name in (f"{side}_number", side, side.capitalize(), f"{side}Number"):
         if parameters.get(name):
             return parameters[name]
     return None
 
 
-def _extra_headers(given: object) -> dict[str, str]:
-    """`userId=1;sessionId=a`; commas, colons and an object are taken as well, for pages differ [?]."""
-    if given is None:
+def _extra_headers(raw: object) -> dict[str, str]:
+    """`userId=1;sessionId=a`; also with commas or colons, or as an object: Plivo's pages differ [?]."""
+    if raw is None:
         return {}
-    if isinstance(given, dict):
-        return texts_in({"extra_headers": given}, "extra_headers")
-    if not isinstance(given, str):
+    if isinstance(raw, dict):
+        return texts_in({"extra_headers": raw}, "extra_headers")
+    if not isinstance(raw, str):
         raise ProtocolError("`extra_headers` is not a text.")
     pairs = (
-        re.split(r"[=:]", part, maxsplit=1) for part in re.split(r"[;,]", check_unicode(given).strip("{} "))
+        re.split(r"[=:]", part, maxsplit=1) for part in re.split(r"[;,]", check_unicode(raw).strip("{} "))
     )
     return {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
 

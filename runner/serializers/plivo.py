@@ -17,16 +17,16 @@ _CONTENT_TYPES = {Encoding.ULAW: "audio/x-mulaw", Encoding.L16: "audio/x-l16"}
 def check_plivo_format(media_format: MediaFormat) -> MediaFormat:
     """The format. Raises `ProtocolError` if Plivo has no content type for it."""
     if media_format.encoding not in _CONTENT_TYPES:
-        raise ProtocolError(f"Plivo has no content type for {media_format}: it offers µ-law and L16.")
+        raise ProtocolError(f"Plivo has no content type for {media_format}: set the stream to µ-law or L16.")
     return media_format
 
 
 class PlivoFrameSerializer(TelephonySerializer):
-    """For bidirectional `<Stream>`. The credentials are only handed on for the hang-up."""
+    """For bidirectional `<Stream>`. The credentials are only passed on, for the hang-up."""
 
     provider: ClassVar[str] = "plivo"
-    # The protocol page says `playedStream`, the support pages `played`. A `stop` is documented nowhere;
-    # where one was seen [C] it was an early end.
+    # The protocol page says `playedStream`, the support pages say `played`. `stop` is not documented; one was
+    # seen at an early end [C].
     _events: ClassVar[Mapping[str, str]] = {
         "media": "_on_media",
         "dtmf": "_on_dtmf",
@@ -83,5 +83,5 @@ class PlivoFrameSerializer(TelephonySerializer):
         return f'{{"event":"clearAudio","streamId":{as_json(self.stream_id)}}}'
 
     def _dtmf_message(self, digit: str) -> str:
-        # The event is documented, its fields were not read: this is their likeliest shape [?].
+        # The event is documented, its fields are not: this is their likeliest shape [?].
         return f'{{"event":"sendDTMF","streamId":{as_json(self.stream_id)},"dtmf":{as_json(digit)}}}'

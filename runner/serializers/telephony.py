@@ -1,6 +1,6 @@
-"""What the four phone providers share: JSON text messages with base64 sound in them.
+"""What the four phone providers share: JSON text messages with base64 sound.
 
-A provider's file tells its names, its order of keys, and the few things in which it is alone.
+A provider's file has its names, its order of keys, and its peculiarities.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ from runner.serializers.wire import (
 
 
 class Collector:
-    """Collects pcm until it makes a message. All sizes in bytes of pcm.
+    """Collects pcm until there is enough for a message. All sizes are in bytes of pcm.
 
-    A piece is never shorter than `smallest`, never longer than `largest`, and always a whole number of
-    `multiple`. `flush` pads the last piece with silence.
+    A message has `smallest` to `largest` bytes, and a whole number of `multiple`. `flush` pads the last
+    one with silence.
     """
 
     def __init__(self, *, smallest: int, multiple: int, largest: int) -> None:
@@ -65,14 +65,14 @@ class Collector:
         return len(self._pcm)
 
     def add(self, pcm: bytes) -> bytes:
-        """The piece that is ready, or nothing."""
+        """The pcm of the next message, or b""."""
         if not self._pcm and self._takes(len(pcm)):
             return pcm
         self._pcm += pcm
         return self._cut(len(self._pcm) // self._multiple * self._multiple)
 
     def flush(self) -> bytes:
-        """What is left, padded. Longer rests than `largest` take several calls: until nothing comes."""
+        """The rest, padded; at most `largest` at a time, so call it until it returns b""."""
         if not self._pcm:
             return b""
         padded = max(self._smallest, -(-len(self._pcm) // self._multiple) * self._multiple)
@@ -95,27 +95,27 @@ class Collector:
 
 
 def usual_media(before: str, after: str = "") -> re.Pattern[str]:
-    """A media message in its usual shape, to be read without parsing it. Groups: number, time, payload.
+    """A pattern that reads a usual media message without parsing JSON. Groups: number, time, payload.
 
-    Exact: what matches is a JSON text whose every character is accounted for, save the payload's, and base64
-    decoding allows none that would need an escape.
+    It is exact: it matches each character of the JSON text except the payload's, and base64 decoding refuses
+    characters that JSON would escape.
 
     Args:
         before: the message up to its payload, with the groups `number` and `time`.
-        after: what follows the object that the payload ends.
+        after: the rest, after the object that ends with the payload.
     """
     return re.compile(rf'{before}"payload":"(?P<payload>[^"]*)"\}}{after}\}}')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerializerParams:
-    """Options that all providers have. `auto_hang_up`: end the call at the provider when the bot is done."""
+    """Options of all providers. `auto_hang_up`: hang up at the provider when the bot is done."""
 
     auto_hang_up: bool = True
 
 
 class TelephonySerializer(FrameSerializer):
-    """The base of the four. `media_format` is what the start message announces."""
+    """The base of the four. `media_format`: as in the start message."""
 
     InputParams = SerializerParams
 
@@ -131,7 +131,7 @@ class TelephonySerializer(FrameSerializer):
     """A media message in its usual shape (`usual_media`)."""
     _timestamps_are_media_time: ClassVar[bool] = True
     _first_number: ClassVar[int | None] = None
-    """Where messages may come out of order: the number of the first one."""
+    """The number of the first message, for providers whose messages may come out of order."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class TelephonySerializer(FrameSerializer):
 
     @abstractmethod
     def _mark_message(self, name: str) -> str:
-        """The message that asks for a notice once the sound before it was played."""
+        """The message that asks for a report when the sound before it was played."""
 
     @abstractmethod
     def _clear_message(self) -> str:

@@ -21,15 +21,15 @@ _LONGEST_S = 30
 class TelnyxFrameSerializer(TelephonySerializer):
     """For bidirectional streams in rtp mode.
 
-    The two encodings are named as in Pipecat, from Telnyx's side:
+    The names of the two encodings are Pipecat's, and mean Telnyx's direction:
 
     Attributes:
-        outbound_encoding: what Telnyx sends and the bot hears, as the start message announces it.
-        inbound_encoding: what the bot sends: the `stream_bidirectional_codec` of the answer.
-        sample_rate: of what the bot hears, Hz; `output_sample_rate` (Hz) of what it sends, 8000 by default.
+        outbound_encoding: of the sound from Telnyx, as in the start message.
+        inbound_encoding: of the sound to Telnyx: the `stream_bidirectional_codec` of the answer.
+        sample_rate: of the sound from Telnyx (Hz); `output_sample_rate` of the sound to it, 8000 by default.
 
-    L16 is taken as little-endian; whether Telnyx sends it so is not written anywhere we have read [?].
-    Say `"L16BE"` for network order.
+    L16 is read as little-endian; Telnyx does not document its byte order [?]. Use `"L16BE"` for
+    network order.
     """
 
     provider: ClassVar[str] = "telnyx"
@@ -64,12 +64,12 @@ class TelnyxFrameSerializer(TelephonySerializer):
         )
 
     def _make_collector(self) -> Collector:
-        # One message carries 20 ms to 30 s of sound [D].
+        # A message may have 20 ms to 30 s of sound [D].
         second = 2 * self.output_sample_rate
         return Collector(smallest=second * self.chunk_ms // 1000, multiple=2, largest=second * _LONGEST_S)
 
     def _on_error(self, data: Mapping[str, Any]) -> list[Frame]:
-        """Telnyx did not like a message of ours."""
+        """Telnyx reports an error in one of our messages."""
         self.counters["provider_errors"] += 1
         payload = data.get("payload")
         payload = payload if isinstance(payload, dict) else {}
@@ -77,7 +77,7 @@ class TelnyxFrameSerializer(TelephonySerializer):
         return [ErrorFrame(f"Telnyx reports an error: {words.strip() or 'no details'}", self.provider)]
 
     def _media_template(self) -> tuple[str, str]:
-        # No stream_id on these: so does the shipping runner we know of [P].
+        # Without stream_id, as in Pipecat's runner [P].
         return '{"event":"media","media":{"payload":"', '"}}'
 
     def _mark_message(self, name: str) -> str:

@@ -1,10 +1,10 @@
-"""Inbound sound, put in its place on the call's timeline.
+"""Puts inbound sound in order and fills its gaps.
 
-Numbers (`chunk`) say in which order media messages belong and how many are missing; timestamps say how
-long a gap is, where they are media time (Plivo's are the wall clock, so there the numbers must do).
+Numbers (`chunk`) give the order of media messages and how many are missing. Timestamps give the length of a
+gap where they are media time; Plivo's are wall-clock time, so there the numbers must do.
 
-What comes in order goes through at once. Only when a number is missing do the messages after it wait,
-at most `reorder` messages or `hold_s` seconds; then the gap becomes silence, if it is not too long.
+Messages in order pass at once. When a number is missing, later messages wait: at most `reorder` messages or
+`hold_s` seconds. Then silence fills the gap, if it is not too long.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections import Counter, deque
 from typing import NamedTuple
 
 _JUMP_MS = 60
-"""A timestamp this far ahead is a gap even if no number is missing; less is taken for jitter."""
+"""A larger jump of the timestamp is a gap even if no number is missing; a smaller one is jitter."""
 
 _MEMORY = 64
-"""Numbers. Further back than this, a number is a new count and not an old message."""
+"""A number further back than this (messages) begins a new count; it is not an old message."""
 
 _MOST_MISSING = 3000
-"""Messages (a minute of them). A number further ahead than this is a new count, too."""
+"""A number further ahead than this (messages; one minute) begins a new count, too."""
 
 
 class _Piece(NamedTuple):
@@ -31,11 +31,11 @@ class _Piece(NamedTuple):
 class MediaTimeline:
     """Orders one track's sound and fills its gaps.
 
-    Counts, in `counters`: `disordered` (put right), `doubled` and `late` (dropped), `missing` (messages),
-    `silence_ms` (put in for them), `long_gaps` (left as they are), `restarted` (a new count of numbers).
+    Counts, in `counters`: `disordered` (reordered), `doubled` and `late` (dropped), `missing` (messages),
+    `silence_ms` (inserted), `long_gaps` (not filled), `restarted` (a new count of numbers).
 
     Attributes:
-        held: what waits for a message that should have come before it, by number.
+        held: messages that wait for an earlier one that is missing, by number.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class MediaTimeline:
         self._lost: deque[int] = deque(maxlen=_MEMORY)
 
     def place(self, pcm: bytes, number: int | None, timestamp_ms: int | None) -> list[bytes]:
-        """The pieces of sound that are now due, silence for gaps among them."""
+        """The sound that is due now, with silence for gaps."""
         if number is not None and number == self._next and not self.held and self._joins(timestamp_ms):
             self._next = number + 1
             self._last_ms = len(pcm) * 500 / self._sample_rate
@@ -73,7 +73,7 @@ class MediaTimeline:
         return self._place(pcm, number, timestamp_ms)
 
     def _joins(self, timestamp_ms: int | None) -> bool:
-        """Whether no time is missing before this timestamp, if the number before it was the last."""
+        """Whether this timestamp continues the previous message without a gap."""
         if timestamp_ms is None or self._next_ms is None or not self._media_time:
             return True
         return timestamp_ms - self._next_ms <= _JUMP_MS
@@ -91,12 +91,12 @@ class MediaTimeline:
         return self._hold(_Piece(pcm, number, timestamp_ms))
 
     def _first(self, number: int) -> int:
-        """Where the first message, too, may come out of order, it has only jumped the queue by a little."""
+        """The number to start with: the first message may come slightly out of order, too."""
         first = self._first_number
         return number if first is None or not first < number <= first + self._reorder else first
 
     def release(self, now: float) -> list[bytes]:
-        """All that is held, once it has waited. The first call after a gap has opened starts the wait."""
+        """All held sound, once it has waited. The first call after a gap starts the wait."""
         if not self.held:
             return []
         if self._holding_since is None:
@@ -106,7 +106,7 @@ class MediaTimeline:
         return self.release_all()
 
     def release_all(self) -> list[bytes]:
-        """All that is held, waited for or not: the stream is over."""
+        """All held sound, at once: the stream is over."""
         due: list[bytes] = []
         while self.held:
             due += self._give_up()
@@ -126,12 +126,12 @@ class MediaTimeline:
         return self._give_up() if len(self.held) > self._reorder else []
 
     def _give_up(self) -> list[bytes]:
-        """What was missing will not come: go on with what came after it."""
+        """Stop waiting for the missing message, and continue with the next one."""
         self._holding_since = None
         return self._deliver(*self.held.pop(min(self.held))) + self._contiguous()
 
     def _contiguous(self) -> list[bytes]:
-        """What was held and is now due. A gap behind it gets a wait of its own."""
+        """The held sound that is due now. The next gap gets its own wait."""
         due: list[bytes] = []
         while self._next in self.held:
             due += self._deliver(*self.held.pop(self._next))
@@ -172,7 +172,7 @@ class MediaTimeline:
         by_time = timestamp_ms - self._next_ms
         if not missing:
             return by_time if by_time > _JUMP_MS else 0
-        # Timestamps that stand still or go back are no help; others know best, but jitter a little.
+        # Timestamps that repeat or go back are useless; others are exact, apart from a little jitter.
         if by_time < -duration_ms / 2 or abs(by_time - by_number) < duration_ms / 2:
             return by_number
         return by_time

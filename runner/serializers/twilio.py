@@ -9,10 +9,10 @@ from runner.serializers.wire import ULAW_8K, MediaFormat
 
 
 class TwilioFrameSerializer(TelephonySerializer):
-    """For `<Connect><Stream>`. The credentials (and `region`, `edge`) are only handed on for the hang-up."""
+    """For `<Connect><Stream>`. Credentials, `region` and `edge` are only passed on, for the hang-up."""
 
     provider: ClassVar[str] = "twilio"
-    # The stream's id stands before the sound, or, as in Twilio's own documentation, behind it.
+    # The stream's id comes before the sound or, as in Twilio's documentation, after it.
     _usual_media = usual_media(
         r'\{"event":"media","sequenceNumber":"[0-9]{1,18}",(?:"streamSid":"[A-Za-z0-9_-]*",)?'
         r'"media":\{"track":"inbound","chunk":"(?P<number>[0-9]{1,18})","timestamp":"(?P<time>[0-9]{1,18})",',

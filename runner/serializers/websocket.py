@@ -1,10 +1,10 @@
 """A plain WebSocket client: pcm in binary messages, RTVI (or any other) JSON in text messages.
 
-Two words of our own, for a client that buffers sound and wants to be exact:
+Two messages of botrun's own, for clients that buffer sound:
 
-    to the client     {"label":"botrun","type":"clear"}               throw away what waits to be played
+    to the client     {"label":"botrun","type":"clear"}               drop all unplayed sound
                       {"label":"botrun","type":"mark","name":"…"}     only with `marks=True`
-    from the client   {"label":"botrun","type":"mark","name":"…"}     the sound before that mark was played
+    from the client   {"label":"botrun","type":"mark","name":"…"}     the sound before this mark was played
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _own(kind: str, **rest: str) -> str:
 
 
 def _check_all_unicode(text: str, value: object) -> None:
-    """Half characters hide behind `\\u` escapes or stand there as they are: only then look again."""
+    """Refuse lone surrogates; only texts with `\\u` escapes or non-ASCII characters can hold them."""
     if "\\u" in text or not text.isascii():
         try:
             check_unicode(json.dumps(value, ensure_ascii=False))

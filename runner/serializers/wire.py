@@ -1,4 +1,4 @@
-"""Reading what a stranger sent: whatever is wrong with it becomes a `ProtocolError`."""
+"""Reads untrusted input: anything malformed raises `ProtocolError`. Also the encodings of sound."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runner.audio import g711
 from runner.errors import ProtocolError
 
 LARGEST_MESSAGE = 256 * 1024
-"""Characters (of text) or bytes. Twenty milliseconds of sound take 300, a `start` at most some 5,000."""
+"""Characters or bytes. 20 ms of sound take 300, a `start` message at most about 5,000."""
 
 _MOST_DIGITS = 18
 KEYS = frozenset("0123456789*#ABCD")
@@ -36,25 +36,25 @@ _decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 
 def check_size(message: str | bytes) -> None:
     if len(message) > LARGEST_MESSAGE:
-        raise ProtocolError(f"The message is {len(message)} long; {LARGEST_MESSAGE} is the most we take.")
+        raise ProtocolError(f"The message has {len(message)} bytes; at most {LARGEST_MESSAGE} are allowed.")
 
 
 def text_of(message: str | bytes) -> str:
-    """The message as text: the providers send text messages only, but UTF-8 in a binary one is harmless."""
+    """The message as text. Providers send only text messages; a binary one must be UTF-8."""
     check_size(message)
     if isinstance(message, str):
         return message
     try:
         return bytes(message).decode()
     except UnicodeDecodeError as error:
-        raise ProtocolError("A binary message that is no text.") from error
+        raise ProtocolError("The binary message is not UTF-8 text.") from error
 
 
 def parse_object(message: str | bytes) -> dict[str, Any]:
-    """The JSON object that the message is."""
+    """The message as a JSON object."""
     try:
         value = _decoder.decode(text_of(message))
-    except ValueError as error:  # also a number of more digits than Python cares to read
+    except ValueError as error:  # also for a number with too many digits
         raise ProtocolError("The message is not JSON.") from error
     except RecursionError as error:
         raise ProtocolError("The message is nested too deeply.") from error
@@ -64,7 +64,7 @@ def parse_object(message: str | bytes) -> dict[str, Any]:
 
 
 def check_unicode(text: str) -> str:
-    """`text`, if it can be written anywhere: a lone surrogate would break the log, or the next message."""
+    """`text`; raises `ProtocolError` for a lone surrogate, which cannot be logged or sent."""
     if not text.isascii():
         try:
             text.encode()
@@ -88,7 +88,7 @@ def object_in(holder: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def integer(value: object, key: str) -> int | None:
-    """A number that may come as `1` or as `"1"` (Plivo writes numbers, the others strings)."""
+    """A number sent as `1` (Plivo) or as `"1"` (the others)."""
     if value is None:
         return None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS:
@@ -105,7 +105,7 @@ def integer_in(holder: Mapping[str, Any], key: str) -> int | None:
 
 
 def base64_bytes(text: str) -> bytes:
-    """What the base64 text means; strict, for a stray character would shift every sample after it."""
+    """Decode base64, strictly: skipping a stray character would shift all samples after it."""
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError as error:
@@ -117,17 +117,17 @@ def base64_text(data: bytes) -> str:
 
 
 def digit_in(holder: Mapping[str, Any], key: str) -> str:
-    """One key of a phone: 0-9 * # A-D."""
+    """A DTMF key: 0-9 * # A-D."""
     value = holder.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if 0 <= value <= 9 else None
     if not isinstance(value, str) or value.upper() not in KEYS:
-        raise ProtocolError(f"`{key}` is not a key of a phone.")
+        raise ProtocolError(f"`{key}` is not a DTMF key (0-9 * # A-D).")
     return value.upper()
 
 
 def texts_in(holder: Mapping[str, Any], key: str) -> dict[str, str]:
-    """An object of texts, as custom parameters are; numbers and truth values become texts."""
+    """An object of texts, such as custom parameters; numbers and booleans are converted."""
     value = holder.get(key)
     if value is None:
         return {}
@@ -165,13 +165,13 @@ class Encoding(StrEnum):
     """As RTP has it (RFC 3551 §4.5.11)."""
 
 
-# Old and new spellings seen in the providers' own pages; what follows a semicolon is cut off before.
+# Spellings in the providers' documentation, old and new, without what follows a semicolon.
 _NAMES = {
     **dict.fromkeys(
         ("ulaw", "mulaw", "mu-law", "x-mulaw", "pcmu", "basic", "g711u", "g711_ulaw"), Encoding.ULAW
     ),
     **dict.fromkeys(("alaw", "a-law", "x-alaw", "pcma", "g711a", "g711_alaw"), Encoding.ALAW),
-    # `base64` is what some of Exotel's start messages say where others say audio/x-raw [?].
+    # Some of Exotel's start messages say `base64` instead of audio/x-raw [?].
     **dict.fromkeys(
         (
             "l16",
@@ -195,7 +195,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class MediaFormat:
-    """Mono sound on a wire: its encoding, and its sample rate in Hz."""
+    """The encoding and sample rate (Hz) of mono sound on a wire."""
 
     encoding: Encoding = Encoding.ULAW
     sample_rate: int = 8000
@@ -205,7 +205,7 @@ class MediaFormat:
         return 1 if self.encoding in (Encoding.ULAW, Encoding.ALAW) else 2
 
     def bytes_in(self, duration_ms: int) -> int:
-        """Bytes on the wire of so many milliseconds."""
+        """The size on the wire of this duration."""
         return self.sample_rate * duration_ms // 1000 * self.bytes_per_sample
 
     def __str__(self) -> str:
@@ -217,42 +217,43 @@ L16_8K = MediaFormat(Encoding.L16, 8000)
 
 
 def parse_encoding(name: str) -> Encoding:
-    """`audio/x-mulaw`, `PCMU`, `audio/L16;rate=8000` and their like."""
+    """An encoding by its name: `audio/x-mulaw`, `PCMU`, `audio/L16;rate=8000`, …"""
     plain = name.partition(";")[0].strip().lower().removeprefix("audio/")
     try:
         return _NAMES[plain]
     except KeyError:
         raise ProtocolError(
-            f"The stream announces the encoding {name[:40]!r}; botrun speaks µ-law (PCMU), A-law (PCMA) "
-            "and L16. Ask the provider for one of these where the stream is set up."
+            f"The stream's encoding is {name[:40]!r}; botrun supports µ-law (PCMU), A-law (PCMA) and L16. "
+            "Set one of these where the stream is configured at the provider."
         ) from None
 
 
 def check_rate(sample_rate: int) -> int:
     if sample_rate not in SAMPLE_RATES:
         raise ProtocolError(
-            f"The stream announces a sample rate of {sample_rate} Hz, which botrun does not know."
+            f"The stream's sample rate of {sample_rate} Hz is not supported: use one of "
+            f"{', '.join(map(str, SAMPLE_RATES))} Hz."
         )
     return sample_rate
 
 
-def parse_media_format(given: Mapping[str, Any] | None, default: MediaFormat) -> MediaFormat:
-    """The `mediaFormat` or `media_format` of a start message; what it leaves out is taken from `default`."""
-    if given is None:
+def parse_media_format(announced: Mapping[str, Any] | None, default: MediaFormat) -> MediaFormat:
+    """The media format of a start message; `default` fills in what it omits."""
+    if announced is None:
         return default
-    if not isinstance(given, Mapping):
+    if not isinstance(announced, Mapping):
         raise ProtocolError("The media format is not an object.")
-    name = given.get("encoding", default.encoding.value)
+    name = announced.get("encoding", default.encoding.value)
     if not isinstance(name, str):
         raise ProtocolError("The encoding is not a text.")
-    rate = integer(given.get("sampleRate", given.get("sample_rate")) or _rate_in(name), "sample_rate")
-    if integer(given.get("channels"), "channels") not in (None, 1):
-        raise ProtocolError("The stream announces more than one channel; botrun takes mono.")
+    rate = integer(announced.get("sampleRate", announced.get("sample_rate")) or _rate_in(name), "sample_rate")
+    if integer(announced.get("channels"), "channels") not in (None, 1):
+        raise ProtocolError("The stream has more than one channel; set it to mono at the provider.")
     return MediaFormat(parse_encoding(name), check_rate(rate or default.sample_rate))
 
 
 def _rate_in(name: str) -> str | None:
-    """The rate that `audio/x-l16;rate=16000` carries with it."""
+    """The sample rate in `audio/x-l16;rate=16000`."""
     rate = name.partition("rate=")[2]
     return rate.strip() or None
 

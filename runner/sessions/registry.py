@@ -1,4 +1,4 @@
-"""The calls of this process."""
+"""`Sessions`: the calls of this process."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
 from runner.processors.handover_state import Conversation
 from runner.sessions.session import EndReason, OnEnd, Session
-from runner.sessions.stats import Figures, Histogram, Tally
+from runner.sessions.stats import CallTotals, Figures, Histogram
 from runner.transports.session_port import SessionPort
 
 
 class TooManySessionsError(BotrunError):
-    """No further call is taken while so many are under way."""
+    """The limit of concurrent calls is reached, or botrun is stopping."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionLimits:
-    """Bounds on calls. 0 is no bound.
+    """Limits of calls. 0 = unlimited.
 
     Attributes:
-        sessions: calls at once.
-        call_s: the longest call (s).
+        sessions: concurrent calls.
+        call_s: length of a call (s).
     """
 
     sessions: int = 0
@@ -35,7 +35,7 @@ class SessionLimits:
 
 
 class Sessions:
-    """The calls of this process. `figures`: what is counted of them."""
+    """The calls of this process. `figures`: their statistics."""
 
     def __init__(self, bot: LoadedBot, limits: SessionLimits | None = None) -> None:
         self._bot = bot
@@ -47,11 +47,11 @@ class Sessions:
 
     @property
     def active(self) -> Mapping[str, Session]:
-        """The calls under way, by id."""
+        """The active calls, by id."""
         return MappingProxyType(self._active)
 
     def knows(self, name: str) -> bool:
-        """Whether a call under way has this id, or this id of its provider's."""
+        """Whether an active call has this session id or provider's call id."""
         if name in self._active:
             return True
         return bool(name) and any(
@@ -68,39 +68,39 @@ class Sessions:
         conversation: Conversation | None = None,
         port: SessionPort | None = None,
     ) -> Session:
-        """Begin a call: the bot runs at once, in a task of its own.
+        """Start a call: the bot runs in its own task.
 
-        `on_end` is awaited once when the bot has ended, before the session counts as ended. `call_s` bounds
-        this call (s), where that is less than the limit for all. `conversation` is one that continues here.
-        `port` is for the transport of the bot.
+        `on_end` is awaited once when the bot has ended, before the session counts as ended. `call_s` limits
+        the length of this call (s), in addition to the limit for all calls. `conversation` continues here.
+        `port` is for the bot's transport.
 
         Raises:
             TooManySessionsError: the limit is reached, or botrun is stopping.
         """
         if self._closed:
-            raise self._refusal("botrun is stopping and takes no more calls")
+            raise self._refusal("botrun is stopping and accepts no more calls")
         if self._limits.sessions and len(self._active) >= self._limits.sessions:
             raise self._refusal(
-                f"{len(self._active)} calls are under way, which is the limit (BOTRUN_MAX_SESSIONS)"
+                f"{len(self._active)} calls are active, the most that BOTRUN_MAX_SESSIONS allows"
             )
         goes_on = conversation is not None and conversation.goes_on
         figures = self.figures.begin(kind, args.session_id, goes_on=goes_on)
         session = Session(self._bot, kind, args, on_end, figures, conversation, port)
         self._active[session.id] = session
         self._tasks[session.id] = asyncio.create_task(
-            self._see_through(session, call_s), name=f"session {session.id}"
+            self._run_session(session, call_s), name=f"session {session.id}"
         )
         return session
 
-    def totals(self, lag: Histogram) -> Tally:
-        """What this process has counted so far; `lag` is its event loop's (s)."""
+    def totals(self, lag: Histogram) -> CallTotals:
+        """The statistics of this process so far; `lag` is its event loop's (s)."""
         figures, active = self.figures, list(self._active.values())
-        return Tally(
+        return CallTotals(
             started=Counter(figures.started),
             ended=Counter(figures.ended),
             active=Counter(session.kind for session in active),
             refused=figures.refused,
-            totals=figures.totals(session.figures for session in active),
+            parts=figures.totals(session.figures for session in active),
             recent_turn_s=list(figures.recent_turn_s),
             histograms={"turn": figures.turn, "stop": figures.stop, "lag": lag},
         )
@@ -109,7 +109,7 @@ class Sessions:
         self.figures.refused += 1
         return TooManySessionsError(sentence)
 
-    async def _see_through(self, session: Session, call_s: float) -> None:
+    async def _run_session(self, session: Session, call_s: float) -> None:
         bounds = [bound for bound in (call_s, self._limits.call_s) if bound]
         try:
             await session.run(min(bounds, default=0.0))
@@ -122,17 +122,17 @@ class Sessions:
     async def end(
         self, session_id: str, reason: EndReason, grace_s: float = 0.0, *, detail: str = ""
     ) -> None:
-        """End a call, if it is still under way."""
+        """End a call, if it is still active."""
         session = self._active.get(session_id)
         if session is not None:
             await session.end(reason, grace_s, detail=detail)
 
     def lose(self, kind: str) -> None:
-        """A call came from older code, but its caller did not."""
+        """Count a call that was handed over by older code, but whose caller did not reconnect."""
         self.figures.ended[kind, EndReason.CONNECTION_LOST.name.lower()] += 1
 
     async def end_all(self, reason: EndReason, timeout_s: float) -> None:
-        """End all calls and take no more; returns within `timeout_s`."""
+        """End all calls and accept no more; returns within `timeout_s`."""
         self._closed = True
         tasks = list(self._tasks.values())
         ends = [asyncio.create_task(session.end(reason)) for session in self._active.values()]

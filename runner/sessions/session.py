@@ -1,7 +1,7 @@
-"""One call and everything it owns.
+"""`Session`: one call and everything it owns.
 
-A session runs the bot in a task of its own. It ends once, with an `EndReason`, whatever ends it: the bot
-returned or failed, the caller left, a limit was reached, the program is stopping.
+A session runs the bot in its own task. It ends once, with an `EndReason`: the bot returned or failed, the
+caller left, a limit was reached, or botrun stops.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from runner.transports.session_port import SessionPort, enter_session
 logger = logging.getLogger(__name__)
 
 NO_CALL_S = 1.0
-"""A bot that is done by itself sooner has said nothing."""
+"""A bot that returns within this time (s) has said nothing."""
 CANCEL_TIMEOUT_S = 1.5
-"""What a bot may take to end when it is cancelled; then it is left behind, and said so."""
+"""Time (s) for a cancelled bot to end; then it is abandoned with a warning."""
 
 
 class EndReason(StrEnum):
-    """Why a call ended; the value is what people read."""
+    """Why a call ended; the value is shown to people."""
 
     BOT_FINISHED = "the bot finished"
     BOT_FAILED = "the bot failed"
@@ -51,12 +51,12 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True)
 class BotFailure:
-    """What the bot's code failed with, and where in the user's code.
+    """The error that the bot's code failed with, and its place in the user's code.
 
     Attributes:
         exception: type and message, without advice.
         source: the text of that line.
-        advice: what to do about it; "" if that is not known.
+        advice: how to fix it, or "".
     """
 
     message: str
@@ -75,30 +75,31 @@ OnEnd = Callable[["Session"], Awaitable[None]]
 
 
 class SoundReport(Protocol):
-    """How a call's sound fares, where its transport can tell."""
+    """The quality of a call's sound, for transports that measure it."""
 
     def latest(self) -> dict[str, float | int | None]:
-        """Figures of the last seconds, for a JSON answer."""
+        """Measurements of the last seconds, for a JSON answer."""
 
     def sentence(self) -> str:
-        """The whole call in words; "" if there is nothing to tell."""
+        """A sentence about the whole call, or ""."""
 
 
 class Session:
-    """One call. The bot is called on the loop's next turn.
+    """One call. The bot starts with the event loop's next iteration.
 
     Attributes:
-        id: names it in logs, records and addresses.
-        kind: how the caller came: "webrtc", "twilio", …
-        end_reason: None while it lasts.
-        end_detail: more about the reason, in a phrase; "" if there is nothing to add.
-        port: what the transport of its bot exchanges with it; its `hang_up` is how the provider's call ends.
-        error: what the bot failed with, if it did.
-        remark: why the caller heard nothing, where the bot did not fail.
-        figures: what is measured of it.
-        sound: how its sound fares, if the door knows.
-        conversation: what of it is kept when the code changes.
-        goes_on: whether it was handed over to newer code: it ends only here.
+        id: the call's id in logs, records and URLs.
+        kind: the transport: "webrtc", "twilio", …
+        end_reason: None while the call lasts.
+        end_detail: a phrase with details of the reason, or "".
+        port: what the bot's transport exchanges with the session; `port.hang_up` says how the provider's call
+            ends.
+        error: the error that the bot failed with, if any.
+        remark: why the caller heard nothing, if the bot did not fail.
+        figures: the call's statistics.
+        sound: the quality of its sound, if it is measured.
+        conversation: the state that is kept when the bot's code changes.
+        goes_on: whether the call was handed over to newer code, and ends only in this process.
     """
 
     def __init__(
@@ -131,17 +132,17 @@ class Session:
         self.waits_over = asyncio.Event()
         self._bot = bot
         self._on_end = on_end
-        self._left_behind = asyncio.Event()
+        self._abandoned = asyncio.Event()
         self._task = asyncio.create_task(self._call_bot(), name=f"bot {self.id}")
 
     @property
     def duration_s(self) -> float:
-        """How long the call lasts or lasted."""
+        """Length of the call so far (s)."""
         return (self.ended_at or time.monotonic()) - self.started_at
 
     @property
     def here_s(self) -> float:
-        """How long ago this process called the bot; `duration_s` includes the time under older code."""
+        """Length of the call in this process (s); `duration_s` includes its time under older code."""
         return self.duration_s - self.conversation.secs
 
     @property
@@ -150,9 +151,9 @@ class Session:
         return self.end_reason is not None or self._task.done()
 
     async def run(self, limit_s: float) -> None:
-        """See the call to its end."""
+        """Wait for the end of the call, and finish it."""
         logger.info("session %s started (%s)", self.id, self.kind, extra={"session": self.id})
-        released = asyncio.create_task(self._left_behind.wait())
+        released = asyncio.create_task(self._abandoned.wait())
         waits = [self._task, released]
         try:
             left_s = max(limit_s - self.conversation.secs, 0.0) if limit_s else None
@@ -164,9 +165,9 @@ class Session:
         await self._finish()
 
     async def end(self, reason: EndReason, grace_s: float = 0.0, *, detail: str = "") -> None:
-        """End the call. The bot may finish by itself within `grace_s`; then it is cancelled.
+        """End the call: cancel the bot unless it finishes within `grace_s`.
 
-        The first reason stands. Returns when the bot has ended or is left behind.
+        The first reason counts. Returns when the bot has ended or was abandoned.
         """
         if self.end_reason is None:
             self.end_reason, self.end_detail = reason, detail
@@ -176,12 +177,13 @@ class Session:
         _, stubborn = await asyncio.wait([self._task], timeout=CANCEL_TIMEOUT_S)
         if stubborn:
             logger.warning(
-                "session %s: the bot does not end when it is cancelled (does it catch CancelledError?); "
-                "it was left behind",
+                "session %s: the bot did not end within %g s of being cancelled and was abandoned. If it "
+                "catches CancelledError, raise it again",
                 self.id,
+                CANCEL_TIMEOUT_S,
                 extra={"session": self.id},
             )
-            self._left_behind.set()
+            self._abandoned.set()
 
     async def _call_bot(self) -> None:
         enter_call(self.figures)
@@ -191,7 +193,7 @@ class Session:
             await self._bot.function(self.args)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # the boundary to the bot's own code: one call must not end the others
+        except BaseException as error:  # the bot's own code: its failure must not end other calls
             self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
@@ -199,7 +201,7 @@ class Session:
         text = str(error) if isinstance(error, BotrunError) else in_words(error)
         source = linecache.getline(str(path), line).strip() if line else ""
         exception, advice = in_words(error, hints=False), advice_of(error, text)
-        # All of it goes to the caller's page.
+        # Shown on the caller's page, so without secrets.
         words = [hide(one) for one in (text, exception, source, advice or "")]
         self.error = BotFailure(words[0], path, line, *words[1:])
         if self.end_reason is None:
@@ -207,12 +209,12 @@ class Session:
         extra = {"session": self.id}
         logger.error("session %s: the bot failed at %s", self.id, self.error, exc_info=error, extra=extra)
 
-    def _wonder(self) -> None:
-        """A bot that is done before anything could be said has most likely forgotten its last line."""
+    def _check_pipeline(self) -> None:
+        """Warn about a bot that returned at once: it probably lacks its last line."""
         if not self.figures.has_pipeline and self.here_s < NO_CALL_S:
             self.remark = (
                 f"{self._bot.path.name} returned at once and ran no pipeline: the caller hears nothing. "
-                "A bot ends in `await PipelineRunner().run(PipelineTask(pipeline))`"
+                "End the bot with `await PipelineRunner().run(PipelineTask(pipeline))`"
             )
             logger.warning("session %s: %s", self.id, self.remark, extra={"session": self.id})
 
@@ -220,11 +222,11 @@ class Session:
         self.ended_at = time.monotonic()
         if self.end_reason is None:
             self.end_reason = EndReason.BOT_FINISHED
-            self._wonder()
+            self._check_pipeline()
         if self._on_end is not None:
             try:
                 await self._on_end(self)
-            except Exception:  # a door's clean-up must not keep the call in the list
+            except Exception:  # a failing clean-up must not keep the call in the list
                 logger.exception("session %s: cleaning up failed", self.id)
         sound = self.sound.sentence() if self.sound is not None else ""
         logger.info(
@@ -240,5 +242,5 @@ class Session:
 
 
 def new_session_id() -> str:
-    """A short id that nobody can guess."""
+    """A short random id."""
     return worker_prefix() + secrets.token_hex(8)

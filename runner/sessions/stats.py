@@ -1,7 +1,7 @@
-"""What is counted of calls, for `GET /metrics`, the log and `botrun load`: plain numbers.
+"""Statistics of calls, for `GET /metrics`, the log and `botrun load`.
 
-Nothing is counted per piece of sound here: the parts of a call keep their own totals, and are asked for
-them when somebody looks, and once when the call ends.
+Nothing is counted here per chunk of sound: the parts of a call keep their own totals, which are read on
+request, and once when the call ends.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ LATENCY_BOUNDS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
 LAG_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 RECENT_TURNS = 200
-"""So many turns are kept to tell how fast the bot is just now."""
+"""Number of turns kept for the bot's present latency."""
 
 Totals = Callable[[], Mapping[str, float]]
 """A part's totals by name: "underruns", "malformed" (messages), "refused_ms", "dropped_ms"."""
 
 
 class Histogram:
-    """How often a value fell where.
+    """A histogram.
 
     Attributes:
-        bounds: upper ends of the buckets, in order; one more bucket has no upper end.
-        counts: how often, per bucket.
+        bounds: upper ends of the buckets, in order; the last bucket has none.
+        counts: number of values per bucket.
         sum: of all values.
     """
 
@@ -44,7 +44,7 @@ class Histogram:
         self.sum += value
 
     def add(self, other: Histogram) -> None:
-        """Count what another one of the same bounds has counted, too."""
+        """Add another histogram with the same bounds."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.sum += other.sum
 
@@ -54,14 +54,14 @@ class Histogram:
 
 
 class CallFigures:
-    """The figures of one call.
+    """The statistics of one call.
 
     Attributes:
         turn_s: turn latencies (s), in order.
-        last_turn: what the last turn's latency was made of (s), by part, in their order.
+        last_turn: the parts of the last turn's latency (s), in order.
         stop_s: stop latencies (s), in order.
-        session_id: the call's; empty where there is none.
-        has_pipeline: whether a pipeline runs or ran in it.
+        session_id: the call's, or "".
+        has_pipeline: whether a pipeline has run in it.
     """
 
     def __init__(self, process: Figures | None = None, session_id: str = "") -> None:
@@ -75,7 +75,7 @@ class CallFigures:
         self._parts: list[Totals] = []
 
     def turn(self, seconds: float, parts: Mapping[str, float] | None = None) -> None:
-        """The bot has answered after so long."""
+        """Note a turn latency (s)."""
         self.turn_s.append(seconds)
         self.last_turn = dict(parts or {})
         if self._process is not None:
@@ -83,14 +83,14 @@ class CallFigures:
             self._process.recent_turn_s.append(seconds)
 
     def stop(self, seconds: float) -> None:
-        """The bot has fallen silent so long after it was interrupted."""
+        """Note a stop latency (s)."""
         self.stop_s.append(seconds)
         if self._process is not None:
             self._process.stop.observe(seconds)
 
     @contextlib.contextmanager
     def counting(self, parts: Iterable[Totals]) -> Iterator[None]:
-        """While the block runs, these are asked for their totals; at its end for the last time."""
+        """Include these parts' totals while the block runs, and keep their final ones."""
         parts = list(parts)
         self.has_pipeline = True
         self._parts += parts
@@ -102,18 +102,18 @@ class CallFigures:
                 self._settled.update(part())
 
     def totals(self) -> Counter[str]:
-        """All parts' totals, added up."""
+        """The sums of all parts' totals."""
         found = Counter(self._settled)
         for part in self._parts:
             found.update(part())
         return found
 
     def summary(self) -> str:
-        """For the line that ends a call; empty if nothing is worth a word."""
+        """A phrase for the log line of the call's end; "" if there is nothing to report."""
         totals = self.totals()
-        parts = [_latency("turn latency", self.turn_s), _latency("stop latency", self.stop_s)]
-        parts += [words.format(totals[name]) for name, words in _FAULTS.items() if totals[name] >= 0.5]
-        return ", ".join(part for part in parts if part)
+        phrases = [_latency("turn latency", self.turn_s), _latency("stop latency", self.stop_s)]
+        phrases += [words.format(totals[name]) for name, words in _FAULTS.items() if totals[name] >= 0.5]
+        return ", ".join(part for part in phrases if part)
 
 
 _FAULTS = {
@@ -130,22 +130,22 @@ def _latency(name: str, seconds: Sequence[float]) -> str:
 
 
 def quantile(values: Iterable[float], share: float) -> float:
-    """The smallest of these that `share` of them do not exceed.
+    """The smallest value that `share` of the values do not exceed.
 
     Raises:
-        IndexError: there are none.
+        IndexError: there are no values.
     """
     ordered = sorted(values)
     return ordered[max(ceil(len(ordered) * share) - 1, 0)]
 
 
 class Figures:
-    """The figures of all calls of this process, since it began.
+    """The statistics of all calls of this process.
 
     Attributes:
         started: calls, by transport.
         ended: calls, by transport and reason.
-        refused: calls that were one too many.
+        refused: calls refused because of the limit.
         turn: turn latencies (s).
         stop: stop latencies (s).
         recent_turn_s: the latest turn latencies (s), in order.
@@ -161,19 +161,19 @@ class Figures:
         self._over: Counter[str] = Counter()
 
     def begin(self, transport: str, session_id: str = "", *, goes_on: bool = False) -> CallFigures:
-        """A call begins; what is counted of it goes to the result. `goes_on`: it began in another process."""
+        """Count a new call; returns its statistics. `goes_on`: it began in another process."""
         if not goes_on:
             self.started[transport] += 1
         return CallFigures(self, session_id)
 
     def end(self, transport: str, reason: str, call: CallFigures, *, goes_on: bool = False) -> None:
-        """It is over. `goes_on`: only here."""
+        """Count the end of a call. `goes_on`: it continues in another process."""
         if not goes_on:
             self.ended[transport, reason] += 1
         self._over.update(call.totals())
 
     def totals(self, active: Iterable[CallFigures]) -> Counter[str]:
-        """All calls' totals, those under way included."""
+        """The totals of all calls, including active ones."""
         found = Counter(self._over)
         for call in active:
             found.update(call.totals())
@@ -184,12 +184,12 @@ _current: ContextVar[CallFigures | None] = ContextVar("botrun_call_figures", def
 
 
 def enter_call(figures: CallFigures) -> None:
-    """Whatever runs in this context from now on belongs to that call."""
+    """Code in this context belongs to this call from now on."""
     _current.set(figures)
 
 
 def current_call() -> CallFigures:
-    """The figures of the call that this context belongs to; of nobody's if it belongs to none."""
+    """The statistics of this context's call; unused ones outside a call."""
     return _current.get() or CallFigures()
 
 
@@ -197,16 +197,16 @@ HISTOGRAMS = {"turn": LATENCY_BOUNDS_S, "stop": LATENCY_BOUNDS_S, "lag": LAG_BOU
 
 
 @dataclass(kw_only=True)
-class Tally:
-    """What is counted of calls.
+class CallTotals:
+    """The statistics of all calls of one process, or of several.
 
     Attributes:
         started: calls, by transport.
         ended: calls, by transport and reason.
-        active: calls under way, by transport.
-        refused: calls that were one too many.
-        totals: what the calls' parts counted, by name (`figures.Totals`).
-        recent_turn_s: the latest turn latencies (s), the older ones first.
+        active: active calls, by transport.
+        refused: calls refused because of the limit.
+        parts: what the calls' parts counted, by name (see `Totals`).
+        recent_turn_s: the latest turn latencies (s), oldest first.
         histograms: "turn" and "stop" latencies, and the event loop's "lag" (s).
     """
 
@@ -214,54 +214,54 @@ class Tally:
     ended: Counter[tuple[str, str]] = field(default_factory=Counter)
     active: Counter[str] = field(default_factory=Counter)
     refused: int = 0
-    totals: Counter[str] = field(default_factory=Counter)
+    parts: Counter[str] = field(default_factory=Counter)
     recent_turn_s: list[float] = field(default_factory=list)
     histograms: dict[str, Histogram] = field(
         default_factory=lambda: {name: Histogram(bounds) for name, bounds in HISTOGRAMS.items()}
     )
 
     @classmethod
-    def read(cls, packed: Mapping[str, Any]) -> Tally:
-        """What `packed` gave, in another process of the same botrun."""
-        tally = cls(
+    def read(cls, packed: Mapping[str, Any]) -> CallTotals:
+        """The inverse of `packed`, in another process of the same version."""
+        totals = cls(
             started=Counter(packed["started"]),
             ended=Counter({(kind, reason): count for kind, reason, count in packed["ended"]}),
             active=Counter(packed["active"]),
             refused=packed["refused"],
-            totals=Counter(packed["totals"]),
+            parts=Counter(packed["parts"]),
             recent_turn_s=list(packed["recent_turn_s"]),
         )
-        for name, histogram in tally.histograms.items():
+        for name, histogram in totals.histograms.items():
             histogram.counts, histogram.sum = list(packed[name]["counts"]), packed[name]["sum"]
-        return tally
+        return totals
 
     def packed(self) -> dict[str, Any]:
-        """As JSON."""
+        """As JSON values."""
         histograms = {name: {"counts": of.counts, "sum": of.sum} for name, of in self.histograms.items()}
         return {
             "started": self.started,
             "ended": [[kind, reason, count] for (kind, reason), count in self.ended.items()],
             "active": self.active,
             "refused": self.refused,
-            "totals": self.totals,
+            "parts": self.parts,
             "recent_turn_s": self.recent_turn_s,
             **histograms,
         }
 
 
-def added(tallies: Iterable[Tally]) -> Tally:
-    """All of them together; the order is that in which their processes began."""
-    whole = Tally()
-    for tally in tallies:
+def added(several: Iterable[CallTotals]) -> CallTotals:
+    """Their sum. Their order is that in which their processes started."""
+    whole = CallTotals()
+    for totals in several:
         for mine, other in (
-            (whole.started, tally.started),
-            (whole.active, tally.active),
-            (whole.totals, tally.totals),
+            (whole.started, totals.started),
+            (whole.active, totals.active),
+            (whole.parts, totals.parts),
         ):
             mine.update(other)
-        whole.ended.update(tally.ended)
-        whole.refused += tally.refused
-        whole.recent_turn_s = [*whole.recent_turn_s, *tally.recent_turn_s][-RECENT_TURNS:]
+        whole.ended.update(totals.ended)
+        whole.refused += totals.refused
+        whole.recent_turn_s = [*whole.recent_turn_s, *totals.recent_turn_s][-RECENT_TURNS:]
         for name, histogram in whole.histograms.items():
-            histogram.add(tally.histograms[name])
+            histogram.add(totals.histograms[name])
     return whole

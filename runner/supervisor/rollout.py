@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runner.botcode.failure import Failure
-from runner.sessions.stats import Tally, added
+from runner.sessions.stats import CallTotals, added
 from runner.supervisor.loading import Load
 from runner.supervisor.processes import Worker
 from runner.worker.messages import (
@@ -90,7 +90,7 @@ class EndedWorkers:
 
     def __init__(self) -> None:
         self._latest: dict[str, dict[str, Any]] = {}
-        self._sum = Tally()
+        self._sum = CallTotals()
         self._ended: list[str] = []
 
     def update(self, worker: Worker, totals: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ class EndedWorkers:
         totals = self._latest.pop(worker.id, None)
         if totals is not None:
             self._ended.append(worker.id)
-            ended = Tally.read(totals)
+            ended = CallTotals.read(totals)
             ended.active.clear()
             self._sum = added([self._sum, ended])
 

@@ -220,7 +220,7 @@ class SupervisedWorker:
         self._channel.send(State(state=await host.describe()))
 
     def _send_totals(self, host: Host, *, last: bool = False) -> None:
-        self._channel.send(Totals(totals=host.run_totals.own()["tally"], last=last))
+        self._channel.send(Totals(totals=host.run_totals.own()["totals"], last=last))
 
     async def _serve(self, host: Host, server: Server) -> None:
         from runner.server.forwarding.middleware import InternalApp

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from runner.sessions.stats import Histogram, Tally
+from runner.sessions.stats import CallTotals, Histogram
 
 if TYPE_CHECKING:
     from runner.server.host import Host
@@ -31,8 +31,8 @@ def metrics_router(host: Host) -> Router:
         if not page:
             await asyncio.to_thread(_import)
             page.append(MetricsPage())
-        tally, _ = await host.run_totals.ask()
-        return page[0].answer(tally)
+        totals, _ = await host.run_totals.ask()
+        return page[0].answer(totals)
 
     return Router([Route("/metrics", metrics)])
 
@@ -47,49 +47,49 @@ class MetricsPage:
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, ProcessCollector
 
-        self._tally = Tally()
+        self._totals = CallTotals()
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def answer(self, tally: Tally) -> Response:
+    def answer(self, totals: CallTotals) -> Response:
         """For the route."""
         from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
         # With `media_type` Starlette would add a second charset.
-        return Response(self.text(tally), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(self.text(totals), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    def text(self, tally: Tally) -> bytes:
+    def text(self, totals: CallTotals) -> bytes:
         """In the text format."""
         from prometheus_client.exposition import generate_latest
 
-        self._tally = tally
+        self._totals = totals
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Any]:
         """The metrics, for the registry."""
-        tally = self._tally
-        turn, stop, lag = (tally.histograms[name] for name in ("turn", "stop", "lag"))
-        yield from _sessions(tally)
+        totals = self._totals
+        turn, stop, lag = (totals.histograms[name] for name in ("turn", "stop", "lag"))
+        yield from _sessions(totals)
         yield _histogram("turn_latency", "End of the user's speech to the bot's first sound.", turn)
         yield _histogram("stop_latency", "User's first sound over the bot to its silence.", stop)
         yield _histogram("loop_lag", "How late the event loop is, during calls.", lag)
-        yield from _faults(tally.totals)
+        yield from _faults(totals.parts)
 
 
-def _sessions(tally: Tally) -> Iterator[Any]:
+def _sessions(totals: CallTotals) -> Iterator[Any]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     now = GaugeMetricFamily("botrun_sessions_active", "Calls under way.", labels=["transport"])
     started = CounterMetricFamily("botrun_sessions_started", "Calls that began.", labels=["transport"])
     ended = CounterMetricFamily("botrun_sessions_ended", "Calls over.", labels=["transport", "reason"])
-    for transport, count in sorted(tally.started.items()):
-        now.add_metric([transport], tally.active[transport])
+    for transport, count in sorted(totals.started.items()):
+        now.add_metric([transport], totals.active[transport])
         started.add_metric([transport], count)
-    for (transport, reason), count in sorted(tally.ended.items()):
+    for (transport, reason), count in sorted(totals.ended.items()):
         ended.add_metric([transport, reason], count)
     yield from (now, started, ended)
-    yield CounterMetricFamily("botrun_sessions_refused", "Calls that were one too many.", tally.refused)
+    yield CounterMetricFamily("botrun_sessions_refused", "Calls that were one too many.", totals.refused)
 
 
 def _histogram(name: str, about: str, of: Histogram) -> Any:

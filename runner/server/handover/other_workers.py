@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from runner.pipeline.latency import SlowWatch
-from runner.sessions.stats import Tally, added, quantile
+from runner.sessions.stats import CallTotals, added, quantile
 
 if TYPE_CHECKING:
     from runner.sessions.registry import Sessions
@@ -121,36 +121,36 @@ class RunTotals:
     def __init__(self, sessions: Sessions, other_workers: Callable[[], OtherWorkers | None]) -> None:
         self._sessions = sessions
         self._other_workers = other_workers
-        self._past = Tally()
-        self._last: dict[str, Tally] = {}
+        self._past = CallTotals()
+        self._last: dict[str, CallTotals] = {}
 
     def own(self) -> dict[str, Any]:
         """What this worker tells its other_workers and the supervisor."""
-        return {"tally": self._own().packed(), "sessions": self._calls()}
+        return {"totals": self._own().packed(), "sessions": self._calls()}
 
-    def take_past(self, tally: Told, workers: Sequence[str]) -> None:
+    def take_past(self, totals: Told, workers: Sequence[str]) -> None:
         """The sum of these workers, who had ended before this one began."""
-        self._past = Tally.read(tally)
+        self._past = CallTotals.read(totals)
         for worker in workers:
             self._last.pop(worker, None)
 
-    def take_last(self, worker: str, tally: Told) -> None:
+    def take_last(self, worker: str, totals: Told) -> None:
         """The last word of a worker that ends."""
-        self._last[worker] = Tally.read(tally)
+        self._last[worker] = CallTotals.read(totals)
 
-    async def ask(self) -> tuple[Tally, list[dict[str, Any]]]:
+    async def ask(self) -> tuple[CallTotals, list[dict[str, Any]]]:
         """All workers' figures, and the calls under way."""
         other_workers = self._other_workers()
         told = await other_workers.figures() if other_workers is not None else {}
         for worker, word in told.items():
-            self._last[worker] = Tally.read(word["tally"])
+            self._last[worker] = CallTotals.read(word["totals"])
         for worker in self._last.keys() - told.keys():  # it has ended, and its calls with it
             self._last[worker].active.clear()
         older = [self._last[worker] for worker in sorted(self._last, key=int)]
         calls = [call for word in told.values() for call in word["sessions"]]
         return added([self._past, *older, self._own()]), [*calls, *self._calls()]
 
-    def _own(self) -> Tally:
+    def _own(self) -> CallTotals:
         return self._sessions.totals(SlowWatch.shared(asyncio.get_running_loop()).lag)
 
     def _calls(self) -> list[dict[str, Any]]:

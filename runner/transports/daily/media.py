@@ -185,7 +185,7 @@ class DailyOutput(BaseOutputTransport):
         size = (self.params.video_out_width, self.params.video_out_height)
         if picture.format != "RGB" or picture.size != size:
             raise PictureError(
-                f"Daily's camera takes RGB pictures of {size[0]}x{size[1]} (video_out_width, video_out_height),"
+                f"Daily's camera takes RGB pictures of {size[0]}x{size[1]} (video_out_width, _height),"
                 f" not {picture.format} of {picture.size[0]}x{picture.size[1]}"
             )
         now = self.processor_setup.clock()

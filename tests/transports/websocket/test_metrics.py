@@ -28,8 +28,8 @@ def samples(text: str) -> dict[str, float]:
 
 
 def shown(served: Served) -> dict[str, float]:
-    tally = served.host.sessions.totals(SlowWatch.shared(asyncio.get_running_loop()).lag)
-    return samples(MetricsPage().text(tally).decode())
+    totals = served.host.sessions.totals(SlowWatch.shared(asyncio.get_running_loop()).lag)
+    return samples(MetricsPage().text(totals).decode())
 
 
 async def say(phone: Phone, seconds: float, manner: Manner = Manner.TURN) -> None:
