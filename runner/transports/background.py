@@ -1,4 +1,4 @@
-"""Sound around the bot's voice: `SoundfileMixer` from WAV files, and how a transport plays it."""
+"""Background sound: `SoundfileMixer` plays WAV files, `Surroundings` adds them to an output."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from runner.errors import UsageError
 logger = logging.getLogger(__name__)
 
 IDLE_LEAD_S = 0.04
-"""While the bot is silent a chunk of the background leaves so little (s) before it is due: an answer waits
-behind it."""
+"""While the bot is silent, the background is sent only this far ahead (s), since the next answer waits behind
+it."""
 
 Control = VolumeFrame | MixerEnableFrame | MixerUpdateSettingsFrame
 
 
 class SoundfileMixer(BackgroundMixer):
-    """A background out of WAV files (16 bit, mono or stereo, at any usual rate), looped without a seam.
+    """Background sound from WAV files (16 bit, mono or stereo, any usual sample rate), looped seamlessly.
 
     ```python
     office = SoundfileMixer({"office": "sounds/office.wav"}, default_sound="office", volume=0.3, ducking=0.5)
@@ -51,36 +51,36 @@ class SoundfileMixer(BackgroundMixer):
         ducking: float = 1.0,
     ) -> None:
         if default_sound not in sound_files:
-            raise UsageError(f"there is no sound {default_sound!r}; there are {', '.join(sound_files)}")
+            raise UsageError(
+                f"SoundfileMixer has no sound {default_sound!r}; its sounds are {', '.join(sound_files)}"
+            )
         sounds = {name: read_wav(Path(path)) for name, path in sound_files.items()}
         super().__init__(sounds, default_sound, volume=volume, mixing=mixing, loop=loop, ducking=ducking)
 
 
 def read_wav(path: Path) -> tuple[bytes, int]:
-    """Mono pcm and its rate (Hz).
+    """A file's mono pcm and its sample rate (Hz).
 
     Raises:
-        UsageError: there is no such file, or it is no WAV of 16 bit.
+        UsageError: the file does not exist, or is not a 16-bit WAV.
     """
     try:
         with wave.open(str(path)) as file:
             if file.getsampwidth() != 2:
-                raise UsageError(f"{path.name} has {8 * file.getsampwidth()} bits a sample; it must have 16")
+                raise UsageError(f"{path} has {8 * file.getsampwidth()} bits per sample; convert it to 16")
             pcm = file.readframes(file.getnframes())
             return downmix(pcm, file.getnchannels()), file.getframerate()
     except (OSError, EOFError, wave.Error) as error:
-        raise UsageError(
-            f"{path.name} cannot be played: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise UsageError(f"Cannot play {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 class Surroundings:
-    """What an output does to its chunks before they leave: the bot's volume, and a background under it.
+    """Applies the bot's volume and the background sound to an output's chunks.
 
-    Without a mixer nothing is sent while the bot is silent, and until a `VolumeFrame` comes nothing is done.
+    Without a mixer nothing is sent while the bot is silent; without a `VolumeFrame` the volume is unchanged.
 
     Attributes:
-        untouched: whether chunks leave as they are, and nothing beside them.
+        untouched: whether chunks are sent unchanged, and nothing else.
     """
 
     def __init__(self, mixer: AudioMixer | None, sample_rate: int) -> None:
@@ -92,26 +92,26 @@ class Surroundings:
 
     @classmethod
     async def prepare(cls, mixer: AudioMixer | None, sample_rate: int) -> Surroundings:
-        """For an output that begins; its mixer reads its files now."""
+        """Start the mixer, which reads its files, in a thread."""
         if mixer is not None:
             await asyncio.to_thread(mixer.start, sample_rate)
         return cls(mixer, sample_rate)
 
     @property
     def playing(self) -> bool:
-        """Whether there is something to hear while the bot says nothing."""
+        """Whether there is background sound while the bot is silent."""
         return self._mixer is not None and self._mixer.playing
 
     def wait_s(self, now: float) -> float:
-        """How long (s) until the next chunk of background has to leave, if the bot says nothing."""
+        """Time (s) until the next chunk of background is due while the bot is silent."""
         return max(0.0, self._pacer.wait_s(now))
 
     def cleared(self) -> None:
-        """The peer drops what waits there."""
+        """The peer has dropped its unplayed sound."""
         self._pacer.reset()
 
     def control(self, frame: Control) -> None:
-        """A frame has come to its place among the sound; `ValueError` if it asks for what is not there."""
+        """Apply a control frame. Raises `ValueError` for an unknown sound or setting."""
         if not isinstance(frame, VolumeFrame):
             if self._mixer is not None:
                 self._mixer.control(frame)
@@ -122,7 +122,7 @@ class Surroundings:
         self._volume.set(frame.volume)
 
     def around(self, pcm: bytes, *, speech: bool, now: float) -> bytes:
-        """The chunk as the listener is to hear it; it leaves now."""
+        """The chunk with volume and background; it is sent now."""
         self._pacer.sent(len(pcm) / 2 / self._rate, now)
         if self._volume is not None:
             pcm = self._volume.apply(pcm)
@@ -132,7 +132,7 @@ class Surroundings:
         assert self._mixer is not None
         try:
             return self._mixer.mix(pcm, speech=speech)
-        except Exception:  # the boundary to the bot's own mixer
-            logger.exception("the background has failed and plays no more")
+        except Exception:  # the bot's own mixer
+            logger.exception("The audio_out_mixer failed; the call continues without background sound")
             self._mixer = None
             return pcm

@@ -1,4 +1,4 @@
-"""What all transports share: events, an input and an output."""
+"""`BaseTransport`: events, an input and an output."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ COMMON_EVENTS = ("on_client_connected", "on_client_disconnected", "on_app_messag
 
 
 class BaseTransport:
-    """What a bot builds: `input()` at the beginning of its pipeline, `output()` near the end."""
+    """A bot's connection to its caller: `input()` begins its pipeline, `output()` comes near the end."""
 
     def __init__(self, *events: str) -> None:
         self.events = Events(self, *COMMON_EVENTS, *events)
 
     def input(self) -> BaseInputTransport:
-        """The processor through which the caller's sound comes."""
+        """The processor that receives the caller's sound."""
         raise NotImplementedError
 
     def output(self) -> BaseOutputTransport:
-        """The processor through which the bot's sound goes."""
+        """The processor that sends the bot's sound."""
         raise NotImplementedError
 
     def get_client_id(self, client: Any) -> str:
-        """The id of a client that an event tells of, as its frames' `user_id` has it; "" if it has none."""
+        """The id of an event's client, which is its frames' `user_id`; "" if it has none."""
         found = client.get("id") if isinstance(client, Mapping) else getattr(client, "pc_id", None)
         return str(found or "")
 

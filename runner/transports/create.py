@@ -1,4 +1,4 @@
-"""`create_transport`: the transport that fits the arguments, from one factory of parameters for each."""
+"""`create_transport`: builds the transport that fits the bot's arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runner.transports.base import BaseTransport
 from runner.transports.params import TransportParams
 
 BOT_NAME = "bot"
-"""What others in a Daily room read."""
+"""The bot's name in a Daily room."""
 
 Factories = Mapping[str, Callable[[], Any]]
 
@@ -34,7 +34,7 @@ async def create_transport(runner_args: RunnerArguments, transport_params: Facto
     ```
 
     Raises:
-        UsageError: there is no factory for the way this caller came, or what it makes are no parameters.
+        UsageError: there is no factory for this call's transport, or it does not return `TransportParams`.
     """
     match runner_args:
         case SmallWebRTCRunnerArguments():
@@ -55,7 +55,9 @@ async def create_transport(runner_args: RunnerArguments, transport_params: Facto
             made: BaseTransport = runner_args.make_transport(_params(transport_params, runner_args.transport))
             return made
         case _:
-            raise UsageError(f"create_transport knows no transport for {type(runner_args).__name__}")
+            raise UsageError(
+                f"create_transport has no transport for {type(runner_args).__name__}: pass runner_args"
+            )
 
 
 def _daily(runner_args: DailyRunnerArguments, factories: Factories) -> BaseTransport:
@@ -70,18 +72,19 @@ def _daily(runner_args: DailyRunnerArguments, factories: Factories) -> BaseTrans
 def _params(factories: Factories, name: str) -> TransportParams:
     if name not in factories:
         raise UsageError(
-            f"this bot has no parameters for {name!r}: add {name!r}: lambda: … to create_transport "
+            f"create_transport has no parameters for {name!r}: add {name!r}: lambda: TransportParams(…) "
             f"(it has {', '.join(factories) or 'none'})"
         )
     factory = factories[name]
     if not callable(factory):
         kind = type(factory).__name__
-        raise UsageError(f"{name!r} stands for {kind}(…) in create_transport: put lambda: before it")
+        raise UsageError(f"create_transport: write {name!r}: lambda: {kind}(…), not {name!r}: {kind}(…)")
     params = factory()
     if isinstance(params, TransportParams):
         return params
     raise UsageError(
-        f"the parameters for {name!r} are None, not TransportParams (is return missing?)"
+        f"create_transport: the function for {name!r} returned None: is its return missing?"
         if params is None
-        else f"the parameters for {name!r} are {type(params).__name__}, not TransportParams"
+        else f"create_transport: the function for {name!r} returned {type(params).__name__},"
+        " not TransportParams"
     )

@@ -17,16 +17,16 @@ from runner.processors import handover_state as conversation
 logger = logging.getLogger(__name__)
 
 GREETS = "on_client_connected"
-"""What a bot says in its handlers is a greeting (`conversation.py`)."""
+"""What the bot says in the handlers of this event is its greeting."""
 
 Handler = Callable[..., Awaitable[None] | None]
-"""A plain function will do, too, as it does for Pipecat."""
+"""A plain function is allowed, too, as in Pipecat."""
 
 HandlerT = TypeVar("HandlerT", bound=Handler)
 
 
 class Events:
-    """The handlers of one object. Each runs in a task of its own, so that a slow one delays nobody."""
+    """The event handlers of one object. Each runs in its own task, so that a slow one delays nothing."""
 
     def __init__(self, owner: Any, *names: str) -> None:
         self._owner = owner
@@ -34,10 +34,10 @@ class Events:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def handler(self, name: str) -> Callable[[HandlerT], HandlerT]:
-        """The decorator for an event's handler; raises `UsageError` for an event that does not exist."""
+        """The decorator for an event's handler. Raises `UsageError` for an unknown event."""
         if name not in self._handlers:
             near = difflib.get_close_matches(name, self._handlers, n=1)
-            hint = f": did you mean {near[0]!r}?" if near else f": it has {', '.join(self._handlers)}"
+            hint = f"; did you mean {near[0]!r}?" if near else f"; its events are {', '.join(self._handlers)}"
             raise UsageError(f"{type(self._owner).__name__} has no event {name!r}{hint}")
 
         def add(handler: HandlerT) -> HandlerT:
@@ -59,11 +59,11 @@ class Events:
                 outcome = handler(self._owner, *args)
                 if inspect.isawaitable(outcome):
                     await outcome
-        except Exception as error:  # the boundary to the bot's own code
-            logger.exception("the bot's handler of %s failed: %s", name, describe(error, handler))
+        except Exception as error:  # the bot's own code
+            logger.exception("the bot's handler of %s failed: %s", name, told(error, handler))
 
     async def aclose(self, timeout_s: float = 1.0) -> None:
-        """Let the handlers that still run finish, within a bound."""
+        """Wait for running handlers, and cancel them after the timeout."""
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         if not tasks:
             return

@@ -1,4 +1,4 @@
-"""The caller's sound on its way into the pipeline: speech (hearing.py), interruption, a bounded queue."""
+"""Inbound sound: speech detection, interruption, and a bounded queue to the pipeline."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from runner.turns.vad import VADEvent
 from runner.vad.base import VADAnalyzer
 
 GAP_S = 0.3
-"""When the caller's sound stops coming in the middle of speech for so long (s), silence is put in its place:
-a muted or broken microphone must not leave the user speaking for ever."""
+"""When no sound comes for this time (s) during speech, silence is inserted: a muted or broken microphone must
+not keep the user speaking forever."""
 
 
 class Hearing:
-    """One call's speech detection, between the transport's reader and the analyzer.
+    """The speech detection of one call.
 
     Args:
-        analyzer: tells speech from other sound.
+        analyzer: distinguishes speech from other sound.
         setup: the call's clock and tasks.
-        on_event: takes each beginning and end of speech, behind the sound it was noticed with; must not wait.
-        on_gap: takes silence that stands for sound that did not come.
+        on_event: called at each start and end of speech, after the sound it was detected in; must not block.
+        on_gap: called with silence that replaces missing sound.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Hearing:
         self._analyzer.close()
 
     def _heard(self, event: VADEvent) -> None:
-        # Several calls may be heard together: what follows belongs to this one.
+        # An analyzer may process several calls at once: continue in this call's context.
         self._context.run(self._on_event, event)
         self._watch_for_gaps(event.started, self._analyzer.sample_rate or 0)
 
@@ -86,7 +86,7 @@ class Hearing:
             self._gap_watch.cancel()
 
     async def _fill_gaps(self, sample_rate: int) -> None:
-        """While the user speaks: silence where no sound comes any more."""
+        """Insert silence while the user speaks and no sound comes."""
         while True:
             await asyncio.sleep(GAP_S / 3)
             missing_s = self._clock() - self._heard_at
@@ -97,22 +97,21 @@ class Hearing:
 logger = logging.getLogger(__name__)
 
 QUEUE_MS = 5000
-"""Sound (ms) that may wait for the pipeline, as while its services still connect; then the oldest is
-dropped."""
+"""Sound (ms) that may wait for the pipeline, as while services connect; then the oldest is dropped."""
 
 AUDIO_IN_HZ = 16000
 AUDIO_OUT_HZ = 24000
 
 
 class BaseInputTransport(FrameProcessor):
-    """The first processor. A transport's reader hands it sound by `receive_audio`, which never waits.
+    """The first processor. A transport's reader passes sound to `receive_audio`, which does not wait.
 
-    Speech is detected there, before the queue, so that an interruption takes effect at once, whatever
-    the pipeline is busy with.
+    Speech is detected there, before the queue, so that an interruption takes effect at once even if the
+    pipeline is busy.
 
     Attributes:
-        dropped_ms: sound (ms) that was dropped because the pipeline did not take it.
-        dropped_pictures: pictures that the pipeline did not take before the next one came.
+        dropped_ms: sound (ms) dropped because the pipeline was too slow.
+        dropped_pictures: pictures replaced by a newer one before the pipeline took them.
     """
 
     default_in_hz = AUDIO_IN_HZ
@@ -136,7 +135,7 @@ class BaseInputTransport(FrameProcessor):
     # ------------------------------------------------------------ for the transport's reader
 
     def receive_audio(self, frame: InputAudioRawFrame) -> None:
-        """Take in sound of the caller; never waits."""
+        """Queue the caller's sound, without waiting."""
         if not self._open or not self.params.audio_in_enabled:
             return
         if self._filter is not None:
@@ -144,8 +143,8 @@ class BaseInputTransport(FrameProcessor):
             if not frame.audio:
                 return  # held back until more comes
         was_empty = not self._queue
-        # Queued before speech is detected in it, so that what is noticed comes behind it; pushed after, so
-        # that a processor that blocks delays no interruption.
+        # Queued before speech detection, so that its events follow the sound; pushed after it, so that a
+        # blocking processor delays no interruption.
         self._queue.append(frame)
         if self._turn_sound is not None:
             self._turn_sound.hear(frame.audio, frame.sample_rate)
@@ -175,14 +174,14 @@ class BaseInputTransport(FrameProcessor):
         asyncio.get_running_loop().call_soon(self._pump.kick)
 
     def receive_picture(self, picture: InputImageRawFrame) -> None:
-        """Take in a picture of the caller; never waits. It goes behind all sound, and the latest wins."""
+        """Queue a picture of the caller, without waiting. It follows all sound; only the latest is kept."""
         if self._open and self.params.video_in_enabled:
             self.dropped_pictures += self._picture is not None
             self._picture = picture
             self._pump.kick()
 
     async def started(self, frame: StartFrame) -> None:
-        """The pipeline takes frames from now on. Override to begin what has to begin with it."""
+        """The pipeline has started. Override to start with it."""
 
     # ------------------------------------------------------------ as a processor
 
@@ -246,7 +245,7 @@ class BaseInputTransport(FrameProcessor):
         return InputAudioRawFrame(pcm, self.sample_rate)
 
     async def _push_received(self) -> None:
-        """Push what was received; the one place where the chain can hold up its own sound."""
+        """Push what was received. A blocking pipeline delays only this."""
         while self._queue or self._picture is not None:
             if not self._queue:
                 picture, self._picture = self._picture, None
@@ -262,20 +261,24 @@ class BaseInputTransport(FrameProcessor):
             self.user_stopped(event.at)
 
     def user_started(self, at: float) -> None:
-        """The user began to speak `at` that time (s): the bot is interrupted, or as its strategy says."""
+        """The user started to speak at this time (s): interrupt the bot, or do as its strategy says."""
         if self.processor_setup.floor.user_started(at):
             self.push_soon(UserStartedSpeakingFrame(at=at))
 
     def user_stopped(self, at: float) -> bool:
-        """The user stopped `at` that time (s); False if nobody is told, as for a user who is muted."""
-        told = self.processor_setup.floor.user_stopped(at)
-        if told:
+        """The user stopped at this time (s); False if that is not reported (the user is muted)."""
+        reported = self.processor_setup.floor.user_stopped(at)
+        if reported:
             self.push_soon(UserStoppedSpeakingFrame(at=at))
-        return told
+        return reported
 
     def _drop_oldest(self) -> None:
         if not self.dropped_ms:
-            logger.warning("the pipeline is %d ms behind the caller: old sound is dropped", QUEUE_MS)
+            logger.warning(
+                "The pipeline is %d ms behind the caller; the oldest sound is dropped. A processor blocks:"
+                " run its slow work in a task",
+                QUEUE_MS,
+            )
         for index, frame in enumerate(self._queue):
             if isinstance(frame, InputAudioRawFrame):
                 del self._queue[index]

@@ -1,4 +1,4 @@
-"""Noise suppression: WebRTC's, by the package `webrtc-noise-gain` (Apache-2.0; 1.3.0 read and heard)."""
+"""WebRTC's noise suppression, by the package `webrtc-noise-gain` (Apache-2.0; tried with 1.3.0)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from runner.errors import MissingPackageError, UsageError
 
 RATE = 16000
 PIECE_BYTES = RATE // 100 * 2
-"""The package takes 10 ms of mono pcm at 16 kHz at a time (its METADATA, "Usage")."""
+"""The package processes 10 ms of mono pcm at 16 kHz at a time (its METADATA, "Usage")."""
 
 STRONGEST = 4
 
 
 class NoiseFilter(AudioFilter):
-    """Takes steady noise (a fan, a car, a hiss) out of the caller's sound; voices of others stay.
+    """Removes steady noise (fan, car, hiss) from the caller's sound; other people's voices remain.
 
     Args:
-        strength: 1 to 4; the stronger, the more is taken of the voice as well.
+        strength: 1 to 4; a higher one also affects the voice more.
 
     Raises:
         MissingPackageError: `pip install 'botrun[noise]'`.
@@ -27,7 +27,7 @@ class NoiseFilter(AudioFilter):
 
     def __init__(self, strength: int = 2) -> None:
         if not 1 <= strength <= STRONGEST:
-            raise UsageError(f"strength is 1 to {STRONGEST}, not {strength}")
+            raise UsageError(f"NoiseFilter: strength must be 1 to {STRONGEST}, not {strength}")
         try:
             from webrtc_noise_gain import AudioProcessor
         except ImportError:

@@ -167,7 +167,7 @@ class Pause:
         """Send nothing more. `take_back`: the peer drops its unheard sound, and it is queued here again."""
         self.on, self._taken_back = True, take_back
         if take_back:
-            self._taken_from = self._outbox.take_back(heard.hold_back())
+            self._taken_from = self._outbox.take_back(heard.withhold())
 
     def end(self, heard: Heard) -> int:
         """Continue; returns by how many samples the positions of queued-again sound have moved."""
@@ -176,7 +176,7 @@ class Pause:
             return 0
         begin = self._playout.written if self._taken_from is None else self._taken_from
         shift, self._taken_from = self._playout.written - begin, None
-        heard.let_go_on(shift)
+        heard.release(shift)
         return shift
 
     def forget(self) -> None:

@@ -47,13 +47,12 @@ TAIL_CHUNKS = 3
 """Sound that does not fill a chunk waits this many chunks' time for more, then is padded with silence."""
 
 AUDIO_OUT_HZ = 24000
-CHUNK_MS = 20
 
 
 class OutputWire(FrameProcessor):
     """What an output asks of its wire. A transport overrides what its wire can do; the rest does nothing."""
 
-    chunk_ms = CHUNK_MS
+    chunk_ms = 20
     """Length (ms) of the chunks that `write_audio` gets."""
 
     takes_back = True
@@ -159,7 +158,7 @@ class BaseOutputTransport(OutputWire):
             setup.clock,
             delay_s=self.playout_delay,
             deliver=self._deliver,
-            tell=self._tell,
+            report=self._report,
             more_to_come=lambda: bool(self._outbox.items),
         )
         setup.floor.add_output(self)
@@ -227,8 +226,7 @@ class BaseOutputTransport(OutputWire):
     # ------------------------------------------------------------ pause
 
     def pause(self) -> None:
-        """Fall silent now and keep the unheard sound, without waiting. A peer that cannot drop sound
-        (`takes_back`) still plays what it already has."""
+        """Fall silent now and keep the unheard sound. A peer that cannot drop sound plays what it has."""
         if self._pause.on or not self._open:
             return
         self._pause.begin(self._heard, take_back=self.takes_back)
@@ -237,7 +235,7 @@ class BaseOutputTransport(OutputWire):
         self._heard.pause()
         if self._heard.speaking:
             self._pause.announced = True
-            self.create_task(self._tell(BotPausedSpeakingFrame(at=self._clock())), "paused")
+            self.create_task(self._report(BotPausedSpeakingFrame(at=self._clock())), "paused")
 
     def resume(self) -> None:
         """Continue where the pause began; each sample is heard exactly once."""
@@ -248,10 +246,10 @@ class BaseOutputTransport(OutputWire):
         self._sender.kick()
         if self._pause.announced:
             self._pause.announced = False
-            self.create_task(self._tell_gap(gap_ms), "resumed")
+            self.create_task(self._report_gap(gap_ms), "resumed")
 
-    async def _tell_gap(self, gap_ms: float) -> None:
-        await self._tell(BotResumedSpeakingFrame(at=self._clock(), gap_ms=gap_ms))
+    async def _report_gap(self, gap_ms: float) -> None:
+        await self._report(BotResumedSpeakingFrame(at=self._clock(), gap_ms=gap_ms))
         await self.push_frame(MetricsFrame("pause", self.name, gap_ms))
 
     # ------------------------------------------------------------ in
@@ -397,6 +395,6 @@ class BaseOutputTransport(OutputWire):
         else:
             await self.push_frame(frame)
 
-    async def _tell(self, frame: Frame) -> None:
+    async def _report(self, frame: Frame) -> None:
         await self.push_frame(frame, UPSTREAM)
         await self.push_frame(frame, DOWNSTREAM)

@@ -1,4 +1,4 @@
-"""`TransportParams`: what every transport can carry."""
+"""`TransportParams`: the parameters that all transports share."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ if TYPE_CHECKING:
 class TransportParams:
     """What a transport carries.
 
+    Any sample rate from 4000 Hz on works on any transport; sound is resampled if the wire has another.
+
     Attributes:
-        audio_in_enabled: whether the bot hears.
-        audio_out_enabled: whether the bot speaks.
-        audio_in_sample_rate: Hz; None is the transport's own (8000 for a phone, else 16000).
-        audio_out_sample_rate: Hz; None is the transport's own (8000 for a phone, else 24000).
-        video_in_enabled: whether the bot sees.
-        video_out_enabled: whether the bot shows pictures.
+        audio_in_enabled: whether the bot receives sound.
+        audio_out_enabled: whether the bot sends sound.
+        audio_in_sample_rate: Hz; None is the transport's default (8000 for a phone, else 16000).
+        audio_out_sample_rate: Hz; None is the transport's default (8000 for a phone, else 24000).
+        video_in_enabled: whether the bot receives pictures.
+        video_out_enabled: whether the bot sends pictures.
         video_out_width: pixels; `camera_out_width` is its older name, as for the next three.
         video_out_height: pixels.
         video_out_bitrate: bits per second.
         video_out_framerate: pictures per second.
-        video_out_is_live: Pipecat's bots say it; here the newest picture is shown and stays in any case.
-        vad_analyzer: hears when speech begins and ends; without one there are no turns.
-        turn_analyzer: decides whether a pause is the end of a turn; None goes by rules about words.
-        audio_in_filter: cleans the caller's sound before anybody hears it.
-        audio_out_mixer: plays a background under the bot's voice.
+        video_out_is_live: accepted for Pipecat's bots; the newest picture is always shown until the next.
+        vad_analyzer: detects speech; without one there are no turns.
+        turn_analyzer: decides whether a pause ends a turn; None uses rules about words.
+        audio_in_filter: processes the caller's sound first, such as `NoiseFilter`.
+        audio_out_mixer: mixes background sound under the bot's voice.
     """
 
     audio_in_enabled: bool = False
@@ -67,7 +69,7 @@ class TransportParams:
 
     @classmethod
     def of(cls, params: TransportParams) -> Self:
-        """These parameters for another transport: what only one of both knows is left out, or as usual."""
+        """Convert the parameters to this class; fields that the other class lacks keep their defaults."""
         if isinstance(params, cls):
             return params
         known = {field.name for field in fields(cls)} & {field.name for field in fields(params)}

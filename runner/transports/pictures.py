@@ -1,8 +1,7 @@
-"""Pictures, for every transport that carries them: the latest wins, and sound comes first.
+"""Pictures, for all transports that carry them. Only the latest is kept, and sound takes precedence.
 
-Pure but for `PictureSlot`, which waits. A picture is taken when somebody has time for it; one that was not
-taken before the next came is dropped and counted. So nothing piles up, however slow the bot, the encoder or
-the network.
+A picture that was not taken before the next one came is dropped and counted, so that nothing piles up if the
+bot, the encoder or the network is slow. Pure except for `PictureSlot`, which waits.
 """
 
 from __future__ import annotations
@@ -16,32 +15,32 @@ from runner.errors import BotrunError
 from runner.frames import InputImageRawFrame, OutputImageRawFrame
 
 CHANNELS: Mapping[str, int] = MappingProxyType({"RGB": 3, "RGBA": 4, "L": 1})
-"""Bytes per pixel of the formats that may be shown, by the names that Pillow has for them."""
+"""Bytes per pixel of the supported formats, by Pillow's names."""
 
 LATE_SECS = 0.020
-"""A loop that wakes so much too late is short of time: sound, which it paces as well, is next to suffer."""
+"""An event loop that wakes later than this (s) is overloaded, and will delay sound, too."""
 
 RELIEF_PICTURES = 5
-"""So many pictures are then left out."""
+"""Number of pictures skipped then."""
 
 IDLE_SECS = 0.5
-"""Without a new picture the last is shown again after so long, for who came late or has lost some."""
+"""The last picture is sent again after this time (s), for peers that came late or lost packets."""
 
 PictureT = TypeVar("PictureT", InputImageRawFrame, OutputImageRawFrame)
 
 
 class PictureError(BotrunError):
-    """A picture whose bytes are not what its size and format say."""
+    """A picture's bytes do not match its size and format."""
 
 
 def check_picture(picture: InputImageRawFrame | OutputImageRawFrame) -> None:
-    """Raises `PictureError`, which says what is wrong with it."""
+    """Raises `PictureError` if the picture's format or number of bytes is wrong."""
     (width, height), channels = picture.size, CHANNELS.get(picture.format)
     if channels is None:
-        raise PictureError(f"a picture's format is one of {', '.join(CHANNELS)}, not {picture.format!r}")
+        raise PictureError(f"picture format {picture.format!r} is not supported: use {', '.join(CHANNELS)}")
     if width <= 0 or height <= 0 or len(picture.image) != width * height * channels:
         raise PictureError(
-            f"a {picture.format} picture of {width}x{height} has {width * height * channels} bytes, "
+            f"a {picture.format} picture of {width}x{height} needs {width * height * channels} bytes, "
             f"not {len(picture.image)}"
         )
 
@@ -50,7 +49,7 @@ class PictureSlot(Generic[PictureT]):
     """Room for one picture.
 
     Attributes:
-        dropped: pictures that made room for a newer one.
+        dropped: pictures replaced by a newer one.
     """
 
     def __init__(self) -> None:
@@ -64,7 +63,7 @@ class PictureSlot(Generic[PictureT]):
         self._there.set()
 
     async def take(self, timeout_secs: float) -> PictureT | None:
-        """The latest; None if none comes in time."""
+        """The latest picture; None after the timeout."""
         if self._picture is None:
             try:
                 async with asyncio.timeout(timeout_secs):
@@ -81,10 +80,10 @@ class PictureSlot(Generic[PictureT]):
 
 
 class PicturePacer:
-    """When the next picture is due: at most `framerate` a second, fewer where time is short. Pure.
+    """Schedules pictures: at most `framerate` per second, fewer under load. Pure.
 
     Attributes:
-        relieved: pictures left out so that sound was not late.
+        relieved: pictures skipped so that sound was not late.
     """
 
     def __init__(self, framerate: float) -> None:
@@ -93,11 +92,11 @@ class PicturePacer:
         self._due: float | None = None
 
     def wait_secs(self, now: float) -> float:
-        """How long until the next is due."""
+        """Time (s) until the next picture is due."""
         return max(0.0, self._due - now) if self._due is not None else 0.0
 
     def woke(self, now: float) -> bool:
-        """Whether there is time for a picture, now that it is due; else some are left out."""
+        """Whether there is time for the picture that is due; otherwise skip some."""
         if self._due is None or now - self._due <= LATE_SECS:
             return True
         self.relieved += RELIEF_PICTURES
@@ -105,6 +104,6 @@ class PicturePacer:
         return False
 
     def sent(self, now: float) -> None:
-        """One is on its way. What was late is not made up for."""
+        """A picture was sent. Late ones are not caught up."""
         due = self._due if self._due is not None and now - self._due < self._interval_secs else now
         self._due = due + self._interval_secs

@@ -1,7 +1,7 @@
-"""What a session and the transport of its bot exchange, beside the sound.
+"""`SessionPort`: what a session and its bot's transport exchange in addition to sound.
 
-A session sets `session_port` for its bot's task; the transport that the bot builds reads it there. Outside a
-session it is a port to which nobody listens.
+A session sets the port in its bot's context, where the bot's transport reads it. Outside a session nothing is
+connected to the port.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from runner.serializers.base import FrameSerializer
 
 EARLY_MESSAGES = 32
-"""Messages for the bot that are kept until it has built its transport."""
+"""Number of messages kept for the bot until it has built its transport."""
 
 
 class AppChannel:
-    """Messages between the bot and an application beside the wire: a provider's wire carries none."""
+    """Messages between the bot and an application, for media sockets that carry no messages."""
 
     def __init__(self) -> None:
         self._to_app: Callable[[Any], Awaitable[None]] | None = None
@@ -40,19 +40,19 @@ class AppChannel:
         self._to_app = None
 
     async def send(self, message: Any) -> None:
-        """Send a message of the bot's; it is dropped if no application is attached."""
+        """Send a message to the application; without one it is dropped."""
         if self._to_app is not None:
             with contextlib.suppress(RuntimeError, OSError):
                 await self._to_app(message)
 
     def open(self, take: Callable[[Any], None]) -> None:
-        """Hand messages for the bot to `take`, first those that arrived before."""
+        """Pass messages for the bot to `take`, starting with those that arrived before."""
         self._to_bot = take
         while self._early:
             take(self._early.popleft())
 
     def from_app(self, message: Any) -> None:
-        """A message for the bot."""
+        """Pass a message to the bot."""
         if self._to_bot is None:
             self._early.append(message)
         else:
@@ -61,11 +61,11 @@ class AppChannel:
 
 @dataclass(frozen=True, kw_only=True)
 class HangUpPolicy:
-    """Whether and with whose credentials the session hangs up at the provider when the bot is done.
+    """Whether, and with which credentials, the session hangs up at the provider when the bot is done.
 
     Attributes:
         auto_hang_up: False leaves the call to the provider's next step.
-        credentials: by the names of the serializers' arguments; empty uses the run's own.
+        credentials: by the names of the serializers' arguments; if empty, those of the run are used.
     """
 
     auto_hang_up: bool = True
@@ -73,7 +73,7 @@ class HangUpPolicy:
 
 
 def _ignore(reason: str = "") -> None:
-    """Nobody listens."""
+    """Nothing is connected."""
 
 
 @dataclass(kw_only=True)
@@ -81,14 +81,14 @@ class SessionPort:
     """One session's port to the transport of its bot.
 
     Attributes:
-        serializer: made for this call; None where its wire needs none.
-        app: messages beside the wire.
-        transfer: transfers the caller to another number; None where that is impossible.
-        joined: a participant has joined the bot's room.
-        left: the last participant has left it.
-        lost: the bot is not in its room (any more), and why.
-        hang_up: set by the transport, from the serializer that the bot chose.
-        moved: whether the call continues with the new code.
+        serializer: the call's serializer; None if its wire needs none.
+        app: messages of an application.
+        transfer: transfers the caller to another number; None if that is impossible.
+        joined: called when a participant joins the bot's room.
+        left: called when the last participant leaves it.
+        lost: called with the reason when the bot is not, or no longer, in its room.
+        hang_up: set by the transport, from the bot's serializer.
+        moved: whether the call continues with new code.
     """
 
     serializer: FrameSerializer | None = None
@@ -105,10 +105,10 @@ _port: ContextVar[SessionPort | None] = ContextVar("botrun session port", defaul
 
 
 def enter_session(port: SessionPort) -> None:
-    """Transports built in this context from now on use this port."""
+    """Use this port for transports built in this context."""
     _port.set(port)
 
 
 def current_port() -> SessionPort:
-    """The port of this context's session; outside a session one to which nobody listens."""
+    """The port of this context's session; an unconnected one outside a session."""
     return _port.get() or SessionPort()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
 DEADLINE_S = 5.0
-"""How long (s) a socket may be open without its start message."""
+"""Time (s) within which the start message must come."""
 
 _read: weakref.WeakKeyDictionary[WebSocket, CallInfo] = weakref.WeakKeyDictionary()
 
@@ -24,10 +24,10 @@ _read: weakref.WeakKeyDictionary[WebSocket, CallInfo] = weakref.WeakKeyDictionar
 async def read_handshake(
     websocket: WebSocket, deadline_s: float = DEADLINE_S, *, heard: list[str | bytes] | None = None
 ) -> CallInfo:
-    """Read up to and with the start message; the messages are added to `heard`.
+    """Read messages up to the start message, and append them to `heard`.
 
     Raises:
-        ProtocolError: it did not come in time, or is none of a known provider.
+        ProtocolError: it did not come in time, or is not a known provider's.
     """
     handshake = Handshake()
     try:
@@ -49,13 +49,13 @@ async def read_handshake(
 
 
 async def parse_telephony_websocket(websocket: WebSocket) -> tuple[str, CallInfo]:
-    """The provider's name ("websocket" for a plain client) and what its handshake says of the call.
+    """The provider's name ("websocket" for a plain client) and the data of its handshake.
 
-    On a socket that botrun has accepted this is known already. On a socket of your own the first messages
-    are read, under a deadline; a second call returns the same.
+    botrun has already read the handshake of sockets that it accepted. On your own socket, the first
+    messages are read with a deadline; a second call returns the same.
 
     Raises:
-        ProtocolError: the socket is not one of a known provider.
+        ProtocolError: no start message came, or it is not a known provider's.
     """
     if isinstance(websocket, CallWebSocket):
         call = websocket.call

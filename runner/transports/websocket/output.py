@@ -1,4 +1,4 @@
-"""The bot's sound on its way into a WebSocket, and the marks that tell what was played of it."""
+"""Writes the bot's sound to a WebSocket, and marks that report what was played."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from runner.transports.websocket.socket import CallWebSocket
 
 
 class Marks:
-    """Positions are samples, as `Playout` counts them.
+    """The marks sent and not yet returned. Positions are samples, as `Playout` counts them.
 
     Attributes:
         last: the position of the last mark.
@@ -40,17 +40,17 @@ class Marks:
         self._on_their_way: deque[tuple[str, int]] = deque()
 
     def new(self, position: int) -> str:
-        """A name for a mark at this position."""
+        """The name of a new mark at this position."""
         self.last = position
         self._count += 1
         return f"botrun-{self._count}"
 
     def sent(self, name: str) -> None:
-        """The newest mark is on its way."""
+        """The newest mark was sent."""
         self._on_their_way.append((name, self.last))
 
     def reached(self, name: str) -> int | None:
-        """The position that has been played; None for a mark that is not known (any more)."""
+        """The position that has been played; None for an unknown or forgotten mark."""
         for index, (known, position) in enumerate(self._on_their_way):
             if known == name:
                 for _ in range(index + 1):
@@ -59,24 +59,24 @@ class Marks:
         return None
 
     def forget(self, position: int) -> None:
-        """The peer drops what it has not played: its marks come back at once, and prove nothing."""
+        """Forget all marks: the peer dropped its sound, and returns their marks without playing it."""
         self.last = position
         self._on_their_way.clear()
 
 
 MOST_LEAD_MS = 400
 MARK_EVERY_S = 0.5
-"""Playout is asked for at the end of each utterance, and at least so often (s) in between."""
+"""Interval (s) of marks within an utterance; one more is sent at its end."""
 
 
 class WebsocketOutput(BaseOutputTransport):
-    """Writes the socket: sound a little ahead of its playout, and marks to learn what was played.
+    """Writes the socket: sound slightly ahead of its playout, and marks.
 
     Args:
         websocket: the accepted socket.
-        params: the transport's.
-        serializer: of this call.
-        port: transfers the caller, and carries messages beside the wire.
+        params: the transport's parameters.
+        serializer: the call's serializer.
+        port: transfers the caller, and carries an application's messages.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class WebsocketOutput(BaseOutputTransport):
         self.chunk_ms = serializer.chunk_ms
         self.takes_back = serializer.serialize(ClearFrame()) is not None
         self._call = websocket if isinstance(websocket, CallWebSocket) else None
-        # A provider's wire carries no messages, but `server/endpoints/call_events.py` may listen beside it.
+        # A provider's socket carries no messages, but `server/endpoints/call_events.py` may be attached.
         self.carries_messages = self._call is not None or serializer.provider == "websocket"
 
     def wire_rate(self, asked: int) -> int:
@@ -116,7 +116,7 @@ class WebsocketOutput(BaseOutputTransport):
     def _message(self, pcm: bytes) -> str | bytes | None:
         if self._add_wav_header:
             pcm = wav_header(len(pcm), self.sample_rate) + pcm
-        # Before it is sent: an interruption may come while it is on its way.
+        # Set before sending: an interruption may come meanwhile.
         self._unclear = True
         return self._serializer.serialize_sound(pcm)
 
@@ -140,7 +140,7 @@ class WebsocketOutput(BaseOutputTransport):
             await self._post(message)
 
     def mark_reached(self, name: str) -> None:
-        """The peer has played up to this mark. Those that a clear returned are forgotten already."""
+        """The peer has returned a mark. Marks returned because of a clear are forgotten already."""
         position = self._marks.reached(name)
         if position is not None:
             self.heard_up_to(position)
@@ -164,7 +164,7 @@ class WebsocketOutput(BaseOutputTransport):
         try:
             await self._port.transfer(to)
         except BotrunError as error:
-            await self.push_error(f"the caller could not be transferred: {error}")
+            await self.push_error(f"Could not transfer the caller: {error}")
         else:
             await self.push_frame(EndTaskFrame(reason="the caller was transferred"), UPSTREAM)
 
@@ -176,7 +176,7 @@ class WebsocketOutput(BaseOutputTransport):
             await self._port.app.send(message)
 
     def stuck_s(self, now: float) -> float:
-        """How long (s) the message that is being sent has been waiting."""
+        """How long (s) the present message has been waiting to be sent."""
         return 0.0 if self._sending_since is None else now - self._sending_since
 
     async def _post(self, message: str | bytes | None) -> None:

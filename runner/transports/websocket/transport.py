@@ -1,4 +1,4 @@
-"""Sound over a WebSocket: a phone provider's media stream, or a plain client."""
+"""`FastAPIWebsocketTransport`: a phone provider's media stream, or a plain client."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class FastAPIWebsocketTransport(BaseTransport):
 
     Args:
         websocket: `runner_args.websocket`, or an accepted socket of your own.
-        params: what is carried; its serializer is needed for a socket of your own, and the same as
-            `runner_args.serializer` without one of its own otherwise.
+        params: what is carried. Its serializer is required for your own socket, and is otherwise by default
+            `runner_args.serializer`.
 
     Raises:
         UsageError: a socket of your own, without a serializer.
@@ -85,9 +85,9 @@ class FastAPIWebsocketTransport(BaseTransport):
         self.events.emit("on_client_disconnected", self.websocket)
 
     def close_soon(self, code: int, reason: str, ending: Ending) -> None:
-        """End the call from our side, with a reason for the log and the peer."""
+        """End the call, with a reason for the log and the peer."""
         if self._closing is None and not self._gone:
-            logger.warning("call ended by botrun: %s", reason)
+            logger.warning("botrun ends the call: %s", reason)
             self._closing = asyncio.get_running_loop().create_task(self._close(code, reason, ending))
 
     async def _close(self, code: int, reason: str, ending: Ending) -> None:
@@ -98,7 +98,7 @@ class FastAPIWebsocketTransport(BaseTransport):
                 async with asyncio.timeout(CLOSE_S):
                     await self.websocket.close(code, reason[:120])
         except (TimeoutError, RuntimeError):
-            logger.debug("the socket could not be closed in order")
+            logger.debug("could not send a close frame")
         finally:
             self.disconnected()
 
