@@ -85,7 +85,7 @@ FAULTS: list[tuple[Callable[[], Any], str]] = [
         lambda: strategy_of("min_word"),
         "interruption_strategy is one of speech, min_words, confirm, none, not 'min_word'",
     ),
-    (lambda: read_wav(Path("office.wav")), "office.wav cannot be played: No such file or directory"),
+    (lambda: read_wav(Path("office.wav")), "Cannot play office.wav: No such file or directory"),
 ]
 
 

@@ -186,9 +186,9 @@ def test_a_file_that_cannot_be_played_is_refused_when_the_bot_is_made(
 ) -> None:
     if content is not None:
         (tmp_path / "office.wav").write_bytes(content)
-    with pytest.raises(UsageError, match="cannot be played"):
+    with pytest.raises(UsageError, match="Cannot play"):
         SoundfileMixer({"office": tmp_path / "office.wav"}, "office")
-    with pytest.raises(UsageError, match="there is no sound"):
+    with pytest.raises(UsageError, match="has no sound"):
         SoundfileMixer({}, "office")
 
 

@@ -166,7 +166,7 @@ def test_a_pipeline_that_takes_nothing_makes_the_oldest_sound_drop_and_be_counte
         await task.cancel()
 
     run(script, Stuck())
-    assert caplog.text.count("old sound is dropped") == 1
+    assert caplog.text.count("oldest sound is dropped") == 1
 
 
 def test_rates_come_from_the_transport_unless_somebody_says_otherwise() -> None:

@@ -79,7 +79,7 @@ def test_where_time_is_short_pictures_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (OutputImageRawFrame(b"123", (2, 2)), "a RGB picture of 2x2 has 12 bytes, not 3"),
+        (OutputImageRawFrame(b"123", (2, 2)), "a RGB picture of 2x2 needs 12 bytes, not 3"),
         (OutputImageRawFrame(b"", (0, 2)), "0x2"),
         (OutputImageRawFrame(bytes(12), (2, 2), "YUV"), "one of RGB, RGBA, L, not 'YUV'"),
     ],

@@ -141,7 +141,7 @@ async def test_create_transport_names_what_is_missing() -> None:
     async with over_sockets(bot) as served, served.phone("plivo") as phone:
         await phone.until(phone.ended.is_set, 5)
     assert failures == [
-        "this bot has no parameters for 'plivo': add 'plivo': lambda: … to create_transport (it has twilio)"
+        "create_transport has no parameters for 'plivo': add 'plivo': lambda: TransportParams(…) (it has twilio)"
     ]
 
 
@@ -178,10 +178,10 @@ async def test_parameters_that_serve_every_call_keep_nothing_of_one() -> None:
 @pytest.mark.parametrize(
     ("factory", "sentence"),
     [
-        (lambda: None, "the parameters for 'twilio' are None, not TransportParams (is return missing?)"),
+        (lambda: None, "create_transport: the function for 'twilio' returned None: is its return missing?"),
         (
             TransportParams(),
-            "'twilio' stands for TransportParams(…) in create_transport: put lambda: before it",
+            "create_transport: write 'twilio': lambda: TransportParams(…), not 'twilio': TransportParams(…)",
         ),
         (dict, "the parameters for 'twilio' are dict, not TransportParams"),
     ],

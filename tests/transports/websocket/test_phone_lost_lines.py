@@ -125,7 +125,7 @@ def test_a_caller_who_sends_nothing_for_15_s_is_disconnected(
     assert phone.ended_by == "bot"
     if "from bot" not in ways:
         assert phone.close == (1011, f"no message from {provider} for 15 s")
-    assert caplog.messages.count(f"call ended by botrun: no message from {provider} for 15 s") == 1
+    assert caplog.messages.count(f"botrun ends the call: no message from {provider} for 15 s") == 1
     assert any(f"the connection was lost (no message from {provider}" in line for line in caplog.messages)
     assert len(bot.args) == 1
 
