@@ -81,7 +81,7 @@ def test_where_time_is_short_pictures_are_left_out() -> None:
     [
         (OutputImageRawFrame(b"123", (2, 2)), "a RGB picture of 2x2 needs 12 bytes, not 3"),
         (OutputImageRawFrame(b"", (0, 2)), "0x2"),
-        (OutputImageRawFrame(bytes(12), (2, 2), "YUV"), "one of RGB, RGBA, L, not 'YUV'"),
+        (OutputImageRawFrame(bytes(12), (2, 2), "YUV"), "'YUV' is not supported: use RGB, RGBA, L"),
     ],
 )
 def test_a_picture_must_be_what_it_says(wrong: OutputImageRawFrame, says: str) -> None:

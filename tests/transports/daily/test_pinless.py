@@ -41,7 +41,7 @@ def test_a_signed_webhook_of_now_is_taken(stamp: str) -> None:
     [
         (webhook(stamp="1699999000"), "timestamp differs from this"),
         (webhook(stamp="1699999000000"), "timestamp differs from this"),
-        (webhook(stamp="soon"), "no number"),
+        (webhook(stamp="soon"), "not a number"),
         (webhook(**{"x-pinless-signature": "AAAA"}), "signature does not match"),
         (webhook(**{"x-pinless-signature": ""}), "has no x-pinless-signature"),
         (webhook(**{"x-pinless-timestamp": "1700000001"}), "signature does not match"),

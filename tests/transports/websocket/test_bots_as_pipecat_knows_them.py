@@ -141,7 +141,8 @@ async def test_create_transport_names_what_is_missing() -> None:
     async with over_sockets(bot) as served, served.phone("plivo") as phone:
         await phone.until(phone.ended.is_set, 5)
     assert failures == [
-        "create_transport has no parameters for 'plivo': add 'plivo': lambda: TransportParams(…) (it has twilio)"
+        "create_transport has no parameters for 'plivo': add 'plivo': lambda: TransportParams(…)"
+        " (it has twilio)"
     ]
 
 
@@ -183,7 +184,7 @@ async def test_parameters_that_serve_every_call_keep_nothing_of_one() -> None:
             TransportParams(),
             "create_transport: write 'twilio': lambda: TransportParams(…), not 'twilio': TransportParams(…)",
         ),
-        (dict, "the parameters for 'twilio' are dict, not TransportParams"),
+        (dict, "create_transport: the function for 'twilio' returned dict, not TransportParams"),
     ],
 )
 async def test_create_transport_says_what_is_wrong_with_the_parameters(factory: Any, sentence: str) -> None:
