@@ -158,7 +158,7 @@ class BaseOutputTransport(OutputWire):
             setup.clock,
             delay_s=self.playout_delay,
             deliver=self._deliver,
-            report=self._report,
+            report=self._announce,
             more_to_come=lambda: bool(self._outbox.items),
         )
         setup.floor.add_output(self)
@@ -235,7 +235,7 @@ class BaseOutputTransport(OutputWire):
         self._heard.pause()
         if self._heard.speaking:
             self._pause.announced = True
-            self.create_task(self._report(BotPausedSpeakingFrame(at=self._clock())), "paused")
+            self.create_task(self._announce(BotPausedSpeakingFrame(at=self._clock())), "paused")
 
     def resume(self) -> None:
         """Continue where the pause began; each sample is heard exactly once."""
@@ -246,10 +246,10 @@ class BaseOutputTransport(OutputWire):
         self._sender.kick()
         if self._pause.announced:
             self._pause.announced = False
-            self.create_task(self._report_gap(gap_ms), "resumed")
+            self.create_task(self._announce_gap(gap_ms), "resumed")
 
-    async def _report_gap(self, gap_ms: float) -> None:
-        await self._report(BotResumedSpeakingFrame(at=self._clock(), gap_ms=gap_ms))
+    async def _announce_gap(self, gap_ms: float) -> None:
+        await self._announce(BotResumedSpeakingFrame(at=self._clock(), gap_ms=gap_ms))
         await self.push_frame(MetricsFrame("pause", self.name, gap_ms))
 
     # ------------------------------------------------------------ in
@@ -395,6 +395,6 @@ class BaseOutputTransport(OutputWire):
         else:
             await self.push_frame(frame)
 
-    async def _report(self, frame: Frame) -> None:
+    async def _announce(self, frame: Frame) -> None:
         await self.push_frame(frame, UPSTREAM)
         await self.push_frame(frame, DOWNSTREAM)
