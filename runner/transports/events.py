@@ -60,7 +60,7 @@ class Events:
                 if inspect.isawaitable(outcome):
                     await outcome
         except Exception as error:  # the bot's own code
-            logger.exception("the bot's handler of %s failed: %s", name, told(error, handler))
+            logger.exception("the bot's handler of %s failed: %s", name, describe(error, handler))
 
     async def aclose(self, timeout_s: float = 1.0) -> None:
         """Wait for running handlers, and cancel them after the timeout."""
