@@ -1,7 +1,7 @@
 """The sixteen keys of a phone as sound: made, and recognised.
 
 Frequencies: ITU-T Q.23. Timing: Q.24 wants a receiver to take tones and pauses of 40 ms and more; what
-we send is longer, for the far end may be a worse receiver than that.
+we send is longer, because the receiver may be worse than that.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _GONE_BLOCKS = 2
 class DTMFDetector:
     """Finds keys in a stream of pcm (mono, `sample_rate` Hz), cut anywhere: Goertzel's eight filters.
 
-    Each press is told once, some 40 ms after it began.
+    Each press is reported once, some 40 ms after it began.
     """
 
     def __init__(self, sample_rate: int) -> None:

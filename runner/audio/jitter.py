@@ -22,7 +22,7 @@ WINDOW_SECS = 2.0
 clocks that drift, paths that change, and a network that calms down."""
 
 MAX_JUMP = 3000
-"""A sequence number further off begins the stream anew (RFC 3550 A.1, MAX_DROPOUT)."""
+"""A sequence number further off restarts the stream (RFC 3550 A.1, MAX_DROPOUT)."""
 
 REMEMBERED = 256
 _DEFAULT_PTIME_SECS = 0.020
@@ -57,7 +57,7 @@ class JitterCounters:
         missing: packets that were given up, so that a `Gap` stands for them.
         late: of those, how many came after all.
         duplicates: packets that were there already.
-        restarts: how often the stream began anew.
+        restarts: how often the stream restarted.
         waited_secs: the sum of the time that released packets spent here.
     """
 
@@ -89,7 +89,7 @@ MAX_STEP_SECS = MAX_DRIFT * DRIFT_WINDOW_SECS
 """A change from one window to the next above this is another path, not a clock."""
 
 MOST_GAINED_SECS = 1.0
-"""More is a clock that was set anew."""
+"""A larger change is a clock that was reset."""
 
 
 class DriftMeter:
@@ -219,7 +219,7 @@ class JitterBuffer:
     # ------------------------------------------------------------ order
 
     def _place(self, packet: RtpPacket) -> int:
-        """The packet's number, unwrapped. A jump too far begins anew."""
+        """The packet's number, unwrapped. A jump too far restarts the stream."""
         if self._next is not None:
             ahead = ahead16(packet.sequence, self._next & 0xFFFF)
             if abs(ahead) <= MAX_JUMP:

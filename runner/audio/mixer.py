@@ -17,7 +17,7 @@ from runner.frames import ControlFrame
 
 FADE_MS = 300
 SEAM_MS = 50
-"""Where a looped sound begins anew, its end fades into its beginning for so long."""
+"""Duration (s) of the cross-fade from a looped sound's end to its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class BackgroundMixer(AudioMixer):
         default_sound: the one that plays first.
         volume: of the background.
         mixing: whether it plays from the beginning.
-        loop: whether it begins anew at its end.
+        loop: whether it repeats.
         ducking: the background's volume is multiplied by this while the bot speaks; 1 leaves it.
     """
 

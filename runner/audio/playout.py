@@ -13,7 +13,7 @@ NEVER = float("-inf")
 """The time (s) of what was heard before anything plays."""
 
 SHORTEST_HOLE_S, LONGEST_HOLE_S = 0.02, 0.3
-"""Sound that comes so late (s) is missed by the listener; less is covered by the far end's jitter buffer, and
+"""Sound that comes so late (s) is missed by the listener; less is covered by the peer's jitter buffer, and
 more is a pause of the bot's."""
 
 MARK_DEADLINE_S = 1.5
@@ -25,7 +25,7 @@ class Playout:
 
     Attributes:
         written: samples written so far.
-        delay_s: how long the far end was seen to hold sound back (s), learnt from marks.
+        delay_s: how long the peer holds sound back (s), learnt from marks.
         underruns: holes in the sound: it was written after what came before it had been played.
     """
 
@@ -39,7 +39,7 @@ class Playout:
         self._marks: deque[int] = deque()
 
     def wrote(self, samples: int, now: float) -> None:
-        """So many samples left for the far end."""
+        """This many samples were sent to the peer."""
         plays_until = self._run_time + (self.written - self._run_position) / self.sample_rate
         late_s = now - plays_until + self.delay_s
         if late_s >= 0:
@@ -74,7 +74,7 @@ class Playout:
         return self.written
 
     def reached(self, position: int, now: float) -> None:
-        """The far end says that it has played up to this mark."""
+        """The peer reports that it has played up to this mark."""
         while self._marks and self._marks[0] <= position:
             self._marks.popleft()
         if position < self._run_position or self._run_time == NEVER:
@@ -83,7 +83,7 @@ class Playout:
         self.delay_s = max(0.0, self._run_time - self._wire_time)
 
     def cut(self, now: float) -> int:
-        """The far end dropped what it had not played; returns the position that was heard."""
+        """The peer dropped what it had not played; returns the position that was heard."""
         heard = self.heard(now)
         self._marks.clear()
         self._run_position = self.written
@@ -94,9 +94,9 @@ class Playout:
 class Pacer:
     """Lets sound run ahead of its playout by `lead_s` (s), and no further.
 
-    The first chunk leaves at once; then chunks leave until the far end has `lead_s` of sound waiting,
+    The first chunk leaves at once; then chunks leave until the peer has `lead_s` of sound waiting,
     so that a stall of the sender as long as the lead is not heard. The timeline is absolute: lateness
-    of one chunk does not add to the next. A far end that has run dry begins a new timeline.
+    of one chunk does not add to the next. A peer that has run dry begins a new timeline.
     """
 
     def __init__(self, lead_s: float) -> None:
@@ -112,7 +112,7 @@ class Pacer:
         self._played_until = max(self._played_until, now) + duration_s
 
     def reset(self) -> None:
-        """The far end was told to drop what waits there."""
+        """The peer was asked to drop what waits there."""
         self._played_until = float("-inf")
 
 

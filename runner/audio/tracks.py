@@ -51,7 +51,7 @@ class Track:
 
 
 class ArrivingTrack(Track):
-    """A track whose sound bears no time but that of its arrival.
+    """A track whose sound has no time but that of its arrival.
 
     Sound that follows on what came before is put behind it, however unevenly it comes. Of sound behind a
     gap, the piece that came soonest tells when it began: a stall of the pipeline must not become silence.

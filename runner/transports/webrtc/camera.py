@@ -32,7 +32,7 @@ _TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
 _AV_FORMATS: Mapping[str, str] = MappingProxyType({"RGB": "rgb24", "RGBA": "rgba", "L": "gray"})
 
 KEYFRAME_EVERY = 3000
-"""Pictures; a far end that needs one asks for it (RFC 4585 §6.3.1)."""
+"""Pictures; a peer that needs one asks for it (RFC 4585 §6.3.1)."""
 
 
 class PictureEncoder:
@@ -96,7 +96,7 @@ OnPicture = Callable[[InputImageRawFrame], None]
 
 
 class BotCamera:
-    """What the bot shows, whoever is the peer.
+    """What the bot shows, to whichever peer is connected.
 
     Args:
         width, height: in pixels.
@@ -133,7 +133,7 @@ class CameraTrack(MediaStreamTrack):
     """The bot's camera as one peer sees it: encodes in a thread of its own, one picture at a time.
 
     Attributes:
-        bitrate_limit: what the far end says it can take (bits/s); None while it does not.
+        bitrate_limit: what the peer says it can take (bits/s); None while it does not.
     """
 
     kind = "video"
@@ -149,7 +149,7 @@ class CameraTrack(MediaStreamTrack):
         self._keyframe = True
 
     def refresh(self) -> None:
-        """The far end has lost something: the next picture must stand by itself."""
+        """The peer has lost packets: the next picture must be a key frame."""
         self._keyframe = True
 
     def stop(self) -> None:

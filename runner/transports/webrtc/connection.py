@@ -190,15 +190,15 @@ class SmallWebRTCConnection:
         self._mailbox.send(RENEGOTIATE, self._peer)
 
     def receive_audio(self, sample_rate: int, on_pcm: OnPcm) -> None:
-        """The caller's sound goes to `on_pcm`, as mono pcm at `sample_rate` (Hz), whoever is the peer."""
+        """The caller's sound goes to `on_pcm`, as mono pcm at `sample_rate` (Hz), from any peer."""
         self._media.receive_audio(sample_rate, on_pcm)
 
     def send_audio(self, track: OutboundAudioTrack) -> None:
-        """The caller hears `track`, whoever is the peer."""
+        """The caller hears `track`, through any peer."""
         self._media.send_audio(track, self._peer)
 
     def exchange_pictures(self, wishes: PictureWishes) -> None:
-        """Pictures go which way from now on, whoever is the peer. The page is asked for an offer that has
+        """Set which way pictures go from now on, with any peer. The page is asked for an offer that has
         room for them."""
         self._media.exchange_pictures(wishes, self._peer)
         if self._peer is not None:

@@ -26,7 +26,7 @@ MAX_CONCEALED = 5
 """Packets (100 ms) concealed in a row; then nothing is made up any more."""
 
 DTX_BYTES = 2
-"""A packet of so few bytes says that the far end sends nothing while it is silent (RFC 6716 §2.1.9)."""
+"""A packet of so few bytes says that the peer sends nothing while it is silent (RFC 6716 §2.1.9)."""
 
 FILLED_SECS = 1.0
 """So long such a silence is handed on as sound: the end of a turn is found by it. Later nothing comes."""
@@ -57,7 +57,7 @@ class InboundRtp:
     """One caller's sound. A muted or silent caller costs nothing: there is no task, only a timer for a gap.
 
     Attributes:
-        reception: what the RTCP reports say; begins anew with each source.
+        reception: what the RTCP reports say; restarts with each source.
         decoded: what became of the packets.
     """
 

@@ -1,4 +1,4 @@
-"""What the bot hears and sends, whoever is the peer: kept while one peer replaces another."""
+"""What the bot hears and sends, independent of the peer: kept while one peer replaces another."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class _Phase:
             tick, self._tick = self._tick, self._tick + 1
             for member in list(self.members):
                 self._call(member, tick)
-        if self._timer is mine:  # nobody left last, or came anew, meanwhile
+        if self._timer is mine:  # nobody left last, or came back, meanwhile
             self._timer = loop.call_at(self._due, self._run, loop)
 
     def _call(self, member: OnTick, tick: int) -> None:
@@ -167,7 +167,7 @@ class OutboundRtp:
             self._ticker.join(self._tick)
 
     def expect_loss(self, share: float) -> None:
-        """The far end has reported this share (0 to 1) of our packets as lost."""
+        """The peer has reported this share (0 to 1) of our packets as lost."""
         self.reported_loss = share
         if self._encoder is not None:
             self._encoder.expect_loss(share)

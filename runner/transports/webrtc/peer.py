@@ -63,7 +63,7 @@ class Peer:
         self._owner = owner
         self._peer_is_local = peer_is_local
         self._channel: RTCDataChannel | None = None
-        self._told = False
+        self._has_announced = False
         servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in ice_servers]
         # An empty list is not None: aiortc's default would reach out to a public STUN server.
         self._pc = RTCPeerConnection(
@@ -112,13 +112,13 @@ class Peer:
             raise OfferError(f"the offer cannot be used: {error or type(error).__name__}") from error
         self.outbound.dtx, self.outbound.on_hold = offer.wants_dtx, not offer.wants_audio
         self._begin_pictures()
-        if not self._told:
-            self._told = True
+        if not self._has_announced:
+            self._has_announced = True
             self._owner.peer_audio(self, self.inbound)
         return complete_answer(self._pc.localDescription.sdp, offer)
 
     async def add_candidate(self, candidate: Candidate) -> None:
-        """A further address of the far end. (At the transport, for `addIceCandidate` would keep those of
+        """A further address of the remote side. (At the transport, for `addIceCandidate` would keep those of
         the media section alone, and end-of-candidates would make ICE give up early.)"""
         await self._ice.addRemoteCandidate(
             RTCIceCandidate(
@@ -133,13 +133,13 @@ class Peer:
         )
 
     def send_audio(self, track: OutboundAudioTrack | None) -> None:
-        """What the far end hears; None leaves the track to another peer."""
+        """What the remote side hears; None leaves the track to another peer."""
         self.outbound.play(track)
 
     # ------------------------------------------------------------ pictures
 
     def want_pictures(self, wishes: PictureWishes) -> None:
-        """What the next answer asks for, where the far end has offered to."""
+        """What the next answer asks for, where the remote side has offered to."""
         self._pictures = wishes
 
     def _prepare_video(self, offer: CheckedOffer) -> None:
@@ -170,7 +170,7 @@ class Peer:
             self._watching = CallerCamera(video.receiver.track, wishes.on_picture)
 
     def send_text(self, text: str) -> bool:
-        """False if the message had to be dropped: no open channel, or a far end that reads nothing."""
+        """False if the message had to be dropped: no open channel, or a remote side that reads nothing."""
         channel = self._channel
         if channel is None or channel.readyState != "open" or channel.bufferedAmount > MAX_BUFFERED_BYTES:
             return False
@@ -179,7 +179,7 @@ class Peer:
 
     @property
     def heard(self) -> int:
-        """How much has come from the far end so far: packets of any kind, ICE checks, answers to ours."""
+        """How much has come from the remote side so far: packets of any kind, ICE checks, answers to ours."""
         return self.link.heard
 
     def counters(self) -> MediaCounters:

@@ -67,7 +67,7 @@ class StatsMeter:
 
     def read(self, now: MediaCounters) -> SessionStats:
         before, self._before = self._before, now
-        if now.expected < before.expected:  # another source, or another peer: counted anew
+        if now.expected < before.expected:  # another source, or another peer: counted from zero
             before = MediaCounters()
         expected = now.expected - before.expected
         waited = _share(now.waited_secs - before.waited_secs, now.released - before.released)
@@ -119,20 +119,20 @@ class SoundFigures:
 
 
 def summary(counters: MediaCounters) -> str:
-    """A whole call in a sentence or two; what is as it should be is not told one by one."""
+    """A whole call in a sentence or two; normal figures are left out."""
     lost = _percent(_share(max(0, counters.lost), counters.expected))
     made_up = _percent(_share(counters.concealed, counters.handed_on))
     if lost == made_up == NOTHING:
-        told = "The caller's sound came whole"
+        summary = "The caller's sound came whole"
     else:
         waited_ms = 1000 * (_share(counters.waited_secs, counters.released) or 0.0)
-        told = f"Of the caller's sound {lost} was lost and {made_up} made up"
-        told += f"; it came {counters.jitter_secs * 1000:.0f} ms uneven and waited {waited_ms:.0f} ms here"
+        summary = f"Of the caller's sound {lost} was lost and {made_up} made up"
+        summary += f"; it came {counters.jitter_secs * 1000:.0f} ms uneven and waited {waited_ms:.0f} ms here"
     if (bots_lost := _percent(counters.outbound_loss)) != NOTHING:
-        told += f". Of the bot's, {bots_lost} was lost lately"
+        summary += f". Of the bot's, {bots_lost} was lost lately"
     if counters.round_trip_secs is not None:
-        told += f"; round trip {counters.round_trip_secs * 1000:.0f} ms"
-    return f"{told}."
+        summary += f"; round trip {counters.round_trip_secs * 1000:.0f} ms"
+    return f"{summary}."
 
 
 def _percent(share: float | None) -> str:

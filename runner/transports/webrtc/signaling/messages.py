@@ -142,7 +142,7 @@ MAX_QUEUED_MESSAGES = 256
 
 
 class TextChannel(Protocol):
-    """What carries text to the far end; a `Peer`."""
+    """What carries text to the peer; a `Peer`."""
 
     @property
     def channel_is_open(self) -> bool: ...
@@ -164,7 +164,7 @@ class Mailbox:
         self._drained.set()
         self._closed = False
 
-    # ------------------------------------------------------------ to the far end
+    # ------------------------------------------------------------ to the peer
 
     def send(self, text: str, channel: TextChannel | None) -> None:
         """Sends at once if the channel is open; else it waits for `channel_opened`."""
@@ -194,7 +194,7 @@ class Mailbox:
         self._closed = True
         self._drained.set()
 
-    # ------------------------------------------------------------ from the far end
+    # ------------------------------------------------------------ from the peer
 
     def receive(self, message: Any) -> None:
         """Keeps it until `hand_over`."""
