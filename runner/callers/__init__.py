@@ -1,1 +1,1 @@
-"""The far ends of calls: the local phone, the WebRTC caller, scenarios, load."""
+"""Simulated callers: the local phone, the WebRTC caller, scenarios, load."""

@@ -1,4 +1,4 @@
-"""A botrun of its own for one call: started, waited for, and never left behind."""
+"""Start a botrun for one call, wait until it is ready, and end it with the call."""
 
 from __future__ import annotations
 
@@ -117,8 +117,8 @@ class BotProcess:
 
 
 def _failure(status: int | None, log: list[str]) -> BotrunError:
-    told = [line.removeprefix("botrun: ") for line in log if line.startswith("botrun: ")]
-    sentence = told[-1] if told else f"the bot ended with status {status} before it was ready"
+    errors = [line.removeprefix("botrun: ") for line in log if line.startswith("botrun: ")]
+    sentence = errors[-1] if errors else f"the bot ended with status {status} before it was ready"
     return UsageError(sentence) if status == 2 else BotStartError(sentence)
 
 

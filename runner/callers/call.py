@@ -65,7 +65,7 @@ class CallRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class CallResult:
-    """What came of a call."""
+    """The result of a call."""
 
     report: Report
     outcomes: list[Outcome]
@@ -92,7 +92,7 @@ async def make_call(request: CallRequest, tell: Tell | None = None) -> CallResul
     Raises:
         UsageError: something asked for cannot be.
         BotStartError: the bot did not start.
-        TransportError: nobody answers.
+        TransportError: the bot does not answer.
     """
     if request.save is not None:
         make_folder(request.save)
@@ -193,15 +193,15 @@ _IDS = {
 
 
 def make_folder(folder: Path) -> None:
-    """The folder for a call's files; told before the call if it cannot be.
+    """Make the folder for a call's files, before the call.
 
     Raises:
-        UsageError: it cannot be made.
+        UsageError: it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--save: {folder} cannot be made: {error.strerror or error}") from None
+        raise UsageError(f"--save: {folder} cannot be created: {error.strerror or error}") from None
 
 
 def save_call(folder: Path, phone: Phone, report: dict[str, Any]) -> None:
@@ -220,8 +220,8 @@ def save_call(folder: Path, phone: Phone, report: dict[str, Any]) -> None:
         for m in phone.log.messages
     )
     (folder / "messages.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    told = json.dumps(report, indent=2, ensure_ascii=False)
-    (folder / "report.json").write_text(f"{told}\n", encoding="utf-8")
+    text = json.dumps(report, indent=2, ensure_ascii=False)
+    (folder / "report.json").write_text(f"{text}\n", encoding="utf-8")
 
 
 def stereo(phone: Phone) -> bytes:

@@ -40,7 +40,7 @@ class Socket(Protocol):
 async def dial_network(url: str, *, waits: bool = False) -> ClientConnection:
     """Connect over the network. `waits`: somebody is there who can mend a bot that fails.
 
-    Raises `TransportError` if nobody answers.
+    Raises `TransportError` if nothing answers.
     """
     try:
         return await connect(
@@ -55,11 +55,11 @@ async def dial_network(url: str, *, waits: bool = False) -> ClientConnection:
             proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
         )
     except InvalidURI:
-        raise TransportError(f"{url} is no address of a WebSocket (ws://…)") from None
+        raise TransportError(f"{url} is not a WebSocket address (ws://…)") from None
     except (OSError, TimeoutError, InvalidHandshake) as error:
         # asyncio's own words for a refusal name the address a second time.
         reason = "nothing listens there" if isinstance(error, ConnectionRefusedError) else error
-        raise TransportError(f"nobody answers at {url}: {reason}") from None
+        raise TransportError(f"nothing answers at {url}: {reason}") from None
 
 
 TRIES, RETRY_S = 40, 0.05
@@ -121,7 +121,7 @@ class SideChannel:
             return socket.close_code not in (NO_SUCH_CALL, MOVED)
 
     async def send(self, kind: str, data: dict[str, Any]) -> bool:
-        """Send an RTVI message; False if nobody is there to take it."""
+        """Send an RTVI message; False if the call is not followed."""
         if self._socket is None:
             return False
         message = {"label": LABEL, "type": kind, "id": kind, "data": data}

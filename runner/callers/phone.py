@@ -291,8 +291,8 @@ class Phone:
                 self._note(self.playout.mark(name, now))
             case BotClear():
                 self._note(self.playout.clear(now))
-                if (told := self.wire.cleared()) is not None:
-                    self._out.put(told)
+                if (acknowledgement := self.wire.cleared()) is not None:
+                    self._out.put(acknowledgement)
             case BotDTMF(digits=digits):
                 self.log.keys += digits
             case BotBad(reason=reason):

@@ -11,11 +11,11 @@ from runner.callers.connections import SideChannel
 from runner.callers.phone import Phone
 from runner.callers.sound.microphone import Manner, Utterance
 
-CUT_TOLD_AFTER_S = 0.1
-"""That the bot fell silent is told before that it was interrupted, so much (s) at most."""
+CUT_REPORT_DELAY_S = 0.1
+"""The bot's silence is reported up to this long (s) before its interruption is."""
 
-TOLD_AFTER_S = 0.6
-"""The bot has been silent for so long: what it said is told."""
+REPORT_AFTER_S = 0.6
+"""Report what the bot said once it has been silent for so long (s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Talk:
         self._tell = tell
         self._sentence: list[str] = []
         self._sentence_at = 0.0
-        self._told_spans = 0
+        self._reported_spans = 0
 
     @property
     def knows_words(self) -> bool:
@@ -69,7 +69,7 @@ class Talk:
             self.finish()
 
     def finish(self) -> None:
-        """The call is over: tell what has not been told."""
+        """The call is over: report the rest."""
         self._flush()
         if not self.knows_words:
             self._tell_speech(over=True)
@@ -97,7 +97,7 @@ class Talk:
             case "bot-interrupted":
                 self._flush(cut=True)
             case "bot-stopped-speaking":
-                asyncio.get_running_loop().call_later(CUT_TOLD_AFTER_S, self._flush)
+                asyncio.get_running_loop().call_later(CUT_REPORT_DELAY_S, self._flush)
             case "user-transcription" if text and data.get("final", True):
                 self.understood.append((self.phone.now, text))
                 self.say("phone", f"the bot understood: {text}")
@@ -125,14 +125,16 @@ class Talk:
     # ------------------------------------------------------------ where there are no words
 
     def _spoke(self) -> bool:
-        return len(self.phone.speech.spans) > self._told_spans and self.phone.bot_quiet_s() > TOLD_AFTER_S
+        return (
+            len(self.phone.speech.spans) > self._reported_spans and self.phone.bot_quiet_s() > REPORT_AFTER_S
+        )
 
     def _tell_speech(self, *, over: bool = False) -> None:
         """Without words: that it spoke, and for how long."""
         if not (over or self._spoke()):
             return
-        spans = self.phone.speech.spans[self._told_spans :]
-        self._told_spans += len(spans)
+        spans = self.phone.speech.spans[self._reported_spans :]
+        self._reported_spans += len(spans)
         if spans and not self.knows_words:
             duration_s = spans[-1].end - spans[0].begin
             self.say("bot", f"(speaks for {duration_s:.1f} s)", spans[0].begin)

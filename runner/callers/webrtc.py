@@ -1,6 +1,6 @@
 """`WebRTCCaller`: a caller without a browser: speaks pcm into a botrun server, records what comes back.
 
-When the bot's code changes it comes again, as the page does, and the call goes on.
+When the bot's code changes it reconnects, as the page does, and the call continues.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PING_SECS = 1.0
 
 
 class LineOwner(Protocol):
-    """Who is told what happens on a line."""
+    """Receives the events of a line."""
 
     def line_connected(self, line: PeerLine) -> None: ...
     def line_opened(self, line: PeerLine) -> None: ...
@@ -48,7 +48,7 @@ class PeerLine:
     """A connection, from its offer to its end. A call that moves has one after the other.
 
     Args:
-        owner: told what happens.
+        owner: receives the line's events.
         sample_rate: of what is heard (Hz).
         pings: whether it says every second that it is there.
     """
@@ -87,7 +87,7 @@ class PeerLine:
         await self._opened.wait()
 
     def send(self, text: str) -> None:
-        """A message; nobody is told where the channel is closed."""
+        """Send a message; nothing happens if the channel is closed."""
         if self._channel.readyState == "open":
             self._channel.send(text)
 

@@ -1,4 +1,4 @@
-"""What a run changed at others and must put back: a file that outlives a crash, for nobody else's eyes."""
+"""Records of what a run changed elsewhere and must restore, in a private file that survives a crash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Entry:
     """Something that a run has changed.
 
     Attributes:
-        pid: the process that did, and `birth` when it began, for process numbers come round again.
+        pid: the process that made the change; `birth`: when it began, since process ids are reused.
     """
 
     pid: int = field(default_factory=os.getpid)
@@ -26,7 +26,7 @@ class Entry:
 
     @property
     def is_held(self) -> bool:
-        """Whether that process goes on."""
+        """Whether that process still runs."""
         return birth_of(self.pid) == self.birth
 
 
@@ -37,8 +37,8 @@ class StateFile(Generic[E]):
     """The entries of all runs on this machine.
 
     Args:
-        path: the file; there is none while the book is empty.
-        make: an entry of what stands in the file.
+        path: the file; it does not exist while there are no entries.
+        make: builds an entry from the fields in the file.
     """
 
     def __init__(self, path: Path, make: Callable[..., E]) -> None:
@@ -46,7 +46,7 @@ class StateFile(Generic[E]):
         self._make = make
 
     def read(self) -> list[E]:
-        """All that stand there; a file that cannot be read counts as empty."""
+        """All entries; a file that cannot be read counts as empty."""
         try:
             listed = json.loads(self._path.read_text(encoding="utf-8"))
             return [self._make(**entry) for entry in listed]
@@ -54,12 +54,12 @@ class StateFile(Generic[E]):
             return []
 
     def add(self, entry: E, instead_of: Callable[[E], bool] = lambda _: False) -> None:
-        """Remember, before anything is changed at others."""
+        """Record an entry, before anything is changed elsewhere."""
         with self._locked():
             self._write([*(e for e in self.read() if not instead_of(e)), entry])
 
     def drop(self, which: Callable[[E], bool]) -> None:
-        """They are as they were."""
+        """Remove entries: what they record is restored."""
         with self._locked():
             self._write([entry for entry in self.read() if not which(entry)])
 
@@ -67,8 +67,8 @@ class StateFile(Generic[E]):
         if not entries:
             self._path.unlink(missing_ok=True)
             return
-        told: list[dict[str, Any]] = [asdict(entry) for entry in entries]
-        write_private(self._path, json.dumps(told, indent=1))
+        rows: list[dict[str, Any]] = [asdict(entry) for entry in entries]
+        write_private(self._path, json.dumps(rows, indent=1))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -95,7 +95,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def birth_of(pid: int) -> str:
-    """When a process began, in its system's own words; "" if there is none (proc(5), stat, field 22)."""
+    """When a process began, as its system writes it; "" if it is gone (proc(5), stat, field 22)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -57,7 +57,7 @@ def call(*args: str) -> subprocess.CompletedProcess[str]:
 FAULTS = [
     ([ECHO, "--url", "ws://127.0.0.1:1/ws"], "FILE and --url are both given"),
     ([ECHO, "--param", "novalue"], "expected KEY=VALUE"),
-    (["--url", "http://127.0.0.1/ws"], "no address of a WebSocket"),
+    (["--url", "http://127.0.0.1/ws"], "not a WebSocket address"),
     ([ECHO, "-t", "twillio"], "is no phone provider (twilio, telnyx, plivo, exotel)"),
     (["absent.py"], "there is no file absent.py"),
     ([ECHO, "--scenario", "ordinry"], "there is no 'ordinry'"),

@@ -88,14 +88,14 @@ class CallerProcesses:
         return sum(failed for _, failed in self.counts)
 
     def say(self, words: str) -> None:
-        """Tell all of them."""
+        """Send a line to all of them."""
         for process in self._processes:
             assert process.stdin is not None
             with contextlib.suppress(ConnectionError):
                 process.stdin.write(f"{words}\n".encode())
 
     async def finish(self) -> None:
-        """Read on until each has told its result."""
+        """Read on until each has sent its result."""
         await asyncio.gather(*(self._follow(index) for index in range(len(self._processes))))
 
     async def _follow(self, index: int) -> None:
@@ -116,7 +116,7 @@ class CallerProcesses:
         raise LoadError(f"a process of callers ended with status {await process.wait()}; see above")
 
     async def _end(self) -> None:
-        """Each ends by itself when it has told its result, or when nobody speaks to it any more."""
+        """Each ends by itself when it has sent its result, or when its input is closed."""
         for process in self._processes:
             if process.stdin is not None:
                 process.stdin.close()
@@ -233,7 +233,7 @@ class _Load:
             async with asyncio.timeout(RESULT_WITHIN_S):
                 await finishing
         except TimeoutError:
-            raise LoadError(f"the callers told no result within {RESULT_WITHIN_S:g} s") from None
+            raise LoadError(f"the callers sent no result within {RESULT_WITHIN_S:g} s") from None
         finally:
             finishing.cancel()
             await asyncio.gather(finishing, return_exceptions=True)

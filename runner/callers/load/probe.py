@@ -1,7 +1,7 @@
 """What an echo is known by: chirps in a murmur like speech, found again in what comes back. Pure.
 
 Latency: from the sending of the message that held a chirp's first sample to the arrival of the message
-that holds it again. The chirps stand at odd places, so that no packet's length shows in the figures.
+that holds it again. The chirps are at odd offsets, so that packet lengths do not show in the figures.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ each part of a message has its share of them (Exotel's are 200 ms)."""
 
 LOOP_S = 16
 KINDS = 8
-"""Chirps come in so many kinds, one after the other: an echo may be late by several seconds and is still
-told from its neighbours."""
+"""Chirps take turns in so many kinds, so that an echo that is seconds late is still distinct from its
+neighbours."""
 
 BANDS_HZ = ((420, 2300), (650, 2900), (950, 3250), (450, 1600))
 """From where to where the chirps sweep, up and down; all within a telephone's band."""

@@ -98,7 +98,7 @@ class LoadReport:
         returned, returned_least: share of the sound that came back: of all calls, and of the worst.
         not_stopped: interruptions for which the bot did not stop.
         underruns: holes that a listener would have heard.
-        server: what its process took; None if nobody knows its process.
+        server: what its process took; None if its process is unknown.
         other_cores: what other programs of this machine took meanwhile.
         points: (s since the start, latency in ms) of single echoes or answers, those before the measuring
             too, for the chart.
@@ -261,7 +261,7 @@ class Search:
         return self._next
 
     def note(self, calls: int, *, held: bool) -> None:
-        """What came of a try."""
+        """Record the result of a try."""
         if held:
             self.held = max(self.held, calls)
         else:
@@ -278,13 +278,13 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class Carried:
-    """What came of the search.
+    """The result of the search.
 
     Attributes:
         calls: the most that held.
         broke: the least that did not; None if that was not found.
         limit: what stopped the search: "server", "callers" (their lateness says nothing of the server),
-            "most" (nobody tries more calls) or "stopped".
+            "most" (the most that is tried) or "stopped".
         steps: all loads, in order.
     """
 

@@ -76,8 +76,8 @@ class RtpLine(EchoLine):
             raise TransportError(f"{self._url} cannot be reached: {error or type(error).__name__}") from None
         if answer.status_code != 200:
             raise TransportError(f"/api/offer answered {answer.status_code}: {answer.text[:200]}")
-        told = answer.json()
-        await self._pc.setRemoteDescription(RTCSessionDescription(told["sdp"], told["type"]))
+        found = answer.json()
+        await self._pc.setRemoteDescription(RTCSessionDescription(found["sdp"], found["type"]))
 
     def _on_state(self) -> None:
         if self._pc.connectionState == "connected":

@@ -42,7 +42,7 @@ def address_for(target: str, transport: str) -> str:
         scheme, known = None, False
     if scheme is None or not known:
         raise UsageError(
-            f"TARGET: {target!r} is no address that can be called (ws://127.0.0.1:7860/ws, http://127.0.0.1:7860)"
+            f"TARGET: {target!r} is not an address that can be called (ws://127.0.0.1:7860/ws, http://127.0.0.1:7860)"
         )
     if transport == "webrtc":
         return urlunsplit((_HTTP[scheme], parts.netloc, "", "", ""))
@@ -58,11 +58,11 @@ def check_reachable(url: str) -> None:
         socket.create_connection((parts.hostname or "", port), REACH_TIMEOUT_S).close()
     except OSError as error:
         reason = error.strerror or "no answer"
-        raise TransportError(f"nobody answers at {url} ({reason}): is it running?") from None
+        raise TransportError(f"nothing answers at {url} ({reason}); is the server running?") from None
 
 
 def pid_of(url: str) -> int | None:
-    """The process of a botrun on this machine, as its `/status` tells it; None if nobody does."""
+    """The process of a botrun on this machine, from its `/status`; None if it is unknown."""
     import httpx2
 
     parts = urlsplit(url)
@@ -120,7 +120,7 @@ class ServerUse:
 
 
 class Meter:
-    """Reads the counters of one load. `server` is None if nobody knows its process."""
+    """Reads the counters of one load. `server` is None if its process is unknown."""
 
     def __init__(self, server: int | None) -> None:
         self.server = server

@@ -35,7 +35,7 @@ class EchoLine(ABC):
     Attributes:
         probe: the sound that is sent, over and over.
         ptime_s: how much sound a message carries.
-        gone: set when the far end has ended the call, or it broke.
+        gone: set when the server has ended the call, or it broke.
         why: the sentence about that.
     """
 
@@ -68,7 +68,7 @@ class EchoLine(ABC):
         """End the call."""
 
     def over(self, why: str) -> None:
-        """The far end is gone."""
+        """The server is gone."""
         self.why = self.why or why
         self.gone.set()
 
@@ -143,7 +143,7 @@ class LightSocket(asyncio.Protocol):
                 )
                 await self._answered
         except (InvalidURI, ValueError):
-            raise TransportError(f"{self._url} is no address of a WebSocket (ws://…)") from None
+            raise TransportError(f"{self._url} is not a WebSocket address (ws://…)") from None
         except TimeoutError:
             self.close()
             raise TransportError(f"no answer within {ANSWER_TIMEOUT_S:g} s") from None
@@ -214,8 +214,8 @@ class LightSocket(asyncio.Protocol):
             self._answered.set_exception(OSError("the connection was closed before it was answered"))
         elif not self._closing:
             code, reason = self._protocol.close_code, self._protocol.close_reason
-            told = f"{reason or 'no reason was given'} ({code})" if code else "the connection broke"
-            self._on_gone(f"the server ended the call: {told}")
+            detail = f"{reason or 'no reason was given'} ({code})" if code else "the connection broke"
+            self._on_gone(f"the server ended the call: {detail}")
 
     def _flush(self) -> None:
         assert self._transport is not None

@@ -93,7 +93,7 @@ class EchoCrew:
 
 
 class TalkCrew:
-    """Callers who talk."""
+    """Callers that talk."""
 
     def __init__(self, plan: WorkerPlan, closing: AsyncExitStack) -> None:
         self._plan = plan
@@ -218,7 +218,7 @@ async def _standard_input() -> asyncio.StreamReader:
 
 
 def main() -> None:
-    """What goes wrong before the load is told in one line."""
+    """Report in one line what goes wrong before the load."""
     try:
         import uvloop
 

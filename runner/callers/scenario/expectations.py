@@ -17,7 +17,7 @@ TALKS_ON_WITHIN_S = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an expectation was met; the sentence tells what was seen."""
+    """Whether an expectation was met; the sentence says what was seen."""
 
     met: bool
     sentence: str
@@ -100,7 +100,7 @@ async def _stops(talk: Talk, limit_s: float) -> Verdict:
     said = _last(talk, Manner.INTERRUPTION, Manner.TURN)
     if said is None or stop_latency(said, bot_spans(talk.phone)) is None:
         return Verdict(True, "there was nothing to stop: the caller has not spoken over the bot")
-    # Whether it has stopped can be told a moment after it has: it may only have drawn breath.
+    # Whether it has stopped is only known a moment later: it may only pause for breath.
     await talk.phone.until(lambda: talk.phone.bot_quiet_s() > 0.7, limit_s + 0.7)
     return _within("the bot fell silent after", stop_latency(said, bot_spans(talk.phone)), limit_s)
 
@@ -116,8 +116,8 @@ async def _keeps_talking(talk: Talk, wanted: bool) -> Verdict:
         return talk.phone.speech.sounds_within(start + said.end, start + until)
 
     await talk.phone.until(heard, said.end + TALKS_ON_WITHIN_S - _since_start(talk))
-    told = "the bot talked on" if heard() else "the bot fell silent at a murmur"
-    return Verdict(heard() == wanted, told)
+    sentence = "the bot talked on" if heard() else "the bot fell silent at a murmur"
+    return Verdict(heard() == wanted, sentence)
 
 
 async def _words(talk: Talk, wanted: str, within_s: float) -> Verdict:

@@ -72,7 +72,7 @@ class Reader:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing stands here: `hang_up:`."""
+        """No value, as in `hang_up:`."""
         return self._is_scalar and self.node.tag == "tag:yaml.org,2002:null"
 
     @property
@@ -96,7 +96,7 @@ class Reader:
             if name not in known:
                 key.fail(f"{what} has no {name!r}{did_you_mean(name, list(known))} ({', '.join(known)})")
             if name in found:
-                key.fail(f"{name!r} stands here twice")
+                key.fail(f"{name!r} appears twice")
             found[name] = value
         return found
 
@@ -176,7 +176,7 @@ def read_yaml(path: Path) -> Reader:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise UsageError(f"{where}: this is not YAML: {getattr(error, 'problem', None) or error}") from None
     if node is None:
-        raise UsageError(f"{path}:1: there is nothing in this file")
+        raise UsageError(f"{path}:1: this file is empty")
     return Reader(path, node)
 
 
@@ -280,7 +280,7 @@ def _step(at: Reader) -> Step:
     if value is not None and value.is_empty:
         value = None
     if value is None and name not in _ALONE:
-        name_at.fail(f"{name} needs to be told what")
+        name_at.fail(f"{name} needs a value, as in `{name}: …`")
     return make(value, name_at.line)
 
 
@@ -358,7 +358,7 @@ def _press(at: _Given, line: int) -> Step:
 def _keys(at: Reader) -> str:
     keys = at.text("keys").upper()
     if not set(keys) <= KEYS:
-        at.fail(f"{keys!r} are no keys of a phone: 0-9 * # A-D")
+        at.fail(f"{keys!r} are not phone keys (0-9 * # A-D)")
     return keys
 
 

@@ -65,7 +65,7 @@ class LineSound:
         self._noise = self._all_noise()
 
     def worsen(self, pcm: bytes) -> bytes:
-        """The next pcm as it comes out at the far end."""
+        """The next pcm as it arrives at the bot."""
         line = self._line
         if not line.bad_mic and self._noise is None:
             return mistaken(pcm, self._encoding) if line.wrong_codec else pcm
@@ -177,7 +177,7 @@ class DelayLine(Generic[T]):
         await self._empty.wait()
 
     async def run(self) -> None:
-        """Deliver for ever."""
+        """Deliver until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()

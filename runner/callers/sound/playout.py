@@ -1,7 +1,7 @@
 """The listener's end of the line: what is heard when, as the provider plays it.
 
 Sound that comes in queues behind what is still playing. The buffer never runs by itself: every call is
-told `now` (seconds, on whatever clock the phone uses), and tells what has happened up to then.
+given `now` (seconds, on the phone's clock), and returns what has happened up to then.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The far end of the providers' wires: what Twilio, Telnyx, Plivo, Exotel or a plain client send and take.
+"""The providers' side of their wires: what Twilio, Telnyx, Plivo, Exotel or a plain client send and take.
 
 For the local phone. Pure: text in, events out. Written from the fact sheet alone and strict where the
 bot's side is lenient, so that a bot that passes here has kept the provider's rules.

@@ -1,4 +1,4 @@
-"""What the four far ends share."""
+"""What the providers' wires share."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ class PlainWire(Wire):
         return f"sample_rate={self.sample_rate}&output_sample_rate={self.sample_rate}&marks=1"
 
     def address_again(self, url: str) -> str:
-        """With the token that the first socket was told."""
+        """With the token that the first socket received."""
         parts = urlsplit(url)
         base = parts.path.partition(f"{PATH}/")[0].removesuffix(PATH)
         return urlunsplit(parts._replace(path=f"{base}{PATH}/{self._token}")) if self._token else url

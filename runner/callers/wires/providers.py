@@ -309,7 +309,7 @@ class PlivoWire(Wire):
         rate = media.get("sampleRate") if isinstance(media, dict) else None
         if (content_type, rate) not in _PLIVO_FORMATS or isinstance(rate, bool):
             raise BadMessage(f"sound as {content_type!r} at {rate!r} Hz, which Plivo does not offer.")
-        told = (parse_encoding(content_type), rate)
-        if told != (self.media_format.encoding, self.sample_rate):
+        announced = (parse_encoding(content_type), rate)
+        if announced != (self.media_format.encoding, self.sample_rate):
             return [BotBad(f"plivo: {content_type} at {rate} Hz on a stream of {self.media_format}.")]
         return []

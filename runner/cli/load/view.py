@@ -99,10 +99,13 @@ def _server(report: LoadReport) -> Iterator[Row]:
         yield "server", "its process is not known: --pid tells CPU and memory"
         return
     if server.cpu_ms_per_call_s is not None:
-        yield "server CPU", f"{server.cpu_ms_per_call_s:.1f} ms a call-second ({server.cpu_cores:.2f} cores)"
+        yield (
+            "server CPU",
+            f"{server.cpu_ms_per_call_s:.1f} ms per second of call ({server.cpu_cores:.2f} cores)",
+        )
     if server.mb_per_call is not None:
         grown = f"{server.idle_mb:.0f} MB before the calls, {server.peak_mb:.0f} MB at most"
-        yield "server memory", f"{server.mb_per_call:.2f} MB a call ({grown}; {server.threads} threads)"
+        yield "server memory", f"{server.mb_per_call:.2f} MB per call ({grown}; {server.threads} threads)"
 
 
 def _word(report: LoadReport) -> Iterator[Row]:
@@ -189,7 +192,7 @@ class LoadView:
         """How far it is."""
         words = _progress_words(now)
         if self._bar is not None and self._task is not None:
-            # A phase whose length nobody knows pulses.
+            # A phase of unknown length pulses.
             total = 1.0 if now.phase in ("ramp", "measuring") else None
             self._bar.update(
                 self._task, description=PHASES[now.phase], completed=now.part, total=total, words=words
@@ -266,9 +269,7 @@ def _carried(carried: Carried) -> str:
             return f"one server carries {carried.calls} calls; {carried.broke} are too many"
         case "callers":
             tried = carried.steps[-1].calls
-            return (
-                f"{carried.calls} calls held; at {tried} the callers were too late to tell (try more --procs)"
-            )
+            return f"{carried.calls} calls held; at {tried} the callers ran late (try more --procs)"
         case "stopped":
             return f"stopped: {carried.calls} calls held so far"
         case _:

@@ -1,11 +1,11 @@
-"""Who may come in by the main port, before any route sees the request (plain ASGI).
+"""Check who may use the main port, before any route sees the request (plain ASGI).
 
 A request is local only if its peer is loopback, its Host is a loopback name and no proxy has left a
 forwarding header on it: an address check alone lets in web pages (DNS rebinding) and tunnels. Where `--host`
 opens the port to other machines, any Host will do, but an Origin, when there is one, must still be that Host:
 a page from elsewhere may not use its visitor's browser to talk to the bot, unless its site was named.
 
-A carrier's requests come through a tunnel to a second listener; they never meet this door.
+A provider's requests come through a tunnel to a second listener, which does not use this check.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_LIMIT_BYTES = 1 << 20
 BODY_DEADLINE_S = 8.0
-"""Shorter than what `http_protocol.py` gives a whole request, so that the client is told why."""
+"""Shorter than what `http_protocol.py` gives a whole request, so that the client gets the reason."""
 
 _FORWARDING = ("forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip")
 _CLOSE = {"connection": "close"}
@@ -86,13 +86,13 @@ def refusal_of(scope: Scope, loopback_only: bool, origins: Sequence[str] = ()) -
 def _not_local(scope: Scope, host: str) -> str:
     client = scope.get("client")
     if client is None or not is_loopback(client[0]):
-        return "only this machine may use this address"
+        return "only clients on this machine may use this address"
     split = _split_host(host)
     if split is None or not is_loopback(split[0]):
         return "this address answers only to localhost; --host opens it to others"
     for name, _ in scope["headers"]:
         if name.decode("latin-1") in _FORWARDING or name.startswith((b"x-forwarded-", b"x-original-")):
-            return "this address is not to be reached through a proxy or a tunnel"
+            return "this address does not accept requests through a proxy or a tunnel"
     return ""
 
 
@@ -166,8 +166,8 @@ class _Counted:
         except TimeoutError:
             raise HTTPException(408, "the body did not arrive in time", _CLOSE) from None
         if message["type"] == "http.disconnect":
-            # Nobody hears it; but Starlette's own error for this would be told as a fault of ours.
-            raise HTTPException(400, "the body is not whole", _CLOSE)
+            # The client is gone; but Starlette's own error would be logged as a fault of ours.
+            raise HTTPException(400, "the body is incomplete", _CLOSE)
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             raise HTTPException(413, "the body is too large", _CLOSE)

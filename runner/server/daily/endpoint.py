@@ -1,4 +1,4 @@
-"""The Daily door: a room and a bot for who asks.
+"""The Daily endpoint: a room and a bot for each request.
 
 GET  /         with `-t daily` first: sends the browser to a new room
 POST /start    for Pipecat's clients: {"dailyRoom", "dailyToken", "sessionId"}
@@ -29,11 +29,11 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>botrun</t
 
 
 def daily_router(host: Host) -> Router:
-    """The routes of this door."""
-    door = DailyEndpoint(host.rooms if isinstance(host.rooms, DailyRooms) else DailyRooms(host))
-    host.rooms = door.rooms
-    host.starters[NAME] = door.start
-    return Router([Route("/", door.visit)] if host.transports[:1] == (NAME,) else [])
+    """The routes of this endpoint."""
+    endpoint = DailyEndpoint(host.rooms if isinstance(host.rooms, DailyRooms) else DailyRooms(host))
+    host.rooms = endpoint.rooms
+    host.starters[NAME] = endpoint.start
+    return Router([Route("/", endpoint.visit)] if host.transports[:1] == (NAME,) else [])
 
 
 class DailyEndpoint:

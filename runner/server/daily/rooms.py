@@ -1,4 +1,4 @@
-"""A Daily room and a bot for each call: made together, gone together."""
+"""Create a Daily room and a bot for each call, and delete the room when the call ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LONGEST_S = 14_400.0
 
 ROOM_MARGIN_S = 60.0
 BACK_S = 4.0
-"""Who leaves may come back within so long (s): a page that is loaded again leaves first."""
+"""How long (s) a visitor may be away: a page that is reloaded leaves first."""
 
 BOT_GRACE_S = 2.0
 CLOSE_S = 0.2
@@ -39,12 +39,12 @@ OnOver = Callable[[Session], None]
 
 
 def _nothing(session: Session) -> None:
-    """Nobody wants to know."""
+    """No callback."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoomAsk:
-    """What a call's room shall be.
+    """What a call's room is to be.
 
     Attributes:
         body: for the bot.
@@ -135,8 +135,8 @@ class DailyRooms:
         rest = self.rest()
         bot = rest.token(room.name, expires_at=ends_at, owner=True)
         visitor = rest.token(room.name, expires_at=ends_at, owner=False)
-        told = await asyncio.gather(bot, visitor)
-        return told[0], told[1]
+        tokens = await asyncio.gather(bot, visitor)
+        return tokens[0], tokens[1]
 
     def _send_bot(
         self,
@@ -205,7 +205,7 @@ class DailyRooms:
         return self._rest
 
     async def aclose(self) -> None:
-        """Let go of connections. Rooms go with their calls."""
+        """Close connections to Daily. Rooms are deleted with their calls."""
         for task in (tasks := set(self._tasks)):
             task.cancel()
         if tasks:

@@ -27,7 +27,7 @@ NO_SUCH_CALL, TAKEN = 4404, 4409
 
 
 def events_route(host: Host) -> WebSocketRoute:
-    """The route; it has its own door, which lets in this machine only."""
+    """The route; it has its own check, which admits only this machine."""
     return WebSocketRoute("/sessions/{call}/events", LocalOnly(_Events(host), loopback_only=True))
 
 

@@ -1,6 +1,6 @@
-"""The door for phone calls and plain WebSocket clients.
+"""The endpoint for phone calls and plain WebSocket clients.
 
-`/ws` is for any provider: which one it is, its handshake tells. The handshake is read before the bot is
+`/ws` is for any provider: its handshake names the provider. The handshake is read before the bot is
 called, so that its arguments are complete. `/ws-client` is for a client of your own: pcm in binary
 messages, RTVI in text messages.
 """
@@ -57,12 +57,12 @@ VOICE_RATES, PHONE_HZ = (16000, 22050, 24000, 44100, 48000), 8000
 
 
 def media_socket_router(host: Host) -> Router:
-    """The routes of this door."""
-    door = MediaSocketEndpoint(host)
-    doors = {"/ws": door.provider, "/ws/{token}": door.provider}
-    doors |= {"/ws-client": door.client, "/ws-client/{token}": door.client}
-    host.starters["websocket"] = door.start
-    sockets = (WebSocketRoute(path, accept) for path, accept in doors.items())
+    """The routes of this endpoint."""
+    endpoint = MediaSocketEndpoint(host)
+    routes = {"/ws": endpoint.provider, "/ws/{token}": endpoint.provider}
+    routes |= {"/ws-client": endpoint.client, "/ws-client/{token}": endpoint.client}
+    host.starters["websocket"] = endpoint.start
+    sockets = (WebSocketRoute(path, accept) for path, accept in routes.items())
     return Router([*sockets, events_route(host)])
 
 
@@ -74,7 +74,7 @@ def design_filters() -> None:
 
 
 class CallEnding(Protocol):
-    """The end of a call at whoever carries it."""
+    """How a call ends at its provider."""
 
     async def transfer(self, to: str) -> None:
         """Hand the caller to this number, now.
@@ -88,10 +88,10 @@ class CallEnding(Protocol):
 
 
 class LocalCallEnding:
-    """A call of this machine's phone: nobody has to be told."""
+    """A call of this machine's phone: there is no provider to ask."""
 
     async def transfer(self, to: str) -> None:
-        logger.info("here the caller would be handed to %s; on this machine the call ends", to)
+        logger.info("a provider would transfer the caller to %s; on this machine the call ends", to)
 
     async def finish(self, policy: HangUpPolicy) -> None:
         return
@@ -102,11 +102,11 @@ class Carried:
     """What is known of a call beyond its start message.
 
     Attributes:
-        call_ending: ends it at whoever carries it.
-        from_number: the caller's, as the webhook told it.
+        call_ending: ends it at its provider.
+        from_number: the caller's, from the webhook.
         to_number: the number that was called.
         call_s: the longest call (s); 0 leaves it to the limit for all.
-        tells_errors: whether the far end may read what the bot failed with.
+        tells_errors: whether the caller may read what the bot failed with.
     """
 
     call_ending: CallEnding = field(default_factory=LocalCallEnding)
@@ -158,7 +158,7 @@ class MediaSocketEndpoint:
             await self.take(websocket, result, Carried())
 
     async def handshake(self, websocket: WebSocket) -> CallInfo | None:
-        """What the start message tells; None if there was none to be read: then the socket is closed."""
+        """What the start message says; None if it cannot be read: then the socket is closed."""
         heard: list[str | bytes] = []
         websocket.scope[HEARD] = heard
         try:
@@ -174,43 +174,43 @@ class MediaSocketEndpoint:
         most = self._host.settings.max_sessions
         return bool(most and len(self._host.sessions.active) >= most)
 
-    async def take(self, websocket: WebSocket, told: CallInfo, carried: Carried) -> None:
+    async def take(self, websocket: WebSocket, info: CallInfo, carried: Carried) -> None:
         """Start the bot for this call, or go on with it on a second socket; returns when it is over."""
-        if (known := self.rejoining.call_of(told)) is not None:
-            await go_on(known, websocket, told.provider)
+        if (known := self.rejoining.call_of(info)) is not None:
+            await go_on(known, websocket, info.provider)
             return
-        told = replace(
-            told,
-            from_number=carried.from_number or told.from_number,
-            to_number=carried.to_number or told.to_number,
+        info = replace(
+            info,
+            from_number=carried.from_number or info.from_number,
+            to_number=carried.to_number or info.to_number,
         )
         call = CallWebSocket(
-            websocket, told, resume_s=RESUME_S.get(told.provider, 0.0), ends_call=is_stop_message
+            websocket, info, resume_s=RESUME_S.get(info.provider, 0.0), ends_call=is_stop_message
         )
-        port = SessionPort(serializer=told.serializer(), transfer=carried.call_ending.transfer)
-        key = key_of(told)
+        port = SessionPort(serializer=info.serializer(), transfer=carried.call_ending.transfer)
+        key = key_of(info)
         moved = self._host.moves.claim(key)
         conversation = Conversation(moved)
-        arguments = self._arguments(call, told, conversation, port)
+        arguments = self._arguments(call, info, conversation, port)
         if moved is not None:
             arguments = replace(arguments, body=moved["body"], session_id=moved["session"])
         await self._serve(key, websocket, call, arguments, carried, port, conversation)
 
     def _arguments(
-        self, call: CallWebSocket, told: CallInfo, conversation: Conversation, port: SessionPort
+        self, call: CallWebSocket, info: CallInfo, conversation: Conversation, port: SessionPort
     ) -> WebSocketRunnerArguments:
         settings = self._host.settings
-        body = told.custom_parameters if settings.body is None else settings.body
+        body = info.custom_parameters if settings.body is None else settings.body
         return WebSocketRunnerArguments(
             websocket=call,
-            provider=told.provider,
-            stream_id=told.stream_id,
-            call_id=told.call_id,
-            from_number=told.from_number,
-            to_number=told.to_number,
-            custom_parameters=dict(told.custom_parameters),
+            provider=info.provider,
+            stream_id=info.stream_id,
+            call_id=info.call_id,
+            from_number=info.from_number,
+            to_number=info.to_number,
+            custom_parameters=dict(info.custom_parameters),
             serializer=port.serializer,
-            call_data=told,
+            call_data=info,
             body=body,
             session_id=new_session_id(),
             pipeline_idle_timeout_secs=settings.idle_secs,
@@ -303,7 +303,7 @@ class MediaSocketEndpoint:
             self._calls.pop(key, None)
             error = session.error if carried.tells_errors else None
             code, reason = 1011 if session.error else 1000, str(error or session.end_reason)
-            # The caller shall not wait in silence while the provider is being told.
+            # So that the caller does not wait in silence while the provider is asked.
             await asyncio.gather(call.aclose(code, reason), carried.call_ending.finish(port.hang_up))
 
         sessions = self._host.sessions
@@ -361,7 +361,7 @@ def _rate(query: Mapping[str, str], name: str, default: int) -> int:
 
 
 def rates_of(serializer: FrameSerializer) -> dict[str, int]:
-    """As its first message tells them."""
+    """From its first message."""
     return {
         "sample_rate": serializer.sample_rate,
         "output_sample_rate": serializer.output_sample_rate,

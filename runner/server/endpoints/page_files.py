@@ -25,7 +25,7 @@ CONTENT_TYPES = {
     ".woff2": "font/woff2",
 }
 
-# The page asks nobody but this server for anything, and nobody may frame it.
+# The page loads from this server only, and no page may frame it.
 HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (

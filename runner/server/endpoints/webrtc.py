@@ -136,9 +136,9 @@ class WebRTCEndpoint:
         except TooManySessionsError as error:
             await connection.disconnect(str(error))
             raise
-        # Who comes again under it was never told it by `/start`.
-        told = {"session_id": session.id} if asked.get("moves") is True and announced is None else {}
-        return {**connection.get_answer(), **told}
+        # A page that did not use `/start` needs the id to reconnect.
+        extra = {"session_id": session.id} if asked.get("moves") is True and announced is None else {}
+        return {**connection.get_answer(), **extra}
 
     def _start_session(
         self,
@@ -191,7 +191,7 @@ class WebRTCEndpoint:
             await self._host.sessions.end(session_id, reason, grace_secs)
 
     async def _ended(self, session: Session) -> None:
-        """The bot is done: the page is told, with what the bot failed with, and the connection closed."""
+        """The bot is done: report it to the page, with the bot's error, and close the connection."""
         assert isinstance(session.args, SmallWebRTCRunnerArguments)
         connection, failure, error = session.args.webrtc_connection, session.error, None
         if self._host.moves.keep(session):
@@ -200,7 +200,7 @@ class WebRTCEndpoint:
             return
         if failure is not None:
             error = {"message": failure.message, "file": failure.path.name, "line": failure.line}
-            told = messages.error(
+            message = messages.error(
                 str(failure),
                 fatal=True,
                 file=failure.path.name,
@@ -209,7 +209,7 @@ class WebRTCEndpoint:
                 source=failure.source or None,
                 advice=failure.advice or None,
             )
-            connection.send_app_message(told)
+            connection.send_app_message(message)
             await connection.flush_messages(TELL_FAILURE_SECS)
         elif session.remark:
             error = {"message": session.remark, "file": self._host.bot.path.name, "line": None}

@@ -42,9 +42,9 @@ HEARD = "botrun.heard"
 """In a socket's scope: the messages of its start, as they came."""
 
 
-def key_of(told: CallInfo) -> str:
-    """What a provider's call is known by among `Host.calls`."""
-    return f"{told.provider}:{told.call_id or told.stream_id}"
+def key_of(info: CallInfo) -> str:
+    """A provider call's key in `Host.calls`."""
+    return f"{info.provider}:{info.call_id or info.stream_id}"
 
 
 class Rejoining:
@@ -53,21 +53,21 @@ class Rejoining:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def is_under_way(self, told: CallInfo) -> bool:
+    def is_under_way(self, info: CallInfo) -> bool:
         """Whether this call has a socket here already."""
-        return key_of(told) in self._host.calls
+        return key_of(info) in self._host.calls
 
-    def call_of(self, told: CallInfo) -> CallWebSocket | None:
+    def call_of(self, info: CallInfo) -> CallWebSocket | None:
         """The call that goes on with this socket; None if the socket brings a call of its own."""
-        known = self._host.calls.get(key_of(told))
-        return known if told.provider in RESUME_S else None
+        known = self._host.calls.get(key_of(info))
+        return known if info.provider in RESUME_S else None
 
-    async def elsewhere(self, told: CallInfo) -> Path | None:
+    async def elsewhere(self, info: CallInfo) -> Path | None:
         """The worker that has this call, where this is a further socket of a call of another."""
         other_workers = self._host.other_workers
-        if other_workers is None or told.provider not in RESUME_S or self.is_under_way(told):
+        if other_workers is None or info.provider not in RESUME_S or self.is_under_way(info):
             return None
-        return await other_workers.owner([key_of(told)])
+        return await other_workers.owner([key_of(info)])
 
     async def pass_on(self, owner: Path, websocket: WebSocket) -> None:
         """Carry an accepted socket, of which the start was read, to the worker of its call."""
@@ -83,9 +83,9 @@ class Rejoining:
 
 
 async def go_on(known: CallWebSocket, websocket: WebSocket, provider: str = "") -> None:
-    """The call goes on with this socket; returns when it is over, or goes on with yet another."""
+    """Continue the call on this socket; returns when it is over, or continues on another one."""
     if provider:
-        logger.info("%s opened a second socket for its call: it goes on there", provider)
+        logger.info("%s opened a second socket for its call; continuing there", provider)
     known.rejoin(websocket)
     await known.until_done(websocket)
 
@@ -94,15 +94,15 @@ async def rejoin_here(host: Host, websocket: WebSocket) -> None:
     """A further socket of a call that this worker has, passed on by a newer one, who let it in."""
     await websocket.accept()
     with contextlib.suppress(ProtocolError):
-        told = await read_handshake(websocket)
-        if (known := host.calls.get(key_of(told))) is not None:
-            await go_on(known, websocket, told.provider)
+        info = await read_handshake(websocket)
+        if (known := host.calls.get(key_of(info))) is not None:
+            await go_on(known, websocket, info.provider)
             return
     await close(websocket, POLICY_VIOLATION, "the call is over")
 
 
 class ForwardToOwner:
-    """Passes on what belongs to another worker's call. Behind the doors, and behind the limit for bodies."""
+    """Forwards what belongs to another worker's call, after the access checks and the body limit."""
 
     def __init__(self, app: ASGIApp, host: Host) -> None:
         self._app = app
@@ -150,7 +150,7 @@ def _names(scope: Scope, body: bytes) -> list[str]:
             asked = json.loads(body)
             if isinstance(asked, dict) and isinstance(asked.get("pc_id"), str):
                 names.append(asked["pc_id"])
-    # A longer one is nobody's, and would not fit into a request's first line.
+    # A longer one is no id, and would not fit into a request's first line.
     return [name for name in names if 0 < len(name) <= 200]
 
 
@@ -178,9 +178,9 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 class InternalApp:
-    """The application, for requests that a sibling has passed on; and whether a call is known here.
+    """The application, for requests that another worker forwarded; and whether a call is known here.
 
-    What is passed on meets the same doors again, with the client that it came from.
+    A forwarded request passes the same access checks again, with its original client.
     """
 
     def __init__(self, app: ASGIApp, host: Host) -> None:
@@ -203,8 +203,8 @@ class InternalApp:
 
 
 def _restored(scope: Scope) -> Scope:
-    told = values_of(scope["headers"], CLIENT)
-    address, port, scheme = (told[0].split(" ") if told else ["", "0", scope["scheme"]])[:3]
+    clients = values_of(scope["headers"], CLIENT)
+    address, port, scheme = (clients[0].split(" ") if clients else ["", "0", scope["scheme"]])[:3]
     headers = [pair for pair in scope["headers"] if pair[0] != CLIENT.encode()]
     client = (address, int(port)) if address else None
     return {**scope, "client": client, "scheme": scheme, "headers": headers, PASSED: True}

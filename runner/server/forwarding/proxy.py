@@ -1,4 +1,4 @@
-"""How one request, or one WebSocket, goes to the worker that has its call, and back."""
+"""Forward one request, or one WebSocket, to the worker that has its call."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ async def pass_request(owner: Path, scope: Scope, body: bytes, send: Send) -> bo
     url = f"http://localhost{_target(scope)}"
     try:
         async with httpx2.AsyncClient(transport=transport, timeout=PASS_S, trust_env=False) as client:
-            told = await client.request(scope["method"], url, content=body, headers=_headers(scope))
+            reply = await client.request(scope["method"], url, content=body, headers=_headers(scope))
     except httpx2.HTTPError:
         await answer(send, 410, GONE)
         return True
-    if told.status_code == MOVED_STATUS:
+    if reply.status_code == MOVED_STATUS:
         return False
     headers = [
-        (b"content-type", told.headers.get("content-type", "application/json").encode()),
-        (b"content-length", str(len(told.content)).encode()),
+        (b"content-type", reply.headers.get("content-type", "application/json").encode()),
+        (b"content-length", str(len(reply.content)).encode()),
     ]
-    await send({"type": "http.response.start", "status": told.status_code, "headers": headers})
-    await send({"type": "http.response.body", "body": told.content})
+    await send({"type": "http.response.start", "status": reply.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.content})
     return True
 
 
@@ -117,7 +117,7 @@ async def _carry_there(there: ClientConnection, receive: Receive) -> None:
         text = message.get("text")
         await there.send(text if text is not None else message["bytes"])
     code = message.get("code") or 1000
-    # 1005 and 1006 tell of a close that nobody may send (RFC 6455 7.4.1).
+    # 1005 and 1006 stand for closes without a code, and must not be sent (RFC 6455 7.4.1).
     await there.close(1001 if code in {1005, 1006} else code, message.get("reason") or "")
 
 
@@ -141,5 +141,5 @@ def _headers(scope: Scope) -> list[tuple[str, str]]:
     """Those that came, and who sent them."""
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     client: Any = scope.get("client") or ("", 0)
-    told = f"{client[0]} {client[1]} {scope['scheme']}"
-    return [*((name, value) for name, value in pairs if name not in _HOP), (CLIENT, told)]
+    sender = f"{client[0]} {client[1]} {scope['scheme']}"
+    return [*((name, value) for name, value in pairs if name not in _HOP), (CLIENT, sender)]

@@ -1,10 +1,10 @@
-"""Calls that go from the old code to the new: waited for silence, packed, handed over, and called back.
+"""Move calls from the old code to the new: wait for silence, pack, hand over, have the caller reconnect.
 
 old worker                         supervisor         new worker
 silence, `hold` ─▶ caller
 pack ─────────── `MoveCall` ──────────▶── `TakeCall` ──▶ keeps it by its key
      ◀──────── `CallTaken` ──────────◀── `CallTaken` ─
-`move` ─▶ caller ── comes again, under the same key ───▶ claims it; the bot resumes
+`move` ─▶ caller ── reconnects, under the same key ───▶ claims it; the bot resumes
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.05
 LONGEST_WAIT_S = 20.0
-"""A bot that speaks on and on is interrupted then, and its call moves."""
+"""A bot that keeps speaking this long is interrupted, and its call moves."""
 
 TELL_WAIT_S = 1.0
 INTERRUPTION_S = 0.2
@@ -56,7 +56,7 @@ class SupervisorPort(Protocol):
 
 
 class Peer(Protocol):
-    """A caller who can come again."""
+    """A caller who can reconnect."""
 
     @property
     def in_a_hurry(self) -> bool:
@@ -64,7 +64,7 @@ class Peer(Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether it stays on the line when the bot has failed, for mended code."""
+        """Whether it stays connected when the bot has failed, until the code is fixed."""
 
     @property
     def keeps_client(self) -> bool:
@@ -74,16 +74,16 @@ class Peer(Protocol):
         """Have it send nothing more for the bot; what is typed waits there."""
 
     async def ready(self) -> bool:
-        """Wait until it can come again; False if it cannot."""
+        """Wait until it can reconnect; False if it cannot."""
 
     def tell_waiting(self, busy: str) -> None:
-        """Tell that the new code waits for a pause, and what goes on meanwhile, in words."""
+        """Report that the new code waits for a pause, and why, in words."""
 
     async def move(self, left_out: list[str]) -> None:
-        """Have it come again; it finds the new code."""
+        """Have it reconnect; it reaches the new code."""
 
     def tell_code(self, failure: Mapping[str, Any] | None, *, waits: bool) -> None:
-        """Tell how the code on disk stands, and whether this call waits for it."""
+        """Report the state of the code on disk, and whether this call waits for it."""
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Moves:
 
     Attributes:
         announced: give away announced calls.
-        on_lost: told the kind of a call that was taken, and whose caller never came.
+        on_lost: called with the kind of a call that arrived, and whose caller never reconnected.
     """
 
     def __init__(self) -> None:
@@ -154,19 +154,19 @@ class Moves:
             return
         del self._arrived[call["key"]]
         if "session" in call:
-            logger.warning("session %s is over: its caller did not come again", call["session"])
+            logger.warning("session %s ended: its caller did not reconnect", call["session"])
             self.on_lost(call["kind"])
 
     # ------------------------------------------------------------ calls that may go
 
     def register(self, session: Session, key: str, peer: Peer) -> None:
-        """This call's caller can come again, under `key`."""
+        """This call's caller can reconnect, under `key`."""
         if self.possible:
             self._movable[session.id] = _Movable(session, key, peer)
             peer.tell_code(_as_dict(self._failure), waits=False)
 
     def keep(self, session: Session) -> bool:
-        """The bot has failed: the call waits for mended code, if it can; False if not."""
+        """The bot has failed: the call waits for fixed code, if it can; False if not."""
         call = self._movable.pop(session.id, None)
         if (
             call is None
@@ -189,7 +189,7 @@ class Moves:
         self._waiting.pop(session_id, None)
 
     def release(self) -> None:
-        """botrun stops: nobody waits any more."""
+        """botrun stops: release all waiting calls."""
         for call in self._waiting.values():
             call.session.waits_over.set()
 
@@ -202,7 +202,7 @@ class Moves:
         self._arrived.clear()
         for session, body in [pair for give in self.announced for pair in give().items()]:
             supervisor.move_call({"key": session, "announced": body})
-        # What came before the far ends hold back is answered by the old code, what comes after by the new.
+        # What arrives before callers hold back is answered by the old code, what arrives later by the new.
         await asyncio.gather(*(call.peer.hold() for call in self._movable.values()))
         supervisor.held()
         leaving = [self._move_on(call) for call in list(self._waiting.values())]
@@ -234,7 +234,7 @@ class Moves:
 
     async def _silence(self, call: _Movable) -> bool:
         """Wait until nobody speaks; False if the call has ended by itself."""
-        session, clock, told = call.session, asyncio.get_running_loop().time, False
+        session, clock, reported = call.session, asyncio.get_running_loop().time, False
         conversation, begun = session.conversation, clock()
         while (busy := conversation.busy()) and not session.is_over:
             waited = clock() - begun
@@ -243,8 +243,8 @@ class Moves:
                     conversation.interrupt()
                 await asyncio.sleep(INTERRUPTION_S)
                 break
-            if waited > TELL_WAIT_S and not told:
-                told = True
+            if waited > TELL_WAIT_S and not reported:
+                reported = True
                 logger.info("session %s: the new code waits for a pause (%s)", session.id, busy)
                 call.peer.tell_waiting(busy)
             await asyncio.sleep(LOOK_S)
@@ -261,7 +261,7 @@ class Moves:
             async with asyncio.timeout(TAKEN_S):
                 await taken.wait()
         except TimeoutError:
-            logger.warning("session %s stays with the old code: nobody took it", call.session.id)
+            logger.warning("session %s stays with the old code: no newer worker accepted it", call.session.id)
             return False
         finally:
             del self._taken[call.key]

@@ -36,13 +36,13 @@ ASK_S = 1.0
 
 KNOWS_PATH, FIGURES_PATH, AGAIN_PATH = "/inside/knows", "/inside/figures", "/inside/again"
 MOVED_STATUS = 421
-"""A sibling's answer to an offer whose call it has just handed over: it is for us (RFC 9110 15.5.20)."""
+"""Another worker's answer to an offer whose call it has just handed over to this one (RFC 9110 15.5.20)."""
 
 CLIENT = "x-botrun-client"
-"""Whose request it was: address, port and scheme. Believed on the Unix socket alone."""
+"""The client of the request: address, port and scheme. Trusted on the Unix socket only."""
 
 PASSED = "botrun.passed"
-"""In the scope of what a sibling has passed on: it is answered here, and never passed on again."""
+"""In the scope of a request that another worker forwarded: it is answered here, never forwarded again."""
 
 _OWNER = re.compile(r"(?:^|#)w(\d+)-")
 
@@ -60,7 +60,7 @@ class OtherWorkers:
         self.own = folder / f"w{worker}.sock"
 
     async def owner(self, names: list[str]) -> Path | None:
-        """The socket of the worker that has a call of one of these ids; None if nobody has."""
+        """The socket of the worker that has a call of one of these ids; None if no worker has."""
         for path in self._by_likelihood(names):
             if await _knows(path, names):
                 return path
@@ -92,8 +92,8 @@ async def _figures(path: Path) -> dict[str, Any] | None:
         return None
     _, _, body = answer.partition(b"\r\n\r\n")
     with contextlib.suppress(ValueError):  # it has ended in the middle of its answer
-        told: dict[str, Any] = json.loads(body)
-        return told
+        found: dict[str, Any] = json.loads(body)
+        return found
     return None
 
 
@@ -112,7 +112,7 @@ async def _ask(path: Path, target: str) -> bytes | None:
     return None
 
 
-Told = Mapping[str, Any]
+Counts = Mapping[str, Any]
 
 
 class RunTotals:
@@ -125,40 +125,40 @@ class RunTotals:
         self._last: dict[str, CallTotals] = {}
 
     def own(self) -> dict[str, Any]:
-        """What this worker tells its other_workers and the supervisor."""
+        """What this worker reports to the other workers and the supervisor."""
         return {"totals": self._own().packed(), "sessions": self._calls()}
 
-    def take_past(self, totals: Told, workers: Sequence[str]) -> None:
-        """The sum of these workers, who had ended before this one began."""
+    def take_past(self, totals: Counts, workers: Sequence[str]) -> None:
+        """The sum of workers that had ended before this one began."""
         self._past = CallTotals.read(totals)
         for worker in workers:
             self._last.pop(worker, None)
 
-    def take_last(self, worker: str, totals: Told) -> None:
-        """The last word of a worker that ends."""
+    def take_last(self, worker: str, totals: Counts) -> None:
+        """The final totals of a worker that ends."""
         self._last[worker] = CallTotals.read(totals)
 
     async def ask(self) -> tuple[CallTotals, list[dict[str, Any]]]:
         """All workers' figures, and the calls under way."""
         other_workers = self._other_workers()
-        told = await other_workers.figures() if other_workers is not None else {}
-        for worker, word in told.items():
+        answers = await other_workers.figures() if other_workers is not None else {}
+        for worker, word in answers.items():
             self._last[worker] = CallTotals.read(word["totals"])
-        for worker in self._last.keys() - told.keys():  # it has ended, and its calls with it
+        for worker in self._last.keys() - answers.keys():  # it has ended, and its calls with it
             self._last[worker].active.clear()
         older = [self._last[worker] for worker in sorted(self._last, key=int)]
-        calls = [call for word in told.values() for call in word["sessions"]]
+        calls = [call for word in answers.values() for call in word["sessions"]]
         return added([self._past, *older, self._own()]), [*calls, *self._calls()]
 
     def _own(self) -> CallTotals:
         return self._sessions.totals(SlowWatch.shared(asyncio.get_running_loop()).lag)
 
     def _calls(self) -> list[dict[str, Any]]:
-        return [_told(session) for session in self._sessions.active.values()]
+        return [_summary(session) for session in self._sessions.active.values()]
 
 
 def latencies(seconds: Sequence[float]) -> dict[str, float]:
-    """Turn latencies in words of figures: how many, p50 and p95 (ms)."""
+    """Turn latencies: their number, p50 and p95 (ms)."""
     if not seconds:
         return {"n": 0}
     return {
@@ -168,8 +168,8 @@ def latencies(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _told(session: Session) -> dict[str, Any]:
-    """The id is cut short: whoever knows it whole could take the call over."""
+def _summary(session: Session) -> dict[str, Any]:
+    """The id is shortened, since its full form is enough to take the call over."""
     sound = session.sound.latest() if session.sound is not None else {}
     figures = session.figures
     return {

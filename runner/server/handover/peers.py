@@ -32,7 +32,7 @@ def can_move(websocket: WebSocket) -> bool:
 
 
 class PhonePeer:
-    """A phone whose socket said that it can move (`server/handover/moves.py`)."""
+    """A phone that announced in its request that it can move (`server/handover/moves.py`)."""
 
     in_a_hurry = False
     keeps_client = False
@@ -49,23 +49,23 @@ class PhonePeer:
         return True
 
     def tell_waiting(self, busy: str) -> None:
-        """The terminal tells it."""
+        """The terminal shows it."""
 
     async def move(self, left_out: list[str]) -> None:
         self._port.moved = True
         await self._call.aclose(MOVED, "the new code is there")
 
     def tell_code(self, failure: Mapping[str, Any] | None, *, waits: bool) -> None:
-        """The terminal tells it."""
+        """The terminal shows it."""
 
 
 async def wait_for_mended_code(call: CallWebSocket, waits_over: asyncio.Event) -> None:
-    """The bot has failed: keep its caller on the line until the call has moved, or the caller hangs up."""
+    """The bot has failed: keep its caller connected until the call has moved, or the caller hangs up."""
     await first_of(call.left.wait(), waits_over.wait())
 
 
 HELD_S, FLUSH_S = 1.0, 1.0
-"""What the page may take (s) to answer, and a message to leave."""
+"""Timeouts (s): for the page's answer, and for sending a message."""
 
 
 class WebRTCPeer:
@@ -89,7 +89,7 @@ class WebRTCPeer:
         return self._hurry
 
     async def hold(self) -> None:
-        """Its messages come in order: behind its answer there are no more."""
+        """Its messages arrive in order, so none follow its answer."""
         self._connection.signal("hold")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HELD_S):
@@ -115,7 +115,7 @@ class WebRTCPeer:
 
 
 COMES_S, WAITS_S = 6.0, 9.0
-"""How long (s) its second offer may take to come, and to be answered (`passing.PASS_S` is 10)."""
+"""How long (s) its second offer may take to come, and to be answered (`proxy.PASS_S` is 10)."""
 
 
 class SdkPeer:
@@ -157,14 +157,14 @@ class SdkPeer:
         return True
 
     def tell_waiting(self, busy: str) -> None:
-        """The terminal tells it."""
+        """The terminal shows it."""
 
     async def move(self, left_out: list[str]) -> None:
         self._connection.moved = True
         self._moved.set()
 
     def tell_code(self, failure: Mapping[str, Any] | None, *, waits: bool) -> None:
-        """The terminal tells it."""
+        """The terminal shows it."""
 
 
 def is_sdk_offer(asked: Mapping[str, Any], agent: str) -> bool:

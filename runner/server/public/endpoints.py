@@ -40,7 +40,7 @@ from runner.transports.session_port import HangUpPolicy
 logger = logging.getLogger(__name__)
 
 HOLD_S = 4.8
-"""No session is held longer (s) by what the provider has to be told."""
+"""The longest (s) that requests to the provider delay a session's end."""
 
 KEYS_OF = {
     "twilio": {"account_sid": "TWILIO_ACCOUNT_SID", "auth_token": "TWILIO_AUTH_TOKEN"},
@@ -60,17 +60,17 @@ def create_public_app(
     public_calls: PublicCalls, calls: MediaSocketEndpoint, pinless: PinlessEndpoint | None = None
 ) -> Starlette:
     """The application behind the tunnel. `pinless` is there where Daily's rooms are served."""
-    door = PublicEndpoints(public_calls, calls)
+    endpoints = PublicEndpoints(public_calls, calls)
     daily = [Route(path, pinless.ring, methods=["POST"]) for path in PATHS] if pinless else []
     both = ["GET", "POST"]
     routes = [
         *daily,
-        Route("/", door.route(door.answer), methods=["POST"]),
-        Route("/{provider}/answer", door.route(door.answer), methods=both),
-        Route("/{provider}/status", door.route(door.status), methods=both),
-        Route("/{provider}/transfer/{token}", door.route(door.transfer), methods=both),
-        WebSocketRoute("/ws", door.media),
-        WebSocketRoute("/ws/{token}", door.media),
+        Route("/", endpoints.route(endpoints.answer), methods=["POST"]),
+        Route("/{provider}/answer", endpoints.route(endpoints.answer), methods=both),
+        Route("/{provider}/status", endpoints.route(endpoints.status), methods=both),
+        Route("/{provider}/transfer/{token}", endpoints.route(endpoints.transfer), methods=both),
+        WebSocketRoute("/ws", endpoints.media),
+        WebSocketRoute("/ws/{token}", endpoints.media),
     ]
     app = Starlette(routes=routes)
     app.router.redirect_slashes = False
@@ -90,7 +90,7 @@ class PublicEndpoints:
     # ------------------------------------------------------------ webhooks
 
     def route(self, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """The handler, behind the check of who is there."""
+        """The handler, after the request's signature is checked."""
 
         async def checked(request: Request) -> Response:
             name = request.path_params.get("provider", self._public_calls.default)
@@ -133,7 +133,7 @@ class PublicEndpoints:
         return bool(reason)
 
     async def _event(self, provider: Provider, web: WebRequest, event: Event) -> Response:
-        """For providers that are answered by commands. What is not answered by 200 they tell again."""
+        """For providers that take commands. They repeat events that are not answered by 200."""
         call = provider.read_call(web)
         if not event.rings:
             return await self._became(provider, call, event.kind)
@@ -149,7 +149,7 @@ class PublicEndpoints:
         return Response(status_code=200)
 
     async def status(self, provider: Provider, web: WebRequest, request: Request) -> Response:
-        """What became of a call that we made."""
+        """The state of a call that we made."""
         event = provider.event(web)
         word = web.fields.get("CallStatus") or web.fields.get("Status") or (event.kind if event else "")
         return await self._became(provider, provider.read_call(web), word)
@@ -206,49 +206,49 @@ class PublicEndpoints:
 
     async def _talk(self, websocket: WebSocket, ticket: Ticket) -> None:
         provider, call = self._public_calls.providers[ticket.provider], ticket.call
-        told = await self._calls.handshake(websocket)
-        if told is None:
+        info = await self._calls.handshake(websocket)
+        if info is None:
             await self._wait_for_another(websocket, ticket)
             return
-        owner = await self._calls.rejoining.elsewhere(told)
+        owner = await self._calls.rejoining.elsewhere(info)
         try:
-            await self._check_start(ticket, told, is_under_way=owner is not None)
+            await self._check_start(ticket, info, is_under_way=owner is not None)
         except (ProtocolError, LedgerUnavailableError) as error:
             self._log.warning("a media socket was refused: %s", error)
             await close(websocket, POLICY_VIOLATION, "refused")
             await self._wait_for_another(websocket, ticket)
             return
-        call_id = call.call_id or told.call_id
+        call_id = call.call_id or info.call_id
         carried = Carried(
             call_ending=ProviderCallEnding(
-                provider, told.call_id or call_id, self._public_calls.transfer_address
+                provider, info.call_id or call_id, self._public_calls.transfer_address
             ),
             from_number=call.from_number,
             to_number=call.to_number,
             call_s=self._public_calls.settings.max_public_call_secs,
             tells_errors=False,
         )
-        self._public_calls.begins(call_id, call.from_number or told.from_number or "", provider.name)
+        self._public_calls.begins(call_id, call.from_number or info.from_number or "", provider.name)
         try:
             if owner is not None:
                 await self._calls.rejoining.pass_on(owner, websocket)
             else:
-                await self._calls.take(websocket, told, carried)
+                await self._calls.take(websocket, info, carried)
         finally:
             # A second socket may have taken the call over from this one.
-            if not self._calls.rejoining.is_under_way(told):
+            if not self._calls.rejoining.is_under_way(info):
                 self._public_calls.ends(call_id)
 
-    async def _check_start(self, ticket: Ticket, told: CallInfo, *, is_under_way: bool) -> None:
+    async def _check_start(self, ticket: Ticket, info: CallInfo, *, is_under_way: bool) -> None:
         """See that the start message is that of the call which was answered."""
         provider, call = self._public_calls.providers[ticket.provider], ticket.call
-        if told.provider != ticket.provider:
-            raise ProtocolError(f"its token is for {provider.title}, but it speaks {told.provider}")
-        if provider.same_call_id and call.call_id and told.call_id != call.call_id:
+        if info.provider != ticket.provider:
+            raise ProtocolError(f"its token is for {provider.title}, but it speaks {info.provider}")
+        if provider.same_call_id and call.call_id and info.call_id != call.call_id:
             raise ProtocolError("its token is for another call")
-        if ticket.again and not (is_under_way or self._calls.rejoining.is_under_way(told)):
+        if ticket.again and not (is_under_way or self._calls.rejoining.is_under_way(info)):
             raise ProtocolError("its token is used up: the call is over")
-        if not call.call_id and (busy := await self._public_calls.admit_socket(told)):
+        if not call.call_id and (busy := await self._public_calls.admit_socket(info)):
             raise ProtocolError(busy)
 
     async def _wait_for_another(self, websocket: WebSocket, ticket: Ticket) -> None:
@@ -262,7 +262,7 @@ class PublicEndpoints:
         await self._give_up(self._public_calls.providers[ticket.provider], ticket.call)
 
     async def _give_up(self, provider: Provider, call: CallFacts) -> None:
-        """Its sound will not come: no caller shall be left in silence, nor a call open."""
+        """Its sound will not come: hang up, so that no caller is left in silence."""
         self._public_calls.ends(call.call_id)
         try:
             if call.call_id:
@@ -300,8 +300,8 @@ class ProviderCallEnding:
 
     async def transfer(self, to: str) -> None:
         number = to if to.startswith("sip:") else parse_phone_number(to)
-        logger.info("the caller is handed to %s", masked(number))
-        # Not the bot's task: its pipeline may end while the provider is still being told.
+        logger.info("transferring the caller to %s", masked(number))
+        # Not the bot's task: its pipeline may end before the provider has answered.
         self._transfer = asyncio.create_task(self._hand_over(number), name="transfer")
         await asyncio.shield(self._transfer)
 

@@ -158,7 +158,7 @@ class Tickets:
     def check_is_new(self, call_id: str) -> None:
         """See that this call's socket has not come yet.
 
-        A signature can be valid for ever (Twilio's has no time), so ids are remembered, not nonces.
+        A signature can stay valid (Twilio's has no time), so ids are remembered, not nonces.
 
         Raises:
             RefusedError: it has come, now or in the past.
@@ -198,7 +198,7 @@ WORDS = frozenset(
     }
     | {"rings", "state", "became", "voicemail"}
 )
-"""What can be asked: the methods below, of these names."""
+"""The methods below that can be asked for, by name."""
 
 
 class Ledger:
@@ -242,7 +242,7 @@ class Ledger:
         return asdict(self.tickets.redeem(token, now))
 
     def restore(self, now: float, token: str, ticket: Mapping[str, Any]) -> None:
-        """Another socket than the call's has used this token: it is good again."""
+        """A socket other than the call's used this token: make it valid again."""
         self.tickets.restore(token, ticket_of(ticket))
 
     def has_sound(self, now: float, call_id: str) -> bool:
@@ -250,14 +250,14 @@ class Ledger:
         return self.limits.is_connected(call_id)
 
     def news(self, now: float, event: str) -> bool:
-        """Whether this event was not told before: what a provider thinks lost, it tells again."""
+        """Whether this event is new: a provider repeats events that it believes lost."""
         if event in self._events:
             return False
         self._events.append(event)
         return True
 
     def no_news(self, now: float, event: str) -> None:
-        """It came to nothing, and may be told again."""
+        """Handling it failed: forget it, so that the provider can repeat it."""
         if event in self._events:
             self._events.remove(event)
 
@@ -278,7 +278,7 @@ class Ledger:
     # ------------------------------------------------------------ transfers
 
     def park(self, now: float, number: str) -> str:
-        """A token that tells, once, where a caller goes."""
+        """A token that gives, once, the number that a caller is transferred to."""
         while len(self._transfers) >= MOST_TRANSFERS:
             self._transfers.pop(next(iter(self._transfers)))
         token = secrets.token_urlsafe(24)
@@ -286,13 +286,13 @@ class Ledger:
         return token
 
     def parked(self, now: float, token: str) -> str:
-        """Where; "" if nobody knows."""
+        """The number; "" for an unknown token."""
         return self._transfers.pop(token, "")
 
     # ------------------------------------------------------------ calls that we make
 
     def rings(self, now: float, call_id: str) -> None:
-        """The provider has taken the order."""
+        """The provider has accepted the call."""
         self.outgoing.rings(call_id)
 
     def state(self, now: float, call_id: str) -> tuple[str, bool]:
@@ -300,17 +300,17 @@ class Ledger:
         return self.outgoing.state(call_id), self.outgoing.is_over(call_id)
 
     def became(self, now: float, call_id: str, word: str) -> None:
-        """The provider said how it stands."""
-        self.outgoing.told(call_id, word)
+        """The provider reported its state."""
+        self.outgoing.update(call_id, word)
 
     def voicemail(self, now: float, call_id: str) -> bool:
         """A machine picked up; whether that was a call of ours."""
         return self.outgoing.reached_voicemail(call_id)
 
 
-def ticket_of(told: Mapping[str, Any]) -> Ticket:
+def ticket_of(fields: Mapping[str, Any]) -> Ticket:
     """A ticket from its JSON."""
-    return Ticket(**{**told, "call": CallFacts(**told["call"])})
+    return Ticket(**{**fields, "call": CallFacts(**fields["call"])})
 
 
 logger = logging.getLogger(__name__)
@@ -328,7 +328,7 @@ class Outgoing:
         self._states: OrderedDict[str, str] = OrderedDict()
 
     def rings(self, call_id: str) -> None:
-        """The provider has taken the order."""
+        """The provider has accepted the call."""
         self._states[call_id] = "ringing"
         while len(self._states) > MOST_OUTGOING:
             self._states.popitem(last=False)
@@ -337,15 +337,15 @@ class Outgoing:
         """A word; "" for a call that we did not make."""
         return self._states.get(call_id, "")
 
-    def told(self, call_id: str, word: str) -> None:
-        """The provider said how it stands."""
+    def update(self, call_id: str, word: str) -> None:
+        """The provider reported its state."""
         if call_id in self._states and not self.is_over(call_id):
             state = "over: " + word.removeprefix("call.") if word.lower() in _OVER else word
             self._states[call_id] = state[:60]
 
     def reached_voicemail(self, call_id: str) -> bool:
         """A machine picked up; whether that was a call of ours."""
-        logger.info("a voicemail was reached: the call is ended")
+        logger.info("voicemail answered: ending the call")
         if call_id not in self._states:
             return False
         self._states[call_id] = "over: voicemail"
@@ -362,5 +362,5 @@ class Outgoing:
             self._states[call_id] = "over: completed"
 
     def is_over(self, call_id: str) -> bool:
-        """Whether nothing more will become of it."""
+        """Whether the call has ended for good."""
         return self.state(call_id).startswith("over")

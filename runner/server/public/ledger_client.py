@@ -79,14 +79,14 @@ class RemoteLedgerClient:
                 await self._there.wait()
                 assert self._channel is not None
                 self._channel.send({"n": number, "ask": what, "args": args})
-                told = await answer
+                message = await answer
         except TimeoutError:
             raise LedgerUnavailableError(_AWAY) from None
         finally:
             del self._waiting[number]
-        if "refused" in told:
-            raise RefusedError(told["refused"])
-        return told["is"]
+        if "refused" in message:
+            raise RefusedError(message["refused"])
+        return message["is"]
 
     def tell(self, what: str, *args: Any) -> None:
         if what == "begins":
@@ -108,9 +108,9 @@ class RemoteLedgerClient:
             channel.send({"ask": "goes_on", "args": call})
         self._there.set()
         try:
-            async for told in channel.messages():
-                if (answer := self._waiting.get(told["n"])) is not None and not answer.done():
-                    answer.set_result(told)
+            async for message in channel.messages():
+                if (answer := self._waiting.get(message["n"])) is not None and not answer.done():
+                    answer.set_result(message)
         finally:
             self._there.clear()
             self._channel = None
@@ -153,8 +153,8 @@ async def serving_ledger(
 async def _serve(channel: Channel, ledger: Ledger, on_lost: Callable[[str, str], None]) -> None:
     under_way: dict[str, str] = {}
     try:
-        async for told in channel.messages():
-            what, args = told["ask"], told["args"]
+        async for message in channel.messages():
+            what, args = message["ask"], message["args"]
             if what in {"begins", "goes_on"}:
                 under_way[args[0]] = args[2] if len(args) > 2 else ""
             elif what == "ends":
@@ -163,8 +163,8 @@ async def _serve(channel: Channel, ledger: Ledger, on_lost: Callable[[str, str],
                 said = {"is": ledger.answer(what, args, time.monotonic())}
             except RefusedError as error:
                 said = {"refused": str(error)}
-            if "n" in told:
-                channel.send({"n": told["n"], **said})
+            if "n" in message:
+                channel.send({"n": message["n"], **said})
         for call_id, provider in under_way.items():
             on_lost(provider, call_id)
     finally:

@@ -1,4 +1,4 @@
-"""Daily's dial-in webhook on the public door: a caller who waits gets a room with the bot in it.
+"""Daily's dial-in webhook on the public address: a caller who waits gets a room with the bot in it.
 
 The bot's transport connects the caller as soon as the room takes phones (`pinlessCallUpdate`).
 """
@@ -82,12 +82,12 @@ class PinlessEndpoint:
             logger.warning("no room for a caller: %s", error)
             return Response("not ready\n", 503, media_type="text/plain")
         self._public_calls.begins(call.call_id, call.from_number)
-        return _told(opened.session)
+        return _session_answer(opened.session)
 
 
 def _there(secret: str) -> str:
     if not secret:
-        raise RefusedError(f"{SECRET} is not set, so nobody can tell whether it is Daily's")
+        raise RefusedError(f"{SECRET} is not set, so its signature cannot be checked")
     return secret
 
 
@@ -103,5 +103,5 @@ def _ask(call: WaitingCall) -> RoomAsk:
     return RoomAsk(body={"dialin_settings": settings}, dial_in=True, shown_as=call.from_number or "dial-in")
 
 
-def _told(session: Session) -> Response:
+def _session_answer(session: Session) -> Response:
     return JSONResponse({"sessionId": session.id})

@@ -1,4 +1,4 @@
-"""What the public side of a run knows: address, providers, who was answered, how much is taken."""
+"""What the public side of a run knows: its address, providers, answered calls and limits."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PublicCalls:
     # ------------------------------------------------------------ who may come in
 
     def check(self, verify: Callable[[], None]) -> None:
-        """Verify, unless the person at the terminal has switched it off in so many words.
+        """Verify, unless `--accept-unsigned-webhooks` switched it off.
 
         Raises:
             RefusedError: it is not the provider.
@@ -67,22 +67,22 @@ class PublicCalls:
         """The same, for a call of which only that is known."""
         return cast(str, await self._ledger.ask("admit", call_id, caller))
 
-    async def admit_socket(self, told: CallInfo) -> str:
+    async def admit_socket(self, info: CallInfo) -> str:
         """The same for a call of which nothing is known before its socket."""
-        return await self.admit_caller(told.call_id, told.from_number or "")
+        return await self.admit_caller(info.call_id, info.from_number or "")
 
     async def is_news(self, event_id: str) -> bool:
-        """Whether this event was not told before: what a provider thinks lost, it tells again."""
+        """Whether this event is new: a provider repeats events that it believes lost."""
         return cast(bool, await self._ledger.ask("news", event_id))
 
     def came_to_nothing(self, event_id: str) -> None:
-        """This event may be told again."""
+        """Handling this event failed: the provider may repeat it."""
         self._ledger.tell("no_news", event_id)
 
     async def socket_for(
         self, provider: Provider, call: CallFacts, life_s: float = TICKET_LIFE_S
     ) -> MediaSocket:
-        """Where the call's sound shall come, within `life_s`."""
+        """The media socket for the call's sound, valid for `life_s`."""
         token = await self._ledger.ask("issue", provider.name, asdict(call), life_s)
         return MediaSocket(origin=self.address.socket_origin, token=token)
 
@@ -121,11 +121,11 @@ class PublicCalls:
         self._ledger.tell("ends", call_id)
 
     async def transfer_address(self, number: str) -> str:
-        """An address that tells, once, where the caller goes."""
+        """A URL that gives, once, where the caller goes."""
         return f"{self.origin}/plivo/transfer/{await self._ledger.ask('park', number)}"
 
     async def transferred_to(self, token: str) -> str:
-        """Where; "" if nobody knows, or it was told."""
+        """The number; "" for a token that is unknown or used."""
         return cast(str, await self._ledger.ask("parked", token))
 
     # ------------------------------------------------------------ calls that we make
@@ -157,7 +157,7 @@ class PublicCalls:
         return word, is_over
 
     def became(self, call_id: str, word: str) -> None:
-        """The provider said how a call stands."""
+        """The provider reported a call's state."""
         self._ledger.tell("became", call_id, word)
 
     async def reached_voicemail(self, call_id: str) -> bool:

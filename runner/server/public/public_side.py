@@ -30,7 +30,7 @@ class Kept:
 
     Attributes:
         listener: the port, which all workers accept on.
-        address: what the keeper told.
+        address: as the keeper reported it.
         ledger_client: the keeper's socket.
     """
 
@@ -109,7 +109,7 @@ class PublicSide:
 
 @contextlib.asynccontextmanager
 async def serving(host: Host, public_calls: PublicCalls, listener: socket.socket) -> AsyncIterator[Server]:
-    """The public door, open while the block lasts."""
+    """The public address, open while the block lasts."""
     from runner.server.endpoints.media_socket import MediaSocketEndpoint
     from runner.server.public.endpoints import create_public_app
     from runner.server.wire.connection_limits import ConnectionLimits

@@ -1,4 +1,4 @@
-"""What a public address needs, looked at before any port is opened: all that is missing is told at once."""
+"""Check what a public address needs before any port is opened, and report everything missing at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_public(settings: Settings, dotenv: Mapping[str, str]) -> None:
     """
     if not is_public(settings):
         if settings.number:
-            raise UsageError("--number: a number can only ring a public address: --tunnel or --proxy HOST")
+            raise UsageError("--number: a number needs a public address; add --tunnel or --proxy HOST")
         return
     phones, via = phones_of(settings.transports), tunnel_of(settings)
     if not phones and DAILY not in settings.transports:
@@ -65,25 +65,25 @@ def _check_ways(settings: Settings, via: str, first: str) -> None:
         return
     cls = provider_class(first)
     if settings.number and not cls.can_set_number:
-        raise UsageError(f"--number: {cls.title} lets no program set up a number: {cls.by_hand}")
+        raise UsageError(f"--number: {cls.title} has no API to set up a number: {cls.by_hand}")
 
 
 def _missing(settings: Settings, phones: Sequence[str], via: str, dotenv: Mapping[str, str]) -> list[str]:
-    told = []
+    found = []
     for name in phones:
         cls = provider_class(name)
         there = read_keys(cls.all_keys(), dotenv)
         signing = () if settings.accept_unsigned_webhooks else cls.signing_keys
         lacking = [key for key in dict.fromkeys((*cls.rest_keys, *signing)) if key not in there]
         if lacking:
-            told.append(f"{', '.join(lacking)} (to know {cls.title}'s calls, and to hang up)")
+            found.append(f"{', '.join(lacking)} (to verify {cls.title}'s webhooks, and to hang up)")
     if DAILY in settings.transports and not settings.accept_unsigned_webhooks:
         lacking = [key for key in DAILY_KEYS if key not in read_keys(DAILY_KEYS, dotenv)]
         if lacking and not phones:  # beside a phone provider, dial-in through Daily is not needed
-            told.append(f"{', '.join(lacking)} (to know Daily's calls, and to take them)")
+            found.append(f"{', '.join(lacking)} (to verify Daily's webhooks, and to answer)")
     if via == NGROK and not read_keys([KEYS[NGROK]], dotenv):
-        told.append(f"{KEYS[NGROK]} (for --tunnel)")
-    return told
+        found.append(f"{KEYS[NGROK]} (for --tunnel)")
+    return found
 
 
 def open_public_listener(settings: Settings) -> socket.socket:
@@ -103,6 +103,6 @@ def open_public_listener(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         raise UsageError(
-            f"port {port} cannot be had ({error.strerror}); choose another with --public-port"
+            f"port {port} is not available ({error.strerror}); choose another with --public-port"
         ) from None
     return listener

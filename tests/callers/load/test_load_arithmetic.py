@@ -239,7 +239,7 @@ def test_the_servers_share_is_shown_where_it_is_known() -> None:
     use = ServerUse(
         pid=1, cpu_cores=0.2, cpu_ms_per_call_s=100.0, idle_mb=50, peak_mb=60, mb_per_call=5, threads=3
     )
-    assert dict(rows(merged(GOOD, server=use)))["server CPU"] == "100.0 ms a call-second (0.20 cores)"
+    assert dict(rows(merged(GOOD, server=use)))["server CPU"] == "100.0 ms per second of call (0.20 cores)"
     assert "--pid" in dict(rows(merged(GOOD)))["server"]
 
 
@@ -303,7 +303,7 @@ def test_an_address_is_made_fit_for_the_wire(target: str, transport: str, addres
 
 @pytest.mark.parametrize("target", ["ftp://host", "ws://", "ws://host:99999", "ws://[", "http://:80"])
 def test_what_is_no_address_is_reported_in_a_sentence(target: str) -> None:
-    with pytest.raises(UsageError, match="no address that can be called"):
+    with pytest.raises(UsageError, match="not an address that can be called"):
         address_for(target, "twilio")
 
 

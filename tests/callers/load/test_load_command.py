@@ -122,11 +122,11 @@ async def test_a_refusal_by_the_server_is_reported_as_it_is() -> None:
         ((ECHO, "--plot", "x.svg"), "is not an .html file"),
         ((ECHO, "--pid", "1"), "--pid: a bot that is started here needs none"),
         (("ws://127.0.0.1:1/ws", "--pid", "99999999"), "--pid: there is no process 99999999"),
-        (("gopher://x", "-n", "1"), "no address that can be called"),
+        (("gopher://x", "-n", "1"), "not an address that can be called"),
         (("nowhere.py",), "nowhere.py"),
         (
             ("ws://127.0.0.1:9/ws",),
-            "nobody answers at ws://127.0.0.1:9/ws (Connection refused): is it running?",
+            "nothing answers at ws://127.0.0.1:9/ws (Connection refused); is the server running?",
         ),
     ],
 )

@@ -218,7 +218,7 @@ async def test_on_this_machine_a_transfer_ends_the_call_and_asks_no_provider(
             heard_s = sum([await _play(phone, line, message) async for message in line])
             await until(lambda: not host.sessions.active)
     assert heard_s >= SECOND_S
-    assert "here the caller would be handed to +14150000009" in caplog.text
+    assert "a provider would transfer the caller to +14150000009" in caplog.text
 
 
 @pytest.mark.parametrize("opening", [["{}", "garbage"], []])
