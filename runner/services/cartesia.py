@@ -10,10 +10,10 @@ Wire, read from PyPI's `cartesia` 4.2.0:
 * `types/websocket_response.py`: `chunk` (base64 `data`), `timestamps` (`word_timestamps`: words, start, end
   in s), `flush_done`, `done`, `error`.
 
-Each reply is a context, so that its sentences follow each other as one speaker says them. The end of a
-sentence is the `flush_done` of the empty flush request behind it (its documentation, "Context flushing").
-Unconfirmed without an account: that `flush_done` always follows the sound; whether word times of the second
-sentence count from its own beginning or from the context's (both are understood).
+Each reply is a context, so that its sentences sound connected. The end of a
+sentence is the `flush_done` of the empty flush request after it (its documentation, "Context flushing").
+Unconfirmed without an account: that `flush_done` always follows the audio; whether word times of the second
+sentence count from its own beginning or from the context's (both are handled).
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ KEY = "CARTESIA_API_KEY"
 
 
 class CartesiaTTSService(StreamedTTSService):
-    """Speaks with a voice of Cartesia's.
+    """Speaks with a voice of Cartesia.
 
     Args:
         voice: the voice's id, from play.cartesia.ai.
-        api_key: without it, `CARTESIA_API_KEY`.
-        model: one of its models.
-        language: of the text, as "en"; None is the voice's own.
-        generation_config: its settings of speed, volume and emotion, as they are.
-        url: another server that speaks this wire.
+        api_key: the key; default `CARTESIA_API_KEY`.
+        model: the model's name.
+        language: the text's language, such as "en"; None is the voice's own.
+        generation_config: speed, volume and emotion, passed on unchanged.
+        url: the address of another server with the same protocol.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class CartesiaTTSService(StreamedTTSService):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, LLMFullResponseStartFrame | TTSSpeakFrame):
-            self._context_id = ""  # another reply is another context
+            self._context_id = ""  # each reply is a context of its own
         await super().process_frame(frame, direction)
 
     def interrupted(self) -> None:
@@ -128,7 +128,7 @@ class CartesiaTTSService(StreamedTTSService):
                 placed = self._timeline.place(starts_ms, self._sound_before_ms)
                 for word, at_ms in zip(times["words"], placed, strict=True):
                     utterance.said(str(word), at_ms - self._sound_before_ms)
-            # One that comes before any sound belongs to the sentence before.
+            # Before any audio it belongs to the previous sentence.
             case "flush_done" | "done" if utterance is not None and utterance.sound_ms:
                 self._sound_before_ms += utterance.sound_ms
                 if message["type"] == "done":

@@ -1,16 +1,16 @@
-"""Deepgram's streaming recognition: sound in all the time, words back while they are spoken.
+"""Deepgram's streaming recognition: audio goes out continuously, words come back while they are spoken.
 
 Wire, read from PyPI's `deepgram-sdk` 7.17.0:
 
 * `environment.py`, `listen/v1/client.py`: `wss://api.deepgram.com/v1/listen?model=…&encoding=linear16&…`;
   `core/client_wrapper.py`: `Authorization: Token KEY`.
 * `listen/v1/types/listen_v1finalize_type.py` and its siblings: `{"type": "Finalize" | "KeepAlive" |
-  "CloseStream"}`; sound goes out as bytes.
+  "CloseStream"}`; audio is sent as bytes.
 * `listen/v1/types/listen_v1results*.py`: `Results` with `start`, `duration` (s), `is_final`, `speech_final`,
   `from_finalize`, and in `channel.alternatives[0]` the `transcript`, `confidence`, `words`;
   `listen_v1error.py`: `Error` with a `description`.
 
-From its documentation: a stream without sound or KeepAlive is closed after 10 s; an answer to Finalize "is
+From its documentation: a stream without audio or KeepAlive is closed after 10 s; an answer to Finalize "is
 not guaranteed" when there is little left to recognise. Unconfirmed without an account: all of it.
 """
 
@@ -51,26 +51,26 @@ ENDPOINTING_MS = 300
 KEEP_ALIVE_S = 4.0
 FINAL_TIMEOUT_S = 2.0
 PATIENCE = 3
-"""The last words of a turn may take so long, and so often so long while there is no connection."""
+"""How long (s) to wait for the last words of a turn, and how often while there is no connection."""
 
 COVERED_S = 0.1
-"""An answer to Finalize reaches to where the sound ended then, give or take so much."""
+"""Tolerance (s): an answer to Finalize covers the audio up to where it ended when Finalize was sent."""
 
 
 class DeepgramSTTService(STTService):
-    """Recognises with Deepgram, while the caller speaks.
+    """Recognises speech with Deepgram while the caller speaks.
 
-    `InterimTranscriptionFrame`s hold the turn's words so far. When the VAD hears the speech end, the rest is
-    asked for at once and one `TranscriptionFrame` holds them all, each with its time; its text is empty if
-    there were none. Speech that the VAD misses is reported when Deepgram hears it end.
+    `InterimTranscriptionFrame`s hold the turn's words so far. When the VAD detects the end of speech, botrun
+    requests the rest at once, and one `TranscriptionFrame` holds all words, each with its time; its text is
+    empty if there were none. Speech that the VAD misses is reported when Deepgram detects its end.
 
     Args:
-        api_key: without it, `DEEPGRAM_API_KEY`.
-        model: one of its models.
-        language: as "en", "de", or "multi".
-        keyterms: names and words to listen for.
-        options: more parameters of its address, as they are.
-        url: another server that speaks this wire.
+        api_key: the key; default `DEEPGRAM_API_KEY`.
+        model: the model's name.
+        language: such as "en", "de", or "multi".
+        keyterms: names and words to expect.
+        options: more query parameters of the connection, passed on unchanged.
+        url: the address of another server with the same protocol.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class DeepgramSTTService(STTService):
 
     async def setup(self, setup: ProcessorSetup) -> None:
         await super().setup(setup)
-        self.create_task(self._tell(), "tell")
+        self.create_task(self._push_frames(), "push")
         self.create_task(self._keep_alive(), "keep alive")
 
     async def cleanup(self) -> None:
@@ -147,7 +147,7 @@ class DeepgramSTTService(STTService):
             self._sent_at = now
 
     def speech_started(self, frame: UserStartedSpeakingFrame) -> None:
-        # A turn whose last words are still on their way goes on: one turn of two halves.
+        # If the last words of a turn are still pending, that turn continues.
         self._disarm()
         self._stopped_at = None
         self._speaking = True
@@ -189,7 +189,7 @@ class DeepgramSTTService(STTService):
         else:
             self._stream.interim = piece.text
         answered = bool(message.get("from_finalize")) and self._is_last_answer(end_s)
-        # Without a VAD's turn, Deepgram's own end of speech is the end of the turn.
+        # If the VAD missed the turn, Deepgram's own end of speech ends it.
         ended = answered or bool(message.get("speech_final"))
         silent = not self._speaking and self._stopped_at is None
         if (answered and self._stopped_at is not None) or (silent and ended and self._stream.text):
@@ -198,7 +198,7 @@ class DeepgramSTTService(STTService):
             self._frames.put_nowait(InterimTranscriptionFrame(self._stream.text))
 
     def _is_last_answer(self, end_s: float) -> bool:
-        """Whether this answers the last Finalize, not that of a turn that went on. Not each is answered."""
+        """Whether this answers the last Finalize, not one of a turn that continued. Some get no answer."""
         self._asked = max(0, self._asked - 1)
         return self._asked == 0 or end_s >= self._asked_until_s - COVERED_S
 
@@ -213,7 +213,7 @@ class DeepgramSTTService(STTService):
     # ------------------------------------------------------------ the end of a turn
 
     def _conclude(self) -> None:
-        """The turn's words are complete, as far as they will ever be."""
+        """End the turn with the words received so far."""
         self._disarm()
         if self._stopped_at is not None:
             waited_ms = (self.processor_setup.clock() - self._stopped_at) * 1000
@@ -222,7 +222,7 @@ class DeepgramSTTService(STTService):
         self._frames.put_nowait(self._stream.take_turn())
 
     def _finalize(self) -> None:
-        """Ask for the rest of the turn's words, now or, without a connection, when there is one again."""
+        """Request the rest of the turn's words: now, or when the connection is open again."""
         self._answered = False
         if self._link.send({"type": "Finalize"}):
             self._asked += 1
@@ -236,8 +236,8 @@ class DeepgramSTTService(STTService):
             self._deadline = None
 
     def _not_final(self) -> None:
-        """Finalize was not answered. Either nothing was left to recognise, or the server is gone: then
-        another connection gets the sound that this one made no words of."""
+        """Finalize was not answered. Either nothing was left to recognise, or the server is gone: then the
+        audio without words is sent over a new connection."""
         self._patience -= 1
         if self._answered or self._patience <= 0:
             self._conclude()
@@ -256,7 +256,7 @@ class DeepgramSTTService(STTService):
     # ------------------------------------------------------------ the link
 
     def _resume(self) -> None:
-        """A connection stands: it gets what the one before never made words of."""
+        """The connection opened: send the audio for which the one before returned no words."""
         self._asked = 0
         if unheard := self._stream.restart():
             self._link.send(unheard)
@@ -277,7 +277,7 @@ class DeepgramSTTService(STTService):
             if self.processor_setup.clock() - self._sent_at >= KEEP_ALIVE_S:
                 self._link.send({"type": "KeepAlive"})
 
-    async def _tell(self) -> None:
+    async def _push_frames(self) -> None:
         while True:
             await self.push_frame(await self._frames.get())
 
@@ -291,7 +291,7 @@ SLACK_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Words that will not change any more."""
+    """Final words."""
 
     text: str
     confidence: float | None = None
@@ -304,7 +304,7 @@ class HeardStream:
     Audio without final words is kept, up to `KEPT_S`: when the connection drops, the next one gets it.
 
     Attributes:
-        interim: words that may still change.
+        interim: words that can still change.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -319,7 +319,7 @@ class HeardStream:
         self._begun = False
 
     def add(self, pcm: bytes, now: float) -> None:
-        """Sound was heard, its end now."""
+        """Add audio that ends now."""
         if not self._begun:
             self._begun = True
             self._began_at = now - len(pcm) / 2 / self.sample_rate
@@ -329,7 +329,7 @@ class HeardStream:
             self._drop_oldest()
 
     def finish(self, piece: Piece, end_s: float) -> None:
-        """All sound up to here, in s of this connection, is words now."""
+        """Take final words: the audio up to `end_s` (s since the connection began) is done."""
         self.interim = ""
         self._final_s = max(self._final_s, end_s)
         if piece.text:
@@ -339,20 +339,20 @@ class HeardStream:
             self._drop_oldest()
 
     def is_final_until(self, seconds_ago: float) -> bool:
-        """Whether what was said up to so long before the end of the sound is words already."""
+        """Whether there are final words for all audio up to `seconds_ago` before its end."""
         return bool(self._pieces) and not self.interim and self._final_s >= self.end_s - seconds_ago - SLACK_S
 
     @property
     def end_s(self) -> float:
-        """Where the sound so far ends, in s of this connection."""
+        """Where the audio so far ends, in s since the connection began."""
         return (self._kept_from + self._kept_samples) / self.sample_rate
 
     def clock_at(self, seconds: float) -> float:
-        """The time on the clock at which a position of this connection was heard."""
+        """The clock's time at which a position of this connection was heard."""
         return self._began_at + seconds
 
     def restart(self) -> bytes:
-        """Another connection begins: the sound to begin it with. Its positions count from there."""
+        """Begin another connection; returns the audio to send first. Positions count from its beginning."""
         self._began_at = self.clock_at(self._kept_from / self.sample_rate)
         self._kept_from, self._final_s = 0, 0.0
         self.interim = ""
@@ -364,7 +364,7 @@ class HeardStream:
         return join_texts(*(piece.text for piece in self._pieces), self.interim)
 
     def take_turn(self) -> TranscriptionFrame:
-        """The turn is over: its words. What may still have changed is taken as it stands."""
+        """End the turn; returns its words. Interim words count as final."""
         sure = [piece.confidence for piece in self._pieces if piece.confidence is not None]
         words = tuple(word for piece in self._pieces for word in piece.words)
         confidence = min(sure) if sure else None
@@ -374,7 +374,7 @@ class HeardStream:
         return frame
 
     def forget(self) -> None:
-        """Drop the sound so far: its words were taken, so no other connection needs it."""
+        """Drop the audio so far: its words were taken, so no other connection needs it."""
         while self._kept:
             self._drop_oldest()
 

@@ -2,18 +2,18 @@
 
 Wire, read from PyPI's `elevenlabs` 2.78.0:
 
-* `types/initialize_connection_multi.py`, `send_text_multi.py`, `close_context.py`, `close_socket.py`: what is
-  sent. A context opens with one space; text ends with a space; closing one "that has been set to flush" lets
-  it finish.
-* `types/audio_output_multi.py`, `final_output_multi.py`: what comes: base64 `audio`, `alignment` with `chars`
-  and `charStartTimesMs`, `contextId`, `isFinal`.
+* `types/initialize_connection_multi.py`, `send_text_multi.py`, `close_context.py`, `close_socket.py`: the
+  messages to the service. A context opens with one space; text ends with a space; closing one "that has been
+  set to flush" lets it finish.
+* `types/audio_output_multi.py`, `final_output_multi.py`: the messages from the service: base64 `audio`,
+  `alignment` with `chars` and `charStartTimesMs`, `contextId`, `isFinal`.
 * `types/output_format.py`: pcm and ulaw formats; `core/client_wrapper.py`: the header `xi-api-key`.
 * The address and its parameters: `v_1_text_to_speech_voice_id_multi_stream_input` is types only, so these are
-  from the API reference ("Multi-context WebSocket"); `realtime_tts.py` has the single-context sibling.
+  from the API reference ("Multi-context WebSocket"); `realtime_tts.py` has the single-context variant.
 
-Each sentence is a context, flushed and closed at once: `isFinal` is the only word of its end. PyPI's
+Each sentence is a context, flushed and closed at once: only `isFinal` marks its end. PyPI's
 `livekit-plugins-elevenlabs` 1.8.9 does the same (`tts.py`). Unconfirmed without an account: whether times
-start at 0 with each message, as the SDK's comments say, or continue (both are understood); how errors come (a
+start at 0 with each message, as the SDK's comments say, or continue (both are handled); how errors arrive (a
 message with `error`, a close with 1008, or a refused handshake: all three are reported).
 """
 
@@ -35,22 +35,22 @@ URL = "wss://api.elevenlabs.io"
 MODEL = "eleven_flash_v2_5"
 KEY = "ELEVENLABS_API_KEY"
 INACTIVITY_TIMEOUT_S = 180
-"""The most that the service allows; then it closes the connection, and another one is opened."""
+"""The longest (s) that the service allows; then it closes the connection, and botrun opens another."""
 
 ULAW_HZ = 8000
 RATES_HZ = (16000, 22050, 24000, 44100)
 
 
 class ElevenLabsTTSService(StreamedTTSService):
-    """Speaks with a voice of ElevenLabs'.
+    """Speaks with a voice of ElevenLabs.
 
     Args:
         voice: the voice's id.
-        api_key: without it, `ELEVENLABS_API_KEY`.
-        model: one that streams; `eleven_v3` does not.
-        language: of the text, as "en", for models that take one; None lets the model detect it.
-        voice_settings: stability, similarity_boost, style, use_speaker_boost, speed, as they are.
-        url: another server that speaks this wire, up to the host.
+        api_key: the key; default `ELEVENLABS_API_KEY`.
+        model: the model's name; it must stream, which `eleven_v3` does not.
+        language: the text's language, such as "en", for models that take one; None lets the model detect it.
+        voice_settings: stability, similarity_boost, style, use_speaker_boost, speed, passed on unchanged.
+        url: scheme and host of another server with the same protocol.
     """
 
     def __init__(
@@ -135,20 +135,20 @@ class ElevenLabsTTSService(StreamedTTSService):
 
 
 class _Characters:
-    """One sentence's characters, as they come with its sound."""
+    """The characters of one sentence, as they arrive with its audio."""
 
     def __init__(self) -> None:
         self._timeline = Timeline()
         self._times = CharacterTimes()
 
     def feed(self, utterance: Utterance, alignment: Message) -> None:
-        """One message's characters; its sound comes after them."""
+        """Take one message's characters, before its audio."""
         starts = [float(start) for start in alignment["charStartTimesMs"]]
         placed = self._timeline.place(starts, utterance.sound_ms)
         for word, at_ms in self._times.feed(alignment["chars"], placed):
             utterance.said(word, at_ms)
 
     def finish(self, utterance: Utterance) -> None:
-        """There are no more."""
+        """Place the last word: there are no more characters."""
         for word, at_ms in self._times.flush():
             utterance.said(word, at_ms)

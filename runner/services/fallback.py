@@ -41,7 +41,7 @@ from runner.services.tts import TTSService, spread_words
 
 LLM_PATIENCE_S = 5.0
 TTS_PATIENCE_S = 3.0
-"""How long (s) a service may take to begin, if there is another."""
+"""How long (s) a service may take to begin, if there is another one."""
 
 COOL_DOWN_S = 30.0
 """How long (s) a service that failed is asked last."""
@@ -58,8 +58,8 @@ logger = logging.getLogger(__name__)
 class FallbackLLM(LLMService):
     """Asks the first of these language models, and the next if it fails.
 
-    A model that breaks off in the middle is followed by the next from the last whole sentence on: text goes
-    out in the pieces in which it is spoken, so that none is lost or said twice. Tools are registered here.
+    If a model breaks off, the next one continues after its last whole sentence: text leaves in the pieces in
+    which it is spoken, so that none is lost or said twice. Register tools here, not with the models.
 
     Args:
         services: in order of preference.
@@ -118,7 +118,7 @@ class FallbackLLM(LLMService):
 
 
 class _Said:
-    """What of a reply was given on: whole pieces; the rest waits, as it would wait in the voice."""
+    """The part of a reply that has left, in whole pieces; the rest waits, as it would in the voice."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -131,20 +131,20 @@ class _Said:
         complete = ""
         while (end := piece_end(self.rest, first=not (self.text or complete))) is not None:
             complete, self.rest = complete + self.rest[:end], self.rest[end:]
-        # The space behind a sentence's end tells the voice that it is one.
+        # The space after a sentence shows the voice that it has ended.
         space = self.rest[: len(self.rest) - len(self.rest.lstrip())] if complete else ""
         self.rest = self.rest[len(space) :]
         self.text += complete + space
         return complete + space
 
     def begin_again(self) -> None:
-        """Another model goes on from what was given on."""
+        """Another model continues after the text that has left."""
         self.rest = ""
         self.calls.clear()
 
 
 def _going_on(context: LLMContext, said: str) -> LLMContext:
-    """The context as a model is asked that goes on where another broke off."""
+    """The context for a model that continues where another broke off."""
     if not said.strip():
         return context
     view = copy.copy(context)
@@ -156,8 +156,8 @@ def _going_on(context: LLMContext, said: str) -> LLMContext:
 class FallbackTTS(TTSService):
     """Speaks with the first of these voices, and with the next if it fails.
 
-    A voice that breaks off in a sentence is followed by the next from the word on at which the sound ended:
-    known exactly from voices that tell word times, by a usual speed from others.
+    If a voice breaks off within a sentence, the next one continues at the word at which the audio ended: this
+    is exact for voices that report word times and estimated for others.
 
     Args:
         services: in order of preference.
@@ -215,17 +215,17 @@ class FallbackTTS(TTSService):
 
 
 STT_PATIENCE_S = 5.0
-"""A recogniser that says nothing for so long (s) after the user has stopped has failed."""
+"""A recogniser without a transcript this long (s) after the user has stopped has failed."""
 
 LEAD_S = 1.0
-"""Sound (s) from before an utterance that a recogniser is given with it."""
+"""Audio (s) from before an utterance that a recogniser gets with it."""
 
 _OURS = (StartFrame, InputAudioRawFrame, UserStartedSpeakingFrame, UserStoppedSpeakingFrame)
-"""What comes in goes on from here, whatever the recogniser does with it."""
+"""Frames that the fallback pushes on itself, so the recogniser's copies are dropped."""
 
 
 class _JudgedOutlet(FrameProcessor):
-    """Before or behind one recogniser: what it pushes is for the fallback to judge."""
+    """Before or after one recogniser: passes what it pushes to the fallback."""
 
     def __init__(self, owner: FallbackSTT, service: STTService) -> None:
         super().__init__(name=f"{owner.name}.outlet")
@@ -237,14 +237,14 @@ class _JudgedOutlet(FrameProcessor):
 
 
 class FallbackSTT(FrameProcessor):
-    """Hears with the first of these recognisers, and with the next if it fails.
+    """Recognises with the first of these recognisers, and with the next if it fails.
 
-    What was said while the first one failed is heard again by the next. One that has failed is used again,
-    after its cool-down, from the beginning of an utterance on.
+    The next one gets the audio for which the first one failed. A recogniser that failed is used again after
+    its cool-down, from the next utterance on.
 
     Args:
         services: in order of preference.
-        patience_s: how long (s) after the user has stopped there must be a transcript, even an empty one.
+        patience_s: how long (s) after the user has stopped a transcript may take, even an empty one.
         cool_down_s: how long (s) one that failed is left alone.
     """
 
@@ -295,11 +295,11 @@ class FallbackSTT(FrameProcessor):
         await self._active.receive(frame, direction)
 
     async def take(self, service: STTService, frame: Frame, direction: FrameDirection) -> None:
-        """A recogniser pushes this."""
+        """Handle a frame that a recogniser pushed."""
         if isinstance(frame, ErrorFrame):
             await self._failed(service, frame.exception or ServiceError(frame.error))
         elif isinstance(frame, _OURS) or service is not self._active:
-            return  # passed on already; or late words of one that was given up
+            return  # pushed already, or late words of a recogniser that failed
         else:
             if isinstance(frame, TranscriptionFrame):
                 self._answered()
@@ -340,7 +340,7 @@ class FallbackSTT(FrameProcessor):
             self._deadline.cancel()
             self._deadline = None
 
-    # ------------------------------------------------------------ sound that may be needed again
+    # ------------------------------------------------------------ audio that may be needed again
 
     def _keep(self, frame: Frame) -> None:
         self._kept.append(frame)

@@ -1,4 +1,4 @@
-"""Language models: an `LLMContextFrame` in, a reply out as it streams, with the tools that it calls."""
+"""Language models: an `LLMContextFrame` in, a streamed reply out, with the tools that it calls."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from runner.services.tools.toolbox import Toolbox, make_handler, make_tool, opti
 logger = logging.getLogger(__name__)
 
 TOOL_ROUNDS = 8
-"""So often in one reply the model may call tools; then it must answer in words."""
+"""How often the model may call tools in one reply; then it must answer in words."""
 
 
 QUIET_S = 1.2
-"""How long (s) nobody has spoken until the user's words, if there were any, are recognised."""
+"""Silence (s) after which any words of the user have been recognised."""
 
 LOOK_S = 0.1
 
@@ -49,12 +49,12 @@ LOOK_S = 0.1
 class LLMService(LanguageModel):
     """A language model. Override `run_llm`.
 
-    A reply is made in a task of its own; an interruption, or a newer question, ends it. What must not
-    overtake a reply (an `EndFrame`, something to say) waits until it is complete.
+    A reply is generated in its own task; an interruption, or a newer question, ends it. Frames that must not
+    overtake a reply (an `EndFrame`, something to say) wait until it is complete.
 
     Attributes:
-        toolbox: the tools that were registered here.
-        sorry: said when the model cannot answer and has not begun to; without it there is silence.
+        toolbox: the registered tools.
+        sorry: what the bot says when the model fails before its first word; empty: nothing.
     """
 
     sorry = ""
@@ -80,7 +80,7 @@ class LLMService(LanguageModel):
         raise NotImplementedError(f"{type(self).__name__} does not override run_llm")
 
     def share_tools(self, other: LLMService) -> None:
-        """Use the tools that are registered with another service, also those that come later."""
+        """Use the tools of another service, including those registered later."""
         self.toolbox = other.toolbox
         self._tools = ToolRunner(self, self.toolbox, self._voice, self._late)
 
@@ -114,7 +114,7 @@ class LLMService(LanguageModel):
     """Pipecat's name for the typed kind."""
 
     def push_after_reply(self, frame: Frame) -> None:
-        """Push a frame behind the reply that is under way."""
+        """Push a frame after the current reply."""
         if self._busy:
             self._line.append(frame)
         else:
@@ -130,7 +130,7 @@ class LLMService(LanguageModel):
             await self.push_frame(frame, direction)
 
     async def answer(self, context: LLMContext, *, skip_tts: bool = False) -> None:
-        """Begin a reply to this context; one that is under way ends. With `skip_tts` it is not spoken."""
+        """Begin a reply to this context, and end the current one. With `skip_tts` it is not spoken."""
         self._stop()
         await self._stopped()
         reply_id = self._reply_id = self.processor_setup.replies.new()
@@ -168,7 +168,7 @@ class LLMService(LanguageModel):
         return self._work is not None and self._work.running
 
     def _stop(self) -> bool:
-        """Stop the reply that is under way, and its tools; False if there is none."""
+        """Stop the current reply and its tools; False if there is none."""
         if self._work is None or not self._work.running:
             return False
         self._tools.interrupt()
@@ -177,11 +177,11 @@ class LLMService(LanguageModel):
         return True
 
     async def _stopped(self) -> None:
-        """Tell that a reply was stopped, and let out what waited for it."""
+        """Report that a reply was stopped, and push the frames that waited for it."""
         reply_id, self._open_reply = self._open_reply, None
         if reply_id is None:
             return
-        await self._tools.tell_cancelled()
+        await self._tools.report_cancelled()
         await self.push_frame(LLMFullResponseEndFrame(reply_id=reply_id))
         await self._release()
 
@@ -208,10 +208,10 @@ class LLMService(LanguageModel):
     async def _round(
         self, work: ReplyWork, context: LLMContext, start: LLMFullResponseStartFrame, *, has_spoken: bool
     ) -> tuple[list[FunctionCall], str]:
-        """Ask once; returns the model's tool calls, and its text. An empty answer is an error, unless the
+        """Call the model once; returns its tool calls and its text. An empty answer is an error, unless the
         reply `has_spoken` before."""
         reply_id = start.reply_id
-        await work.push(replace(start))  # a frame of its own: observers tell each once
+        await work.push(replace(start))  # a new frame: observers report each frame once
         calls: list[FunctionCall] = []
         said: list[str] = []
         try:

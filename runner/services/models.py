@@ -48,7 +48,7 @@ WHISPER_MODELS = {
     "distil-small.en": ("Systran/faster-distil-whisper-small.en", 335),
     "distil-large-v3": ("Systran/faster-distil-whisper-large-v3", 1515),
 }
-"""Name → repository and MB."""
+"""Name → repository, size in MB."""
 
 WHISPER_FILES = re.compile(
     r"(config|preprocessor_config|tokenizer|vocabulary)\.json|vocabulary\.txt|model\.bin"
@@ -70,7 +70,7 @@ class Source:
     Attributes:
         repository: owner and name on the hub.
         folder: the folder in it; empty for its root.
-        wanted: which of the folder's files.
+        wanted: matches the names of the files to download.
     """
 
     repository: str
@@ -80,7 +80,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that can be fetched, or is here. Raises `UsageError` if there is none of that name."""
+    """A model that can be downloaded, or is installed. Raises `UsageError` for an unknown name."""
 
     kind: str
     name: str
@@ -100,23 +100,23 @@ class Model:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What must be there for it to be whole."""
+        """The files that a complete model has."""
         return WHISPER_NEEDS if self.kind == WHISPER else (f"{self.name}.onnx", f"{self.name}.onnx.json")
 
     @property
     def is_here(self) -> bool:
-        """Whether it has been fetched, wholly."""
+        """Whether it is installed, with all files."""
         return all((self.path / file).is_file() for file in self.files)
 
     @property
     def size_mb(self) -> float:
-        """What it takes on the disk."""
+        """Its size on disk."""
         files = [file for file in self.path.iterdir() if file.is_file()] if self.path.is_dir() else []
         return sum(file.stat().st_size for file in files) / 1e6
 
     @property
     def source(self) -> Source:
-        """Where it comes from."""
+        """Where to download it."""
         if self.kind == WHISPER:
             return Source(WHISPER_MODELS[self.name][0], "", WHISPER_FILES)
         match = PIPER_VOICE.fullmatch(self.name)
@@ -129,13 +129,13 @@ class Model:
 
 
 def models_folder() -> Path:
-    """Where models lie. It need not exist yet."""
+    """The folder of all models; it may not exist yet."""
     given = keys.read(FOLDER)
     return Path(given).expanduser() if given else Path.home() / ".local" / "share" / "botrun" / "models"
 
 
 def models_here() -> list[Model]:
-    """All models that have been fetched."""
+    """All installed models."""
     found = []
     for kind in KINDS:
         folder = models_folder() / kind
@@ -150,7 +150,7 @@ def models_here() -> list[Model]:
 
 
 def need_model(kind: str, name: str, who: str) -> Path:
-    """The folder of a model; raises `MissingModelError` if it is not here. A path names one of your own."""
+    """The folder of a model, or a path to your own; raises `MissingModelError` if it is not installed."""
     if "/" in name:
         path = Path(name).expanduser()
         if not path.exists():
@@ -168,16 +168,15 @@ CONNECT_TIMEOUT_S = 5.0
 _PIECE_BYTES = 1 << 16
 
 Progress = Callable[[str, int, int], None]
-"""Called with a file's name, how many of its bytes are here, and its size."""
+"""Called with a file's name, how many bytes of it have arrived, and its size in bytes."""
 
 
 def fetch(model: Model, hub: str = HUB, progress: Progress = lambda name, here, size: None) -> None:
-    """Fetch all files of a model, or the rest of them. Raises `ServiceError` or `UsageError` with one
-    sentence.
+    """Download the missing files of a model. Raises `ServiceError` or `UsageError` with one sentence.
 
     Args:
-        model: which one.
-        hub: its address, as https://huggingface.co, or a mirror's.
+        model: the model.
+        hub: the address of the hub, such as https://huggingface.co, or of a mirror.
         progress: called as bytes arrive.
     """
     require_extra("huggingface_hub", "huggingface-hub", model.kind, "botrun models fetch")
@@ -195,12 +194,12 @@ def fetch(model: Model, hub: str = HUB, progress: Progress = lambda name, here, 
             raise ServiceError(f"{host} has no {missing[0]} of {model.kind} {model.name}")
         model.path.mkdir(parents=True, exist_ok=True)
         _check_room(model, files)
-        # The largest file comes last: the model is complete once that is there.
+        # The largest file is last: the model is complete once it has arrived.
         for name, file in sorted(files.items(), key=lambda item: item[1].size):
             _bring(model, hub, name, file, progress)
     except HfHubHTTPError as error:
         status = error.response.status_code
-        if status in (401, 404):  # the hub answers 401 for what does not exist, too
+        if status in (401, 404):  # the hub also answers 401 for what does not exist
             raise ServiceError(f"{host} has no {model.kind} {model.name} ({status})") from None
         raise ServiceError(f"{host} answered {status}: try again later") from None
 
@@ -234,7 +233,7 @@ def _bring(model: Model, hub: str, name: str, file: RepoFile, progress: Progress
         progress(name, file.size, file.size)
         return
     if _size_of(part) > file.size:
-        part.unlink()  # of another version
+        part.unlink()  # it belongs to another version
     url = hf_hub_url(model.source.repository, file.path, endpoint=hub)
     try:
         with part.open("ab") as content:
@@ -256,7 +255,7 @@ def _bring(model: Model, hub: str, name: str, file: RepoFile, progress: Progress
 
 
 def _bar(name: str, size: int, progress: Progress) -> Any:
-    """A progress bar as `huggingface_hub` wants one, that passes its position on."""
+    """A progress bar for `huggingface_hub` that reports its position to `progress`."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     class Bar(tqdm):  # type: ignore[misc]

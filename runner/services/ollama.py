@@ -1,7 +1,7 @@
 """A language model on this machine or the next: any Ollama server.
 
 Ollama answers OpenAI's chat API below `/v1`, and lists the models that were pulled at `/v1/models`. Its port
-11434 stands in PyPI's `ollama` 0.6.3 (`_client.py`); the rest is unconfirmed without a server.
+11434 is in PyPI's `ollama` 0.6.3 (`_client.py`); the rest is unconfirmed without a server.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ SILENCE_TIMEOUT_S = 60.0
 
 
 class OllamaLLMService(OpenAILLMService):
-    """Asks an Ollama server, and says what to do if it does not run or has not got the model.
+    """Asks an Ollama server; its errors say what to do if the server does not run or lacks the model.
 
     Args:
         model: as `ollama list` names it.
-        base_url: the server, up to and with `/v1`.
+        base_url: the server's address including `/v1`.
         params, silence_s, sorry: as for `OpenAILLMService`.
     """
 
@@ -55,8 +55,8 @@ class OllamaLLMService(OpenAILLMService):
 
     async def setup(self, setup: ProcessorSetup) -> None:
         await super(OpenAILLMService, self).setup(setup)
-        self._http.open(knock=False)
-        self.create_task(self._look(), "look")
+        self._http.open(connect=False)
+        self.create_task(self._check(), "check")
 
     async def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame | FunctionCall, None]:
         try:
@@ -66,8 +66,8 @@ class OllamaLLMService(OpenAILLMService):
         except ServiceError as error:
             raise self._explained(error) from error
 
-    async def _look(self) -> None:
-        """See whether it runs and has the model, before there is something to say."""
+    async def _check(self) -> None:
+        """Check that the server runs and has the model, before the first question."""
         try:
             models = await self._http.get_json("/models")
         except ServiceError as error:

@@ -1,8 +1,7 @@
 """Piper's voices on this machine: natural enough to talk to, no account, no network.
 
-`piper-tts` is GPL-3, so it is an extra and is only ever loaded in a helper process of its own, which all
-calls share. `botrun models fetch piper en_US-lessac-medium` brings a voice; nothing is ever fetched during
-a call.
+`piper-tts` is GPL-3, so it is an extra and is loaded only in a helper process, which all calls share. Install
+a voice with `botrun models fetch piper en_US-lessac-medium`; nothing is downloaded during a call.
 """
 
 from __future__ import annotations
@@ -40,18 +39,18 @@ def _need_piper() -> None:
 
 
 class PiperTTSService(TTSService):
-    """Speaks with a voice of Piper's.
+    """Speaks with a voice of Piper.
 
-    Word times come from the model's own phoneme durations. espeak-ng, which makes the phonemes, says some
-    words as one and numbers as several: there a word's time may be that of its neighbour.
+    Word times come from the model's own phoneme durations. espeak-ng, which makes the phonemes, merges
+    some words and splits numbers; a word's time may then be that of its neighbour.
 
-    Made at the top of a bot's file, `PiperTTSService.preload("en_US-lessac-medium")` has the voice loaded
-    before the first call; else the first call waits for it.
+    Call `PiperTTSService.preload("en_US-lessac-medium")` at the top of a bot's file to load the voice before
+    the first call; else the first call waits for it.
 
     Args:
-        voice: a name as in `botrun models`, or the path of a voice's `.onnx` (its `.onnx.json` beside it).
-        speed: 1.0 is the voice's own; 1.2 is a fifth faster.
-        speaker: which one, of a voice with several.
+        voice: a name from `botrun models`, or the path of a voice's `.onnx` (its `.onnx.json` beside it).
+        speed: 1.0 is the voice's own; 1.2 is 20 % faster.
+        speaker: the speaker's number, for a voice with several.
     """
 
     gives_word_times = True
@@ -64,7 +63,7 @@ class PiperTTSService(TTSService):
 
     @classmethod
     def preload(cls, voice: str = VOICE, speed: float = 1.0, speaker: int | None = None) -> Shared[Voice]:
-        """Have the voice loaded before the first call. Raises if it, or its package, is missing."""
+        """Load the voice before the first call. Raises if it, or its package, is missing."""
         _need_piper()
         path = need_model(PIPER, voice, cls.__name__)
         model = path / f"{voice}.onnx" if path.is_dir() else Path(path)

@@ -1,4 +1,4 @@
-"""Speech recognition: sound in, `TranscriptionFrame`s out."""
+"""Speech recognition: audio in, `TranscriptionFrame`s out."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from runner.services.common.failures import push_failure
 from runner.services.common.work import iterating
 
 PRE_ROLL_S = 0.6
-"""Sound kept from before the VAD noticed speech (it takes `start_secs`), so that no word loses its
+"""Audio (s) kept from before the VAD detects speech, which takes `start_secs`, so that no word loses its
 beginning."""
 
 
 class STTService(FrameProcessor):
-    """A recogniser that is fed all sound, all the time.
+    """A recogniser that gets all audio, continuously.
 
-    Override `run_stt`; it is called in a task of the service, in order, so that the sound of the call
-    never waits for the recogniser. Sound passes on, for those behind who want it too.
+    Override `run_stt`; it is called in order, in a task of the service, so that the call's audio never waits
+    for the recogniser. The audio is also pushed on, for later processors.
     """
 
     def __init__(self, *, name: str | None = None) -> None:
@@ -49,17 +49,17 @@ class STTService(FrameProcessor):
                 self.speech_ended(frame)
 
     def hear(self, frame: InputAudioRawFrame) -> None:
-        """Sound of the caller. Must not wait."""
+        """Take audio of the caller. Must not block."""
         self.recognise(frame.audio)
 
     def speech_started(self, frame: UserStartedSpeakingFrame) -> None:
-        """The VAD heard speech begin. Must not wait."""
+        """The VAD detected the start of speech. Must not block."""
 
     def speech_ended(self, frame: UserStoppedSpeakingFrame) -> None:
-        """The VAD heard speech end. Must not wait."""
+        """The VAD detected the end of speech. Must not block."""
 
     def recognise(self, audio: bytes) -> None:
-        """Hand pcm to `run_stt`, behind what was handed to it before."""
+        """Queue pcm for `run_stt`."""
         if self._listener is None:
             self._listener = self.create_task(self._listen(), "listen")
         self._inbox.put_nowait(audio)
@@ -78,7 +78,7 @@ class STTService(FrameProcessor):
 
 
 class SegmentedSTTService(STTService):
-    """A recogniser that is given one whole utterance at a time: `run_stt` gets its pcm."""
+    """A recogniser that gets one whole utterance at a time: `run_stt` is called with its pcm."""
 
     def __init__(self, *, name: str | None = None) -> None:
         super().__init__(name=name)

@@ -32,12 +32,12 @@ from runner.turns.segments import speaking_weight, units
 logger = logging.getLogger(__name__)
 
 CHARS_PER_S = 14.5
-"""How fast voices speak, roughly: places the words of a voice that sends no word times."""
+"""A typical speed of voices, to place the words of a voice without word times."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Say:
-    """Stands in the line among the frames: something to say."""
+    """Something to say, queued among the frames."""
 
     text: str
     reply_id: int | None
@@ -47,12 +47,12 @@ class _Say:
 class TTSService(FrameProcessor):
     """A voice. Override `run_tts`.
 
-    Text is cut into sentences and said one after the other, in a task that an interruption ends. Other
-    frames keep their place among what is said.
+    Text is cut into sentences and spoken one after the other, in a task that an interruption ends. Other
+    frames keep their place between the sentences.
 
     Attributes:
-        gives_word_times: whether `run_tts` yields a `TTSTextFrame` for each word. If not, the words
-            are placed by a usual speed.
+        gives_word_times: whether `run_tts` yields a `TTSTextFrame` for each word. If not, the times
+            are estimated.
     """
 
     gives_word_times = False
@@ -112,7 +112,7 @@ class TTSService(FrameProcessor):
         self._line += [self._to_say(piece, self._reply_id) for piece in self._sentences.flush()]
 
     def _to_say(self, piece: Piece, reply_id: int | None) -> Frame | _Say:
-        """A sentence, to be spoken; or to be read, if its reply is one that is not spoken."""
+        """A sentence to speak, or a frame with its text if the reply is not spoken."""
         if reply_id is not None and reply_id == self._read_only:
             return UnspokenTextFrame(piece.text, joined=piece.joined, reply_id=reply_id)
         return _Say(piece.text, reply_id, piece.joined)
@@ -168,7 +168,7 @@ class TTSService(FrameProcessor):
 
 
 async def _as_samples(frames: AsyncGenerator[Frame, None], voice: TTSService) -> AsyncGenerator[Frame, None]:
-    """The same frames; sound in a WAV container as pcm. Raises `ServiceError` for other containers, and
+    """The same frames, with WAV audio converted to pcm. Raises `ServiceError` for other containers, and
     `TypeError` for what is no frame."""
     reader: SoundReader | None = None
     begun = False
@@ -190,7 +190,7 @@ async def _as_samples(frames: AsyncGenerator[Frame, None], voice: TTSService) ->
 
 
 def spread_words(text: str) -> list[TTSTextFrame]:
-    """The words of a text at the times at which a usual voice says them."""
+    """The words of a text with estimated times."""
     frames = []
     before, end = 0.0, 0
     for unit in units(text):

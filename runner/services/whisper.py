@@ -1,7 +1,7 @@
 """Recognition on this machine by faster-whisper: whole sentences, no account, no network.
 
-The model works in a helper process that all calls share, so that no call waits while it decodes. `botrun
-models fetch whisper base.en` brings it; nothing is ever fetched during a call.
+The model runs in a helper process that all calls share, so that decoding blocks no call. Install it with
+`botrun models fetch whisper base.en`; nothing is downloaded during a call.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ MODEL = "base.en"
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 20.0
 LONGEST_S = 60.0
-"""Of a longer utterance the end is recognised."""
+"""Only the last seconds of a longer utterance are recognised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How to decode. The helper gets it at its start.
+    """How to decode, passed to the helper when it starts.
 
     Attributes:
         path: the model's folder.
-        language: as "en"; None finds out, which takes a while.
+        language: such as "en"; None detects it, which takes longer.
         beam_size: 1 is fastest.
         compute_type: "int8" is fast on any CPU; "float16" is for GPUs.
         device: "cpu", "cuda" or "auto".
-        threads: of the CPU; 0 is faster-whisper's own choice.
+        threads: CPU threads; 0 is faster-whisper's default.
     """
 
     path: str
@@ -57,14 +57,14 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What was understood; `confidence` is 0 to 1, None if there were no words."""
+    """The recognised text; `confidence` is 0 to 1, None without words."""
 
     text: str
     confidence: float | None
 
 
 class WhisperEars:
-    """One model in one helper process. A dead one is replaced when it is next needed."""
+    """One model in one helper process. If the process ended, the next use starts another."""
 
     def __init__(self, decoding: Decoding) -> None:
         self._decoding = decoding
@@ -74,7 +74,7 @@ class WhisperEars:
         self._starting = asyncio.Lock()
 
     async def start(self) -> None:
-        """Load the model unless it is there. Raises `ServiceError` if it cannot be loaded."""
+        """Load the model unless it is loaded. Raises `ServiceError` if it cannot be loaded."""
         async with self._starting:
             if self._helper is None or not self._helper.alive:
                 options = json.dumps(asdict(self._decoding))
@@ -85,13 +85,13 @@ class WhisperEars:
                 self._helper = helper
 
     async def stop(self) -> None:
-        """End the helper; what is being recognised fails."""
+        """End the helper; recognition in progress fails."""
         self._on_end("whisper was stopped")
         if self._helper is not None:
             await self._helper.stop()
 
     async def hear(self, pcm: bytes, sample_rate: int) -> Heard:
-        """Recognise one utterance, after those that came before."""
+        """Recognise one utterance, after the earlier ones."""
         await self.start()
         assert self._helper is not None
         number = next(self._numbers)
@@ -129,20 +129,20 @@ class WhisperEars:
 
 @cache
 def shared_ears(decoding: Decoding) -> Shared[WhisperEars]:
-    """The process that decodes like this, for all calls."""
+    """The process with these options, for all calls."""
     return Shared(lambda: WhisperEars(decoding))
 
 
 class WhisperSTTService(SegmentedSTTService):
-    """Recognises each utterance when the VAD hears its end.
+    """Recognises each utterance when the VAD detects its end.
 
-    Made at the top of a bot's file, `WhisperSTTService.preload("base.en")` has the model loaded before the
-    first call; else the first call waits for it.
+    Call `WhisperSTTService.preload("base.en")` at the top of a bot's file to load the model before the first
+    call; else the first call waits for it.
 
     Args:
-        model: a name as in `botrun models`, or the path of a model in CTranslate2's format.
-        language: as "en"; None finds out, which takes a while.
-        options: further fields of `Decoding`.
+        model: a name from `botrun models`, or the path of a model in CTranslate2's format.
+        language: such as "en"; None detects it, which takes longer.
+        options: more fields of `Decoding`.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class WhisperSTTService(SegmentedSTTService):
     def preload(
         cls, model: str = MODEL, language: str | None = "en", **options: object
     ) -> Shared[WhisperEars]:
-        """Have the model loaded before the first call. Raises if it, or its package, is missing."""
+        """Load the model before the first call. Raises if it, or its package, is missing."""
         require_extra("faster_whisper", "faster-whisper", WHISPER, cls.__name__)
         path = need_model(WHISPER, model, cls.__name__)
         shared = shared_ears(Decoding(str(path), language, **options))  # type: ignore[arg-type]

@@ -16,11 +16,11 @@ from runner.settings import credentials as keys
 logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 200
-"""How many characters of the service's own words are quoted."""
+"""How many characters of the service's own message are quoted."""
 
 
 class EmptyAnswer(ServiceError):
-    """A language model answered, without an error, and said nothing."""
+    """A language model answered without an error and without content."""
 
 
 def refusal(
@@ -56,7 +56,7 @@ def refusal(
 
 
 def own_words(body: bytes | str) -> str:
-    """What an answer says is wrong: the text inside its JSON, or the beginning of the answer."""
+    """The error message in an answer: the text inside its JSON, or the beginning of the answer."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     with contextlib.suppress(ValueError):
         text = _text_in(json.loads(text)) or text
@@ -91,7 +91,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 async def push_failure(service: FrameProcessor, error: Exception) -> None:
-    """Report what a service's own code raised; the call goes on."""
+    """Push an error that a service's own code raised; the call continues."""
     text = keys.hide(str(error))
     if not isinstance(error, ServiceError):
         text = f"{type(error).__name__}: {text}"
@@ -105,7 +105,7 @@ class Order(Generic[Service]):
     """The order of a fallback's services.
 
     Args:
-        owner: whose log it is.
+        owner: the fallback, for log lines.
         services: in order of preference.
         cool_down_s: how long (s) one that failed is asked last.
     """
@@ -124,17 +124,17 @@ class Order(Generic[Service]):
             yield service, service is row[-1]
 
     def is_resting(self, service: Service) -> bool:
-        """Whether it failed a short while ago."""
+        """Whether it failed less than `cool_down_s` ago."""
         return self._failed_until.get(id(service), 0.0) > self._owner.processor_setup.clock()
 
     def failed(self, service: Service, error: BaseException) -> None:
-        """This one failed just now."""
+        """Note that this service failed just now."""
         reason = str(error) or type(error).__name__
         logger.warning("%s: %s failed: %s", self._owner.name, service.name, reason)
         self._failed_until[id(service)] = self._owner.processor_setup.clock() + self._cool_down_s
 
     def worked(self, service: Service) -> None:
-        """This one has answered."""
+        """Note that this service answered."""
         if service is not self._current:
             self._current = service
             logger.warning("%s: %s answers now", self._owner.name, service.name)
@@ -151,7 +151,7 @@ def check_services(owner: FrameProcessor, services: Sequence[object], kind: type
 
 
 class Outlet(FrameProcessor):
-    """Before and behind a service that is inside another: what it pushes leaves the outer one there."""
+    """Before or after a service inside another: what the service pushes leaves the outer one there."""
 
     def __init__(self, owner: FrameProcessor, direction: FrameDirection) -> None:
         super().__init__(name=f"{owner.name}.outlet")

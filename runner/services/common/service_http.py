@@ -1,5 +1,4 @@
-"""HTTP requests to an OpenAI-compatible server: it connects in advance, and waits and asks again where the
-server demands it."""
+"""HTTP requests to an OpenAI-compatible server: connects in advance, retries when asked to."""
 
 from __future__ import annotations
 
@@ -32,11 +31,11 @@ CONNECT_TIMEOUT_S = 5.0
 TRIES = 3
 PAUSE_S = 0.5
 LONGEST_PAUSE_S = 4.0
-"""A request that was refused for now is sent again after these pauses, which double, or after the server's
-`Retry-After`, if that is not longer than the last of these."""
+"""A request that was refused temporarily is sent again after pauses (s) that double, or after the server's
+`Retry-After`, unless that is longer than `LONGEST_PAUSE_S`."""
 
 KEPT_OPEN_S = 300.0
-"""An idle connection is kept for the next sentence."""
+"""How long (s) an idle connection is kept open."""
 
 
 class Patience:
@@ -52,7 +51,7 @@ class Patience:
         self.restart(seconds)
 
     def restart(self, seconds: float) -> None:
-        """Content came, or was asked for: wait this long from now."""
+        """Wait this long (s) from now: content arrived, or was requested."""
         self._until = asyncio.get_running_loop().time() + seconds
 
     async def next(self, pieces: AsyncIterator[bytes]) -> bytes | None:
@@ -62,12 +61,12 @@ class Patience:
 
 
 class ServiceHttp:
-    """A client of one server. A request that was answered in part is never sent again.
+    """A client of one server. A request that was partly answered is never sent again.
 
     Args:
         owner: the service, for its name and its tasks.
-        api_key: without it, `OPENAI_API_KEY`; a server of one's own may need none.
-        base_url: the server, up to and with `/v1`; None is OpenAI's own.
+        api_key: the key; default `OPENAI_API_KEY`. Optional with a `base_url`.
+        base_url: the server's address including `/v1`; None is OpenAI.
     """
 
     def __init__(self, owner: FrameProcessor, *, api_key: str | None, base_url: str | None) -> None:
@@ -85,8 +84,8 @@ class ServiceHttp:
         )
         self._client: httpx2.AsyncClient | None = None
 
-    def open(self, *, knock: bool = True) -> None:
-        """Make the client, and connect in the background."""
+    def open(self, *, connect: bool = True) -> None:
+        """Create the client, and connect in the background unless `connect` is False."""
         import httpx2
 
         self._client = httpx2.AsyncClient(
@@ -94,8 +93,8 @@ class ServiceHttp:
             limits=httpx2.Limits(keepalive_expiry=KEPT_OPEN_S),
             verify=_tls(),
         )
-        if knock:
-            self._owner.create_task(self._knock(), "connect")
+        if connect:
+            self._owner.create_task(self._connect(), "connect")
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -106,7 +105,7 @@ class ServiceHttp:
     async def post(self, path: str, *, silence_s: float, **request: Any) -> AsyncIterator[httpx2.Response]:
         """Send a request; yields a successful answer whose body has not been read. Raises `ServiceError`.
 
-        `silence_s` is how long the server may take for its first, and for each next byte.
+        `silence_s` is how long (s) the server may take for its first and for each next byte.
         """
         import httpx2
 
@@ -151,7 +150,7 @@ class ServiceHttp:
                 return answer
             body = await answer.aread()
         except httpx2.RemoteProtocolError as error:
-            # It closed an idle connection just as it was used: a refusal for now, not for good.
+            # The server closed an idle connection just as it was used: a temporary refusal.
             raise ServiceRefusal(
                 f"{self.service} broke off: {_why(error)}", status=503, retry_after_s=0
             ) from error
@@ -162,7 +161,7 @@ class ServiceHttp:
         raise refusal(self.service, KEY, answer.status_code, body, dict(answer.headers), self.hint)
 
     async def get_json(self, path: str) -> Any:
-        """Ask for a small answer; it leaves the connection open. Raises `ServiceError`."""
+        """Request a small answer; the connection stays open. Raises `ServiceError`."""
         import httpx2
 
         assert self._client is not None
@@ -176,8 +175,8 @@ class ServiceHttp:
         except ValueError:
             raise ServiceError(f"{self.service} sent an answer that is not JSON") from None
 
-    async def _knock(self) -> None:
-        """Connect, and see whether the key fits, before there is something to say."""
+    async def _connect(self) -> None:
+        """Connect and check the key, before the first request."""
         import httpx2
 
         assert self._client is not None
@@ -186,13 +185,13 @@ class ServiceHttp:
         except httpx2.HTTPError as error:
             await push_failure(self._owner, ServiceError(f"{self.service} cannot be reached: {_why(error)}"))
             return
-        if answer.status_code in (401, 403):  # a server without this route is none of our business
+        if answer.status_code in (401, 403):  # a server without this route may still work
             await push_failure(self._owner, refusal(self.service, KEY, answer.status_code, answer.content))
 
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
-    """One for all: making it takes 30 to 200 ms, in which no call would be heard."""
+    """One context for all clients: creating it blocks the event loop for 30 to 200 ms."""
     import httpx2
 
     return httpx2.create_ssl_context()
@@ -206,7 +205,7 @@ warmup.register("HTTP", _get_ready)
 
 
 def _hint(url: str) -> str:
-    """What to try if the server does not know the address."""
+    """What to try if the server answers 404."""
     if re.search(r"/v\d|/openai\b", urlsplit(url).path):
         return ""
     return f"; base_url usually ends with /v1: try {url}/v1"

@@ -1,7 +1,7 @@
-"""One WebSocket to a service, opened before it is needed and held for the length of a call.
+"""A WebSocket to a service, opened before it is needed and kept for the whole call.
 
-What it sends is a JSON object per message (sound goes out as bytes). When it drops it is opened again, with
-pauses that grow; when the service refuses for good (a wrong key) it is not.
+Messages are JSON objects; audio is sent as bytes. A dropped connection is opened again, after growing pauses,
+unless the service refuses permanently (a wrong key).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ Message = dict[str, Any]
 
 CONNECT_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 5.0
-"""So long something to say waits for a connection that is not there yet."""
+"""How long (s) a sentence waits for a connection that is still being opened."""
 
 CLOSE_TIMEOUT_S = 0.5
 BACK_OFF_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""Pauses before the connection is opened again; the last one goes on."""
+"""Pauses (s) before reconnecting; the last one repeats."""
 
 LONGEST_PAUSE_S = 30.0
-"""A service's own `Retry-After` is obeyed up to this."""
+"""The longest `Retry-After` (s) of a service that botrun follows."""
 
 STEADY_S = 5.0
-"""A connection that stood for so long was a good one: the pauses start again at the first."""
+"""After a connection that was open this long (s), the pauses start again at the first."""
 
 REFUSED_FOR_S = 30.0
-"""A service that refused for good is asked again after this, when there is something to say."""
+"""After a permanent refusal, botrun connects again this much later (s), when there is something to say."""
 
 MOST_BYTES = 16 * 1024 * 1024
 MOST_GARBAGE = 5
@@ -49,15 +49,15 @@ POLICY_VIOLATION = 1008
 
 
 class ServiceLink:
-    """A WebSocket that stays.
+    """A WebSocket that reconnects.
 
     Args:
         service: the service's name in sentences.
         env: the variable with its key, for sentences.
         headers: sent with the handshake; never logged.
-        on_message: a JSON object came.
-        on_open: the connection stands, at the first time and after each loss.
-        on_trouble: it broke (`was_open`), or could not be opened: called once per outage.
+        on_message: called with each JSON object received.
+        on_open: called each time the connection has opened.
+        on_trouble: called once per outage: the connection broke (`was_open`), or could not be opened.
         goodbye: sent before the connection is closed at the end of the call.
     """
 
@@ -90,7 +90,7 @@ class ServiceLink:
         self._garbage = 0
 
     def open(self, owner: FrameProcessor, address: str) -> None:
-        """Begin to connect, in a task that ends with `owner`'s call."""
+        """Start connecting, in a task that ends with `owner`'s call."""
         self._owner = owner
         self._address = address
         self._settled.clear()
@@ -98,11 +98,11 @@ class ServiceLink:
 
     @property
     def is_open(self) -> bool:
-        """Whether what is sent now goes out."""
+        """Whether messages can be sent now."""
         return self._outbox is not None
 
     async def ready(self) -> None:
-        """Wait until it stands. Raises `ServiceError` if it is refused, or not there in time."""
+        """Wait until the connection is open. Raises `ServiceError` if it is refused, or not open in time."""
         if refused := self.refused():
             raise refused
         try:
@@ -114,7 +114,7 @@ class ServiceLink:
             raise self._trouble or ServiceError(f"{self.service} does not answer")
 
     def refused(self) -> ServiceError | None:
-        """Why the service refuses for good; after a while it is asked once more instead."""
+        """Why the service refuses permanently; after `REFUSED_FOR_S`, connects again and returns None."""
         assert self._owner is not None, "open() comes first"
         if self._task is None or not self._task.done():
             return None
@@ -124,18 +124,18 @@ class ServiceLink:
         return None
 
     def send(self, message: Message | bytes) -> bool:
-        """Send, in order and without waiting. False, and nothing sent, while there is no connection."""
+        """Queue a message, without waiting. Without a connection nothing is sent, and it returns False."""
         if self._outbox is None:
             return False
         self._outbox.put_nowait(message if isinstance(message, bytes) else json.dumps(message))
         return True
 
     def reset(self) -> None:
-        """Give up on a connection whose server is silent; another one is opened."""
+        """Drop a connection whose server is silent, and open another."""
         if self._socket is not None:
             self._socket.transport.abort()
 
-    # ------------------------------------------------------------ its life
+    # ------------------------------------------------------------ the connection
 
     def _now(self) -> float:
         assert self._owner is not None
@@ -176,7 +176,7 @@ class ServiceLink:
                     open_timeout=CONNECT_TIMEOUT_S,
                     close_timeout=CLOSE_TIMEOUT_S,
                     max_size=MOST_BYTES,
-                    compression=None,  # sound does not get smaller, and waits for the deflater
+                    compression=None,  # audio does not get smaller, and compressing delays it
                 )
             )
         except InvalidStatus as error:
@@ -189,7 +189,7 @@ class ServiceLink:
             raise ServiceError(f"{self.service} does not speak WebSocket: {own_words(str(error))}") from error
 
     async def _serve(self, socket: ClientConnection) -> None:
-        """Carry messages until the connection ends, which raises `ServiceError`."""
+        """Exchange messages until the connection ends, which raises `ServiceError`."""
         from websockets.exceptions import ConnectionClosed
 
         self._socket, self._outbox = socket, asyncio.Queue()
@@ -234,7 +234,7 @@ class ServiceLink:
             self._on_message(message)
             self._garbage = 0
         except (ValueError, TypeError, LookupError, AttributeError):
-            # Not JSON, or JSON without what a message must have: one may be lost, a row of them may not.
+            # Not JSON, or JSON without the expected fields: one is skipped; several in a row are an error.
             self._garbage += 1
             logger.warning("%s sent what cannot be understood: %.80r", self.service, own_words(data))
         if self._garbage >= MOST_GARBAGE:

@@ -1,7 +1,7 @@
-"""What a speech server sends as its sound: raw samples, or a container that it was not asked for. Pure.
+"""Reads the audio of speech servers: raw samples, or a container that was not requested. Pure.
 
 WAV (RIFF) is read, in the rate and sample format that it names. Raw 32-bit float samples are recognised and
-converted. Compressed containers are refused in one sentence: played as samples they are noise at full scale.
+converted. Compressed containers are refused: played as samples they would be noise at full volume.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_HEADER_BYTES = 1 << 20
 """Chunks before a WAV file's samples, such as pictures, are skipped up to this size in all."""
 
 LOOK_BYTES = 512
-"""How much sound shows whether its samples are floats."""
+"""How much audio is needed to see whether its samples are floats."""
 
 _CONTAINERS = (
     (0, b"ID3", "MP3"),
@@ -52,15 +52,15 @@ def compressed_kind(data: bytes, content_type: str = "") -> str:
 
 
 def is_container(data: bytes) -> bool:
-    """Whether sound that begins like this is no raw samples."""
+    """Whether audio that begins with this is in a container."""
     return data.startswith(b"RIFF") or bool(compressed_kind(data))
 
 
 class SoundReader:
-    """One utterance's sound as a server sends it, however it is cut, to pcm (s16le mono).
+    """Converts the audio of one utterance, cut anywhere, to pcm (s16le mono).
 
     Args:
-        service: who sends it, for sentences.
+        service: the server's name, for errors.
         sample_rate: Hz of samples without a header.
         content_type: of the answer, if there is one.
 
@@ -82,7 +82,7 @@ class SoundReader:
         self._left: int | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """Take in bytes; returns the pcm so far. Raises `ServiceError` for what cannot be played."""
+        """Add bytes; returns the pcm so far. Raises `ServiceError` for what cannot be played."""
         self._waiting += data
         if not self._known and not self._find_out(final=False):
             return b""
@@ -95,7 +95,7 @@ class SoundReader:
         return self._pcm() if self._known else b""
 
     def _find_out(self, *, final: bool) -> bool:
-        """See from the first bytes what this is; False if more are needed."""
+        """Detect the format from the first bytes; False if more are needed."""
         if len(self._waiting) < 4 and not final:
             return False
         if self._waiting.startswith(b"RIFF"):

@@ -17,14 +17,14 @@ from runner.turns.segments import Unit, last_cut, units
 
 FIRST_CLAUSE_CHARS = 24
 FIRST_CLAUSE_WORDS = 3
-"""A reply's first piece may end at a comma when it is at least so long: speech begins sooner."""
+"""A reply's first piece may end at a comma if it has this length, so that speech begins sooner."""
 
 FIRST_CLAUSE_CHARS_CJK = 8
 """The same in scripts that write no spaces."""
 
 LONGEST_CHARS = 240
-"""A sentence that goes on for longer is cut at its last clause, or else between two words, so that the voice
-does not run dry."""
+"""A longer sentence is cut after a clause, or else between two words, so that the voice does not run out of
+text."""
 
 PHRASE_CHARS = 60
 """Thai, Lao, Khmer and Burmese put a space between phrases and often nothing else: from this length on, such
@@ -55,7 +55,7 @@ _NEW_SENTENCE = re.compile(r"\s+[\"'“‘«(\[]?[A-Z]")
 
 
 def piece_end(text: str, *, first: bool) -> int | None:
-    """Where the first piece of this text ends, if that is sure already; more text may follow.
+    """Where the first piece of this text ends, if that is certain; more text may follow.
 
     `first` is whether it begins a reply: then a clause of enough words is a piece, too.
     """
@@ -72,7 +72,7 @@ def piece_end(text: str, *, first: bool) -> int | None:
 
 
 class Piece(NamedTuple):
-    """What a voice is asked to say at once; `joined` if it follows the piece before without a space."""
+    """A piece of text for one request; `joined` if it follows the previous piece without a space."""
 
     text: str
     joined: bool = False
@@ -89,7 +89,7 @@ def cut(text: str) -> list[Piece]:
 
 
 class SentenceAggregator:
-    """Text in as it streams, sentences out as they are complete, without what a voice cannot say."""
+    """Streamed text in, complete sentences out, without what a voice cannot say."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -105,13 +105,13 @@ class SentenceAggregator:
         return pieces
 
     def flush(self) -> list[Piece]:
-        """The rest, as the reply is complete."""
+        """The reply is complete: returns the rest."""
         pieces = self._take(len(self._text))
         self.clear()
         return pieces
 
     def clear(self) -> None:
-        """Forget what was fed: another reply begins."""
+        """Drop the text so far: another reply begins."""
         self._text = ""
         self._first = True
         self._joined = False
@@ -157,7 +157,7 @@ _STRESS = re.compile(r"\*\*|(?<!\w)__?(?=\w)|(?<=[\w.,!?])__?(?!\w)|(?<!\s)\*|\*
 
 
 def for_speech(text: str) -> str:
-    """The text as it is to be said. An address is said without its path."""
+    """The text to be spoken: without Markdown and emoji, addresses without their paths."""
     if not _SUSPECT.search(text):
         return text.strip()
     text = _FENCE.sub(" ", text)
@@ -172,7 +172,7 @@ def for_speech(text: str) -> str:
 
 
 _SUSPECT = re.compile(f"{_EMOJI.pattern}|[*_`#|>\\[•]|https?://|^[ \\t]*(?:[-+][ \\t]|---)", re.MULTILINE)
-"""Most text has none of it."""
+"""Matches text that needs cleaning; most text does not."""
 
 
 _ANNOTATION = re.compile(
@@ -191,13 +191,13 @@ def spoken_part(text: str) -> str:
 
 
 LOOK_AHEAD_CHARS = 40
-"""A reported word is looked for this far behind the last one found; further on is another word like it."""
+"""How far after the last found word a reported word is searched; further on it is another, equal word."""
 
 _MARKS = " \t\n.,;:!?…\"'“”‘’()[]{}«»—–-"
 
 
 class SpokenWords:
-    """A text and its words as a voice reports them, in; the text's own words with their times, out."""
+    """Takes a text and the words that a voice reports; returns the text's own words with their times."""
 
     def __init__(self, text: str) -> None:
         self._text = text.casefold()
@@ -228,7 +228,7 @@ class SpokenWords:
 
 
 class CharacterTimes:
-    """Characters with their times, in; whole words with theirs, out. A word may come in two pieces."""
+    """Takes characters with times; returns whole words with times. A word may arrive in two pieces."""
 
     def __init__(self) -> None:
         self._word = ""
@@ -249,35 +249,35 @@ class CharacterTimes:
         return words
 
     def flush(self) -> list[tuple[str, float]]:
-        """The word that has not ended yet: there are no more characters."""
+        """There are no more characters: returns the last word."""
         words = [(self._word, self._since_ms)] if self._word else []
         self._word = ""
         return words
 
 
 class Timeline:
-    """Places times that restart with each message, or go on from the first one, on one line.
+    """Converts the times of messages to times since the beginning of the audio.
 
-    Services differ in this, and so do their documents and their clients. The first message that does not
-    begin with the sound decides for all: its first time is near 0, or near what was heard before it.
+    Some services count from the beginning of each message, some from the first one; their documents and
+    clients disagree. The second message decides: its first time is near 0, or near the audio before it.
     """
 
     def __init__(self) -> None:
-        self._start_anew: bool | None = None
+        self._restarts: bool | None = None
 
     def place(self, starts_ms: Sequence[float], sound_before_ms: float) -> list[float]:
-        """`starts_ms` of one message, whose sound begins at `sound_before_ms`, on the common line."""
-        if self._start_anew is None and sound_before_ms > 0 and starts_ms:
-            self._start_anew = starts_ms[0] < sound_before_ms / 2
-        base_ms = sound_before_ms if self._start_anew else 0.0
+        """The times of one message, whose audio begins at `sound_before_ms`."""
+        if self._restarts is None and sound_before_ms > 0 and starts_ms:
+            self._restarts = starts_ms[0] < sound_before_ms / 2
+        base_ms = sound_before_ms if self._restarts else 0.0
         return [base_ms + start for start in starts_ms]
 
 
 class Spoken:
-    """One sentence, by one voice after the other.
+    """One sentence, spoken by one voice after the other.
 
-    A word goes on when the sound has reached the next one, never before: so a word that was cut, and is said
-    again by the next voice, is written down once.
+    A word leaves when the audio has reached the next word: so a word that was cut, and that the next voice
+    says again, appears once.
 
     Attributes:
         left: what is still to be said.
@@ -298,7 +298,7 @@ class Spoken:
         self._reported = []
 
     def take(self, frame: Frame) -> Iterator[Frame]:
-        """What the voice yields; gives what may go on."""
+        """Take a frame from the voice; yields the frames that may leave."""
         if isinstance(frame, TTSTextFrame):
             self._words.append(frame)
         else:
@@ -308,12 +308,12 @@ class Spoken:
         yield from self._heard_words()
 
     def finish(self) -> Iterator[Frame]:
-        """The voice has said it all."""
+        """The voice has said everything."""
         self._sound_ms = float("inf")
         yield from self._heard_words()
 
     def break_off(self) -> None:
-        """The voice failed: the words that did not go on are still to be said."""
+        """The voice failed: the words that did not leave are still to be said."""
         self._words.clear()
         position = 0
         for word in self._reported:
@@ -348,10 +348,10 @@ class Word:
 
 
 class WordPlacer:
-    """Text and the positions at which the voice is, in; words with their times, out.
+    """Takes a text and the positions that a voice reports; returns words with their times.
 
-    espeak-ng's words are not ours: it says "3:45" as three words and now and then says two as one. Each
-    of ours begins with the first position inside of it; one that was passed over begins with the next.
+    espeak-ng splits words differently: "3:45" is three words, and sometimes two words are one. Each word of
+    the text begins with the first position inside it; a skipped word begins with the next.
     """
 
     def __init__(self, text: str) -> None:
@@ -367,7 +367,7 @@ class WordPlacer:
         return placed
 
     def finish(self) -> list[Word]:
-        """The words without a time: they go with the last one that has one."""
+        """The words without a time get the last known time."""
         rest = [self._word(unit) for unit in self._words]
         self._words.clear()
         return rest

@@ -1,7 +1,7 @@
-"""A voice behind one WebSocket that carries several contexts: what such voices have in common.
+"""The common part of voices behind one WebSocket that carries several contexts.
 
-A context is one stream of speech on the connection, with an id. An interruption leaves its context, and what
-still comes for it is dropped: nobody waits for it any more.
+A context is one stream of speech on the connection, with an id. An interruption abandons the context, and
+what still arrives for it is dropped.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from runner.services.tts import TTSService, spread_words
 logger = logging.getLogger(__name__)
 
 SAMPLE_RATE_HZ = 24000
-"""Asked for where no transport says what it sends."""
+"""The rate to request if the transport names none."""
 
 FIRST_SOUND_TIMEOUT_S = 8.0
 SILENCE_TIMEOUT_S = 5.0
-"""How long a service may take for its first sound of a sentence, and for each next message."""
+"""How long (s) a service may take for the first audio of a sentence, and for each next message."""
 
 TRIES = 3
 PAUSE_S = 0.5
-"""A sentence of which nothing was heard yet is asked for so often, after pauses that double."""
+"""How often a sentence without audio so far is requested, after pauses (s) that double."""
 
 
 class _ConnectionLost(ServiceError):
-    """The connection ended; another one may say the sentence."""
+    """The connection ended; the sentence can be requested over another."""
 
 
 class Utterance:
-    """One sentence on its way: the service's side puts in, `run_tts` takes out."""
+    """One sentence while it is spoken: the service's messages go in, `run_tts` reads frames."""
 
     def __init__(self, text: str, sample_rate: int) -> None:
         self.sound_ms = 0.0
@@ -48,7 +48,7 @@ class Utterance:
         self._coming: asyncio.Queue[Frame | ServiceError | None] = asyncio.Queue()
 
     def sound(self, pcm: bytes) -> None:
-        """Sound came; an odd byte waits for its other half."""
+        """Add audio; an odd byte waits for the second half of its sample."""
         pcm = self._half + pcm
         whole = len(pcm) - len(pcm) % 2
         self._half = pcm[whole:]
@@ -57,11 +57,11 @@ class Utterance:
             self._coming.put_nowait(TTSAudioRawFrame(pcm[:whole], self._rate))
 
     def said(self, word: str, offset_ms: float) -> None:
-        """The voice says this word so long after the sentence's beginning."""
+        """The voice says this word `offset_ms` after the sentence's beginning."""
         self._put(self._words.said(word, max(0.0, offset_ms)))
 
     def done(self) -> None:
-        """There is no more. Words without a time are placed now."""
+        """End the sentence; words without a time are placed now."""
         if self._words.has_times:
             self._put(self._words.rest())
         else:
@@ -70,11 +70,11 @@ class Utterance:
         self._coming.put_nowait(None)
 
     def fail(self, error: ServiceError) -> None:
-        """It cannot be said, or not to its end."""
+        """End the sentence with an error."""
         self._coming.put_nowait(error)
 
     async def next(self) -> Frame | None:
-        """What comes next; None at the end. Raises what `fail` was given."""
+        """The next frame; None at the end. Raises what `fail` was given."""
         item = await self._coming.get()
         if isinstance(item, ServiceError):
             raise item
@@ -88,7 +88,7 @@ class Utterance:
 
 
 class StreamedTTSService(TTSService):
-    """The root of voices that are spoken to over a `ServiceLink`.
+    """The base of voices behind a `ServiceLink`.
 
     Override `address`, `begin`, `take` and, where the service can stop on request, `abandon`.
     """
@@ -104,21 +104,21 @@ class StreamedTTSService(TTSService):
     # ------------------------------------------------------------ to override
 
     def address(self) -> str:
-        """Where to connect to; `sample_rate` is known."""
+        """The address to connect to; `sample_rate` is known by now."""
         raise NotImplementedError(f"{type(self).__name__} does not override address")
 
     def begin(self, text: str) -> str:
-        """Ask for a sentence; returns the id of the context that it comes in."""
+        """Request a sentence; returns the id of its context."""
         raise NotImplementedError(f"{type(self).__name__} does not override begin")
 
     def abandon(self, context_id: str) -> None:
-        """Nobody wants the rest of this context."""
+        """The rest of this context is not needed; stop it if the service can."""
 
     def nearest_rate(self, wanted_hz: int) -> int:
-        """The rate to ask for where the transport sends at `wanted_hz`."""
+        """The rate to request for a transport that sends at `wanted_hz`."""
         return wanted_hz
 
-    # ------------------------------------------------------------ what it does
+    # ------------------------------------------------------------ speaking
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, StartFrame):
@@ -128,7 +128,7 @@ class StreamedTTSService(TTSService):
 
     async def run_tts(self, text: str) -> AsyncGenerator[Frame, None]:
         if not any(char.isalnum() for char in text):
-            return  # dots and dashes have no sound: the service would leave us waiting for it
+            return  # dots and dashes have no audio: the service would send nothing
         for tries in range(1, TRIES + 1):
             heard = False
             try:
@@ -168,11 +168,11 @@ class StreamedTTSService(TTSService):
     # ------------------------------------------------------------ the link's side
 
     def live(self, context_id: object) -> Utterance | None:
-        """The sentence that this context belongs to; None if it is over or was interrupted."""
+        """The sentence of this context; None if it ended or was interrupted."""
         return self._live.get(context_id) if isinstance(context_id, str) else None
 
     def fail(self, context_id: object, error: ServiceError) -> None:
-        """The service reports an error in a context, or without one: then it concerns all of them."""
+        """Fail a context's sentence; without a context id, all of them."""
         if isinstance(context_id, str) and context_id:
             concerned = [utterance] if (utterance := self.live(context_id)) else []
         else:
@@ -183,17 +183,17 @@ class StreamedTTSService(TTSService):
             logger.info("%s: %s (of what is over)", self.name, error)
 
     def on_trouble(self, error: ServiceError, was_open: bool) -> None:
-        """For the link: it broke, or cannot be opened."""
+        """Called by the link when it broke, or cannot be opened."""
         if self._live:
             lasting = isinstance(error, ServiceRefusal)
             self.fail(None, error if lasting else _ConnectionLost(str(error)))
         elif was_open and not isinstance(error, ServiceRefusal):
-            logger.info("%s: %s; opening another", self.name, error)  # idle connections are closed: no fault
+            logger.info("%s: %s; opening another", self.name, error)  # idle connections are closed
         else:
             self.create_task(push_failure(self, error), "trouble")
 
     def take(self, message: Message) -> None:
-        """For the link: a message came."""
+        """Called by the link with each message."""
         raise NotImplementedError(f"{type(self).__name__} does not override take")
 
 

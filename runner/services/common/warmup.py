@@ -1,7 +1,7 @@
-"""What has to be running before the first call: helper processes, models, connections.
+"""Starts helper processes, models and connections before the first call.
 
-A service registers itself when its module is imported, and the worker starts all that are registered
-before it accepts a call: the first caller pays for nothing that could have been ready.
+A service registers itself when its module is imported, and the worker starts everything registered before it
+accepts a call, so that the first caller does not wait for it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def register(name: str, start: Step, stop: Step | None = None) -> None:
 
 
 async def start_all() -> None:
-    """Start all that are registered and have not been started yet, side by side; returns when all stand.
+    """Start everything that is registered and not started yet, concurrently; returns when all are ready.
 
     The first failure is raised.
     """
@@ -45,7 +45,7 @@ async def start_all() -> None:
 
 
 async def stop_all() -> None:
-    """Stop all, side by side; a failure is logged and holds up nobody."""
+    """Stop all, concurrently; a failure is logged and does not stop the others."""
     for task in _starting.values():
         task.cancel()
     _starting.clear()

@@ -1,7 +1,7 @@
-"""Work for one reply, in a task of its own, that an interruption can end.
+"""The work for one reply, in its own task, which an interruption can end.
 
 It is cancelled where it waits for a network or a clock, but never while it pushes a frame: that push
-runs other processors' code, which is not ours to cancel. It then ends when the push returns.
+runs other processors' code, which must not be cancelled. It then ends when the push returns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class ReplyWork:
-    """One task of a service that makes a reply. `push` frames with its own `push`."""
+    """The task of one reply. Push its frames with its own `push`."""
 
     def __init__(self, owner: FrameProcessor) -> None:
         self._owner = owner
@@ -44,25 +44,24 @@ class ReplyWork:
 
     @property
     def task(self) -> asyncio.Task[None]:
-        """The task, once it was started."""
+        """The task; only after `start`."""
         assert self._task is not None
         return self._task
 
     @property
     def running(self) -> bool:
-        """Whether there is still something to stop."""
+        """Whether the task runs and was not stopped."""
         return self._task is not None and not self._task.done() and not self._stopped
 
     def stop(self) -> None:
-        """End the work: at once where it waits, behind the frame that it pushes otherwise."""
+        """End the work: at once if it waits, else after the frame that it is pushing."""
         self._stopped = True
         if self._task is not None and not self._pushing:
             self._task.cancel()
 
 
 def iterating(made: Iterating, service: FrameProcessor, method: str) -> Iterating:
-    """The async generator that a service's own method returned; raises `TypeError` with one sentence if it
-    returned something else."""
+    """Check that a service's method returned an async generator, and return it; raises `TypeError` if not."""
     if hasattr(made, "__anext__"):
         return made
     if asyncio.iscoroutine(made):

@@ -1,4 +1,4 @@
-"""What the scripted bot answers: (text, now, what was asked before) in, answer out. Pure."""
+"""`ScriptedDialogue`, a small script instead of a language model, and its answers, as pure functions."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from runner.services.local.understanding import NUMBER_WORDS, Kind, Request, und
 
 COUNT_MOST = len(NUMBER_WORDS) - 1
 PATIENCE = 3
-"""After so many misses in a row the bot is silent until it understands something again: most likely it
-hears a television, or itself."""
+"""After this many misses in a row the bot is silent until it understands something: it probably hears a
+television, or itself."""
 
 JOKES = (
     "Why did the robot cross the road? It was programmed by the chicken.",
@@ -124,7 +124,7 @@ _ANSWERS: dict[Kind, Callable[[Request, datetime], str]] = {
 
 
 _A_MISS = LLMContext()
-"""Asked in the place of a context when there was speech but no words."""
+"""Stands for a context when there was speech but no words."""
 
 
 def _local_time() -> datetime:
@@ -134,11 +134,11 @@ def _local_time() -> datetime:
 class ScriptedDialogue(LLMService):
     """Answers a handful of requests without any model: time, date, jokes, counting, repeating, help.
 
-    After "goodbye" it ends the call, once its own goodbye has been heard. Speech that could not be
-    understood (a `TranscriptionFrame` without text) is answered as well.
+    After "goodbye" it ends the call, once its own goodbye has been played. It also answers speech that was
+    not understood (a `TranscriptionFrame` without text).
 
     Args:
-        now: tells the wall-clock time; for tests.
+        now: returns the local time; for tests.
     """
 
     def __init__(self, *, now: Callable[[], datetime] = _local_time, name: str | None = None) -> None:
@@ -154,7 +154,7 @@ class ScriptedDialogue(LLMService):
                 await self.answer(_A_MISS)
 
     def reply_to(self, context: LLMContext) -> Answer | FunctionCall:
-        """The reply to a context. Override it for a script of your own: a `FunctionCall` calls a tool."""
+        """The reply to a context. Override it for your own script; a `FunctionCall` calls a tool."""
         said = _said_by_the_user(context)
         return answer(said[-1], self.now(), said[:-1]) if said else Answer(greet(""))
 

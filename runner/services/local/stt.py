@@ -1,4 +1,4 @@
-"""`LocalSTTService`: the local ears as a service."""
+"""`LocalSTTService`: recognition of commands with pocketsphinx."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from runner.audio.resampler import Resampler
     from runner.services.local.ears import Ears
 LEAD_S = 0.3
-"""Sound from before the speech: the recogniser learns from it how the room sounds."""
+"""Audio (s) from before the speech: the recogniser adapts to the room with it."""
 
 KEPT_S = 1.0
-"""Sound kept while nobody speaks: the lead, and what passes until the VAD has noticed speech."""
+"""Audio (s) kept while nobody speaks: `LEAD_S`, and the time until the VAD has detected speech."""
 
 
 class LocalSTTService(STTService):
@@ -137,7 +137,7 @@ class LocalSTTService(STTService):
 
 
 def _own_grammar(grammar: str | Path | None, phrases: Iterable[str] | None) -> OwnGrammar | None:
-    """A vocabulary of the user's own; None for one of `GRAMMARS`."""
+    """The user's own vocabulary; None for one of `GRAMMARS`."""
     if phrases is not None:
         return from_phrases(phrases)
     if grammar is None or str(grammar) in GRAMMARS:

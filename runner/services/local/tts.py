@@ -1,4 +1,4 @@
-"""`LocalTTSService`: the local voice as a service."""
+"""`LocalTTSService`: a voice with espeak-ng."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from runner.services.local.voice import VOICE, WORDS_PER_MINUTE, Sound, shared_v
 from runner.services.tts import TTSService
 
 PAUSE_S = 0.15
-"""espeak-ng ends each utterance with a third of a second of digital silence. So much of it (s) stays: enough
-between two sentences, and the call does not end long after the last word."""
+"""How much (s) of the digital silence after each utterance stays. espeak-ng adds 0.33 s; this is enough
+between two sentences, and the call ends soon after the last word."""
 
 
 class LocalTTSService(TTSService):
-    """espeak-ng, in a process that all calls share: clear, at once, and plainly a machine.
+    """Speaks with espeak-ng, in a process that all calls share: clear and fast, but plainly a machine.
 
-    Its sound is 22,050 Hz mono; each word comes with its time.
+    The audio is 22,050 Hz mono; each word has its time.
 
     Args:
-        voice: one of espeak-ng's, as "en-us", "en-gb", "en-gb-scotland", "en-us+f3".
+        voice: one of espeak-ng's voices, such as "en-us", "en-gb", "en-gb-scotland", "en-us+f3".
         rate: words per minute, 80 to 450.
     """
 
@@ -57,7 +57,7 @@ class LocalTTSService(TTSService):
 
 
 def _without_pause(pcm: bytes) -> tuple[bytes, bytearray]:
-    """The sound up to its last sample that is not zero, and the digital silence behind it."""
+    """The audio up to its last sample that is not zero, and the digital silence after it."""
     end = len(pcm.rstrip(b"\0"))
     end += end % 2
     return pcm[:end], bytearray(pcm[end:])

@@ -1,6 +1,6 @@
-"""The local voice, as botrun sees it: text in, sound and word times out.
+"""The local voice, on botrun's side: text in, audio and word times out.
 
-espeak-ng itself works in a helper process, one for all sessions.
+espeak-ng itself runs in a helper process, one for all calls.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HELPER = "runner.services.local.voice_helper"
 VOICE = "en-us"
 WORDS_PER_MINUTE = 165
 JOB_CHARS = 400
-"""A longer text becomes several jobs, so that no session waits for another one's speech."""
+"""A longer text becomes several jobs, so that no call waits for another call's speech."""
 
 
 def _need_espeak() -> None:
@@ -34,10 +34,10 @@ def _need_espeak() -> None:
 
 @dataclass(frozen=True, slots=True)
 class VoiceProgram:
-    """What runs in a voice's helper process: a module that speaks `voice_helper`'s messages.
+    """What runs in a voice's helper process: a module that exchanges `voice_helper`'s messages.
 
     Attributes:
-        needs: raises if it cannot be started, for want of a package or a model.
+        needs: raises if a package or a model is missing.
     """
 
     module: str = HELPER
@@ -55,7 +55,7 @@ class Sound:
 
 
 class Voice:
-    """One voice process for all sessions. A dead one is replaced when it is next needed.
+    """One voice process for all calls. If it ended, the next use starts another.
 
     Attributes:
         rate_hz: the sample rate of its sound.
@@ -76,7 +76,7 @@ class Voice:
         return self._helper.pid if self._helper else 0
 
     async def start(self) -> None:
-        """Start the helper unless it is there. Raises `ServiceError` if it cannot be started."""
+        """Start the helper unless it runs. Raises `ServiceError` if it cannot be started."""
         async with self._starting:
             if self._helper is None or not self._helper.alive:
                 program = self._program
@@ -92,7 +92,7 @@ class Voice:
                 self._helper = helper
 
     async def stop(self) -> None:
-        """End the helper; what is being said fails."""
+        """End the helper; speech in progress fails."""
         self._fail_all("the voice was stopped")
         if self._helper is not None:
             await self._helper.stop()
@@ -100,7 +100,7 @@ class Voice:
     async def synthesize(
         self, text: str, *, voice: str = VOICE, rate: int = WORDS_PER_MINUTE
     ) -> AsyncGenerator[Sound | Word, None]:
-        """Say `text` at `rate` words per minute: words, each before the sound it begins in, and sound.
+        """Say `text` at `rate` words per minute: yields audio, and each word before the audio it begins in.
 
         Offsets count from the beginning of the text. Closing the iterator stops the voice at once.
         """
@@ -134,7 +134,7 @@ class Voice:
                         yield word
                 yield Sound(answer.payload)
         finally:
-            del self._jobs[number]  # a helper that has said it all ignores the rest
+            del self._jobs[number]  # a helper that has finished ignores the cancellation
             self._helper.send({"cancel": number})
         if error := answer.header.get("error"):
             raise ServiceError(error)
@@ -156,7 +156,7 @@ class Voice:
 
 
 def pieces(text: str) -> list[str]:
-    """A text in pieces of at most `JOB_CHARS` characters: cut behind sentences, else between words."""
+    """A text in pieces of at most `JOB_CHARS` characters: cut after sentences, else between words."""
     found = []
     while len(text) > JOB_CHARS:
         window = text[: JOB_CHARS + 1]

@@ -1,7 +1,7 @@
 """The voice's helper process: `python -m runner.services.local.voice_helper`.
 
-    in    {"say": 7, "text": "Hello.", "voice": "en-us", "rate": 165}     a job, in its turn
-          {"cancel": 7}                                                   its sound is not wanted any more
+    in    {"say": 7, "text": "Hello.", "voice": "en-us", "rate": 165}     a job, queued
+          {"cancel": 7}                                                   its audio is no longer needed
     out   {"ready": true, "rate_hz": 22050}
           {"sound": 7, "words": [[0, 0]]} + pcm     a piece, and [first character, ms] of words in it
           {"done": 7}  or  {"done": 7, "error": "espeak-ng has no voice 'x'"}
@@ -24,18 +24,18 @@ from typing import Any, Protocol
 from runner.services.local.helpers.framing import Header, Pipe
 
 Sink = Callable[[bytes, list[tuple[int, int]]], bool]
-"""Given pcm and the words that begin in it, each (index of its first character, ms from the beginning).
-Returns whether to go on."""
+"""Takes pcm and the words that begin in it, each (index of its first character, ms from the beginning).
+Returns whether to continue."""
 
 
 class Speaker(Protocol):
-    """What speaks, in one thread. Raises `ValueError` with a sentence if it cannot."""
+    """A speech engine, used by one thread. `say` raises `ValueError` with a sentence if it cannot speak."""
 
     def say(self, text: str, voice: str, rate: int, sink: Sink, /) -> None: ...
 
 
 class VoiceHelper:
-    """Says one job after the other."""
+    """Speaks one job after the other."""
 
     def __init__(self, pipe: Pipe, speaker: Speaker) -> None:
         self._pipe = pipe
@@ -55,13 +55,13 @@ class VoiceHelper:
                 self._cancelled.add(header["cancel"])
 
     def finish(self) -> None:
-        """No more jobs: `work` returns after the one it is at."""
+        """No more jobs: `work` returns after the current one."""
         with self._lock:
             self._cancelled |= self._waiting
         self._jobs.put(None)
 
     def work(self) -> None:
-        """Say what is in the queue, until `finish`."""
+        """Speak what is in the queue, until `finish`."""
         while (job := self._jobs.get()) is not None:
             error = self._say(job)
             with self._lock:
@@ -101,7 +101,7 @@ def main() -> None:
     """Serve until stdin ends."""
     pipe = Pipe()
     espeak = Espeak()
-    # The first job loads the voice's data: 30 ms that no caller should wait for.
+    # The first job loads the voice's data (30 ms), so it is done before the first call.
     espeak.say("ready", "en-us", 165, lambda pcm, words: True)
     serve(pipe, espeak, espeak.rate_hz)
 
@@ -116,7 +116,7 @@ _EVENT_LIST_TERMINATED = 0
 _EVENT_WORD = 1
 _EE_OK = 0
 
-# A piece of sound: small, so that the first is there at once and a cancellation is noticed soon.
+# Length of a piece of audio: short, so that the first arrives soon and a cancellation takes effect soon.
 _PIECE_MS = 60
 
 
@@ -147,7 +147,7 @@ _Callback = ctypes.CFUNCTYPE(
 
 
 class Espeak:
-    """The engine. `rate_hz` is the sample rate of its sound."""
+    """The engine. `rate_hz` is the sample rate of its audio."""
 
     def __init__(self) -> None:
         import espeakng_loader
@@ -161,12 +161,12 @@ class Espeak:
             raise RuntimeError("espeak-ng does not start: its data folder cannot be read")
         self._sink: Sink | None = None
         self._failure: BaseException | None = None
-        # ctypes does not keep it: a callback that is collected is a crash.
+        # ctypes keeps no reference: a callback that is garbage collected crashes the process.
         self._callback = _Callback(self._on_sound)
         self._lib.espeak_SetSynthCallback(self._callback)
 
     def say(self, text: str, voice: str, words_per_minute: int, sink: Sink) -> None:
-        """Give the sound of `text` to `sink`, piece by piece, until it is all said or `sink` has enough."""
+        """Pass the audio of `text` to `sink`, piece by piece, until the end or until `sink` returns False."""
         if self._lib.espeak_SetVoiceByName(voice.encode()) != _EE_OK:
             raise ValueError(f"espeak-ng has no voice {voice!r}")
         self._lib.espeak_SetParameter(_PARAMETER_RATE, words_per_minute, 0)
@@ -180,7 +180,7 @@ class Espeak:
             raise self._failure
 
     def _on_sound(self, samples: Any, count: int, events: Any) -> int:
-        """espeak-ng's callback: 0 goes on, 1 stops. An exception must not pass through C."""
+        """espeak-ng's callback: 0 continues, 1 stops. An exception must not pass through C."""
         if not samples or self._sink is None:
             return 0
         try:

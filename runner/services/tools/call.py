@@ -95,7 +95,7 @@ CANCELLED = json.dumps({"status": "cancelled", "reason": "the user interrupted"}
 
 
 def write_down(context: LLMContext, calls: Sequence[FunctionCall]) -> list[Message]:
-    """Append the calls; returns the message that is to hold each one's answer."""
+    """Append the calls to the context; returns the message for each call's answer."""
     asked = [
         {
             "id": call.tool_call_id,
@@ -113,7 +113,7 @@ def write_down(context: LLMContext, calls: Sequence[FunctionCall]) -> list[Messa
 
 
 def as_json(result: Any) -> Any:
-    """A tool's result as a JSON value; None says that it was done."""
+    """A tool's result as a JSON value; None becomes `{"status": "done"}`."""
     if result is None:
         return {"status": "done"}
     from pydantic_core import to_jsonable_python
@@ -122,10 +122,10 @@ def as_json(result: Any) -> Any:
 
 
 def asked_with(context: LLMContext, said: str) -> LLMContext:
-    """The context as the model is asked with it again, in the middle of its reply.
+    """The context for the next request within a reply.
 
-    What it said before it called is put with the call, and what the caller has heard of this reply since is
-    left out: a server would take it for a reply that is complete.
+    What the model `said` before its calls joins them in one message, and what the caller has heard of this
+    reply since is left out: a server would take it for a complete reply.
     """
     messages = list(context.messages)
     last = _last_call(messages)
@@ -133,8 +133,8 @@ def asked_with(context: LLMContext, said: str) -> LLMContext:
         return context
     end = max(i for i, message in enumerate(messages) if message.get("role") == "tool") + 1
     later = [message for message in messages[end:] if message.get("role") != "assistant"]
-    is_before = last > 0 and _is_speech(messages[last - 1])
-    if said.strip() and not is_before:
+    spoke_before = last > 0 and _is_speech(messages[last - 1])
+    if said.strip() and not spoke_before:
         messages[last] = {**messages[last], "content": said.strip()}
     view = copy.copy(context)
     view.messages = [*messages[:end], *later]
@@ -163,7 +163,7 @@ class _Call:
 
     @property
     def is_whole(self) -> bool:
-        """Whether its arguments are complete JSON that says something."""
+        """Whether its arguments are complete, non-empty JSON."""
         return bool(_parsed(self.arguments))
 
 
@@ -181,10 +181,10 @@ class CallPieces:
         self._calls: list[_Call] = []
 
     def add(self, piece: Mapping[str, Any]) -> None:
-        """Take one piece, as it stands in `tool_calls` of a delta or of a whole message."""
+        """Add one piece: an item of `tool_calls` in a delta or a whole message."""
         function = piece.get("function")
         if not isinstance(function, Mapping):
-            function = piece  # some put the name and the arguments beside the id
+            function = piece  # some servers put name and arguments beside the id
         name = str(function.get("name") or "")
         call_id = str(piece.get("id") or "")
         arguments = _as_text(function.get("arguments"))
@@ -213,7 +213,7 @@ class CallPieces:
         return made
 
     def _belongs_to(self, index: object, call_id: str, name: str, arguments: str) -> _Call | None:
-        """The call that this piece goes on with; None if it begins one."""
+        """The call that this piece continues; None if it begins one."""
         call = self._candidate(index, call_id, name)
         if call is None or not name or not call.name:
             return call
@@ -242,7 +242,7 @@ class CallPieces:
 
 
 def pieces_in(value: Any) -> Iterable[Mapping[str, Any]]:
-    """What a delta has in `tool_calls`: a list, or one alone."""
+    """The pieces in `tool_calls` of a delta: a list, or a single one."""
     pieces = value if isinstance(value, list) else [value]
     return (piece for piece in pieces if isinstance(piece, Mapping))
 
@@ -263,8 +263,8 @@ def _as_call(call: _Call, call_id: str) -> FunctionCall:
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
-    """The object in this JSON; of several values behind each other the one that says something. None if it is
-    no object; empty if there is nothing, or `null`."""
+    """The object in this JSON; of several values in a row the one that is not empty. None if it is no object;
+    an empty object for nothing or `null`."""
     decoder = json.JSONDecoder(strict=False)
     found: list[Any] = []
     rest = text.strip()
@@ -286,6 +286,6 @@ def _parsed(text: str) -> dict[str, Any] | None:
 
 
 def _repeated_so_far(pieces: list[str]) -> dict[str, Any] | None:
-    """The arguments where each piece repeats all that came before."""
+    """The arguments, if each piece repeats everything before it."""
     grows = all(later.startswith(earlier) for earlier, later in itertools.pairwise(pieces))
     return _parsed(pieces[-1]) if grows and len(pieces) > 1 else None

@@ -1,4 +1,4 @@
-"""Runs the tools that a model asked for: side by side, within their deadlines, ended by an interruption."""
+"""Runs the tools that a model called: concurrently, with deadlines, until an interruption cancels them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Run:
-    """One call under way.
+    """One running call.
 
     Attributes:
         work: runs the tool; None until it has begun.
-        settled: its answer is in the context.
-        left_alone: its reply was interrupted, and it goes on.
+        settled: whether its answer is in the context.
+        left_alone: whether it continues after its reply was interrupted.
     """
 
     call: FunctionCall
@@ -66,12 +66,12 @@ class Run:
 
 
 class ToolRunner:
-    """The tools of one language model that run now.
+    """The running tools of one language model.
 
     Args:
         llm: pushes the frames.
-        toolbox: knows the functions.
-        voice: whether the bot is heard, for fillers.
+        toolbox: the functions by name.
+        voice: whether the bot can be heard, for fillers.
         late: called with the context when a tool answers after its reply was interrupted.
 
     Attributes:
@@ -99,7 +99,7 @@ class ToolRunner:
         said: str,
     ) -> None:
         """Run the calls of one round; returns when all have answered."""
-        # A reply may be prepared before the user's turn is surely over: its tools wait for that.
+        # A reply may be prepared before the user's turn has certainly ended; its tools wait for the end.
         await self._llm.processor_setup.replies.until_certain(start.reply_id)
         answers = write_down(context, calls)
         runs = [
@@ -114,7 +114,7 @@ class ToolRunner:
         await self._await_answers(work, runs, start, spoke=bool(said.strip()))
 
     def interrupt(self) -> None:
-        """End what may be ended, at once; the rest goes on alone."""
+        """Cancel the tools that may be cancelled, at once; the others continue."""
         for run in self._runs:
             if run.settled:
                 continue
@@ -128,8 +128,8 @@ class ToolRunner:
                 run.left_alone = True
         self._runs = [run for run in self._runs if not run.settled]
 
-    async def tell_cancelled(self) -> None:
-        """Push what `interrupt` has ended."""
+    async def report_cancelled(self) -> None:
+        """Push a frame for each call that `interrupt` cancelled."""
         cancelled, self._cancelled = self._cancelled, []
         for call in cancelled:
             for direction in (UPSTREAM, DOWNSTREAM):
@@ -168,14 +168,14 @@ class ToolRunner:
         return work
 
     async def _result(self, run: Run, work: ReplyWork) -> Any:
-        """What the tool answers, or what the model gets instead."""
+        """The tool's result, or the error that the model gets instead."""
         name = run.call.function_name
         if run.tool is None:
             logger.warning("the model called the tool %s, which it was not given", name)
             return {"error": f"there is no tool {name}"}
         if isinstance(run.call, MalformedCall):
             return {"error": f"the arguments are not a JSON object: {run.call.raw[:200]}"}
-        # Not `asyncio.timeout`: a tool that raises TimeoutError by itself is another matter.
+        # Not `asyncio.timeout`: it could not be distinguished from a TimeoutError that the tool raises.
         running = asyncio.ensure_future(run.tool.run(self._call(run, work)))
         try:
             done, _ = await asyncio.wait({running}, timeout=run.options.timeout_s)
@@ -234,14 +234,14 @@ async def _both_ways(work: ReplyWork, frame: Frame) -> None:
 
 
 AGAIN_AFTER_S = 5.0
-"""Silence (s) after a filler, until the next."""
+"""Silence (s) between two fillers."""
 
 VOICE_S = 2.0
-"""How long (s) a voice may take to be heard, once it was given words."""
+"""How long (s) a voice may take until it is heard."""
 
 
 class VoiceWatch:
-    """Whether the bot is heard, as far as the language model knows."""
+    """Whether the bot can be heard, by the frames that reach the language model."""
 
     def __init__(self) -> None:
         self.speaking = False
@@ -252,18 +252,18 @@ class VoiceWatch:
         self.speaking = True
 
     def ended(self, now: float) -> None:
-        """The listener has heard the last of it."""
+        """The listener has heard all of it."""
         self.speaking = False
         self.stopped_at = now
 
 
 class Fillers:
-    """The fillers of the tools of one round.
+    """The fillers ("one moment") of the tools of one round. Pure: `now` (s) is an argument.
 
     Args:
-        options: of the tools that run.
-        voice: whether the bot is heard.
-        now: when they began.
+        options: the options of the running tools.
+        voice: whether the bot can be heard.
+        now: when the tools began.
         spoke: whether the model said something before it called them.
         turn: how many fillers the call has heard before, so that they differ.
     """

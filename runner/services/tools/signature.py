@@ -1,6 +1,6 @@
 """A function's signature and docstring as JSON schema, and a model's arguments checked against it.
 
-pydantic does both. It is loaded with the first tool, not before.
+pydantic does both; it is loaded with the first tool.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SILENT = frozenset({"title"})
-"""What pydantic adds to a schema and a model need not read."""
+"""Keys that pydantic adds to a schema and that a model does not need."""
 
 _SECTION = re.compile(r"(?:Args|Arguments|Parameters|Returns?|Yields?|Raises|Examples?|Notes?):\s*$")
 _PARAMETERS = ("Args:", "Arguments:", "Parameters:")
@@ -31,17 +31,17 @@ _ENTRY = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
 
 
 class ArgumentsError(Exception):
-    """The model's arguments do not fit: one sentence to the model."""
+    """The model's arguments do not match the tool; its text is for the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How a function is called by a model.
+    """How a model calls a function.
 
     Attributes:
         description: the docstring without its sections.
         parameters: JSON schema of the arguments.
-        call_parameter: the parameter that is given the `ToolCall`; empty if there is none.
+        call_parameter: the parameter that takes the `ToolCall`; empty if there is none.
     """
 
     description: str
@@ -50,7 +50,7 @@ class Signature:
     _adapter: TypeAdapter[dict[str, Any]]
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as the function wants them. Raises `ArgumentsError`."""
+        """The arguments, converted for the function. Raises `ArgumentsError`."""
         from pydantic import ValidationError
 
         try:
@@ -81,12 +81,12 @@ def read_signature(function: Callable[..., Any], name: str) -> Signature:
 
 @cache
 def warn_once(sentence: str) -> None:
-    """Log a warning, once per process: each call of a bot makes its tools again."""
+    """Log a warning once per process: each call creates the bot's tools again."""
     logger.warning("%s", sentence)
 
 
 def location_of(function: Callable[..., Any]) -> str:
-    """Where a function is written, as "bot.py:12: "; empty if that is not known."""
+    """Where a function is defined, such as "bot.py:12: "; empty if unknown."""
     code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
     return f"{Path(code.co_filename).name}:{code.co_firstlineno}: " if code is not None else ""
 
@@ -172,7 +172,7 @@ def _json(value: Any) -> Any:
 
 
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Without titles, and with every `$ref` written out: small models' servers do not follow them."""
+    """The schema without titles, and with every `$ref` expanded: some servers do not resolve them."""
     definitions = schema.get("$defs", {})
 
     def write_out(node: Any, depth: int = 0) -> Any:
@@ -198,7 +198,7 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sentence(fault: Mapping[str, Any]) -> str:
-    """One of pydantic's errors in few words."""
+    """One of pydantic's errors in short."""
     where = ".".join(str(part) for part in fault["loc"]) or "arguments"
     match fault["type"]:
         case "missing":

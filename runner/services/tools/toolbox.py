@@ -1,4 +1,4 @@
-"""The tools of one language model: what it is offered, and which function answers."""
+"""The tools of one language model: their definitions, and the functions behind them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from runner.services.tools.signature import Signature, location_of, read_signatu
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
-"""A tool that takes longer has failed. A caller does not wait for so long without a word."""
+"""A tool that takes longer has failed: a caller does not wait that long in silence."""
 
 FILLER_AFTER_S = 0.7
 
@@ -33,13 +33,13 @@ class ToolOptions:
     """How a tool is treated while it runs.
 
     Attributes:
-        cancel_on_interruption: whether it ends when the user cuts in. If not, its result joins the context
-            when it comes, and the model is asked again as soon as nobody speaks.
+        cancel_on_interruption: whether an interruption cancels it. If not, its result enters the context
+            later, and the model is asked again as soon as nobody speaks.
         filler: what the bot says, in turn, while the tool takes long.
-        filler_after_s: after so much silence (s).
+        filler_after_s: silence (s) before a filler.
         timeout_s: its deadline (s).
-        name: for the model; None is the function's own.
-        description: for the model; None is the docstring.
+        name: its name for the model; None is the function's.
+        description: its description for the model; None is the docstring.
     """
 
     cancel_on_interruption: bool = True
@@ -69,8 +69,8 @@ def tool(
 
 
 def tool(function: Any = None, /, **options: Any) -> Any:
-    """Mark a function as a tool, with `ToolOptions` as keywords. It stays the function that it was; one
-    without options needs no mark."""
+    """Mark a function as a tool, with the fields of `ToolOptions` as keywords. The function itself does not
+    change; one without options needs no mark."""
 
     def mark(marked: Function) -> Function:
         setattr(marked, _OPTIONS, ToolOptions(**options))
@@ -80,7 +80,7 @@ def tool(function: Any = None, /, **options: Any) -> Any:
 
 
 def options_of(function: Callable[..., Any] | None, changes: Mapping[str, Any]) -> ToolOptions:
-    """The options that a function was marked with, with these changes."""
+    """The options of a marked function, with these changes."""
     return replace(getattr(function, _OPTIONS, None) or ToolOptions(), **changes)
 
 
@@ -95,7 +95,7 @@ class FunctionSchema:
     required: Sequence[str] = ()
 
     def definition(self) -> dict[str, Any]:
-        """As OpenAI's chat API takes it."""
+        """The definition in the shape of OpenAI's chat API."""
         parameters = {
             "type": "object",
             "properties": dict(self.properties),
@@ -106,7 +106,7 @@ class FunctionSchema:
 
 @dataclass(frozen=True, slots=True)
 class ToolsSchema:
-    """Pipecat's list of tools: functions, `FunctionSchema`s, or OpenAI's own definitions."""
+    """Pipecat's list of tools: functions, `FunctionSchema`s, or definitions in OpenAI's shape."""
 
     standard_tools: Sequence[Any] = ()
 
@@ -123,7 +123,7 @@ def define(name: str, description: str, parameters: Mapping[str, Any]) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool: its definition in OpenAI's shape, and the function, if we have it."""
+    """One tool: its definition in OpenAI's shape, and its function, if known."""
 
     name: str
     definition: Mapping[str, Any] | None
@@ -132,8 +132,8 @@ class Tool:
     signature: Signature | None = None
 
     async def run(self, call: ToolCall) -> Any:
-        """Check the arguments and call the function; a plain one in a thread. Raises whatever it raises, and
-        `ArgumentsError`."""
+        """Check the arguments and call the function; one that is not async runs in a thread. Raises
+        `ArgumentsError`, and what the function raises."""
         assert self.function is not None
         if self.signature is None:
             work = partial(self.function, call)
@@ -165,15 +165,15 @@ def make_tool(function: Callable[..., Any], options: ToolOptions | None = None) 
 
 
 def make_handler(name: str, handler: Callable[..., Any], options: ToolOptions) -> Tool:
-    """A tool in Pipecat's way: `handler(params)`, whose schema comes with the context."""
+    """A Pipecat tool: `handler(params)`, whose schema is in the context."""
     return Tool(name, None, options, handler)
 
 
 class Toolbox:
-    """The tools that were registered, and those that a context brings.
+    """The registered tools, and those of a context.
 
     Attributes:
-        withheld: the model must answer in words now.
+        withheld: whether the model must answer in words now, without tools.
     """
 
     def __init__(self) -> None:
@@ -183,11 +183,11 @@ class Toolbox:
         self._made: dict[Any, Tool] = {}
 
     def register(self, tool: Tool) -> None:
-        """Offer a tool whatever the context brings; a later one of the same name replaces it."""
+        """Offer a tool with every context; a later tool of the same name replaces it."""
         self._registered[tool.name] = tool
 
     def definitions(self, brought: Iterable[Any]) -> list[dict[str, Any]]:
-        """The tools as the model gets them, in OpenAI's shape."""
+        """The definitions for the model, in OpenAI's shape."""
         found = {tool.name: tool.definition for tool in self._registered.values() if tool.definition}
         for name, tool in self._named(brought).items():
             found.setdefault(name, tool.definition or {})
@@ -204,7 +204,7 @@ class Toolbox:
             logger.warning(f"the tool %s {what}", name, name)
 
     def _named(self, brought: Iterable[Any]) -> dict[str, Tool]:
-        """What a context brings, by name. Raises `UsageError` if two have the same."""
+        """A context's tools by name. Raises `UsageError` if two have the same name."""
         named: dict[str, Tool] = {}
         for tool in map(self._tool, brought):
             other = named.setdefault(tool.name, tool)
@@ -213,7 +213,7 @@ class Toolbox:
         return named
 
     def find(self, name: str, brought: Iterable[Any]) -> Tool | None:
-        """The tool of this name that can be called."""
+        """The callable tool of this name."""
         if (tool := self._registered.get(name)) is not None:
             return tool
         tools = (self._tool(item) for item in brought)

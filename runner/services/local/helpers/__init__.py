@@ -1,4 +1,4 @@
-"""Start a helper process and exchange messages with it; which optional packages it needs."""
+"""Helper processes, and the optional packages that they need."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +23,7 @@ def require(module: str, what: str) -> None:
 
 
 def install_command() -> str:
-    """What brings them: in a checkout they are a dependency group, in the wheel an extra."""
+    """The command that installs them: a dependency group in a checkout, an extra of the wheel."""
     checkout = Path(__file__).parents[4] / "pyproject.toml"
     return "uv sync" if checkout.is_file() else "pip install 'botrun[local]'"
 

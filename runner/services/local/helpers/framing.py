@@ -5,8 +5,8 @@
     header    JSON object, UTF-8
     payload   pcm, or nothing
 
-A pipe has no message borders, so the reader takes any bytes and returns the messages that are complete.
-`Pipe` is used inside a helper process only. It ends when stdin ends: then botrun has ended.
+A pipe has no message boundaries, so the reader takes any bytes and returns the complete messages.
+`Pipe` is used inside a helper process only, which ends when stdin ends: then botrun has ended.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ class Message:
 
 
 def encode(header: Header, payload: bytes = b"") -> bytes:
-    """The message as it goes over the pipe."""
+    """The message's bytes on the pipe."""
     text = json.dumps(header, separators=(",", ":")).encode()
     _check_lengths(len(text), len(payload))
     return _LENGTHS.pack(len(text), len(payload)) + text + payload
 
 
 class MessageReader:
-    """Bytes in as they come, messages out as they are complete."""
+    """Bytes in as they arrive, complete messages out."""
 
     def __init__(self) -> None:
         self._waiting = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
-        """Take in `data`; raises `ProtocolError` at what cannot be a message."""
+        """Add bytes; returns the complete messages. Raises `ProtocolError` for what is no message."""
         self._waiting += data
         messages = []
         while (message := self._next()) is not None:
@@ -101,21 +101,21 @@ class Pipe:
     """Both directions of the pipe to botrun. `send` may be called from any thread."""
 
     def __init__(self) -> None:
-        # Ctrl-C goes to everything at the terminal; the parent decides when a helper ends.
+        # Ctrl-C reaches every process at the terminal; the parent decides when a helper ends.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # Whatever a foreign library prints must not come between the messages.
+        # What a library prints must not get between the messages.
         self._out = os.dup(_STDOUT)
         os.dup2(2, _STDOUT)
         self._lock = threading.Lock()
 
     def messages(self) -> Iterator[Message]:
-        """What botrun sends, until it closes the pipe."""
+        """The messages from botrun, until it closes the pipe."""
         reader = MessageReader()
         while data := os.read(_STDIN, READ_BYTES):
             yield from reader.feed(data)
 
     def send(self, header: Header, payload: bytes = b"") -> None:
-        """Answer. When nobody listens any more the helper's work is over, and it ends."""
+        """Send a message to botrun. If botrun closed the pipe, the process ends."""
         data = memoryview(encode(header, payload))
         with self._lock:
             try:

@@ -1,9 +1,9 @@
 """Piper's helper process: `python -m runner.services.local.helpers.piper_helper '{"path": …}'`.
 
-It speaks the messages of `runner.services.local.voice_helper`.
+It exchanges the messages of `runner.services.local.voice_helper`.
 
-Read from PyPI's `piper-tts` 1.8.0, `voice.py`: `PiperVoice.load(path, include_alignments=True)` lets the
-model tell how long each phoneme lasts; `synthesize` makes one chunk of sound per sentence.
+Read from PyPI's `piper-tts` 1.8.0, `voice.py`: `PiperVoice.load(path, include_alignments=True)` makes
+the model report how long each phoneme lasts; `synthesize` returns one chunk of audio per sentence.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from runner.turns.segments import units
 
 SPACE = " "
 PIECE_MS = 100
-"""Sound goes out in pieces of this length, so that a cancellation is noticed soon."""
+"""Audio is sent in pieces of this length, so that a cancellation takes effect soon."""
 
 
 class PiperSpeaker:
-    """The voice, loaded."""
+    """The loaded voice."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         from piper import PiperVoice, SynthesisConfig
@@ -34,7 +34,7 @@ class PiperSpeaker:
         self.rate_hz = int(self._voice.config.sample_rate)
 
     def say(self, text: str, voice: str, rate: int, sink: Sink, /) -> None:
-        """Give the sound of `text` to `sink`, until it is all said or `sink` has enough."""
+        """Pass the audio of `text` to `sink`, until the end or until `sink` returns False."""
         words = PhonemeWords(text, self._voice.phonemize(text))
         samples = 0
         for chunk in self._voice.synthesize(text, self._how, include_alignments=True):
@@ -70,7 +70,7 @@ class PhonemeWords:
     ) -> list[tuple[int, int]]:
         """The words of one sentence: (index of the first character, sample at which it begins).
 
-        `durations` is how many samples each phoneme takes; without it the sentence's own are shared out
+        `durations` is how many samples each phoneme takes; without it the sentence's samples are divided
         evenly.
         """
         if not durations:
@@ -81,7 +81,7 @@ class PhonemeWords:
         for phoneme, length in durations:
             if phoneme == SPACE:
                 awaited = True
-            elif awaited and phoneme not in ("^", "$"):  # Piper's marks of a sentence's two ends
+            elif awaited and phoneme not in ("^", "$"):  # Piper's marks of a sentence's beginning and end
                 awaited = False
                 if self._next < len(self._positions):
                     placed.append((self._positions[self._next], min(at, samples)))

@@ -1,7 +1,7 @@
-"""botrun's side of a helper process: start it, speak with it, notice its end, stop it.
+"""botrun's side of a helper process: starts it, exchanges messages, detects its end, stops it.
 
-Why processes: pocketsphinx holds the GIL while it decodes, and espeak-ng is GPL-3, so that it is only
-ever loaded inside one of these.
+Why processes: pocketsphinx holds the GIL while it decodes, and espeak-ng is GPL-3, so it is loaded only in a
+program of its own.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class HelperProcess:
 
     Args:
         module: what runs in it (`python -m module`).
-        what: its name in sentences, as in "the voice".
-        on_message: called for each message that it sends once it is ready.
+        what: its name in messages, such as "the voice".
+        on_message: called with each message after the first, which says that it is ready.
         on_end: called once, with a sentence, if it ends without having been stopped.
-        arguments: what it is started with.
-        start_timeout_s: how long it may take until it is ready.
+        arguments: its command-line arguments.
+        start_timeout_s: how long (s) it may take until it is ready.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class HelperProcess:
         self._start_timeout_s = start_timeout_s
         self._process: asyncio.subprocess.Process | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._complaints: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         self._ready: asyncio.Future[Header] | None = None
         self._stopping = False
 
@@ -72,7 +72,7 @@ class HelperProcess:
         return self._process is not None and self._process.returncode is None and not self._stopping
 
     async def start(self) -> Header:
-        """Start it; returns what it says of itself when it is ready."""
+        """Start it; returns the header of its first message, sent when it is ready."""
         self._ready = asyncio.get_running_loop().create_future()
         try:
             self._process = process = await self._spawn()
@@ -80,7 +80,7 @@ class HelperProcess:
             raise ServiceError(f"the helper process of {self._what} cannot be started: {error}") from error
         self._tasks = [
             asyncio.create_task(self._read(process), name=f"{self._what}: read"),
-            asyncio.create_task(self._read_complaints(process), name=f"{self._what}: stderr"),
+            asyncio.create_task(self._read_stderr(process), name=f"{self._what}: stderr"),
         ]
         try:
             async with asyncio.timeout(self._start_timeout_s):
@@ -95,8 +95,8 @@ class HelperProcess:
             raise
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        # `-m` makes the working folder importable: the one that this very package lies in. In a session
-        # of its own, Ctrl-C at the terminal does not reach the helper even before it ignores SIGINT.
+        # `-m` makes the working folder importable: the parent folder of this package. In its own session,
+        # Ctrl-C at the terminal does not reach the helper even before it ignores SIGINT.
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", self._module, *self._arguments,
             stdin=asyncio.subprocess.PIPE,
@@ -107,12 +107,12 @@ class HelperProcess:
         )  # fmt: skip
 
     def send(self, header: Header, payload: bytes = b"") -> None:
-        """Send a message; to a helper that has ended it is dropped (`on_end` reports the end)."""
+        """Send a message. If the helper has ended, the message is dropped (`on_end` reports the end)."""
         if self.alive and self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(encode(header, payload))
 
     async def stop(self) -> None:
-        """Let it end; kill it if it does not want to."""
+        """Close its stdin, and kill it if it does not end in time."""
         self._stopping = True
         if self._process is None:
             return
@@ -150,21 +150,21 @@ class HelperProcess:
             self._on_message(message)
 
     async def _ended(self, process: asyncio.subprocess.Process) -> None:
-        await asyncio.wait(self._tasks[1:], timeout=STOP_TIMEOUT_S)  # its last words
+        await asyncio.wait(self._tasks[1:], timeout=STOP_TIMEOUT_S)  # for what it still writes to stderr
         sentence = f"the helper process of {self._what} {_how_it_ended(process.returncode)}"
-        if self._complaints:
-            sentence += f" ({self._complaints[-1]})"
+        if self._stderr:
+            sentence += f" ({self._stderr[-1]})"
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(ServiceError(sentence))
         elif not self._stopping:
             self._on_end(sentence)
 
-    async def _read_complaints(self, process: asyncio.subprocess.Process) -> None:
+    async def _read_stderr(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
         while line := await process.stderr.readline():
             text = line.decode("utf-8", "replace").rstrip()
             if text:
-                self._complaints.append(text)
+                self._stderr.append(text)
                 logger.debug("%s: %s", self._what, text)
 
 
@@ -176,7 +176,7 @@ def _how_it_ended(returncode: int | None) -> str:
 
 
 class Startable(Protocol):
-    """What can be shared."""
+    """An object that `Shared` can start and stop."""
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -186,7 +186,7 @@ T = TypeVar("T", bound=Startable)
 
 
 class Shared(Generic[T]):
-    """Makes its one object at the first `get`, and again after `stop` or on another event loop."""
+    """Creates its one object at the first `get`, and again after `stop` or on another event loop."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -206,7 +206,7 @@ class Shared(Generic[T]):
         await self.get()
 
     async def stop(self) -> None:
-        """End it; a later `get` makes another."""
+        """Stop it; a later `get` creates another."""
         started, self._started = self._started, None
         if started is None or self._loop is not asyncio.get_running_loop():
             return

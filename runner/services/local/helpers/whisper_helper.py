@@ -1,11 +1,11 @@
 """whisper's helper process: `python -m runner.services.local.helpers.whisper_helper '{"path": …}'`.
 
-    in    {"hear": 7, "rate_hz": 8000} + pcm        an utterance, in its turn
-          {"cancel": 7}                             its words are not wanted any more
+    in    {"hear": 7, "rate_hz": 8000} + pcm        an utterance, queued
+          {"cancel": 7}                             its words are no longer needed
     out   {"ready": true}
           {"heard": 7, "text": "Hello.", "confidence": 0.8}   or   {"heard": 7, "error": "…"}
 
-One thread reads, so that a cancellation is heard while the other one decodes.
+One thread reads, so that a cancellation arrives while the other one decodes.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ RATE_HZ = 16000
 NOISE_PROBABILITY = 0.6
 LEAST_LOG_PROBABILITY = -1.0
 MOST_REPETITION = 2.4
-"""Words that whisper makes of noise: it doubts that there was speech, or says the same over and over."""
+"""Limits beyond which words are taken for noise: whisper doubts that there was speech, or repeats itself."""
 
 
 class Decoder:
-    """The model, loaded."""
+    """The loaded model."""
 
     def __init__(self, decoding: dict[str, Any]) -> None:
         from faster_whisper import WhisperModel
 
         self._language = decoding["language"]
         self._beam_size = decoding["beam_size"]
-        # local_files_only: with a path that is not there it would go and fetch one.
+        # local_files_only: faster-whisper downloads a model if the path does not exist.
         self._model = WhisperModel(
             decoding["path"],
             device=decoding["device"],
@@ -55,7 +55,7 @@ class Decoder:
             resampler = Resampler(rate_hz, RATE_HZ)
             pcm = resampler.process(pcm) + resampler.flush()
         sound = np.frombuffer(pcm, np.int16).astype(np.float32) / 32768
-        # One temperature: with more of them a noisy utterance is decoded six times over.
+        # One temperature: with several, a noisy utterance is decoded up to six times.
         segments, _ = self._model.transcribe(
             sound,
             language=self._language,
@@ -68,7 +68,7 @@ class Decoder:
 
 
 def words_of(segments: Iterable[Any]) -> Header:
-    """The text of whisper's segments, without what it made of noise."""
+    """The text of whisper's segments, without those that are noise."""
     kept = [segment for segment in segments if not _is_noise(segment)]
     text = spoken_part(" ".join(segment.text.strip() for segment in kept))
     confidence = math.exp(min(segment.avg_logprob for segment in kept)) if text else None
@@ -122,7 +122,7 @@ def main() -> None:
     pipe = Pipe()
     try:
         decoder = Decoder(json.loads(sys.argv[1]))
-        decoder.decode(bytes(RATE_HZ), RATE_HZ)  # the first one is slower; no caller should wait for it
+        decoder.decode(bytes(RATE_HZ), RATE_HZ)  # the first decoding is slower; do it before the first call
     except Exception as error:  # the boundary to faster-whisper
         sys.exit(f"{type(error).__name__}: {error}")
     helper = WhisperHelper(pipe, decoder)
@@ -131,7 +131,7 @@ def main() -> None:
     pipe.send({"ready": True})
     for message in pipe.messages():
         helper.take(message)
-    # A decoding under way is not waited for: nobody wants its words.
+    # Do not wait for a decoding in progress: its words are not needed.
     helper.finish()
 
 
