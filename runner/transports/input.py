@@ -169,7 +169,7 @@ class BaseInputTransport(FrameProcessor):
 
     def push_soon(self, frame: Frame) -> None:
         """Push a frame behind the sound that was received before it, and behind what this step of the loop
-        has set going: a pause is told before what has caused it. Never waits."""
+        has set going: a pause is reported before its cause. Never waits."""
         self._queue.append(frame)
         asyncio.get_running_loop().call_soon(self._pump.kick)
 

@@ -20,7 +20,7 @@ from runner.errors import TransportError
 from runner.transports.daily.library import Library, OnEvent, RoomClient
 
 ECHO = "Error handling "
-"""So begins `on_error` when it repeats what a completion was told."""
+"""Start of an `on_error` that repeats the error of a completion."""
 
 _REASONS = (
     (
@@ -62,7 +62,7 @@ LEAVE_S = 0.8
 """A pipeline's cleanup is given 1 s; the thread goes on leaving after that."""
 
 LEFT_S = 5.0
-"""How long the thread waits (s) to be told that it has left, before it lets go of the client."""
+"""How long the thread waits (s) for the end of `leave` before it releases the client."""
 
 Job = Callable[[RoomClient], None]
 
@@ -92,24 +92,24 @@ class DailyCall:
     async def join(
         self, url: str, token: str | None, settings: Mapping[str, Any], deadline_s: float = JOIN_S
     ) -> Mapping[str, Any]:
-        """Join a room; what is told of it.
+        """Join a room; returns Daily's description of it.
 
         Raises:
             TransportError: it cannot be joined; the sentence says why.
         """
         try:
-            told = await self.ask("join", url, token, settings, deadline_s=deadline_s)
+            joined = await self.ask("join", url, token, settings, deadline_s=deadline_s)
         except TimeoutError:
             raise TransportError(
-                f"the Daily room {url} could not be joined within {deadline_s:.0f} s: is the network slow,"
-                " or does something keep UDP and WebSockets out?"
+                f"the Daily room {url} could not be joined within {deadline_s:.0f} s: check that the network"
+                " lets UDP and WebSockets through"
             ) from None
         except TransportError as error:
             raise TransportError(f"the Daily room {url} could not be joined: {error}") from None
-        return told if isinstance(told, Mapping) else {}
+        return joined if isinstance(joined, Mapping) else {}
 
     async def ask(self, what: str, *given: Any, deadline_s: float = ASK_S, **more: Any) -> Any:
-        """One of the library's methods; its value, if it has one.
+        """Call one of the library's methods; returns its value, if it has one.
 
         Raises:
             TransportError: it was refused.
@@ -117,8 +117,8 @@ class DailyCall:
         """
         answered: asyncio.Future[Any] = self._loop.create_future()
 
-        def completed(*told: Any) -> None:
-            self.hand_over(_settle, answered, *told)
+        def completed(*values: Any) -> None:
+            self.hand_over(_settle, answered, *values)
 
         def job(client: RoomClient) -> None:
             try:
@@ -195,19 +195,19 @@ class DailyCall:
         try:
             self._loop.call_soon_threadsafe(do)
         except RuntimeError:
-            logger.debug("the loop is closed: what Daily tells is for nobody any more")
+            logger.debug("the loop is closed: an event from Daily is dropped")
 
-    def _tell(self, name: str, told: tuple[Any, ...]) -> None:
-        # What a completion has been told already is not told again.
-        if name == "on_error" and told and str(told[0]).startswith(ECHO):
-            logger.debug("Daily: %s", told[0])
+    def _report(self, name: str, values: tuple[Any, ...]) -> None:
+        # A completion has reported this error already.
+        if name == "on_error" and values and str(values[0]).startswith(ECHO):
+            logger.debug("Daily: %s", values[0])
             return
-        self.hand_over(self._on_event, name, told)
+        self.hand_over(self._on_event, name, values)
 
     def _work(self) -> None:
         """The thread: what is asked, in order; at the end it leaves."""
         try:
-            client = self._library.client(self._user_name, self._tell)
+            client = self._library.client(self._user_name, self._report)
             while (job := self._jobs.get()) is not None:
                 self._do(job, client)
             self._leave(client)
@@ -233,11 +233,11 @@ class DailyCall:
         client.release()
 
 
-def _settle(answered: asyncio.Future[Any], *told: Any) -> None:
+def _settle(answered: asyncio.Future[Any], *values: Any) -> None:
     """A completion's (error) or (value, error)."""
     if answered.done():
         return
-    if error := told[-1]:
+    if error := values[-1]:
         answered.set_exception(TransportError(in_words(str(error))))
     else:
-        answered.set_result(told[0] if len(told) > 1 else None)
+        answered.set_result(values[0] if len(values) > 1 else None)

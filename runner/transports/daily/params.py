@@ -59,10 +59,10 @@ class DailyParams(TransportParams):
 
 def dialin_of(body: Any) -> DailyDialinSettings | None:
     """The caller who waits, from the body that a dial-in gives to its bot; None if nobody does."""
-    told = body.get("dialin_settings") if isinstance(body, Mapping) else None
-    if not isinstance(told, Mapping) or not told.get("call_id") or not told.get("call_domain"):
+    dialin = body.get("dialin_settings") if isinstance(body, Mapping) else None
+    if not isinstance(dialin, Mapping) or not dialin.get("call_id") or not dialin.get("call_domain"):
         return None
-    return DailyDialinSettings(call_id=str(told["call_id"]), call_domain=str(told["call_domain"]))
+    return DailyDialinSettings(call_id=str(dialin["call_id"]), call_domain=str(dialin["call_domain"]))
 
 
 UNSEEN = {"base": {"camera": "unsubscribed", "screenVideo": "unsubscribed"}}

@@ -107,14 +107,14 @@ class Voices:
         return loudest, np.clip(total, -32768, 32767).astype("<i2").tobytes()
 
 
-def transcript(told: Mapping[str, Any]) -> TranscriptionFrame | InterimTranscriptionFrame | None:
+def transcript(message: Mapping[str, Any]) -> TranscriptionFrame | InterimTranscriptionFrame | None:
     """What somebody said, or seems to be saying; None if nothing."""
-    text = str(told.get("text") or "")
+    text = str(message.get("text") or "")
     if not text:
         return None
-    raw = told.get("rawResponse")
+    raw = message.get("rawResponse")
     final = raw.get("is_final", True) if isinstance(raw, Mapping) else True
     kind = TranscriptionFrame if final else InterimTranscriptionFrame
     return kind(
-        text, user_id=str(told.get("participantId") or ""), timestamp=str(told.get("timestamp") or "")
+        text, user_id=str(message.get("participantId") or ""), timestamp=str(message.get("timestamp") or "")
     )

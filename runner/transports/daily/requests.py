@@ -13,7 +13,7 @@ from runner.transports.daily.params import DailyParams
 
 logger = logging.getLogger(__name__)
 
-Told = Mapping[str, Any]
+Fields = Mapping[str, Any]
 
 
 class DailyRequests:
@@ -33,7 +33,7 @@ class DailyRequests:
 
     # ------------------------------------------------------------ phones
 
-    async def start_dialout(self, settings: Told) -> Any:
+    async def start_dialout(self, settings: Fields) -> Any:
         """Call a phone: `{"phoneNumber": "+1…"}` or `{"sipUri": "sip:…"}`. Its session's id."""
         return await self.ask("start_dialout", dict(settings))
 
@@ -41,15 +41,15 @@ class DailyRequests:
         """Hang up on a phone that was called."""
         await self.ask("stop_dialout", participant_id)
 
-    async def send_dtmf(self, settings: Told) -> None:
+    async def send_dtmf(self, settings: Fields) -> None:
         """Press keys: `{"sessionId": …, "tones": "12#"}`."""
         await self.ask("send_dtmf", dict(settings))
 
-    async def sip_call_transfer(self, settings: Told) -> None:
+    async def sip_call_transfer(self, settings: Fields) -> None:
         """Hand a phone on: `{"sessionId": …, "toEndPoint": …}`. `DailySIPTransferFrame` waits its turn."""
         await self.ask("sip_call_transfer", dict(settings))
 
-    async def sip_refer(self, settings: Told) -> None:
+    async def sip_refer(self, settings: Fields) -> None:
         """Hand a SIP call to an end outside of Daily."""
         await self.ask("sip_refer", dict(settings))
 
@@ -57,11 +57,11 @@ class DailyRequests:
         """A phone is gone: nobody else may be there, nor ever have been."""
         raise NotImplementedError
 
-    def _phone_there(self, told: Told) -> None:
-        self.phone_session = str(told.get("sessionId") or self.phone_session)
+    def _phone_there(self, event: Fields) -> None:
+        self.phone_session = str(event.get("sessionId") or self.phone_session)
 
-    def _phone_gone(self, told: Told) -> None:
-        if told.get("sessionId") in (None, self.phone_session):
+    def _phone_gone(self, event: Fields) -> None:
+        if event.get("sessionId") in (None, self.phone_session):
             self.phone_session = ""
         self._is_alone()
 
@@ -91,7 +91,7 @@ class DailyRequests:
 
     # ------------------------------------------------------------ recording and transcription
 
-    async def start_recording(self, streaming_settings: Told | None = None, stream_id: str | None = None,
+    async def start_recording(self, streaming_settings: Fields | None = None, stream_id: str | None = None,
                               force_new: bool | None = None) -> Any:  # fmt: skip
         """Record the room; the stream's id."""
         more = {"streaming_settings": streaming_settings, "stream_id": stream_id, "force_new": force_new}
@@ -100,10 +100,10 @@ class DailyRequests:
     async def stop_recording(self, stream_id: str | None = None) -> None:
         await self.ask("stop_recording", **_given({"stream_id": stream_id}))
 
-    async def update_recording(self, update_settings: Told, stream_id: str | None = None) -> None:
+    async def update_recording(self, update_settings: Fields, stream_id: str | None = None) -> None:
         await self.ask("update_recording", update_settings, **_given({"stream_id": stream_id}))
 
-    async def start_transcription(self, settings: Told | None = None) -> None:
+    async def start_transcription(self, settings: Fields | None = None) -> None:
         """Let Daily transcribe."""
         await self.ask("start_transcription", settings)
 
@@ -120,15 +120,15 @@ class DailyRequests:
 
     # ------------------------------------------------------------ who may do what
 
-    async def update_publishing(self, publishing_settings: Told) -> None:
+    async def update_publishing(self, publishing_settings: Fields) -> None:
         await self.ask("update_publishing", publishing_settings)
 
     async def update_subscriptions(
-        self, participant_settings: Told | None = None, profile_settings: Told | None = None
+        self, participant_settings: Fields | None = None, profile_settings: Fields | None = None
     ) -> None:
         await self.ask("update_subscriptions", participant_settings, profile_settings)
 
-    async def update_remote_participants(self, remote_participants: Told) -> None:
+    async def update_remote_participants(self, remote_participants: Fields) -> None:
         await self.ask("update_remote_participants", remote_participants)
 
     async def eject_participants(self, ids: Sequence[str]) -> None:
@@ -140,5 +140,5 @@ class DailyRequests:
         await self.ask("send_prebuilt_chat_message", message, **_given({"user_name": user_name}))
 
 
-def _given(settings: Told) -> dict[str, Any]:
+def _given(settings: Fields) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}

@@ -133,7 +133,7 @@ class DailyTransport(DailyRequests, BaseTransport):
         self.joined.set()
         self.events.emit("on_joined", data)
         self.events.emit("on_connected", data)
-        # Who was there before may be told as an event, or here alone.
+        # Earlier participants come as an event, or only here.
         there = data.get("participants")
         there = there if isinstance(there, Mapping) else {}
         self._own_id = id_of(there.get("local") or {})
@@ -208,12 +208,12 @@ class DailyTransport(DailyRequests, BaseTransport):
 
     # ------------------------------------------------------------ events, on the loop and in order
 
-    def _event(self, name: str, told: tuple[Any, ...]) -> None:
+    def _event(self, name: str, values: tuple[Any, ...]) -> None:
         handle = self._on.get(name)
         if handle is not None:
-            handle(*told)
+            handle(*values)
         if name not in ("on_participant_joined", "on_participant_left"):
-            self.events.emit(name, *told)
+            self.events.emit(name, *values)
 
     def _came(self, participant: Participant) -> None:
         first = not self._people.anybody_came
@@ -276,13 +276,13 @@ class DailyTransport(DailyRequests, BaseTransport):
             frame = InputTransportMessageFrame(message)
             self._input.create_task(self._input.push_frame(frame), "message")
 
-    def _transcribed(self, told: Mapping[str, Any]) -> None:
-        frame = transcript(told)
+    def _transcribed(self, message: Mapping[str, Any]) -> None:
+        frame = transcript(message)
         if frame is not None and self._input is not None and self._is_wanted(frame.user_id):
             self._input.push_soon(frame)
 
-    def _dtmf(self, told: Mapping[str, Any]) -> None:
-        digit = str(told.get("tone") or told.get("digit") or "").upper()
+    def _dtmf(self, message: Mapping[str, Any]) -> None:
+        digit = str(message.get("tone") or message.get("digit") or "").upper()
         if self._input is not None and digit in DIGITS:
             self._input.push_soon(InputDTMFFrame(digit))
 
