@@ -45,12 +45,24 @@ async def take_number(book: NumberJournal, provider: Provider, number: str, url:
         if (entry.provider, entry.number) == (provider.name, number):
             if entry.is_held:
                 raise UsageError(f"--number: another botrun (process {entry.pid}) has {masked(number)}")
-            await put_back(book, provider, entry)
+            return await _take_over(book, provider, entry, url)
     state = await provider.number_state(number)
     taken = Taken(provider.name, number, url, state)
     book.take(taken)
     await provider.point_number(state, url)
     logger.info("%s rings this bot until it ends", masked(number))
+    return taken
+
+
+async def _take_over(book: NumberJournal, provider: Provider, left: Taken, url: str) -> Taken:
+    """Take a number that a crashed process left behind, without pointing it back in between."""
+    now = await provider.number_state(left.number)
+    is_ours = _address(now) == left.url
+    taken = Taken(provider.name, left.number, url, left.state if is_ours else now)
+    book.take(taken)
+    if _address(now) != url:
+        await provider.point_number(taken.state, url)
+    logger.info("%s rings this bot until it ends", masked(left.number))
     return taken
 
 
@@ -69,11 +81,13 @@ async def put_back(book: NumberJournal, provider: Provider, taken: Taken) -> Non
     book.remove(taken)
 
 
-async def put_back_leftovers(book: NumberJournal, providers: Mapping[str, Provider]) -> None:
-    """What runs left behind that are no more."""
+async def put_back_leftovers(
+    book: NumberJournal, providers: Mapping[str, Provider], but: tuple[str, str] = ("", "")
+) -> None:
+    """Point back the numbers that ended runs left behind, except the (provider, number) `but`."""
     for entry in book.read():
         provider = providers.get(entry.provider)
-        if entry.is_held or provider is None:
+        if entry.is_held or provider is None or (entry.provider, entry.number) == but:
             continue
         if missing := provider.missing_keys(provider.rest_keys):
             logger.warning(
@@ -171,7 +185,7 @@ class Keeper:
         self._providers = make_providers(self._settings, phones, address.keys)
         logger.info("%s must lead to this run; it is tried now", address.origin)
         await probe(address)
-        await self.tidy()
+        await self.tidy(but=(phones[0], self._settings.number or "") if phones else ("", ""))
         if self._settings.number:
             await self._take(self._providers[phones[0]], self._settings.number, address)
         self._key_file = dial_key_path(self._settings)
@@ -179,15 +193,15 @@ class Keeper:
         if self._settings.accept_unsigned_webhooks:
             logger.warning("webhooks are not checked: anybody who knows the address can start the bot")
 
-    async def tidy(self) -> None:
-        """Let numbers do what they did that runs left behind which are no more."""
+    async def tidy(self, but: tuple[str, str] = ("", "")) -> None:
+        """Point back the numbers that ended runs left behind, except the (provider, number) `but`."""
         entries = [entry for entry in self._book.read() if not entry.is_held]
         if not entries:
             return
         others = {entry.provider for entry in entries if entry.provider in PROVIDERS} - set(self._providers)
         providers = make_providers(self._settings, sorted(others))
         try:
-            await put_back_leftovers(self._book, {**self._providers, **providers})
+            await put_back_leftovers(self._book, {**self._providers, **providers}, but)
         finally:
             for provider in providers.values():
                 await provider.aclose()

@@ -203,6 +203,7 @@ async def test_when_the_keeper_is_killed_the_number_is_taken_again_and_calls_go_
                 await run.ready("version 0 answers C2")
                 await media.ping()
                 assert "<Reject" in await asked(run, "twilio", "C3"), "the call from before counts"
+        assert BEFORE not in [asked.fields.get("VoiceUrl") for asked in server.asked], "callers meet this run"
         assert await run.end() == 0
         assert server.address("twilio") == BEFORE
 
