@@ -59,7 +59,7 @@ async def dial_network(url: str, *, waits: bool = False) -> ClientConnection:
     except (OSError, TimeoutError, InvalidHandshake) as error:
         # asyncio's own words for a refusal name the address a second time.
         reason = "nothing listens there" if isinstance(error, ConnectionRefusedError) else error
-        raise TransportError(f"nothing answers at {url}: {reason}") from None
+        raise TransportError(f"cannot connect to {url}: {reason}") from None
 
 
 TRIES, RETRY_S = 40, 0.05

@@ -58,7 +58,7 @@ def check_reachable(url: str) -> None:
         socket.create_connection((parts.hostname or "", port), REACH_TIMEOUT_S).close()
     except OSError as error:
         reason = error.strerror or "no answer"
-        raise TransportError(f"nothing answers at {url} ({reason}); is the server running?") from None
+        raise TransportError(f"cannot connect to {url} ({reason}); start the server first") from None
 
 
 def pid_of(url: str) -> int | None:

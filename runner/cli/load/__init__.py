@@ -19,22 +19,25 @@ _Target = Annotated[
     str, typer.Argument(metavar="TARGET", help="The bot to start, or the address of a running server.")
 ]
 _Transport = Annotated[
-    str, typer.Option("--transport", "-t", metavar="NAME", help="Whose wire: " + ", ".join(TRANSPORTS) + ".")
+    str,
+    typer.Option(
+        "--transport", "-t", metavar="NAME", help="Transport or provider: " + ", ".join(TRANSPORTS) + "."
+    ),
 ]
 _Calls = Annotated[
-    int | None, typer.Option("-n", "--calls", metavar="N", help=f"Callers at once. [default: {CALLS}]")
+    int | None, typer.Option("-n", "--calls", metavar="N", help=f"Concurrent calls. [default: {CALLS}]")
 ]
 _Duration = Annotated[
-    float | None, typer.Option(metavar="S", help=f"Measure for so long. [default: {DURATION_S:g}]")
+    float | None, typer.Option(metavar="S", help=f"Seconds to measure. [default: {DURATION_S:g}]")
 ]
 _Ramp = Annotated[
-    float | None, typer.Option(metavar="S", help=f"The calls begin over so long. [default: {RAMP_S:g}]")
+    float | None, typer.Option(metavar="S", help=f"Seconds in which the calls start. [default: {RAMP_S:g}]")
 ]
 _Scenario = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE",
-        help="What they do: echo (the bot echoes), talk, or another of `botrun call --list`.",
+        help="What the callers do: echo (the bot echoes), talk, or another of `botrun call --list`.",
     ),
 ]
 _Procs = Annotated[
@@ -42,11 +45,14 @@ _Procs = Annotated[
     typer.Option(metavar="N", help="Processes of callers. [default: one per 100 calls]"),
 ]
 _Pid = Annotated[
-    int | None, typer.Option(metavar="PID", help="The server's process, where it does not tell it itself.")
+    int | None,
+    typer.Option(metavar="PID", help="The server's process id, if its /status does not report it."),
 ]
 _Breaks = Annotated[
     bool,
-    typer.Option("--until-it-breaks", help="Find how many calls the server carries; -n is the first try."),
+    typer.Option(
+        "--until-it-breaks", help="Find the most calls that the server carries; -n is the first try."
+    ),
 ]
 _Insecure = Annotated[bool, typer.Option("--insecure", help="Trust any certificate of the server.")]
 _Plot = Annotated[
@@ -71,9 +77,9 @@ def load(
     insecure: _Insecure = False,
     as_json: _Json = False,
 ) -> int:
-    """Let many simulated callers ring at once, and measure.
+    """Make many simulated calls at once, and measure the server.
 
-    The exit status is 1 if the server did not hold. Ctrl-C shows what was measured so far.
+    The exit status is 1 if the server does not hold the load. Ctrl-C stops and shows the figures so far.
     """
     check_bounds("-n", calls, 1, 10_000)
     check_bounds("--duration", duration, 1, 86_400)
@@ -118,11 +124,13 @@ def _check_scenario(scenario: str, transport: str) -> None:
     if transport not in TRANSPORTS:
         known = ", ".join(TRANSPORTS)
         hint = did_you_mean(transport, list(TRANSPORTS))
-        raise UsageError(f"--transport: no caller speaks {transport!r} ({known}){hint}")
+        raise UsageError(f"--transport: unknown transport {transport!r} ({known}){hint}")
     if scenario == "echo":
         return
     if transport == "webrtc":
-        raise UsageError(f"--scenario {scenario}: over WebRTC there is only echo; phones do the others")
+        raise UsageError(
+            f"--scenario {scenario}: over WebRTC there is only echo; use a phone transport for others"
+        )
     from runner.callers.scenario.scenario import find_scenario
 
     find_scenario(scenario)
@@ -145,7 +153,7 @@ def _whom(target: str, transport: str, pid: int | None) -> dict[str, object]:
         check_reachable(url)
         return {"url": url, "pid": pid}
     if pid is not None:
-        raise UsageError("--pid: a bot that is started here needs none; give the address of a running server")
+        raise UsageError("--pid: a bot that is started here needs none; use it with a server's address")
     from runner.botcode.loader import parse_target
 
     parse_target(target)

@@ -96,7 +96,7 @@ def _underruns(report: LoadReport) -> str:
 def _server(report: LoadReport) -> Iterator[Row]:
     server = report.server
     if server is None:
-        yield "server", "its process is not known: --pid tells CPU and memory"
+        yield "server", "process unknown; give --pid to see CPU and memory"
         return
     if server.cpu_ms_per_call_s is not None:
         yield (

@@ -28,7 +28,7 @@ REFUSAL = "this run needs its key: open the address that botrun printed, which e
 
 
 class LoginRequired:
-    """Refuses (401) who does not know the key of a run that others can reach."""
+    """Refuses (401) requests without the key, for a run that others can reach."""
 
     def __init__(self, app: ASGIApp, login_key: Callable[[], str]) -> None:
         self._app = app
@@ -91,7 +91,7 @@ def _query(scope: Scope) -> list[tuple[str, str]]:
 
 
 async def _welcome(scope: Scope, send: Send, key: str) -> None:
-    """The key becomes a cookie, and goes from the address: it is not to stay in the history."""
+    """Move the key from the URL into a cookie, so that it does not stay in the browser's history."""
     rest = urlencode([pair for pair in _query(scope) if pair[0] != QUERY])
     secure = "; Secure" if scope["scheme"] == "https" else ""
     # One slash: "//host" would lead to another site. Quoted: a path may contain line ends.

@@ -52,7 +52,7 @@ class DailyEndpoint:
             logger.warning("no room for a visitor: %s", error)
             why = html.escape(str(error).rstrip("."))
             return HTMLResponse(_PAGE.format(why=why), _status(error))
-        logger.info("a visitor goes to %s", opened.room.url)
+        logger.info("visitor redirected to %s", opened.room.url)
         return RedirectResponse(opened.address, 303, headers={"cache-control": "no-store"})
 
     async def start(self, request: Request, asked: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -73,7 +73,7 @@ def _ask(asked: Mapping[str, Any]) -> RoomAsk:
 
 
 def _not_a_visit(request: Request) -> str:
-    """A room costs money: pictures of other pages, and browsers that guess, get none."""
+    """A room costs money: images on other pages, and browsers that prefetch, get none."""
     headers = request.headers
     if request.method != "GET":  # a HEAD comes from programs that look whether the address is there
         return "rooms are opened by a GET"

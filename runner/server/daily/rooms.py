@@ -175,7 +175,9 @@ class DailyRooms:
         try:
             await self.rest().delete_room(name)
         except BotrunError as error:
-            logger.warning("the room %s is deleted at the next start, or expires: %s", name, error)
+            logger.warning(
+                "deleting room %s failed; it is deleted at the next start, or expires: %s", name, error
+            )
         else:
             self._book.remove(name)
 
@@ -190,7 +192,7 @@ class DailyRooms:
             if made.expires_at < time.time():
                 self._book.remove(made.name)
             else:
-                logger.info("deleting the room %s, which a run left behind", made.name)
+                logger.info("deleting room %s, left behind by an earlier run", made.name)
                 await self._delete(made.name)
 
     def _spawn(self, work: Any, name: str) -> None:
@@ -261,7 +263,7 @@ class Made(Entry):
 
 
 class RoomJournal(StateFile[Made]):
-    """The rooms that stand, in `folder`."""
+    """The rooms that exist, in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / FILE, Made)

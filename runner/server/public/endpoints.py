@@ -115,7 +115,7 @@ class PublicEndpoints:
         """A call comes in, or one that we made is picked up."""
         call = provider.read_call(web)
         if not call.call_id:
-            raise RefusedError("it names no call")
+            raise RefusedError("it has no call id")
         if event := provider.event(web):
             return await self._event(provider, web, event)
         if call.answered_by == "machine":
@@ -160,7 +160,7 @@ class PublicEndpoints:
             try:
                 await provider.hang_up(call.call_id)
             except ProviderError as error:
-                logger.warning("a voicemail was reached and could not be hung up: %s", error)
+                logger.warning("hanging up on voicemail failed: %s", error)
         elif word:
             public_calls.became(call.call_id, word)
         return Response(status_code=200)

@@ -32,11 +32,11 @@ TAKE_OVER_S = 0.5
 """A worker whose connection broke has reconnected after this time (s)."""
 
 ADDRESSES = ("voice_url", "answer_url")
-"""Where a number's state tells its address."""
+"""The fields of a number's state that hold its webhook."""
 
 
 async def take_number(book: NumberJournal, provider: Provider, number: str, url: str) -> Taken:
-    """Point the number at `url`; what it did is remembered first.
+    """Point the number at `url`; its previous state is recorded first.
 
     Raises:
         BotrunError: it cannot be done, or another run has it.
@@ -50,7 +50,7 @@ async def take_number(book: NumberJournal, provider: Provider, number: str, url:
     taken = Taken(provider.name, number, url, state)
     book.take(taken)
     await provider.point_number(state, url)
-    logger.info("%s rings this bot until it ends", masked(number))
+    logger.info("%s points at this run until it ends", masked(number))
     return taken
 
 
@@ -67,7 +67,7 @@ async def _take_over(book: NumberJournal, provider: Provider, left: Taken, url: 
 
 
 async def put_back(book: NumberJournal, provider: Provider, taken: Taken) -> None:
-    """Let the number do what it did, unless somebody has changed it since.
+    """Restore the number's webhook, unless somebody has changed it since.
 
     Raises:
         BotrunError: it cannot be done now; the book keeps it for the next start.
@@ -75,7 +75,7 @@ async def put_back(book: NumberJournal, provider: Provider, taken: Taken) -> Non
     now = await provider.number_state(taken.number)
     if _address(now) == taken.url:
         await provider.restore_number(taken.state)
-        logger.info("%s has its former webhook again", masked(taken.number))
+        logger.info("%s has its previous webhook again", masked(taken.number))
     elif _address(now) != _address(taken.state):
         logger.info("%s was changed while botrun ran; leaving the new webhook in place", masked(taken.number))
     book.remove(taken)
@@ -99,7 +99,7 @@ async def put_back_leftovers(
         try:
             await put_back(book, provider, entry)
         except BotrunError as error:
-            logger.warning("%s could not be put back: %s", masked(entry.number), error)
+            logger.warning("%s: restoring its webhook failed: %s", masked(entry.number), error)
 
 
 def _address(state: Mapping[str, str]) -> str:
@@ -127,7 +127,7 @@ class Taken(Entry):
 
 
 class NumberJournal(StateFile[Taken]):
-    """The numbers that runs on this machine have taken, in `folder`. Each stands there once."""
+    """The numbers that runs on this machine have taken, in `folder`; each is listed once."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / FILE, Taken)
@@ -137,12 +137,12 @@ class NumberJournal(StateFile[Taken]):
         self.add(taken, lambda e: (e.provider, e.number) == (taken.provider, taken.number))
 
     def remove(self, taken: Taken) -> None:
-        """It does again what it did."""
+        """Its previous webhook is restored."""
         self.drop(lambda entry: entry == taken)
 
 
 class Keeper:
-    """Opens the tunnel, takes the number, and gives both back.
+    """Opens the tunnel and points the number at it; restores and closes both.
 
     Args:
         settings: the run's.
@@ -183,7 +183,7 @@ class Keeper:
         """
         phones = phones_of(self._settings.transports)
         self._providers = make_providers(self._settings, phones, address.keys)
-        logger.info("%s must lead to this run; it is tried now", address.origin)
+        logger.info("checking that %s leads to this run", address.origin)
         await probe(address)
         await self.tidy(but=(phones[0], self._settings.number or "") if phones else ("", ""))
         if self._settings.number:
@@ -191,7 +191,9 @@ class Keeper:
         self._key_file = dial_key_path(self._settings)
         write_private(self._key_file, address.dial_key)
         if self._settings.accept_unsigned_webhooks:
-            logger.warning("webhooks are not checked: anybody who knows the address can start the bot")
+            logger.warning(
+                "webhook signatures are not checked: anyone who knows the address can start the bot"
+            )
 
     async def tidy(self, but: tuple[str, str] = ("", "")) -> None:
         """Point back the numbers that ended runs left behind, except the (provider, number) `but`."""
@@ -220,17 +222,17 @@ class Keeper:
             logger.warning("call %s hung up: its worker died", call_id)
 
     async def give_back(self) -> None:
-        """Let the number do what it did. Once."""
+        """Restore the number. Once."""
         taken, self._taken = self._taken, None
         if taken is None:
             return
         try:
             await put_back(self._book, self._providers[taken.provider], taken)
         except BotrunError as error:
-            logger.warning("the number is put back at the next start: %s", error)
+            logger.warning("restoring the number failed, botrun tries again at its next start: %s", error)
 
     async def aclose(self) -> None:
-        """Give back what is not given back yet, and close the tunnel."""
+        """Restore the number, if it is not restored yet, and close the tunnel."""
         await self.give_back()
         if self._key_file is not None:
             self._key_file.unlink(missing_ok=True)

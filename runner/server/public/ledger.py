@@ -141,7 +141,7 @@ class Tickets:
         if ticket is not None and ticket.call.call_id:
             self._remember(ticket.call.call_id)
         if ticket is None:
-            raise RefusedError("its token is unknown or used up: each is good for one socket")
+            raise RefusedError("its token is unknown or used up; each is valid for one socket")
         if ticket.expires_at < now:
             raise RefusedError(f"its token is {now - ticket.expires_at:.0f} s too old")
         if ticket.provider == "exotel" and not ticket.again:

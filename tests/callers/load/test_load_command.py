@@ -126,7 +126,7 @@ async def test_a_refusal_by_the_server_is_reported_as_it_is() -> None:
         (("nowhere.py",), "nowhere.py"),
         (
             ("ws://127.0.0.1:9/ws",),
-            "nothing answers at ws://127.0.0.1:9/ws (Connection refused); is the server running?",
+            "cannot connect to ws://127.0.0.1:9/ws (Connection refused); start the server first",
         ),
     ],
 )

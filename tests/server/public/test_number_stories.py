@@ -129,7 +129,7 @@ async def test_a_provider_that_is_down_at_the_end_is_asked_again_at_the_next_sta
             await run.end()
             assert time.monotonic() - began < 8
         server.faults.clear()
-        assert "put back at the next start" in run.told
+        assert "botrun tries again at its next start" in run.told
         async with running("plivo", server, tmp_path) as again:
             await again.end()
         assert server.address("plivo") == BEFORE

@@ -265,7 +265,7 @@ async def test_a_socket_that_leaves_before_its_start_is_no_failure_of_ours(
 
 
 async def test_a_phone_that_nobody_answers_says_so() -> None:
-    with pytest.raises(TransportError, match=r"nothing answers at \S+: nothing listens there$"):
+    with pytest.raises(TransportError, match=r"cannot connect to \S+: nothing listens there$"):
         async with Phone("ws://127.0.0.1:1/ws", new_wire("twilio")):
             pass
 
