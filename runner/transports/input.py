@@ -168,8 +168,8 @@ class BaseInputTransport(FrameProcessor):
             return frame
 
     def push_soon(self, frame: Frame) -> None:
-        """Push a frame behind the sound that was received before it, and behind what this step of the loop
-        has set going: a pause is reported before its cause. Never waits."""
+        """Push a frame after the sound received before it, without waiting. It follows what the present step
+        of the loop has started, so that a pause is announced before the frame that caused it."""
         self._queue.append(frame)
         asyncio.get_running_loop().call_soon(self._pump.kick)
 

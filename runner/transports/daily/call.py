@@ -20,32 +20,35 @@ from runner.errors import TransportError
 from runner.transports.daily.library import Library, OnEvent, RoomClient
 
 ECHO = "Error handling "
-"""Start of an `on_error` that repeats the error of a completion."""
+"""Prefix of an `on_error` that repeats a completion's error."""
 
 _REASONS = (
     (
         re.compile(r"lookup address|RoomInfoFetchFailed|client error|Connect\b|timed? ?out", re.I),
-        "Daily cannot be reached from this machine: is there a network, and may it be used?",
+        "cannot reach Daily from this machine: check the network and its firewall",
     ),
     (re.compile(r"exp-room|room .*expired|RoomExpired", re.I), "the room has expired"),
     (re.compile(r"exp-token|token .*expired", re.I), "the token has expired"),
     (re.compile(r"nbf", re.I), "the room or the token is not valid yet"),
     (
         re.compile(r"not-allowed|NotAllowed|InvalidToken|unauthori[sz]ed|token", re.I),
-        "the token does not fit",
+        "the token is not valid for this room",
     ),
-    (re.compile(r"no-room|does not exist|RoomNotFound|not found", re.I), "there is no such room (any more)"),
+    (
+        re.compile(r"no-room|does not exist|RoomNotFound|not found", re.I),
+        "the room does not exist (any more)",
+    ),
     (re.compile(r"meeting-full|MeetingFull|is full", re.I), "the room is full"),
-    (re.compile(r"parse url|InvalidUrl", re.I), "this is no address of a Daily room"),
+    (re.compile(r"parse url|InvalidUrl", re.I), "this is not the URL of a Daily room"),
     (re.compile(r"NotInACall|ChannelNotOpen", re.I), "the bot is not in the room (yet, or any more)"),
 )
-"""Only the first and the last two were seen (client.py); the others are words that Daily's pages use."""
+"""Only the first and the last two were observed; the others are from Daily's documentation."""
 
 LONGEST = 160
 
 
 def in_words(error: str) -> str:
-    """Why something failed."""
+    """The reason of an error, in plain words where it is known."""
     for pattern, sentence in _REASONS:
         if pattern.search(error):
             return sentence
@@ -55,25 +58,25 @@ def in_words(error: str) -> str:
 logger = logging.getLogger(__name__)
 
 JOIN_S = 10.0
-"""The library itself gives up after 19 s."""
+"""The library's own timeout is 19 s."""
 
 ASK_S = 10.0
 LEAVE_S = 0.8
-"""A pipeline's cleanup is given 1 s; the thread goes on leaving after that."""
+"""A pipeline's cleanup has 1 s; the thread continues leaving after that."""
 
 LEFT_S = 5.0
-"""How long the thread waits (s) for the end of `leave` before it releases the client."""
+"""Time (s) that the thread waits for the library to leave before it releases the client."""
 
 Job = Callable[[RoomClient], None]
 
 
 class DailyCall:
-    """A participant.
+    """The bot as a participant of a room.
 
     Args:
         library: daily-python, or a fake.
-        user_name: what others read.
-        on_event: hears the library's events, on the loop and in order; none after `leave`.
+        user_name: the bot's name in the room.
+        on_event: called with the library's events, on the event loop and in order, until `leave`.
     """
 
     def __init__(self, library: Library, user_name: str, on_event: OnEvent) -> None:
@@ -87,38 +90,38 @@ class DailyCall:
         self._thread = threading.Thread(target=self._work, name="daily call", daemon=True)
         self._thread.start()
 
-    # ------------------------------------------------------------ what may be asked
+    # ------------------------------------------------------------ requests
 
     async def join(
         self, url: str, token: str | None, settings: Mapping[str, Any], deadline_s: float = JOIN_S
     ) -> Mapping[str, Any]:
-        """Join a room; returns Daily's description of it.
+        """Join a room; returns its data.
 
         Raises:
-            TransportError: it cannot be joined; the sentence says why.
+            TransportError: joining failed; the message has the reason.
         """
         try:
-            joined = await self.ask("join", url, token, settings, deadline_s=deadline_s)
+            data = await self.ask("join", url, token, settings, deadline_s=deadline_s)
         except TimeoutError:
             raise TransportError(
-                f"the Daily room {url} could not be joined within {deadline_s:.0f} s: check that the network"
-                " lets UDP and WebSockets through"
+                f"Could not join the Daily room {url} within {deadline_s:.0f} s: the network is slow, or a"
+                " firewall blocks UDP and WebSockets"
             ) from None
         except TransportError as error:
-            raise TransportError(f"the Daily room {url} could not be joined: {error}") from None
-        return joined if isinstance(joined, Mapping) else {}
+            raise TransportError(f"Could not join the Daily room {url}: {error}") from None
+        return data if isinstance(data, Mapping) else {}
 
     async def ask(self, what: str, *given: Any, deadline_s: float = ASK_S, **more: Any) -> Any:
-        """Call one of the library's methods; returns its value, if it has one.
+        """Call one of the library's methods; returns its value, if any.
 
         Raises:
-            TransportError: it was refused.
-            TimeoutError: nothing was answered in time.
+            TransportError: the request was refused.
+            TimeoutError: there was no answer in time.
         """
         answered: asyncio.Future[Any] = self._loop.create_future()
 
-        def completed(*values: Any) -> None:
-            self.hand_over(_settle, answered, *values)
+        def completed(*result: Any) -> None:
+            self.hand_over(_settle, answered, *result)
 
         def job(client: RoomClient) -> None:
             try:
@@ -135,7 +138,7 @@ class DailyCall:
     def hear(
         self, participant: str, sample_rate: int, on_sound: Callable[[bytes], None], source: str
     ) -> None:
-        """Bring a participant's sound to the loop, in pieces of 20 ms."""
+        """Deliver a participant's sound on the event loop, in chunks of 20 ms."""
 
         def heard(pcm: bytes) -> None:
             self.hand_over(on_sound, pcm)
@@ -149,7 +152,7 @@ class DailyCall:
         source: str,
         every_s: float = 0.0,
     ) -> None:
-        """Bring a participant's pictures to the loop, one in `every_s` seconds and one at a time at most."""
+        """Deliver a participant's pictures on the event loop: at most one per `every_s`, one at a time."""
         waiting = threading.Event()
         due = 0.0
 
@@ -168,7 +171,7 @@ class DailyCall:
         self._jobs.put(lambda client: client.see(participant, seen, source))
 
     async def leave(self, timeout_s: float = LEAVE_S) -> bool:
-        """Leave, and hear no more; whether it was done in time. The thread sees to the rest."""
+        """Leave and stop events; returns whether that was done in time. The thread does the rest."""
         if not self._closed:
             self._closed = True
             self._jobs.put(None)
@@ -176,7 +179,7 @@ class DailyCall:
             async with asyncio.timeout(timeout_s):
                 await self._ended.wait()
         except TimeoutError:
-            logger.info("Daily takes its time to leave the room; it goes on in the background")
+            logger.info("Daily has not left the room within %g s; it continues in the background", timeout_s)
             return False
         self._thread.join(timeout_s)
         return True
@@ -184,7 +187,7 @@ class DailyCall:
     # ------------------------------------------------------------ the two sides
 
     def hand_over(self, function: Callable[..., None], *args: Any) -> None:
-        """Have something done on the loop, from any thread; nothing once the call is over."""
+        """Call a function on the event loop, from any thread, unless the call is over."""
 
         def do() -> None:
             if not self._closed:
@@ -195,36 +198,36 @@ class DailyCall:
         try:
             self._loop.call_soon_threadsafe(do)
         except RuntimeError:
-            logger.debug("the loop is closed: an event from Daily is dropped")
+            logger.debug("an event of Daily came after the event loop was closed")
 
-    def _report(self, name: str, values: tuple[Any, ...]) -> None:
-        # A completion has reported this error already.
-        if name == "on_error" and values and str(values[0]).startswith(ECHO):
-            logger.debug("Daily: %s", values[0])
+    def _forward(self, name: str, arguments: tuple[Any, ...]) -> None:
+        # The completion has reported this error already.
+        if name == "on_error" and arguments and str(arguments[0]).startswith(ECHO):
+            logger.debug("Daily: %s", arguments[0])
             return
-        self.hand_over(self._on_event, name, values)
+        self.hand_over(self._on_event, name, arguments)
 
     def _work(self) -> None:
-        """The thread: what is asked, in order; at the end it leaves."""
+        """The thread: runs the requests in order, then leaves."""
         try:
-            client = self._library.client(self._user_name, self._report)
+            client = self._library.client(self._user_name, self._forward)
             while (job := self._jobs.get()) is not None:
                 self._do(job, client)
             self._leave(client)
-        except Exception:  # the boundary to the library
-            logger.exception("Daily's library failed")
+        except Exception:  # the library's own code
+            logger.exception("daily-python failed")
         finally:
             self._closed = True
             try:
                 self._loop.call_soon_threadsafe(self._ended.set)
             except RuntimeError:
-                logger.debug("the loop ended before Daily had left")
+                logger.debug("the event loop was closed before Daily had left")
 
     def _do(self, job: Job, client: RoomClient) -> None:
         try:
             job(client)
-        except Exception:  # the boundary to the library
-            logger.exception("Daily's library failed")
+        except Exception:  # the library's own code
+            logger.exception("daily-python failed")
 
     def _leave(self, client: RoomClient) -> None:
         left = threading.Event()
@@ -233,11 +236,11 @@ class DailyCall:
         client.release()
 
 
-def _settle(answered: asyncio.Future[Any], *values: Any) -> None:
+def _settle(answered: asyncio.Future[Any], *result: Any) -> None:
     """A completion's (error) or (value, error)."""
     if answered.done():
         return
-    if error := values[-1]:
+    if error := result[-1]:
         answered.set_exception(TransportError(in_words(str(error))))
     else:
-        answered.set_result(values[0] if len(values) > 1 else None)
+        answered.set_result(result[0] if len(result) > 1 else None)

@@ -1,4 +1,4 @@
-"""What a Daily transport carries, beyond what every transport does."""
+"""`DailyParams`: the parameters of a Daily transport."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runner.transports.params import TransportParams
 
 @dataclass(frozen=True, kw_only=True)
 class DailyDialinSettings:
-    """A caller whom Daily holds until the room is ready: from the dial-in webhook."""
+    """A caller who waits at Daily until the room is ready; from the dial-in webhook."""
 
     call_id: str
     call_domain: str
@@ -20,7 +20,7 @@ class DailyDialinSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DailyTranscriptionSettings:
-    """How Daily transcribes, if enabled; `extra` is added as it is."""
+    """Settings of Daily's transcription; `extra` is passed on unchanged."""
 
     language: str = "en"
     model: str = "nova-2-general"
@@ -35,15 +35,15 @@ class DailyParams(TransportParams):
     """What a `DailyTransport` carries.
 
     Attributes:
-        api_url: another address of Daily's REST interface than the usual one.
-        api_key: connects a caller who waits; without it, `DAILY_API_KEY`.
-        audio_in_user_tracks: whether frames of sound say who spoke (`UserAudioRawFrame.user_id`).
-        camera_out_enabled: False keeps the bot's camera off whatever `video_out_enabled` says.
+        api_url: base URL of Daily's REST interface, if not the usual one.
+        api_key: for connecting a waiting caller; by default `DAILY_API_KEY`.
+        audio_in_user_tracks: whether sound frames name the speaker (`UserAudioRawFrame.user_id`).
+        camera_out_enabled: False keeps the bot's camera off even with `video_out_enabled`.
         microphone_out_enabled: False joins without a microphone.
-        camera_out_send_settings: how the camera is sent, in Daily's words; made of `video_out_*` without.
-        dialin_settings: a caller who waits is connected as soon as the room is ready for phones.
-        transcription_enabled: whether Daily transcribes; the bot's own STT is then not needed.
-        transcription_settings: how.
+        camera_out_send_settings: Daily's `sendSettings` of the camera; by default made from `video_out_*`.
+        dialin_settings: a waiting caller, who is connected as soon as the room is ready for phones.
+        transcription_enabled: whether Daily transcribes; the bot then needs no STT service.
+        transcription_settings: settings of the transcription.
     """
 
     api_url: str = ""
@@ -58,15 +58,15 @@ class DailyParams(TransportParams):
 
 
 def dialin_of(body: Any) -> DailyDialinSettings | None:
-    """The caller who waits, from the body that a dial-in gives to its bot; None if nobody does."""
-    dialin = body.get("dialin_settings") if isinstance(body, Mapping) else None
-    if not isinstance(dialin, Mapping) or not dialin.get("call_id") or not dialin.get("call_domain"):
+    """The waiting caller in a bot's `body`; None without a dial-in."""
+    settings = body.get("dialin_settings") if isinstance(body, Mapping) else None
+    if not isinstance(settings, Mapping) or not settings.get("call_id") or not settings.get("call_domain"):
         return None
-    return DailyDialinSettings(call_id=str(dialin["call_id"]), call_domain=str(dialin["call_domain"]))
+    return DailyDialinSettings(call_id=str(settings["call_id"]), call_domain=str(settings["call_domain"]))
 
 
 UNSEEN = {"base": {"camera": "unsubscribed", "screenVideo": "unsubscribed"}}
-"""Subscription profiles: nobody's pictures come unless they are asked for."""
+"""Subscription profiles: pictures come only on request."""
 
 
 def join_settings(
@@ -89,7 +89,7 @@ def _input(source: Microphone | Camera | None) -> dict[str, Any]:
 
 
 def _as_asked(params: DailyParams) -> dict[str, Any]:
-    """One quality, of the bitrate and rate asked for; the size is the camera's own."""
+    """One encoding with the bitrate and framerate of `params`; the size is the camera's."""
     quality = {"maxBitrate": params.video_out_bitrate, "maxFramerate": params.video_out_framerate}
     return {"maxQuality": "low", "encodings": {"low": quality}}
 

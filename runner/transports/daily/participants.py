@@ -1,4 +1,4 @@
-"""Who is in the room."""
+"""The participants of a room: who they are, their mixed sound, and their transcriptions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Participant = Mapping[str, Any]
 
 
 class People:
-    """The others in a room, by id, in the order in which they came.
+    """The other participants, by id, in order of arrival.
 
     Attributes:
-        anybody_came: whether there has been anybody.
+        anybody_came: whether anybody has joined.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class People:
         return iter(self._there)
 
     def came(self, participant: Participant) -> bool:
-        """Somebody is there; False if that was known, or it is the bot itself."""
+        """Add a participant; False if already known, or if it is the bot itself."""
         who = id_of(participant)
         if not who or _is_local(participant) or who in self._there:
             return False
@@ -41,12 +41,12 @@ class People:
         return True
 
     def changed(self, participant: Participant) -> None:
-        """Something about somebody is different."""
+        """Update a participant."""
         if id_of(participant) in self._there:
             self._there[id_of(participant)] = participant
 
     def left(self, participant: Participant) -> bool:
-        """Somebody has left; False if nobody knew of them."""
+        """Remove a participant; False if unknown."""
         return self._there.pop(id_of(participant), None) is not None
 
     def all(self) -> dict[str, Participant]:
@@ -63,20 +63,20 @@ def _is_local(participant: Participant) -> bool:
 
 
 MOST_WAITING = 3
-"""Pieces (20 ms) of somebody that may wait for the one who leads: then who waits leads, for the other has
-fallen silent without a word."""
+"""Chunks (20 ms) of a participant that wait for the leader's; with more, this participant becomes the leader,
+since the other sends no sound."""
 
 
 class Voices:
-    """Adds up what comes. Each piece of the one who leads takes along a piece of everybody else, so that two
-    who speak at once are two voices and not twice the time."""
+    """Mixes the participants' sound. Each chunk of one participant, the leader, is mixed with one of every
+    other, so that the stream has the leader's pace."""
 
     def __init__(self) -> None:
         self._leader = ""
         self._waiting: dict[str, deque[bytes]] = {}
 
     def hear(self, who: str, pcm: bytes) -> tuple[str, bytes] | None:
-        """A piece of somebody's sound; gives who is loudest and the sum, when it is time for one."""
+        """Add a participant's chunk; returns the loudest participant and the mix when one is due."""
         waiting = self._waiting.setdefault(who, deque())
         if not self._leader:
             self._leader = who
@@ -90,7 +90,7 @@ class Voices:
         return self._sum()
 
     def forget(self, who: str) -> None:
-        """Somebody has left."""
+        """Remove a participant who left."""
         self._waiting.pop(who, None)
         if self._leader == who:
             self._leader = next(iter(self._waiting), "")
@@ -108,7 +108,7 @@ class Voices:
 
 
 def transcript(message: Mapping[str, Any]) -> TranscriptionFrame | InterimTranscriptionFrame | None:
-    """What somebody said, or seems to be saying; None if nothing."""
+    """The frame of a transcription message; None without text."""
     text = str(message.get("text") or "")
     if not text:
         return None

@@ -29,7 +29,7 @@ OWN_EVENTS = (
 )  # fmt: skip
 
 MOST_MESSAGES_EARLY = 200
-"""Messages that wait for the join; the oldest go first."""
+"""Number of messages kept until the join; then the oldest are dropped."""
 
 BEFORE_LEAVE_S = 0.3
 DIGITS = frozenset("0123456789*#ABCD")
@@ -42,14 +42,14 @@ class DailyTransport(DailyRequests, BaseTransport):
     `on_participant_joined(p)`, `on_participant_left(p, reason)`, `on_participant_updated(p)`,
     `on_client_connected(p)` and `on_client_disconnected(p)` for each, `on_app_message(message, sender)`,
     `on_active_speaker_changed(p)`, `on_error(message)`, `on_call_state_updated(state)`, and those of dial-in,
-    dial-out, DTMF, recording and transcription with what Daily tells.
+    dial-out, DTMF, recording and transcription, with Daily's arguments.
 
     Args:
         room_url: "https://you.daily.co/room".
         token: the bot's; None for a public room.
-        bot_name: what others read.
-        params: what is carried; sample rates are 16000 Hz in and 24000 Hz out unless it says otherwise.
-        library: another than daily-python, for tests.
+        bot_name: the bot's name in the room.
+        params: what is carried; sample rates are 16000 Hz in and 24000 Hz out by default.
+        library: a replacement for daily-python, for tests.
     """
 
     def __init__(
@@ -84,18 +84,18 @@ class DailyTransport(DailyRequests, BaseTransport):
             "on_dtmf_event": self._dtmf,
             "on_error": self._error,
             "on_call_state_updated": self._state,
-            "on_dialin_connected": self._phone_there,
-            "on_dialout_connected": self._phone_there,
-            "on_dialout_answered": self._phone_there,
-            "on_dialin_stopped": self._phone_gone,
-            "on_dialout_stopped": self._phone_gone,
-            "on_dialin_error": self._phone_gone,
+            "on_dialin_connected": self._phone_connected,
+            "on_dialout_connected": self._phone_connected,
+            "on_dialout_answered": self._phone_connected,
+            "on_dialin_stopped": self._phone_left,
+            "on_dialout_stopped": self._phone_left,
+            "on_dialin_error": self._phone_left,
             "on_dialin_ready": self._dialin_ready,
         }
 
     @property
     def has_input(self) -> bool:
-        """Whether the bot took `input()`, which then joins."""
+        """Whether the bot uses `input()`, which then joins."""
         return self._input is not None
 
     def input(self) -> DailyInput:
@@ -114,13 +114,13 @@ class DailyTransport(DailyRequests, BaseTransport):
 
     @property
     def participant_id(self) -> str:
-        """The bot's own, once it is in the room."""
+        """The bot's own id, once it is in the room."""
         return self._own_id
 
     # ------------------------------------------------------------ in and out of the room
 
     async def join(self, processor: FrameProcessor) -> None:
-        """Join the room; a failure ends the call, in words."""
+        """Join the room; a failure ends the call, with its reason."""
         try:
             library = self._library or load_library()
             self._call = call = DailyCall(library, self._bot_name, self._event)
@@ -133,7 +133,7 @@ class DailyTransport(DailyRequests, BaseTransport):
         self.joined.set()
         self.events.emit("on_joined", data)
         self.events.emit("on_connected", data)
-        # Earlier participants come as an event, or only here.
+        # Participants who were there before may come as events, too, or only here.
         there = data.get("participants")
         there = there if isinstance(there, Mapping) else {}
         self._own_id = id_of(there.get("local") or {})
@@ -153,7 +153,7 @@ class DailyTransport(DailyRequests, BaseTransport):
         return join_settings(params, microphone, camera)
 
     async def _settle_in(self, call: DailyCall) -> None:
-        """What can be asked of a room once the bot is in it."""
+        """Send the requests that wait until the bot is in the room."""
         while self._early:
             await self._try(call.ask("send_app_message", *self._early.popleft()))
         await self._try(call.ask("update_subscription_profiles", UNSEEN))
@@ -165,10 +165,10 @@ class DailyTransport(DailyRequests, BaseTransport):
         try:
             await asked
         except (TransportError, TimeoutError) as error:
-            logger.warning("Daily: %s", str(error) or "nothing was answered in time")
+            logger.warning("Daily: %s", str(error) or "no answer in time")
 
     async def leave(self) -> None:
-        """Leave the room, and hear no more; once."""
+        """Leave the room and stop its events; once."""
         if self._left:
             return
         self._left = True
@@ -182,25 +182,25 @@ class DailyTransport(DailyRequests, BaseTransport):
         await self.events.aclose(BEFORE_LEAVE_S)
 
     async def ask(self, what: str, *given: Any, **more: Any) -> Any:
-        """One of the library's methods, by its name, once the bot is in the room.
+        """Call one of the library's methods, by its name.
 
         Raises:
-            TransportError: it was refused, or the bot is not in the room.
+            TransportError: the request was refused, or the bot is not in the room.
         """
         if self._call is None or not self.joined.is_set():
-            raise TransportError("the bot is not in the room (yet)")
+            raise TransportError("the bot has not joined the room yet")
         try:
             return await self._call.ask(what, *given, **more)
         except TimeoutError:
             raise TransportError(f"Daily did not answer {what} in time") from None
 
     def hand_over(self, function: Callable[..., None], *args: Any) -> None:
-        """Have something done on the loop, from any thread, while the call lasts."""
+        """Call a function on the event loop, from any thread, while the call lasts."""
         if self._call is not None:
             self._call.hand_over(function, *args)
 
     async def send_message(self, message: Any, participant_id: str | None = None) -> None:
-        """A JSON value for the others' applications, or for one of them; before the join it waits."""
+        """Send a JSON value to all participants' applications, or to one; before the join it waits."""
         if self.joined.is_set() and not self._early:
             await self.ask("send_app_message", message, participant_id)
         else:
@@ -208,12 +208,12 @@ class DailyTransport(DailyRequests, BaseTransport):
 
     # ------------------------------------------------------------ events, on the loop and in order
 
-    def _event(self, name: str, values: tuple[Any, ...]) -> None:
+    def _event(self, name: str, arguments: tuple[Any, ...]) -> None:
         handle = self._on.get(name)
         if handle is not None:
-            handle(*values)
+            handle(*arguments)
         if name not in ("on_participant_joined", "on_participant_left"):
-            self.events.emit(name, *values)
+            self.events.emit(name, *arguments)
 
     def _came(self, participant: Participant) -> None:
         first = not self._people.anybody_came
@@ -244,16 +244,18 @@ class DailyTransport(DailyRequests, BaseTransport):
             self._port.left()
 
     async def capture_participant_audio(self, participant_id: str, audio_source: str = "microphone") -> None:
-        """Hear somebody; who joins is heard anyway, by the microphone."""
+        """Receive a participant's sound. Microphones are received without this call."""
         self._hear(participant_id, audio_source)
 
     async def capture_participant_video(
         self, participant_id: str, framerate: int | None = 30, video_source: str = "camera"
     ) -> None:
-        """See somebody, at most `framerate` pictures a second (0 or None: all that come). The first who joins
-        is seen anyway, if `video_in_enabled`."""
+        """Receive a participant's pictures, at most `framerate` per second (0 or None: all). With
+        `video_in_enabled` the first participant's are received without this call."""
         if not self._params.video_in_enabled:
-            raise UsageError(f"{participant_id} cannot be seen: give DailyParams video_in_enabled=True")
+            raise UsageError(
+                f"cannot receive pictures of {participant_id}: set video_in_enabled=True in DailyParams"
+            )
         self._see(participant_id, framerate, video_source)
 
     def _hear(self, participant_id: str, audio_source: str = "microphone") -> None:
@@ -281,8 +283,8 @@ class DailyTransport(DailyRequests, BaseTransport):
         if frame is not None and self._input is not None and self._is_wanted(frame.user_id):
             self._input.push_soon(frame)
 
-    def _dtmf(self, message: Mapping[str, Any]) -> None:
-        digit = str(message.get("tone") or message.get("digit") or "").upper()
+    def _dtmf(self, event: Mapping[str, Any]) -> None:
+        digit = str(event.get("tone") or event.get("digit") or "").upper()
         if self._input is not None and digit in DIGITS:
             self._input.push_soon(InputDTMFFrame(digit))
 
@@ -290,9 +292,11 @@ class DailyTransport(DailyRequests, BaseTransport):
         logger.warning("Daily: %s", message)
 
     def _state(self, state: str) -> None:
-        """Daily has sent the bot out: the room has ended, or its owner did so."""
+        """Daily removed the bot: the room ended, or its owner removed it."""
         if state == "left" and self.joined.is_set() and not self._left:
             self._port.lost("the room was closed")
             if (processor := self._input or self._output) is not None:
-                error = processor.push_error("Daily: the bot was sent out of the room", fatal=True)
+                error = processor.push_error(
+                    "Daily removed the bot: the room was closed, or its owner removed the bot", fatal=True
+                )
                 processor.create_task(error, "sent out")

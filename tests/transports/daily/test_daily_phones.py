@@ -42,7 +42,7 @@ async def test_a_caller_who_cannot_be_connected_does_not_hear_music_for_ever(dai
             await here.transport.joined.wait()
             daily.tell(URL, "on_dialin_ready", "sip:room@sip.daily.co")
             await asyncio.wait_for(here.run, 5)
-    assert here.task.end_reason.startswith("the caller could not be connected: Daily: it refused with 401")
+    assert here.task.end_reason.startswith("Could not connect the waiting caller: Daily: it refused with 401")
 
 
 async def test_a_phone_is_called_keys_are_pressed_and_it_is_handed_on(daily: FakeDaily) -> None:
