@@ -324,7 +324,7 @@ def test_empty_sound_is_no_message(case: Case) -> None:
         (OutputAudioRawFrame(bytes(480), 24000), "8000 Hz, not 24000 Hz"),
         (OutputAudioRawFrame(bytes(640), 8000, 2), "one channel, not 2"),
         (OutputAudioRawFrame(bytes(321), 8000), "321 bytes"),
-        (OutputDTMFFrame("12"), "not a key"),
+        (OutputDTMFFrame("12"), "not a DTMF key"),
     ],
 )
 def test_our_own_mistakes_are_value_errors_in_words(case: Case, frame: Frame, words: str) -> None:
