@@ -1,4 +1,4 @@
-"""`TransportParams`: the parameters that all transports share."""
+"""`TransportParams`, the parameters that all transports share, and those of a WebSocket."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from runner.errors import UsageError
 
 if TYPE_CHECKING:
     from runner.audio.mixer import AudioFilter, AudioMixer
+    from runner.serializers.base import FrameSerializer
     from runner.turns.end_of_turn import TurnAnalyzer
     from runner.vad.base import VADAnalyzer
 
@@ -74,3 +75,19 @@ class TransportParams:
             return params
         known = {field.name for field in fields(cls)} & {field.name for field in fields(params)}
         return cls(**{name: getattr(params, name) for name in known})
+
+
+@dataclass(kw_only=True)
+class FastAPIWebsocketParams(TransportParams):
+    """`TransportParams` of a WebSocket.
+
+    Attributes:
+        serializer: converts messages to frames and back; None uses the one that botrun made for this call.
+        add_wav_header: put a WAV header before each chunk of sound (some plain clients need it).
+        audio_out_lead_ms: how far (ms) sound is sent ahead of its playout, at most 400. Stalls up to this
+            length are not audible.
+    """
+
+    serializer: FrameSerializer | None = None
+    add_wav_header: bool = False
+    audio_out_lead_ms: float = 120

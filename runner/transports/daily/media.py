@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from runner.errors import TransportError
 from runner.frames import (
@@ -21,7 +25,6 @@ from runner.frames import (
 from runner.processors.base import FrameProcessor
 from runner.transports.daily.library import Camera, Microphone, nearest_rate
 from runner.transports.daily.params import DailyParams
-from runner.transports.daily.participants import Voices
 from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
 from runner.transports.pictures import PictureError, PicturePacer, check_picture
@@ -65,6 +68,51 @@ class DailySIPReferFrame(ControlFrame):
     """Transfer a SIP call to an endpoint outside of Daily (Daily's `sip_refer`)."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+MOST_WAITING = 3
+"""Chunks (20 ms) of a participant that wait for the leader's; with more, this participant becomes the leader,
+since the other sends no sound."""
+
+
+class Voices:
+    """Mixes the participants' sound. Each chunk of one participant, the leader, is mixed with one of every
+    other, so that the stream has the leader's pace."""
+
+    def __init__(self) -> None:
+        self._leader = ""
+        self._waiting: dict[str, deque[bytes]] = {}
+
+    def hear(self, who: str, pcm: bytes) -> tuple[str, bytes] | None:
+        """Add a participant's chunk; returns the loudest participant and the mix when one is due."""
+        waiting = self._waiting.setdefault(who, deque())
+        if not self._leader:
+            self._leader = who
+        if len(self._waiting) == 1:
+            return who, pcm
+        waiting.append(pcm)
+        if who != self._leader:
+            if len(waiting) <= MOST_WAITING:
+                return None
+            self._leader = who
+        return self._sum()
+
+    def forget(self, who: str) -> None:
+        """Remove a participant who left."""
+        self._waiting.pop(who, None)
+        if self._leader == who:
+            self._leader = next(iter(self._waiting), "")
+
+    def _sum(self) -> tuple[str, bytes]:
+        pieces = {who: queue.popleft() for who, queue in self._waiting.items() if queue}
+        if len(pieces) == 1:
+            return next(iter(pieces.items()))
+        samples = {who: np.frombuffer(pcm, "<i2").astype(np.int32) for who, pcm in pieces.items()}
+        total: npt.NDArray[np.int32] = np.zeros(max(map(len, samples.values())), np.int32)
+        for piece in samples.values():
+            total[: len(piece)] += piece
+        loudest = max(samples, key=lambda who: int(np.abs(samples[who]).sum()))
+        return loudest, np.clip(total, -32768, 32767).astype("<i2").tobytes()
 
 
 class DailyInput(BaseInputTransport):

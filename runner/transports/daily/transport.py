@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from runner.errors import BotrunError, TransportError, UsageError
-from runner.frames import InputDTMFFrame, InputTransportMessageFrame
+from runner.frames import (
+    InputDTMFFrame,
+    InputTransportMessageFrame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+)
 from runner.processors.base import FrameProcessor
 from runner.transports.base import BaseTransport
 from runner.transports.daily.call import DailyCall
 from runner.transports.daily.library import EVENTS, Library, load_library
 from runner.transports.daily.media import DailyInput, DailyOutput
 from runner.transports.daily.params import UNSEEN, DailyParams, join_settings, transcription_settings
-from runner.transports.daily.participants import Participant, People, id_of, transcript
 from runner.transports.daily.requests import DailyRequests
 from runner.transports.session_port import current_port
 
@@ -33,6 +37,70 @@ MOST_MESSAGES_EARLY = 200
 
 BEFORE_LEAVE_S = 0.3
 DIGITS = frozenset("0123456789*#ABCD")
+
+
+Participant = Mapping[str, Any]
+
+
+class People:
+    """The other participants, by id, in order of arrival.
+
+    Attributes:
+        anybody_came: whether anybody has joined.
+    """
+
+    def __init__(self) -> None:
+        self.anybody_came = False
+        self._there: dict[str, Participant] = {}
+
+    def __len__(self) -> int:
+        return len(self._there)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._there)
+
+    def came(self, participant: Participant) -> bool:
+        """Add a participant; False if already known, or if it is the bot itself."""
+        who = id_of(participant)
+        if not who or _is_local(participant) or who in self._there:
+            return False
+        self._there[who] = participant
+        self.anybody_came = True
+        return True
+
+    def changed(self, participant: Participant) -> None:
+        """Update a participant."""
+        if id_of(participant) in self._there:
+            self._there[id_of(participant)] = participant
+
+    def left(self, participant: Participant) -> bool:
+        """Remove a participant; False if unknown."""
+        return self._there.pop(id_of(participant), None) is not None
+
+    def all(self) -> dict[str, Participant]:
+        return dict(self._there)
+
+
+def id_of(participant: Participant) -> str:
+    return str(participant.get("id") or "")
+
+
+def _is_local(participant: Participant) -> bool:
+    info = participant.get("info")
+    return isinstance(info, Mapping) and bool(info.get("isLocal"))
+
+
+def transcript(message: Mapping[str, Any]) -> TranscriptionFrame | InterimTranscriptionFrame | None:
+    """The frame of a transcription message; None without text."""
+    text = str(message.get("text") or "")
+    if not text:
+        return None
+    raw = message.get("rawResponse")
+    final = raw.get("is_final", True) if isinstance(raw, Mapping) else True
+    kind = TranscriptionFrame if final else InterimTranscriptionFrame
+    return kind(
+        text, user_id=str(message.get("participantId") or ""), timestamp=str(message.get("timestamp") or "")
+    )
 
 
 class DailyTransport(DailyRequests, BaseTransport):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.transports.websocket.params import FastAPIWebsocketParams
+from runner.transports.params import FastAPIWebsocketParams
 from runner.transports.websocket.transport import FastAPIWebsocketTransport
 
 __all__ = ["FastAPIWebsocketParams", "FastAPIWebsocketTransport"]

@@ -17,9 +17,9 @@ from runner.processors.base import ProcessorSetup
 from runner.serializers.base import FrameSerializer, MarkReachedFrame, MediaClearedFrame, StreamStoppedFrame
 from runner.transports.events import Events
 from runner.transports.input import BaseInputTransport
+from runner.transports.params import FastAPIWebsocketParams
 from runner.transports.session_port import SessionPort
 from runner.transports.websocket.output import WebsocketOutput
-from runner.transports.websocket.params import FastAPIWebsocketParams
 from runner.transports.websocket.socket import EARLY_MESSAGES, CallWebSocket, Ending, Take, content_of
 
 logger = logging.getLogger(__name__)

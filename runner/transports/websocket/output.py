@@ -22,8 +22,8 @@ from runner.serializers.base import (
     MarkFrame,
 )
 from runner.transports.output import BaseOutputTransport
+from runner.transports.params import FastAPIWebsocketParams
 from runner.transports.session_port import SessionPort
-from runner.transports.websocket.params import FastAPIWebsocketParams
 from runner.transports.websocket.socket import CallWebSocket
 
 

@@ -10,11 +10,10 @@ from starlette.websockets import WebSocket, WebSocketState
 from runner.errors import UsageError
 from runner.serializers.base import FrameSerializer
 from runner.transports.base import BaseTransport
-from runner.transports.params import TransportParams
+from runner.transports.params import FastAPIWebsocketParams, TransportParams
 from runner.transports.session_port import HangUpPolicy, current_port
 from runner.transports.websocket.input import WebsocketInput
 from runner.transports.websocket.output import WebsocketOutput
-from runner.transports.websocket.params import FastAPIWebsocketParams
 from runner.transports.websocket.socket import CallWebSocket, Ending
 
 __all__ = ["FastAPIWebsocketParams", "FastAPIWebsocketTransport"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from runner.transports.daily.participants import MOST_WAITING, Voices
+from runner.transports.daily.media import MOST_WAITING, Voices
 
 QUIET, LOUD = struct.pack("<4h", 1, -1, 1, -1), struct.pack("<4h", 900, -900, 900, -900)
 
