@@ -164,7 +164,7 @@ def test_a_mixer_that_fails_takes_the_background_with_it_and_not_the_voice(
 
     call = Call("Good morning to you.", audio_out_mixer=Broken()).run(a_question)
     assert [word for word, _ in call.words()] == ["Good", "morning", "to", "you."]
-    assert "plays no more" in caplog.text
+    assert "continues without background sound" in caplog.text
 
 
 def test_the_volume_changes_in_its_place_among_what_is_said() -> None:
