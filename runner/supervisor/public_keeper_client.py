@@ -103,7 +103,7 @@ class PublicKeeperClient:
         """The keeper has ended, though the run goes on: restart it after `wait_s`, or end the run (None)."""
         what = f"the process that keeps the public address {how}"
         if wait_s is None or not self._was_open:
-            self._owner.end(BotrunError(f"{what}: botrun ends"))
+            self._owner.end(BotrunError(f"{what}; botrun exits"))
             return
         logger.error("%s; botrun restarts it", what)
         self._owner.spawn(self._open_again(wait_s))

@@ -44,7 +44,7 @@ class Rollout:
         """The loaded worker accepts: retire the one before, and pass on the calls that wait."""
         worker, old, was_broken = load.worker, self.current, self.failure is not None
         self.current, self.failure = worker, None
-        self._news = load.why + ("mended; " if was_broken else ""), load.begun
+        self._news = load.why + ("fixed; " if was_broken else ""), load.begun
         if old is not None:
             old.send(Retire())
         elif self.has_begun:

@@ -261,7 +261,7 @@ class Supervisor:
         if self._over.is_set():
             return
         if self._fork_server.failed.is_set():
-            self._end(BotrunError("the process that workers are forked from has died: botrun ends"))
+            self._end(BotrunError("the fork server of the workers died; botrun exits"))
             return
         if self._keeper is not None and self._keeper.is_kept_by(worker):
             self._keeper.lost(how_it_ended(worker.status), self._keeper_crashes.crashed())
@@ -286,7 +286,7 @@ class Supervisor:
         wait_s, times = self._crashes.crashed(), self._crashes.count
         if wait_s is None and self._keeper is not None:
             self._end(BotrunError(
-                f"the bot's process {end}, {times} times in a row: botrun points the number back and ends"
+                f"the bot's process {end}, {times} times in a row; botrun restores the number and exits"
             ))  # fmt: skip
         elif wait_s is None:
             logger.error("the bot's process %s, %d times in a row; save a file to start it again", end, times)

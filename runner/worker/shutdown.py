@@ -1,9 +1,9 @@
-"""How the process ends: Ctrl-C or SIGTERM ends everything in time, a second one at once.
+"""Shutdown: Ctrl-C or SIGTERM ends everything within a deadline, a second one immediately.
 
-The first signal sets an event and wakes a watchdog thread; if the process is still there `DEADLINE_S` later,
-be it that a bot swallows its cancellation, blocks the loop or holds a thread, the thread ends it. It is a
-thread and not a task, for the loop may be what is stuck; and it is woken through a pipe, for a signal handler
-may not take locks.
+The first signal sets an event and wakes a watchdog thread. If the process still runs `DEADLINE_S` later
+because a bot swallows its cancellation, blocks the loop or holds a thread, the watchdog kills it. It is a
+thread, not a task, because the loop may be what hangs. It is woken through a pipe, because a signal handler
+must not take locks.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Shutdown:
         os.close(reader)
         if order == _STOP:
             threading.Event().wait(self.deadline_s)
-            os.write(2, b"botrun: something did not let go in time; it was ended\n")
+            killed = ", ".join(_still_running())
+            os.write(2, f"botrun: shutdown timed out; killed what was still running: {killed}\n".encode())
             self._end_now(0)
 
     def _end_now(self, status: int) -> None:
@@ -90,6 +91,16 @@ class Shutdown:
             with contextlib.suppress(OSError):
                 os.kill(child, signal.SIGKILL)
         os._exit(status)
+
+
+def _still_running() -> list[str]:
+    """Names of the threads and child processes that keep the process alive."""
+    me = threading.current_thread()
+    threads = [one for one in threading.enumerate() if one is not me and not one.daemon]
+    return [
+        *(f"thread {one.name}" for one in threads),
+        *(f"child process {pid}" for pid in _children()),
+    ]
 
 
 def _children() -> list[int]:

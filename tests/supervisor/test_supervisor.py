@@ -68,7 +68,7 @@ async def test_a_broken_edit_is_reported_with_its_line_and_the_good_code_serves_
         saved.bot.write_text("import new_neighbour\nfrom new_neighbour import bot\n")
         await saved.until("new_neighbour")
         (tmp_path / "new_neighbour.py").write_text("async def bot(runner_args): ...\n")
-        await saved.until("mended; the new code answers")
+        await saved.until("fixed; the new code answers")
 
 
 async def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
@@ -162,6 +162,6 @@ async def test_a_run_whose_nursery_is_killed_ends_and_says_so(tmp_path: Path) ->
         nursery.kill()
         async with asyncio.timeout(15):
             assert await saved.process.wait() == 1
-        assert "the process that workers are forked from has died" in saved.told
+        assert "the fork server of the workers died" in saved.told
         _, alive = await asyncio.to_thread(psutil.wait_procs, family, 10)
         assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]

@@ -88,7 +88,7 @@ def test_a_run_shows_its_calls_and_takes_keys(screen: Screen, tmp_path: Path) ->
     (tmp_path / "terminal_bot.py").write_text("x = (")
     screen.until("terminal_bot.py:1: SyntaxError", "the previous code keeps serving")
     (tmp_path / "terminal_bot.py").write_text(BOT)
-    screen.until("mended; the new code answers")
+    screen.until("fixed; the new code answers")
     screen.press("q")
     assert screen.ended() == 0
     assert termios.tcgetattr(screen.theirs) == screen.before
