@@ -7,7 +7,7 @@ import os
 
 from runner import RunnerArguments, create_transport
 from runner.frames import TTSSpeakFrame
-from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
+from runner.pipeline import Pipeline, PipelineParams, PipelineRunner, PipelineTask
 from runner.processors import LLMContext, LLMContextAggregatorPair
 from runner.services.llm import LLMService
 from runner.services.local import LocalSTTService, LocalTTSService, ScriptedDialogue
@@ -49,7 +49,11 @@ async def bot(runner_args: RunnerArguments) -> None:
             transport.output(), memory.assistant(),
         ]
     )  # fmt: skip
-    task = PipelineTask(pipeline, idle_timeout_secs=runner_args.pipeline_idle_timeout_secs)
+    task = PipelineTask(
+        pipeline,
+        params=PipelineParams(interruption_strategy="confirm"),  # an "mm-hmm" does not stop the bot
+        idle_timeout_secs=runner_args.pipeline_idle_timeout_secs,
+    )
 
     @transport.event_handler("on_client_connected")
     async def greet(transport: BaseTransport, client: object) -> None:

@@ -148,7 +148,10 @@ class ScriptedDialogue(LLMService):
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
-        if isinstance(frame, TranscriptionFrame) and direction is DOWNSTREAM and not frame.text.strip():
+        if not (isinstance(frame, TranscriptionFrame) and direction is DOWNSTREAM):
+            return
+        # A listener's "mm-hmm" is no question: an answer to it would stop what the bot says.
+        if not frame.text.strip() and frame.murmur is not True:
             self._misses += 1
             if answer_to_a_miss(self._misses) is not None:
                 await self.answer(_A_MISS)

@@ -43,7 +43,8 @@ public <utterance> = [<before>] <request> [please] | <short>;
 <good> = good ( morning | afternoon | evening );
 <short> = hello [there] | hi [there] | <good>
         | thank you [very much] | thanks | no thanks | no [thank you] | yes [please]
-        | stop [please] | goodbye | bye [bye];
+        | <stop> | [no] listen to me | can you hear me | goodbye | bye [bye];
+<stop> = [no | please] stop [ please | talking ] | stop stop [talking];
 """
 
 APPOINTMENTS = """#JSGF V1.0;
@@ -96,6 +97,10 @@ public <utterance> = stop | stop it | stop stop | stop please | stop talking | w
         | i want | i need | i mean | i don't | that is not | that's not | but i;
 """
 """What people say, in a word or two, who want the bot to stop; and how they begin who have more to say."""
+
+TELEPHONE_PRONUNCIATIONS = {"stop": ("T AA P", "D AO UH P", "T AO UH P")}
+"""More pronunciations, as a telephone carries them: an "s" is mostly above 4 kHz, so that "stop" was taken for
+"help"."""
 
 GRAMMARS = {"commands": COMMANDS, "appointments": APPOINTMENTS}
 """By the name that `LocalSTTService` takes."""

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 
 import pocketsphinx
 
-from runner.services.local.grammar import BACKGROUND, GRAMMARS, OVERLAP_GRAMMARS, PHONE_WORD, vocabulary
+from runner.services.local.grammar import (
+    BACKGROUND,
+    GRAMMARS,
+    OVERLAP_GRAMMARS,
+    PHONE_WORD,
+    TELEPHONE_PRONUNCIATIONS,
+    vocabulary,
+)
 from runner.services.local.judging import REFUSED, Segment, asks, judge
 
 RATE_HZ = 16000
@@ -196,4 +203,7 @@ def _read_pronunciations(words: set[str]) -> dict[str, list[tuple[str, str]]]:
             word = name.partition("(")[0]
             if word in words:
                 found.setdefault(word, []).append((name, phones.strip()))
+    for word, more in TELEPHONE_PRONUNCIATIONS.items():
+        if entries := found.get(word):
+            entries += [(f"{word}({len(entries) + i})", phones) for i, phones in enumerate(more, 1)]
     return found
