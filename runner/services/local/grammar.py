@@ -44,7 +44,7 @@ public <utterance> = [<before>] <request> [please] | <short>;
 <short> = hello [there] | hi [there] | <good>
         | thank you [very much] | thanks | no thanks | no [thank you] | yes [please]
         | <stop> | [no] listen to me | can you hear me | goodbye | bye [bye];
-<stop> = [no | please] stop [ please | talking ] | stop stop [talking];
+<stop> = [no | please] stop [please];
 """
 
 APPOINTMENTS = """#JSGF V1.0;

@@ -22,7 +22,6 @@ from runner.services.local.stt import Widener
 RATE = 8000
 LINES = {
     "Stop!": "stop",
-    "Stop! Stop talking.": "stop stop talking",
     "No, listen to me!": "no listen to me",
     "Can you hear me?": "can you hear me",
     "What time is it?": "what time is it",
