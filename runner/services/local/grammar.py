@@ -99,7 +99,7 @@ public <utterance> = stop | stop it | stop stop | stop please | stop talking | w
 """What people say, in a word or two, who want the bot to stop; and how they begin who have more to say."""
 
 TELEPHONE_PRONUNCIATIONS = {"stop": ("T AA P", "D AO UH P", "T AO UH P")}
-"""More pronunciations, as a telephone carries them: an "s" is mostly above 4 kHz, so that "stop" was taken for
+"""More pronunciations, as a telephone carries them: an "s" is mostly above 4 kHz; "stop" was taken for
 "help"."""
 
 GRAMMARS = {"commands": COMMANDS, "appointments": APPOINTMENTS}
