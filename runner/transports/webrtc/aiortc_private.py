@@ -1,7 +1,6 @@
-"""The only file that reaches into aiortc and aioice beyond what they document.
+"""The only file that uses private names of aiortc and aioice.
 
-`missing_names()` says what a new version of theirs took away; a test calls it, so that an update fails there
-with a sentence instead of in a call.
+`missing_names()` names what a new version has removed; a test calls it.
 """
 
 from __future__ import annotations
@@ -21,13 +20,8 @@ import aioice.stun
 import pylibsrtp
 
 from runner.audio.rtp import RtpPacket, parse_rtp
-from runner.transports.webrtc.datagram_guard import (
-    MAX_ERROR_REPLIES,
-    MAX_QUEUED,
-    DatagramGuard,
-    Drop,
-    Kind,
-)
+from runner.transports.webrtc import datagram_guard
+from runner.transports.webrtc.datagram_guard import DatagramGuard, Drop, Kind
 
 if TYPE_CHECKING:
     from aiortc import RTCIceTransport, RTCRtpTransceiver
@@ -203,7 +197,7 @@ class MediaLink:
         """aioice answers each check without valid credentials; a flood is answered only so often."""
         if error[0] in (400, 401):
             self.guard.drop(Drop.CREDENTIALS)
-            if self.guard.dropped[Drop.CREDENTIALS] > MAX_ERROR_REPLIES:
+            if self.guard.dropped[Drop.CREDENTIALS] > datagram_guard.MAX_ERROR_REPLIES:
                 return
         self._refuse(request, address, protocol, error)
 
@@ -219,7 +213,7 @@ class MediaLink:
     def _queue(self, data: bytes, component: int) -> None:
         """Hands a datagram of the caller's to aiortc's DTLS task."""
         queue = self._ice._queue
-        if queue.qsize() >= MAX_QUEUED:
+        if queue.qsize() >= datagram_guard.MAX_QUEUED:
             self.guard.drop(Drop.FLOOD)
             return
         self.heard += 1

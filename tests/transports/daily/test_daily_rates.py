@@ -10,6 +10,8 @@ from phone_bots import tone
 
 from runner.frames import InputAudioRawFrame, OutputAudioRawFrame
 
+pytestmark = pytest.mark.realtime
+
 BOT_HZ, CALLER_HZ = 440, 1000
 
 
