@@ -128,11 +128,13 @@ def remembers_nothing_for_the_user(tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(autouse=True)
-def each_test_warms_up_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was started in one test's loop is not there in the next one's."""
+def each_test_warms_up_by_itself(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No helper process of another test is started, and none of another test's loop is taken for running."""
     from runner.services.common import warmup
 
     monkeypatch.setattr(warmup, "_starting", {})
+    if request.node.get_closest_marker("local") is None:
+        monkeypatch.setattr(warmup, "_entries", {})
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ class Sessions:
             raise self._refusal("botrun is stopping and accepts no more calls")
         if self._limits.sessions and len(self._active) >= self._limits.sessions:
             raise self._refusal(
-                f"{len(self._active)} calls are active, the most that BOTRUN_MAX_SESSIONS allows"
+                f"the limit of concurrent calls is reached (BOTRUN_MAX_SESSIONS={self._limits.sessions})"
             )
         goes_on = conversation is not None and conversation.goes_on
         figures = self.figures.begin(kind, args.session_id, goes_on=goes_on)
