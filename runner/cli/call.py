@@ -151,7 +151,7 @@ def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None,
         return None, _running_bot()
     if url is not None:
         if not url.startswith(("ws://", "wss://")):
-            raise UsageError(f"--url: {url!r} is no address of a WebSocket (ws://127.0.0.1:7860/ws)")
+            raise UsageError(f"--url: {url!r} is not a WebSocket address (ws://127.0.0.1:7860/ws)")
         return None, url
     from runner.botcode.loader import parse_target
 

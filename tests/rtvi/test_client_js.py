@@ -188,4 +188,6 @@ async def test_our_table_of_messages_is_the_packages_and_unnamed_sites_are_refus
         refused = await guest.page.evaluate(f"start('{address}/start').catch((error) => error.message)")
         published = await guest.page.evaluate("messageTypes")
     assert refused == "Failed to fetch"
-    assert set(published) == set(FROM_CLIENT) | set(TO_CLIENT) | set(ELSEWHERE)
+    # RTVI 2.2.0 has raw audio; this version of the package does not name it.
+    ours = set(FROM_CLIENT) | set(TO_CLIENT) | set(ELSEWHERE)
+    assert set(published) == ours - {"raw-audio", "raw-audio-batch"}

@@ -18,14 +18,12 @@ from runner.arguments import RunnerArguments
 from runner.botcode.loader import BotTarget, LoadedBot, load_bot
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.pipeline.advice import missing_parts
-from runner.processors import LLMContext, LLMContextAggregatorPair
 from runner.processors.handover_state import Conversation
 from runner.services.local.stt import LocalSTTService
 from runner.services.stt import SegmentedSTTService, STTService
-from runner.services.tools import tool
 from runner.sessions.registry import Sessions
 from runner.sessions.session import EndReason
-from runner.testing import FakeTransport, ScriptedLLM, ScriptedTTS, run_virtual
+from runner.testing import FakeTransport, ScriptedTTS, run_virtual
 from runner.transports.params import TransportParams
 from runner.worker import loop_watchdog as guard
 from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
@@ -301,30 +299,6 @@ def test_what_a_pipeline_lacks_reaches_the_client_at_once(hears: bool) -> None:
     advice = "audio_in_enabled=True" if hears else "transport.input()"
     assert advice in error["data"]["advice"]
     assert error["data"]["fatal"] is False
-
-
-def test_tools_that_no_model_can_use_are_reported_when_a_call_begins() -> None:
-    def untyped(day) -> str:  # type: ignore[no-untyped-def]
-        return str(day)
-
-    def unspeakable(when: threading.Lock) -> str:
-        return ""
-
-    def fine(day: str) -> str:
-        return day
-
-    def reports(*tools: Any) -> list[str]:
-        memory = LLMContextAggregatorPair(LLMContext(tools=tools))
-        found = missing_parts([memory.user(), ScriptedLLM([]), memory.assistant()])
-        return [sentence for sentence in found if "tool" in sentence]
-
-    one, two = reports(untyped, fine, unspeakable)
-    assert one == "the tool untyped has a parameter without a type: day: str, for example"
-    assert two.startswith("the tool unspeakable has a parameter that JSON has no word for")
-    assert reports(fine) == []
-    assert reports(fine, tool(name="fine")(lambda: "")) == [
-        "two tools are named fine: rename one with @tool(name=…)"
-    ]
 
 
 @pytest.mark.parametrize("in_a_call", [True, False])

@@ -80,7 +80,7 @@ def test_the_table_tells_bot_address_and_keys_once_it_can_be_reached(tmp_path: P
         r"transports +│ webrtc",
         r"keys found +│ DEEPGRAM_API_KEY",
         r"key missing +│ NOWHERE_API_KEY",
-        r"key missing +│ OPENAI_API_KEY: the scripted dialogue is used",
+        r"key missing +│ OPENAI_API_KEY; the scripted dialogue is used",
     ):
         assert re.search(pattern, shown), shown
     port = int(re.search(r"http://127\.0\.0\.1:(\d+)", shown)[1])  # type: ignore[index]

@@ -89,7 +89,7 @@ class WebRTCEndpoint:
         """Add ICE candidates that were found after the offer."""
         known = self._known(asked.get("pc_id"), None)
         if known is None:
-            raise ApiError(404, "no connection has this pc_id, or no longer")
+            raise ApiError(404, "no connection has this pc_id; it may have ended")
         candidates = asked.get("candidates")
         if not isinstance(candidates, list) or len(candidates) > MAX_PATCH_CANDIDATES:
             raise ProtocolError(f"candidates must be a list of at most {MAX_PATCH_CANDIDATES}")

@@ -82,7 +82,7 @@ def test_a_run_shows_its_calls_and_takes_keys(screen: Screen, tmp_path: Path) ->
     screen.press("?")
     screen.until("restart the bot", "the VAD waiting for more")
     screen.press("c")
-    screen.until("no phone is served here")
+    screen.until("This run serves no phone")
     screen.press("r")
     screen.until("restarted: the new code answers")
     (tmp_path / "terminal_bot.py").write_text("x = (")
