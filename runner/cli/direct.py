@@ -54,7 +54,7 @@ async def _serve(bot: LoadedBot, settings: Settings) -> bool:
             rooms.sweep_soon()
             await warmup.start_all()
             opened = await rooms.open(RoomAsk())
-            typer.echo(f"open {opened.address} to meet the bot")
+            typer.echo(f"meet the bot at {opened.address}")
             await _see_through(opened, sessions, shutdown)
             return opened.session.error is not None
         finally:

@@ -83,7 +83,7 @@ async def test_without_a_camera_the_call_goes_on(visit: Any, address: str, silen
     here: Visit = await visit(address, microphone=silence, init=refuse)
     await here.page.click("#orb")
     await here.until("document.querySelector('.notice')")
-    assert await here.texts(".notice strong") == ["The camera cannot be opened"]
+    assert await here.texts(".notice strong") == ["The camera is blocked"]
     assert await here.page.evaluate("botrun.state") == "connected"
 
 
