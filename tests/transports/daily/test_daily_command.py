@@ -127,7 +127,7 @@ def test_a_public_address_for_daily_alone_needs_its_secret(no_keys: None) -> Non
 
 
 async def checks() -> list[tuple[str, str, str]]:
-    return [(check.what, check.state.name, check.told) async for check in daily_checks()]
+    return [(check.what, check.state.name, check.result) async for check in daily_checks()]
 
 
 async def test_doctor_tries_what_needs_an_account(monkeypatch: pytest.MonkeyPatch, no_keys: None) -> None:
@@ -157,7 +157,11 @@ async def test_doctor_tries_what_needs_an_account(monkeypatch: pytest.MonkeyPatc
 
 async def test_doctor_without_a_key_says_so(monkeypatch: pytest.MonkeyPatch, no_keys: None) -> None:
     assert await checks() == [
-        ("Daily keys", "FAIL", "DAILY_API_KEY is not set (Daily's dashboard shows it): no room can be made")
+        (
+            "Daily keys",
+            "FAIL",
+            "DAILY_API_KEY is not set, so no room can be created. Copy it from Daily's dashboard",
+        )
     ]
     monkeypatch.setenv("DAILY_ROOM_URL", f"{DOMAIN}/mine")
     assert [state for _, state, _ in await checks()] == ["OK", "NOTE"]

@@ -113,7 +113,9 @@ async def test_a_silent_bot_pauses_for_a_chromium_that_wants_it_so(serve: Any, c
 @pytest.mark.root
 def test_chromium_talks_with_an_echo_bot_without_any_network() -> None:
     name = "test_chromium_talks_with_an_echo_bot"
-    inner = f"{sys.executable} -m pytest -q -p no:cacheprovider {Path(__file__)} -k '{name} and True'"
+    inner = (
+        f"{sys.executable} -m pytest -q --realtime -p no:cacheprovider {Path(__file__)} -k '{name} and True'"
+    )
     sealed = ["unshare", "-n", "sh", "-c", f"ip link set lo up && exec {inner}"]
     done = subprocess.run(sealed, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
