@@ -122,7 +122,8 @@ async def test_a_strangers_datagram_changes_nothing(
             sent = send(connection, [datagram] * 20)
             await until(lambda: dropped[why] - before >= min(sent, 3))  # large ones overflow the socket
         await still_talks(connection, page, log)
-        assert len(caplog.records) <= 1, caplog.text
+        # At INFO, aioice logs each check of the call, if an earlier test has lowered its level.
+        assert len([each for each in caplog.records if each.levelno >= logging.WARNING]) <= 1, caplog.text
 
 
 async def test_strangers_do_not_keep_a_call_alive() -> None:
