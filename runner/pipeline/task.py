@@ -30,7 +30,7 @@ from runner.pipeline.observer import Observer, watch_with
 from runner.pipeline.params import PipelineParams
 from runner.pipeline.pipeline import Pipeline, Sink, Source, chain, everything, need_frame
 from runner.pipeline.tasks import Tasks, finish_all
-from runner.processors import handover_state as conversation
+from runner.processors.aggregators import LLMAssistantAggregator, LLMUserAggregator
 from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup
 from runner.processors.floor import Floor
 from runner.processors.floor_state import Replies
@@ -39,6 +39,7 @@ from runner.rtvi import RTVI, RTVIObserverParams
 from runner.sessions.stats import current_call
 from runner.transports.events import Events, HandlerT
 from runner.transports.input import BaseInputTransport
+from runner.transports.session_port import current_port
 from runner.turns.interruption import strategy_of
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ class PipelineTask:
         self._queue: asyncio.Queue[Frame] = asyncio.Queue()
         self._over = asyncio.Event()
         self._session_id = current_call().session_id
-        self._conversation = conversation.current.get()
+        self._conversation = current_port().conversation
         self._begun = self._starting = False
         self._start_failure: ErrorFrame | None = None
         self._failures = Seldom()
@@ -92,8 +93,9 @@ class PipelineTask:
         self._source = Source(self.on_upstream)
         self._processors = chain([self._source, *pipeline.flat(), Sink(self.finish)])
         self.rtvi = self._make_rtvi(rtvi_observer_params) if enable_rtvi else None
-        if self.rtvi is not None and (call := self._conversation) is not None:
-            self.rtvi.join(call)
+        for processor in everything(self._processors):
+            if isinstance(processor, LLMUserAggregator | LLMAssistantAggregator):
+                self._conversation.join(processor.context)
 
     # ------------------------------------------------------------ what a bot uses
 
@@ -237,10 +239,9 @@ class PipelineTask:
         if self._start_failure is not None:
             return
         self.events.emit("on_pipeline_started", start)
-        if self._conversation is not None:
-            if self.rtvi is not None and self._conversation.goes_on:
-                await self.rtvi.send_server_message({"type": "code-updated"})
-            self._conversation.give_owed_answer()
+        if self.rtvi is not None and self._conversation.goes_on:
+            await self.rtvi.send_server_message({"type": "code-updated"})
+        self._conversation.give_owed_answer()
         while True:
             frame = await self._queue.get()
             if isinstance(frame, InterruptionTaskFrame):
@@ -260,6 +261,7 @@ class PipelineTask:
             create_task=self.create_task,
             interrupt=self.interrupt,
             floor=self._floor,
+            conversation=self._conversation,
             watchers={},
         )
 
@@ -295,11 +297,9 @@ class PipelineTask:
             self._observers.append(prompting)
             self.create_task(prompting.run(), "PipelineTask.idle_prompt")
         self._observers.append(LatencyWatch(self._source.push_frame, loop.time))
-        if (call := self._conversation) is not None:
-            silence = SilenceWatch(call, loop.time, self._floor.bot)
-            self._observers.append(silence)
-            call.busy, call.interrupt = silence.busy, self.interrupt
-            call.answer = lambda: self._queue.put_nowait(LLMRunFrame())
+        silence = SilenceWatch(self._conversation, loop.time, self._floor.bot)
+        self._observers.append(silence)
+        self._conversation.attach(_ForMoving(self, silence))
         if self._idle_timeout_s:
             watch = IdleWatch(self._idle_timeout_s, loop.time, self.finish)
             self._observers.append(watch)
@@ -325,7 +325,8 @@ class PipelineTask:
         if output is None:
             return None
         send = output.send_message  # type: ignore[attr-defined]
-        rtvi = RTVI(send, self.queue_frame, params=params, replies=self._replies)
+        major = self._conversation.kept_major
+        rtvi = RTVI(send, self.queue_frame, params=params, replies=self._replies, client_major=major)
         self._replies.on_release(lambda: self.create_task(rtvi.send_due(), "RTVI.send_due"))
         return rtvi
 
@@ -336,3 +337,18 @@ class PipelineTask:
         if self.rtvi is not None:
             await self.rtvi.aclose()
         await self.events.aclose()
+
+
+class _ForMoving:
+    """What the call's conversation asks of a task (`RunningPipeline`)."""
+
+    def __init__(self, task: PipelineTask, silence: SilenceWatch) -> None:
+        self._task = task
+        self.busy = silence.busy
+        self.interrupt = task.interrupt
+
+    def answer(self) -> None:
+        self._task._queue.put_nowait(LLMRunFrame())
+
+    def client_major(self) -> int | None:
+        return None if self._task.rtvi is None else self._task.rtvi.client_major

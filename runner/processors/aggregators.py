@@ -28,7 +28,6 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
-from runner.processors import handover_state as conversation
 from runner.processors.base import FrameProcessor, ProcessorSetup
 from runner.processors.context import LLMContext, Message, Summarize
 from runner.turns.segments import join_texts, join_units, words_of
@@ -49,7 +48,6 @@ class LLMUserAggregator(FrameProcessor):
         super().__init__()
         self.context = context
         self._speculative = speculative
-        self._call = conversation.current.get()
         self._speaking = False
         self._stopped_at: float | None = None
         self._words: list[tuple[int, str]] = []
@@ -186,7 +184,7 @@ class LLMUserAggregator(FrameProcessor):
         await self._ask_model()
 
     async def _ask_model(self) -> None:
-        if self._call is None or not self._call.leave_answer():
+        if not self.processor_setup.conversation.leave_answer():
             await self._push_context()
 
     def _write(self, text: str) -> None:
@@ -200,7 +198,7 @@ class LLMUserAggregator(FrameProcessor):
 
     async def _prepare(self, text: str) -> None:
         """Have the reply made before it is sure that the turn is over."""
-        if self._call is not None and self._call.leaves:
+        if self.processor_setup.conversation.leaves:
             return
         if self._prepared is not None and words_of(self._prepared[0]) == words_of(text):
             return
@@ -305,8 +303,6 @@ class LLMContextAggregatorPair:
         self, context: LLMContext, *, speculative: bool = False, summarize: Summarize | None = None
     ) -> None:
         self.context = context
-        if (call := conversation.current.get()) is not None:
-            call.join(context)
         self._user = LLMUserAggregator(context, speculative=speculative)
         self._assistant = _Assistant(context, summarize)
 

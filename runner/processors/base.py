@@ -15,7 +15,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runner.botcode.location import describe
@@ -38,6 +38,7 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.processors.floor_state import Replies
+from runner.processors.handover_state import Conversation
 
 if TYPE_CHECKING:
     import asyncio
@@ -73,6 +74,7 @@ class ProcessorSetup:
         create_task: starts a task that ends with the call; a failure in it becomes an `ErrorFrame`.
         interrupt: makes the bot silent now: see `PipelineTask.interrupt`.
         floor: whose turn it is.
+        conversation: what moves with the call when the bot's code changes.
         watchers: by exact frame type, who is shown a frame that is pushed; empty for most types.
     """
 
@@ -82,6 +84,7 @@ class ProcessorSetup:
     interrupt: Callable[[], object]
     floor: Floor
     watchers: dict[type[Frame], tuple[Watcher, ...]]
+    conversation: Conversation = field(default_factory=Conversation)
 
 
 class FrameProcessor:

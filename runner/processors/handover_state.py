@@ -1,15 +1,23 @@
-"""What moves with a call to newer code: memories, the bot's own state, who speaks.
+"""What moves with a call to newer code: contexts, the bot's own state, who speaks.
 
-A session sets `current` for its bot. What the bot builds joins by itself: `LLMContextAggregatorPair` its
-context, `PipelineTask` the question who speaks. It is handed over as JSON, never pickled: the new code
-may have other classes.
+Each session has one `Conversation` and passes it on in its port (`transports/session_port.py`).
+`PipelineTask` takes it from there, joins the contexts of its aggregators to it, attaches itself, and passes
+it to its processors (`ProcessorSetup.conversation`). A pipeline of another framework does the same:
+
+    conversation = current_port().conversation
+    conversation.join(memory)        # once for each `Memory`, before the first frame
+    conversation.attach(pipeline)    # a `RunningPipeline`
+
+and runs its handlers for a new caller in a `with greeting():` block; what they queue is dropped where
+`is_second_greeting` holds. The state is handed over as JSON, never pickled: the new code may have other
+classes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -19,7 +27,7 @@ SYSTEM_ROLES = ("system", "developer")
 
 
 class Memory(Protocol):
-    """A context, as far as it is handed over."""
+    """A context, as far as it is handed over: its messages in the shape of OpenAI's chat API."""
 
     messages: list[dict[str, Any]]
 
@@ -27,8 +35,24 @@ class Memory(Protocol):
     def restore(self, snapshot: Mapping[str, Any]) -> None: ...
 
 
+class RunningPipeline(Protocol):
+    """What a conversation asks of the pipeline that serves it."""
+
+    def busy(self) -> str:
+        """What a move would break off now, in words; "" in a silence."""
+
+    def interrupt(self) -> object:
+        """Silence the bot."""
+
+    def answer(self) -> None:
+        """Have the model answer what was said last."""
+
+    def client_major(self) -> int | None:
+        """The major version of RTVI that the client announced, if any."""
+
+
 class Conversation:
-    """One call's.
+    """One call's state that moves with it.
 
     Args:
         arrived: what `pack` gave in another process; None for a call that begins.
@@ -40,11 +64,8 @@ class Conversation:
         goes_on: whether the call began under older code.
         secs: how long it lasted there (s).
         turn_s: its turn latencies there (s).
-        busy: what goes on in it that a move would break off, in words; "" in a silence. Set by the pipeline.
-        interrupt: silences the bot; None while there is no pipeline.
-        answer: has the model answer what was said last; set by the pipeline.
-        client_major: the major of RTVI that the client announced, if any; set by the pipeline.
-        kept_major: what a client announced to older code and will not announce again.
+        kept_major: the major version of RTVI that the client announced to older code and will not announce
+            again.
         leaves: whether newer code waits for it, and answers the user's next turn.
         owes_answer: whether a turn of the user's was left to the newer code.
     """
@@ -59,16 +80,29 @@ class Conversation:
         self.state: dict[str, Any] = dict(arrived.get("state", {}))
         self.spoken = bool(arrived.get("spoken"))
         self.resumed = self.spoken or any(map(_has_history, self._arrived))
-        self.busy: Callable[[], str] = lambda: ""
-        self.interrupt: Callable[[], object] | None = None
-        self.answer: Callable[[], None] = lambda: None
-        self.client_major: Callable[[], int | None] = lambda: None
+        self._pipeline: RunningPipeline | None = None
         self.kept_major: int | None = arrived.get("client_major") if arrived.get("client_kept") else None
         self.leaves = False
         self.owes_answer = bool(arrived.get("owes_answer"))
 
+    def attach(self, pipeline: RunningPipeline) -> None:
+        """This pipeline serves the call from now on."""
+        self._pipeline = pipeline
+
+    def busy(self) -> str:
+        """What a move would break off now, in words; "" in a silence, and while no pipeline runs."""
+        return "" if self._pipeline is None else self._pipeline.busy()
+
+    def interrupt(self) -> None:
+        """Silence the bot."""
+        if self._pipeline is not None:
+            self._pipeline.interrupt()
+
     def join(self, memory: Memory) -> None:
-        """The bot remembers by this one; the history of the one in its place before follows its prompt."""
+        """Hand this context over when the call moves, and add the history of the one that had its place under
+        older code behind its prompt. A context that has joined before is left as it is."""
+        if any(memory is joined for joined in self._memories):
+            return
         index = len(self._memories)
         self._memories.append(memory)
         if index < len(self._arrived):
@@ -88,7 +122,8 @@ class Conversation:
         """Answer the turn that was left to newer code, if one was."""
         if self.owes_answer:
             self.owes_answer = False
-            self.answer()
+            if self._pipeline is not None:
+                self._pipeline.answer()
 
     def forget_greeting(self) -> None:
         """A greeting was not said again: remove its instruction to the model."""
@@ -113,7 +148,7 @@ class Conversation:
         facts = {
             "spoken": self.spoken,
             "owes_answer": self.owes_answer,
-            "client_major": self.client_major(),
+            "client_major": None if self._pipeline is None else self._pipeline.client_major(),
         }
         return {"memories": memories, "state": state, **facts}, lost
 
@@ -141,9 +176,6 @@ def _is_greeting(messages: list[dict[str, Any]]) -> bool:
     """Whether the last one is an instruction behind what was said, not the prompt before it."""
     said = any(message.get("role") not in SYSTEM_ROLES for message in messages)
     return said and messages[-1].get("role") in SYSTEM_ROLES
-
-
-current: ContextVar[Conversation | None] = ContextVar("botrun conversation", default=None)
 
 
 # ------------------------------------------------------------------ greetings
@@ -179,10 +211,10 @@ def is_greeting() -> bool:
 _SPEAKING = (TTSSpeakFrame, LLMRunFrame, LLMContextFrame, LLMMessagesAppendFrame)
 
 
-def is_second_greeting(call: Conversation | None, frame: Frame, *, running: bool) -> bool:
-    """Whether this would greet such a caller, once in a call: what makes the bot speak before its pipeline
-    is `running`, or from `on_client_connected`, is a greeting."""
-    if call is None or not call.resumed or not isinstance(frame, _SPEAKING):
+def is_second_greeting(call: Conversation, frame: Frame, *, running: bool) -> bool:
+    """Whether this frame would greet a caller who was greeted under older code. A greeting is what makes the
+    bot speak before its pipeline is `running`, or from a `greeting` block. Also forgets its instruction."""
+    if not call.resumed or not isinstance(frame, _SPEAKING):
         return False
     if running and not is_greeting():
         return False

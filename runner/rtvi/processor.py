@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.frames import Frame, FrameDirection, InputTransportMessageFrame
-from runner.processors.handover_state import Conversation
 from runner.rtvi import messages
 from runner.rtvi.answers import Answers, Inject
 from runner.rtvi.frames import RTVIClientMessageFrame
@@ -36,6 +35,7 @@ class RTVI:
         audio_out: whether the bot speaks; announced to the client.
         params: what is reported to the client.
         replies: the call's; a reply is reported once it is certain.
+        client_major: the major version that the client announced to older code of the bot, if it did.
     """
 
     def __init__(
@@ -47,9 +47,11 @@ class RTVI:
         audio_out: bool = True,
         params: RTVIObserverParams | None = None,
         replies: Replies | None = None,
+        client_major: int | None = None,
     ) -> None:
         self.events = Events(self, "on_client_ready", "on_client_message", "on_ui_message")
         self._outbox = Outbox(send)
+        self._outbox.major = client_major
         self._functions = ClientFunctions(self._outbox)
         self._answers = Answers(
             self._outbox, inject, self.events, self._functions, audio_in=audio_in, audio_out=audio_out
@@ -62,12 +64,12 @@ class RTVI:
     @property
     def ready(self) -> bool:
         """Whether a client has said `client-ready`; until then messages wait."""
-        return self._outbox.major is not None
+        return self.client_major is not None
 
-    def join(self, call: Conversation) -> None:
-        """The client's version moves with the call when its code changes."""
-        call.client_major = lambda: self._outbox.major
-        self._outbox.major = call.kept_major
+    @property
+    def client_major(self) -> int | None:
+        """The major version of RTVI that the client has announced."""
+        return self._outbox.major
 
     def event_handler(self, name: str) -> Callable[[HandlerT], HandlerT]:
         """Decorate `async def handler(rtvi, …)` to run it on an event."""

@@ -22,7 +22,7 @@ from runner.botcode.explain import advice_of, in_words, place_of
 from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
 from runner.eventloop.ids import worker_prefix
-from runner.processors.handover_state import Conversation, current
+from runner.processors.handover_state import Conversation
 from runner.sessions.stats import CallFigures, enter_call
 from runner.settings.credentials import hide
 from runner.transports.session_port import SessionPort, enter_session
@@ -125,8 +125,9 @@ class Session:
         self.ended_at: float | None = None
         self.ended = asyncio.Event()
         self.figures = figures or CallFigures()
-        self.conversation = conversation or Conversation()
+        self.conversation = conversation or self.port.conversation
         self.conversation.state = args.session_state
+        self.port.conversation = self.conversation
         self.started_at = time.monotonic() - self.conversation.secs
         self.figures.turn_s = list(self.conversation.turn_s)
         self.waits_over = asyncio.Event()
@@ -188,7 +189,6 @@ class Session:
     async def _call_bot(self) -> None:
         enter_call(self.figures)
         enter_session(self.port)
-        current.set(self.conversation)
         try:
             await self._bot.function(self.args)
         except asyncio.CancelledError:

@@ -1,7 +1,7 @@
-"""`SessionPort`: what a session and its bot's transport exchange in addition to sound.
+"""`SessionPort`: what a session and its bot's transport and pipeline exchange in addition to sound.
 
-A session sets the port in its bot's context, where the bot's transport reads it. Outside a session nothing is
-connected to the port.
+A session sets the port in its bot's context, where the bot's transport and `PipelineTask` read it once, when
+they are built. Outside a session nothing is connected to the port.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from runner.processors.handover_state import Conversation
 
 if TYPE_CHECKING:
     from runner.serializers.base import FrameSerializer
@@ -78,9 +80,10 @@ def _ignore(reason: str = "") -> None:
 
 @dataclass(kw_only=True)
 class SessionPort:
-    """One session's port to the transport of its bot.
+    """One session's port to the transport and the pipeline of its bot.
 
     Attributes:
+        conversation: what moves with the call when the bot's code changes.
         serializer: the call's serializer; None if its wire needs none.
         app: messages of an application.
         transfer: transfers the caller to another number; None if that is impossible.
@@ -91,6 +94,7 @@ class SessionPort:
         moved: whether the call continues with new code.
     """
 
+    conversation: Conversation = field(default_factory=Conversation)
     serializer: FrameSerializer | None = None
     app: AppChannel = field(default_factory=AppChannel)
     transfer: Callable[[str], Awaitable[None]] | None = None
@@ -105,7 +109,7 @@ _port: ContextVar[SessionPort | None] = ContextVar("botrun session port", defaul
 
 
 def enter_session(port: SessionPort) -> None:
-    """Use this port for transports built in this context."""
+    """Use this port for transports and pipelines built in this context."""
     _port.set(port)
 
 

@@ -47,7 +47,7 @@ from runner.frames import (
     UserStoppedSpeakingFrame,
 )
 from runner.pipeline import Pipeline, PipelineTask
-from runner.processors import handover_state
+from runner.processors.handover_state import Conversation
 from runner.rtvi import (
     RTVI,
     LLMSearchResponseFrame,
@@ -64,6 +64,7 @@ from runner.rtvi import (
 )
 from runner.testing import FakeTransport, Recorder, run_virtual
 from runner.transports.base import TransportParams
+from runner.transports.session_port import SessionPort, enter_session
 
 CALL = FunctionCall("find_table", "c1", {"people": 4})
 ASKED = RTVIClientMessageFrame("77", "language", None)
@@ -473,7 +474,7 @@ def test_new_code_announces_itself_to_the_client(arrived: dict[str, Any] | None)
     transport = FakeTransport()
 
     async def run() -> None:
-        handover_state.current.set(handover_state.Conversation(arrived))
+        enter_session(SessionPort(conversation=Conversation(arrived)))
         task = PipelineTask(Pipeline([transport.input(), transport.output()]))
         assert task.rtvi is not None
         asyncio.get_running_loop().call_later(0.2, task.request_cancel)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
 from runner.frames import LLMRunFrame, TTSSpeakFrame
 from runner.pipeline import Pipeline, PipelineTask
-from runner.processors import LLMContext, LLMContextAggregatorPair
+from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
 from runner.processors import handover_state as conversation
 from runner.processors.handover_state import Conversation
+from runner.transports.session_port import SessionPort, enter_session
 
 pytestmark = pytest.mark.realtime
 
@@ -18,10 +20,21 @@ USER, ASSISTANT = {"role": "user", "content": "hi"}, {"role": "assistant", "cont
 
 
 def remembered(call: Conversation, *messages: dict[str, Any]) -> LLMContext:
-    conversation.current.set(call)
+    """The context of a bot that serves this call and begins with these messages."""
+    return served(call, *messages)[0]
+
+
+def served(call: Conversation, *messages: dict[str, Any]) -> tuple[LLMContext, PipelineTask]:
     context = LLMContext(messages)
-    LLMContextAggregatorPair(context)
-    return context
+    return context, served_with(call, *LLMContextAggregatorPair(context))
+
+
+def served_with(call: Conversation, *row: FrameProcessor) -> PipelineTask:
+    def build() -> PipelineTask:
+        enter_session(SessionPort(conversation=call))
+        return PipelineTask(Pipeline(row))
+
+    return copy_context().run(build)
 
 
 def test_the_new_prompt_stands_before_the_old_history() -> None:
@@ -53,6 +66,16 @@ def test_code_that_failed_before_it_remembered_hands_on_what_it_was_given() -> N
     assert lost == []
 
 
+def test_each_context_continues_the_one_in_its_place_once() -> None:
+    answer = {"role": "assistant", "content": "41"}
+    snapshots = [{"version": 1, "messages": [message]} for message in (USER, answer)]
+    call, first, second = Conversation({"memories": snapshots}), LLMContext(), LLMContext()
+    row = [*LLMContextAggregatorPair(first), *LLMContextAggregatorPair(second)]
+    for _ in range(2):  # a bot may run a second pipeline with the same contexts
+        served_with(call, *row)
+    assert (first.messages, second.messages) == ([USER], [answer])
+
+
 def test_a_conversation_in_which_nobody_spoke_begins_again() -> None:
     call = Conversation()
     remembered(call, {"role": "system", "content": "Be kind."})
@@ -63,8 +86,7 @@ async def test_a_greeting_is_not_said_again_but_what_comes_later_is() -> None:
     call = Conversation(
         {"memories": [{"version": 1, "messages": [USER, ASSISTANT]}], "state": {}, "spoken": True}
     )
-    context = remembered(call, {"role": "system", "content": "Be kind."})
-    task = PipelineTask(Pipeline([]))
+    context, task = served(call, {"role": "system", "content": "Be kind."})
     context.messages.append({"role": "system", "content": "Greet the caller."})
     await task.queue_frames([LLMRunFrame()])
     assert context.messages[-1] == ASSISTANT

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from runner.frames import BotStoppedSpeakingFrame
-from runner.processors import handover_state as conversation
 from runner.processors.handover_state import Conversation
 from runner.server.handover.moves import LONGEST_WAIT_S, Moves, _Movable
 from runner.testing import Conversation as Talk
 from runner.testing import run_virtual
+from runner.transports.session_port import SessionPort, enter_session
 
 pytestmark = pytest.mark.realtime
 
@@ -27,7 +27,7 @@ def talk(call: Conversation, replies: list[str], script: Callable[[Talk], Awaita
     """A talk of this call's."""
 
     def run() -> Talk:
-        conversation.current.set(call)
+        enter_session(SessionPort(conversation=call))
         it = Talk(*replies)
         return it.run(lambda: script(it))
 
@@ -118,8 +118,19 @@ def test_a_long_bot_turn_is_waited_for_up_to_a_limit_and_reported(
     async def wait() -> float:
         clock = asyncio.get_running_loop().time
         begun = clock()
-        call.busy = lambda: "the bot speaks" if clock() < begun + speaks_s else ""
-        call.interrupt = lambda: cuts.append(clock() - begun)
+
+        class Speaking:
+            def busy(self) -> str:
+                return "the bot speaks" if clock() < begun + speaks_s else ""
+
+            def interrupt(self) -> None:
+                cuts.append(clock() - begun)
+
+            def answer(self) -> None: ...
+
+            def client_major(self) -> None: ...
+
+        call.attach(Speaking())
         session: Any = SimpleNamespace(id="w1-1", conversation=call, is_over=False)
         assert await Moves()._silence(_Movable(session, "key", peer))  # type: ignore[arg-type]
         return clock() - begun

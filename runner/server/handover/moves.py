@@ -239,8 +239,7 @@ class Moves:
         while (busy := conversation.busy()) and not session.is_over:
             waited = clock() - begun
             if waited > LONGEST_WAIT_S or call.peer.in_a_hurry:
-                if conversation.interrupt is not None:
-                    conversation.interrupt()
+                conversation.interrupt()
                 await asyncio.sleep(INTERRUPTION_S)
                 break
             if waited > TELL_WAIT_S and not reported:
