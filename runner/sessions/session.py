@@ -22,6 +22,7 @@ from runner.botcode.explain import advice_of, in_words, place_of
 from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
 from runner.eventloop.ids import worker_prefix
+from runner.eventloop.waiting import first_of
 from runner.processors.handover_state import Conversation
 from runner.sessions.stats import CallFigures, enter_call
 from runner.settings.credentials import hide
@@ -154,15 +155,9 @@ class Session:
     async def run(self, limit_s: float) -> None:
         """Wait for the end of the call, and finish it."""
         logger.info("session %s started (%s)", self.id, self.kind, extra={"session": self.id})
-        released = asyncio.create_task(self._abandoned.wait())
-        waits = [self._task, released]
-        try:
-            left_s = max(limit_s - self.conversation.secs, 0.0) if limit_s else None
-            done, _ = await asyncio.wait(waits, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                await self.end(EndReason.TOO_LONG)
-        finally:
-            released.cancel()
+        left_s = max(limit_s - self.conversation.secs, 0.0) if limit_s else None
+        if not await first_of(asyncio.wait({self._task}), self._abandoned.wait(), timeout_s=left_s):
+            await self.end(EndReason.TOO_LONG)
         await self._finish()
 
     async def end(self, reason: EndReason, grace_s: float = 0.0, *, detail: str = "") -> None:

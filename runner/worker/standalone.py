@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from runner.botcode import location
 from runner.botcode.loader import BotTarget, LoadedBot, load_bot
 from runner.errors import BotrunError
+from runner.eventloop.waiting import first_of
 from runner.services.common import warmup
 from runner.sessions.registry import SessionLimits, Sessions
 from runner.sessions.session import EndReason
@@ -139,9 +140,7 @@ def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
 
 async def first(preparing: asyncio.Task[Any], stop: Coroutine[Any, Any, Any]) -> bool:
     """Wait until all is ready; False if the program is to stop before."""
-    stopping = asyncio.create_task(stop)
-    await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+    await first_of(asyncio.wait({preparing}), stop)
     if not preparing.done():
         return False
     _check(preparing)

@@ -95,8 +95,10 @@ async def test_loads_callers_ring_over_tls(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("BOTRUN_STATE_DIR", str(tmp_path))
     more = ("-t", "twilio", "--https", "--host", "127.0.0.1", "--no-reload")
     async with saving(tmp_path, *more) as saved:
-        found = re.search(r"talk\s+https://(127\.0\.0\.1:\d+)/", saved.told)
-        assert found, saved.told
+        address = r"talk\s+https://(127\.0\.0\.1:\d+)/"
+        await saved.until(address)
+        found = re.search(address, saved.told)
+        assert found
         assert await asyncio.to_thread(pid_of, f"wss://{found[1]}/ws") == saved.process.pid
         line = PhoneLine(f"wss://{found[1]}/ws", "twilio", 1)
         await line.open()

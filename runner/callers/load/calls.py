@@ -21,6 +21,7 @@ from runner.callers.sound.microphone import CallerVoice
 from runner.callers.talk import Talk
 from runner.callers.wires.base import PlainWire
 from runner.errors import TransportError
+from runner.eventloop.waiting import first_of
 
 SEEDS = 8
 """So many different sounds are made; calls share them."""
@@ -81,11 +82,8 @@ class EchoCall:
         self._timer = asyncio.get_running_loop().call_later(self._due - now, self._speak)
 
     async def _until_over(self, schedule: Schedule, stopping: asyncio.Event) -> None:
-        waits = [asyncio.create_task(event.wait()) for event in (self.line.gone, stopping)]
         left_s = max(0.0, schedule.until_at + LAST_ECHO_S - time.monotonic())
-        await asyncio.wait(waits, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        await first_of(self.line.gone.wait(), stopping.wait(), timeout_s=left_s)
         if self.line.gone.is_set():
             self.failure = self.line.why
 
@@ -161,21 +159,8 @@ class TalkCaller:
 
     async def run(self, schedule: Schedule, stopping: asyncio.Event) -> None:
         """Ring and ring again; the last call is broken off when the time is over."""
-        over = asyncio.create_task(self._over(schedule, stopping))
-        talking = asyncio.create_task(self._ring_on())
-        try:
-            await asyncio.wait({over, talking}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (over, talking):
-                task.cancel()
-            await asyncio.gather(over, talking, return_exceptions=True)
-
-    async def _over(self, schedule: Schedule, stopping: asyncio.Event) -> None:
-        try:
-            async with asyncio.timeout(max(0.0, schedule.until_at - time.monotonic())):
-                await stopping.wait()
-        except TimeoutError:
-            return
+        left_s = max(0.0, schedule.until_at - time.monotonic())
+        await first_of(self._ring_on(), stopping.wait(), timeout_s=left_s)
 
     async def _ring_on(self) -> None:
         await asyncio.sleep(max(0.0, self.opens_at - time.monotonic()))

@@ -21,6 +21,7 @@ from runner.callers.load import ECHO, LATE_STEP_MS, Schedule, WorkerPlan
 from runner.callers.load.calls import EchoCall, TalkCaller, echo_call
 from runner.callers.load.websocket_line import EchoLine, PhoneLine
 from runner.errors import BotrunError
+from runner.eventloop.waiting import first_of
 from runner.server.wire.tls import trust_anybody, trust_for
 
 TELL_EVERY_S = 0.5
@@ -188,17 +189,17 @@ async def _run(crew: EchoCrew | TalkCrew, schedule: Schedule, lines: asyncio.Str
     """See the load through; when it was stopped, if it was."""
     stopping = asyncio.Event()
     running = asyncio.create_task(crew.run(schedule, stopping), name="calls")
-    listening = asyncio.create_task(lines.readline(), name="parent")
-    telling = asyncio.create_task(_tell_counts(crew), name="counts")
     stopped_at = None
-    await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
-    if not running.done():
-        stopped_at = time.monotonic()
-        stopping.set()
-    await running
-    for task in (listening, telling):
-        task.cancel()
-    await asyncio.gather(listening, telling, return_exceptions=True)
+
+    async def until_over() -> None:
+        nonlocal stopped_at
+        await first_of(asyncio.wait({running}), lines.readline())
+        if not running.done():
+            stopped_at = time.monotonic()
+            stopping.set()
+        await running
+
+    await first_of(until_over(), _tell_counts(crew))
     return stopped_at
 
 

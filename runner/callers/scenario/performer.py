@@ -31,6 +31,7 @@ from runner.callers.scenario.steps import (
 from runner.callers.sound.microphone import CallerVoice, Manner, Speech, Utterance, read_wav
 from runner.callers.talk import Talk
 from runner.errors import MissingPackageError
+from runner.eventloop.waiting import first_of
 
 PATIENCE_S = 12.0
 """How long the caller waits for a bot that should speak."""
@@ -247,15 +248,10 @@ class TypedCaller:
 
     async def run(self, lines: AsyncIterator[str]) -> None:
         """Until the last line, or until the bot hangs up."""
-        typing = asyncio.create_task(self._all(lines), name="typed")
-        over = asyncio.create_task(self._phone.ended.wait())
-        await asyncio.wait({typing, over}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (typing, over):
-            task.cancel()
-        done = await asyncio.gather(typing, over, return_exceptions=True)
-        await self._phone.hang_up()
-        if isinstance(done[0], Exception):
-            raise done[0]
+        try:
+            await first_of(self._all(lines), self._phone.ended.wait())
+        finally:
+            await self._phone.hang_up()
 
     async def _all(self, lines: AsyncIterator[str]) -> None:
         async for line in lines:

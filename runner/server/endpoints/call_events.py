@@ -7,13 +7,13 @@ this machine, whatever address the server listens on.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from runner.eventloop.waiting import first_of
 from runner.server.access.local_only import LocalOnly
 from runner.transports.session_port import AppChannel, SessionPort
 from runner.transports.websocket.socket import MOVED, CallWebSocket
@@ -55,17 +55,12 @@ class _Events:
         return None
 
     async def _serve(self, websocket: WebSocket, call: CallWebSocket, port: SessionPort) -> None:
-        reading = asyncio.create_task(self._read(websocket, port.app), name="events")
-        leaving = asyncio.create_task(call.left.wait())
         try:
-            await asyncio.wait({reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
+            await first_of(self._read(websocket, port.app), call.left.wait())
+            if websocket.client_state is WebSocketState.CONNECTED:
                 await websocket.close(MOVED if port.moved else 1000, "the call is over")
         finally:
             port.app.detach()
-            for task in (reading, leaving):
-                task.cancel()
-            await asyncio.gather(reading, leaving, return_exceptions=True)
 
     async def _read(self, websocket: WebSocket, app: AppChannel) -> None:
         while True:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from runner.arguments import SmallWebRTCRunnerArguments
 from runner.errors import ProtocolError
+from runner.eventloop.waiting import first_of
 from runner.processors.handover_state import Conversation
 from runner.rtvi import messages
 from runner.server.access.local_only import is_loopback
@@ -226,11 +227,8 @@ class WebRTCEndpoint:
         async def closed(connection: SmallWebRTCConnection) -> None:
             left.set()
 
-        waits = [asyncio.ensure_future(event.wait()) for event in (left, session.waits_over)]
         if connection.close_reason is None:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+            await first_of(left.wait(), session.waits_over.wait())
         await connection.disconnect(str(EndReason.MOVED))
 
     def _give_starts(self) -> dict[str, Any]:

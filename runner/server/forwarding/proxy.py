@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx2
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from runner.eventloop.waiting import first_of
 from runner.server.access.local_only import answer, values_of
 from runner.server.handover.other_workers import CLIENT, MOVED_STATUS
 
@@ -98,18 +98,8 @@ async def _connect(owner: Path, url: str, **more: Any) -> ClientConnection:
 
 
 async def _carry(there: ClientConnection, receive: Receive, send: Send) -> None:
-    ways = [
-        asyncio.create_task(_carry_there(there, receive), name="to the call's worker"),
-        asyncio.create_task(_carry_back(there, send), name="from the call's worker"),
-    ]
-    try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for way in ways:
-            way.cancel()
-        for ended in await asyncio.gather(*ways, return_exceptions=True):
-            if isinstance(ended, Exception) and not isinstance(ended, OSError | ConnectionClosed):
-                raise ended
+    with contextlib.suppress(OSError, ConnectionClosed):
+        await first_of(_carry_there(there, receive), _carry_back(there, send))
 
 
 async def _carry_there(there: ClientConnection, receive: Receive) -> None:

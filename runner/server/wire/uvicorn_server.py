@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from runner.eventloop.waiting import first_of
 from runner.server.wire.connection_limits import ConnectionLimits
 from runner.server.wire.http_protocol import REQUEST_S, HttpProtocol
 from runner.server.wire.websocket_protocol import WebSocketProtocol
@@ -74,14 +75,12 @@ class Server(uvicorn.Server):
         """Accept on `listener`; at the end, close what is open within `close_within_s`."""
         self.config.timeout_graceful_shutdown = close_within_s  # type: ignore[assignment]  # uvicorn declares int
         task = asyncio.create_task(self.serve([listener]), name="server")
-        waiting = asyncio.create_task(self._listening.wait())
         try:
-            await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            await first_of(asyncio.wait({task}), self._listening.wait())
             if task.done():
                 await task
             yield
         finally:
-            waiting.cancel()
             with _quiet():
                 self._stop.set()
                 await asyncio.wait({task})
