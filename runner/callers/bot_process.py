@@ -9,9 +9,10 @@ import re
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from runner.errors import BotrunError, UsageError
+from runner.eventloop.waiting import first_of
 from runner.settings import child_environment
 
 READY_TIMEOUT_S = 30.0
@@ -20,7 +21,20 @@ STOP_TIMEOUT_S = 2.5
 
 _SOCKET_ROW = re.compile(r"^socket\s+(ws://\S+)")
 _PAGE_ROW = re.compile(r"^talk\s+(http://\S+)")
+_BANNER_ROWS = (
+    "bot", "transports", "talk", "mobile", "socket", "calls", "ring", "webhook", "settings", "keys found",
+    "key missing", "",
+)  # fmt: skip
+_BANNER_ROW = re.compile("|".join(rf"{name:<12}\S" for name in _BANNER_ROWS))
+"""botrun's own lines on stdout (`cli/terminal/banner.py`) come together, once. All others are the bot's."""
+
+_JOINED_ROW = re.compile(r"(.+)(bot {9}\S.*\(\))")
+"""The first row behind something that the bot printed without a line end."""
+
 _LAST_LINES = 20
+_READ_BYTES = 65536
+LONGEST_LINE = 1 << 20
+"""Output without a line end is cut here (bytes)."""
 
 EVERY_LINE = re.compile("")
 WARNINGS = re.compile(r"\d\d:\d\d:\d\d (warning|error|critical) ")
@@ -39,6 +53,7 @@ class BotProcess:
         provider: its transport.
         body: what the bot finds in its `body`.
         shown: which lines of its log are shown here.
+        printed: called with each line that the bot prints, from its start to its end.
         reload: whether it takes over what is saved; without, it is one process.
 
     Attributes:
@@ -54,12 +69,29 @@ class BotProcess:
         *,
         body: str | None = None,
         shown: re.Pattern[str] | None = None,
+        printed: Callable[[str], None] | None = None,
         reload: bool = True,
     ) -> None:
-        self._command = [sys.executable, "-P", "-m", "runner.cli", "run", file, "-t", provider, "--port", "0"]
+        # -u: what the bot prints is shown when it is printed.
+        self._command = [
+            sys.executable,
+            "-u",
+            "-P",
+            "-m",
+            "runner.cli",
+            "run",
+            file,
+            "-t",
+            provider,
+            "--port",
+            "0",
+        ]
         self._command += ["--body", body] if body else []
         self._command += [] if reload else ["--no-reload"]
         self._shown = shown
+        self._printed = printed
+        self._ready = asyncio.Event()
+        self._banner_begun = self._banner_over = False
         self._row = _PAGE_ROW if provider == "webrtc" else _SOCKET_ROW
         self.url = ""
         self.pid: int | None = None
@@ -79,53 +111,79 @@ class BotProcess:
             preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
         self.pid = process.pid
-        logging = asyncio.create_task(self._read_log(process), name="bot's log")
+        reading = [
+            asyncio.create_task(self._read_output(process), name="bot's output"),
+            asyncio.create_task(self._read_log(process), name="bot's log"),
+        ]
         try:
-            await self._wait_until_ready(process, logging)
-            draining = asyncio.create_task(_drain(process), name="bot's output")
-            try:
-                yield self
-            finally:
-                draining.cancel()
-                await asyncio.gather(draining, return_exceptions=True)
+            await self._wait_until_ready(process, reading)
+            yield self
         finally:
             await _stop(process)
-            await asyncio.wait([logging], timeout=STOP_TIMEOUT_S)
-            logging.cancel()
+            # A process that the bot started may hold the pipes open.
+            await asyncio.wait(reading, timeout=STOP_TIMEOUT_S)
+            for task in reading:
+                task.cancel()
+            await asyncio.gather(*reading, return_exceptions=True)
 
-    async def _wait_until_ready(self, process: asyncio.subprocess.Process, log: asyncio.Task[None]) -> None:
-        assert process.stdout is not None
+    async def _wait_until_ready(
+        self, process: asyncio.subprocess.Process, reading: list[asyncio.Task[None]]
+    ) -> None:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                async for line in process.stdout:
-                    if found := self._row.match(line.decode(errors="replace")):
-                        self.url = found[1]
-                        return
+                await first_of(self._ready.wait(), process.wait())
         except TimeoutError:
             raise BotStartError(f"the bot was not ready after {READY_TIMEOUT_S:g} s") from None
-        await asyncio.wait([log], timeout=STOP_TIMEOUT_S)
-        await process.wait()
-        raise _failure(process.returncode, list(self.log))
+        if not self._ready.is_set():
+            await asyncio.wait(reading, timeout=STOP_TIMEOUT_S)
+            raise _failure(process.returncode, list(self.log))
+
+    async def _read_output(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        async for line in lines_of(process.stdout):
+            joined = None if self._banner_begun else _JOINED_ROW.fullmatch(line)
+            for text in joined.groups() if joined else [line]:
+                self._take_output(text)
+
+    def _take_output(self, text: str) -> None:
+        if self._is_banner(text):
+            if found := self._row.match(text):
+                self.url = found[1]
+                self._ready.set()
+        elif self._printed is not None:
+            self._printed(text)
+
+    def _is_banner(self, text: str) -> bool:
+        is_row = not self._banner_over and _BANNER_ROW.match(text) is not None
+        self._banner_over = self._banner_over or (self._banner_begun and not is_row)
+        self._banner_begun = self._banner_begun or is_row
+        return is_row
 
     async def _read_log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
-        async for line in process.stderr:
-            text = line.decode(errors="replace").rstrip()
+        async for text in lines_of(process.stderr):
             self.log.append(text)
             if self._shown is not None and self._shown.match(text):
                 print(text, file=sys.stderr)
+
+
+async def lines_of(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    """The stream's lines as they come, without their ends. A last line without an end is one, too."""
+    rest = b""
+    while chunk := await stream.read(_READ_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LONGEST_LINE:
+            lines, rest = [*lines, rest], b""
+        for line in lines:
+            yield line.decode(errors="replace").rstrip("\r")
+    if rest:
+        yield rest.decode(errors="replace")
 
 
 def _failure(status: int | None, log: list[str]) -> BotrunError:
     errors = [line.removeprefix("botrun: ") for line in log if line.startswith("botrun: ")]
     sentence = errors[-1] if errors else f"the bot ended with status {status} before it was ready"
     return UsageError(sentence) if status == 2 else BotStartError(sentence)
-
-
-async def _drain(process: asyncio.subprocess.Process) -> None:
-    assert process.stdout is not None
-    while await process.stdout.read(65536):
-        pass
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

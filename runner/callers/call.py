@@ -96,10 +96,46 @@ async def make_call(request: CallRequest, tell: Tell | None = None) -> CallResul
     """
     if request.save is not None:
         make_folder(request.save)
+    prints = Prints(tell)
     async with caller_voice() as voice:
         await _prepare(request, voice)
-        async with _bot(request) as url:
-            return await _ring(request, url, voice, tell)
+        async with _bot(request, prints) as url:
+            result = await _ring(request, url, voice, prints)
+    # What the bot printed when it was stopped.
+    return replace(result, lines=prints.lines)
+
+
+class Prints:
+    """Reports the lines of a call, with what the bot prints before, during and after it.
+
+    Args:
+        tell: called with each line.
+    """
+
+    def __init__(self, tell: Tell | None) -> None:
+        self.tell = tell
+        self.talk: Talk | None = None
+        self._early: list[Said] = []
+
+    @property
+    def lines(self) -> list[Said]:
+        """All lines so far."""
+        return self._early if self.talk is None else self.talk.lines
+
+    def answered(self, phone: Phone) -> Talk:
+        """The call has begun."""
+        self.talk = Talk(phone, self.tell, self._early)
+        return self.talk
+
+    def add(self, text: str) -> None:
+        """The bot's process printed this line."""
+        if self.talk is not None:
+            self.talk.say("print", text)
+            return
+        line = Said(0.0, "print", text)
+        self._early.append(line)
+        if self.tell is not None:
+            self.tell(line)
 
 
 async def _prepare(request: CallRequest, voice: CallerVoice) -> None:
@@ -110,19 +146,23 @@ async def _prepare(request: CallRequest, voice: CallerVoice) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _bot(request: CallRequest) -> AsyncIterator[str]:
+async def _bot(request: CallRequest, prints: Prints) -> AsyncIterator[str]:
     if request.url is not None:
         yield request.url
         return
     assert request.file is not None
     process = BotProcess(
-        request.file, request.provider, body=request.body, shown=EVERY_LINE if request.verbose else WARNINGS
+        request.file,
+        request.provider,
+        body=request.body,
+        shown=EVERY_LINE if request.verbose else WARNINGS,
+        printed=prints.add,
     )
     async with process.running() as bot:
         yield bot.url
 
 
-async def _ring(request: CallRequest, url: str, voice: CallerVoice, tell: Tell | None) -> CallResult:
+async def _ring(request: CallRequest, url: str, voice: CallerVoice, prints: Prints) -> CallResult:
     scenario = request.scenario
     line = request.line or (scenario.line if scenario else None) or Line()
     line = replace(line, room_dbfs=ROOM_DBFS)
@@ -132,7 +172,7 @@ async def _ring(request: CallRequest, url: str, voice: CallerVoice, tell: Tell |
     outcomes: list[Outcome] = []
     dial = partial(dial_network, waits=scenario is None)
     async with Phone(url, wire, line=line, keep_messages=request.save is not None, connect=dial) as phone:
-        talk = Talk(phone, tell)
+        talk = prints.answered(phone)
         following = asyncio.create_task(talk.follow(), name="follow")
         try:
             talk.say("phone", f"{request.provider} call {wire.facts.call_id} is answered", phone.started_at)

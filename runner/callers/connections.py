@@ -78,6 +78,7 @@ class SideChannel:
 
     Attributes:
         open: whether the call is being followed, or was to its end.
+        opening: whether that is not known yet.
         live: whether a message would reach the bot now.
     """
 
@@ -85,17 +86,21 @@ class SideChannel:
         self._url = events_url(phone_url, call_id)
         self._tell = tell
         self._socket: ClientConnection | None = None
-        self.open = self.live = False
+        self.open = self.live = self.opening = False
 
     async def run(self) -> None:
         """Follow the call to its end; returns at once if it cannot be followed."""
         if self._url is None:
             return
-        with contextlib.suppress(OSError, TimeoutError, WebSocketException):
-            for _ in range(TRIES):
-                if await self._follow():
-                    return
-                await asyncio.sleep(RETRY_S)
+        self.opening = True
+        try:
+            with contextlib.suppress(OSError, TimeoutError, WebSocketException):
+                for _ in range(TRIES):
+                    if await self._follow():
+                        return
+                    await asyncio.sleep(RETRY_S)
+        finally:
+            self.opening = False
 
     async def _follow(self) -> bool:
         """False if there is no such call yet, or it goes on with the bot's new code."""
@@ -113,7 +118,7 @@ class SideChannel:
             await self.send("client-ready", {"version": VERSION, "about": {"library": "botrun-phone"}})
             try:
                 async for text in socket:
-                    self.open = self.live = True
+                    self.open, self.live, self.opening = True, True, False
                     self._take(text)
             except ConnectionClosed:
                 pass

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runner.callers.scenario.performer import Outcome
     from runner.callers.talk import Said
 
-STYLES = {"bot": "bold cyan", "caller": "bold green", "phone": "dim"}
+STYLES = {"bot": "bold cyan", "caller": "bold green", "phone": "dim", "print": "magenta"}
 GOOD_ANSWER_MS, FAIR_ANSWER_MS = 800, 1500
 GOOD_STOP_MS, FAIR_STOP_MS = 300, 600
 """Up to the first a figure is green, up to the second amber (reference/UX.md)."""

@@ -225,6 +225,57 @@ def test_a_bot_that_never_answers_fails_what_is_said(tmp_path: Path) -> None:
     assert [one["met"] for one in report["expectations"]] == [False]
 
 
+PRINTING_BOT = """
+import sys
+print("at import")
+sys.stdout.write("a progress bar without an end of line")
+from phone_bots import CountedBot
+
+class Bot(CountedBot):
+    async def __call__(self, runner_args):
+        print("")
+        print("[bold]the call begins", "x" * 100_000)
+        await super().__call__(runner_args)
+        print("the call is over")
+
+the_bot = Bot(greeting="hello there.", replies=("one two.", "Goodbye now."))
+
+async def bot(runner_args):
+    await the_bot(runner_args)
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["terminal", "json"])
+def test_what_the_bot_prints_is_shown_marked_and_in_order(
+    options: list[str], goodbye_bot: str, tmp_path: Path
+) -> None:
+    path = Path(goodbye_bot).with_name("printing_bot.py")
+    path.write_text(PRINTING_BOT)
+    done = call(str(path), "--scenario", scenario(tmp_path, "wait_for_silence: 300ms", "hang_up"), *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if options:
+        shown = [(line["who"], line["text"]) for line in json.loads(done.stdout)["conversation"]]
+    else:
+        lines = (line for line in done.stdout.splitlines() if line[:7].strip().replace(".", "").isdigit())
+        shown = [(line[9:16].strip(), line[17:]) for line in lines]
+    wanted = [
+        ("print", "at import"),
+        ("print", "a progress bar without an end of line"),
+        ("phone", "twilio call"),
+        ("print", "[bold]the call begins xxx"),
+        ("bot", "hello there."),
+        ("caller", "hangs up"),
+        ("print", "the call is over"),
+    ]
+    places = [
+        next(i for i, (who, text) in enumerate(shown) if who == w and text.startswith(t)) for w, t in wanted
+    ]
+    assert places == sorted(places), shown
+    assert len(shown[places[3]][1]) > 100_000
+    assert shown[1] == ("print", "a progress bar without an end of line")
+    assert not any("transports" in text for _, text in shown)
+
+
 def test_numbers_and_parameters_of_the_call_are_sent(goodbye_bot: str, tmp_path: Path) -> None:
     steps = scenario(tmp_path, "wait: 200ms", "hang_up")
     numbers = ("--from", "+4930123", "--to", "+4930456", "--param", "plan=gold=1")

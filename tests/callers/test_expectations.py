@@ -27,6 +27,7 @@ class SilentPhone:
     wire = SimpleNamespace(facts=SimpleNamespace(call_id="CA1"))
     sample_rate = RATE
     started_at = 0.0
+    speech = SimpleNamespace(spans=[])
 
     def __init__(self) -> None:
         self.microphone = Microphone()

@@ -50,7 +50,8 @@ class Banner:
         if console.is_terminal:
             console.print(as_table(rows))
         else:
-            sys.stdout.writelines(f"{name:<12}{value.plain}\n" for name, value in rows)
+            # At once: `botrun call` tells these lines from what the bot prints.
+            sys.stdout.write("".join(f"{name:<12}{value.plain}\n" for name, value in rows))
             sys.stdout.flush()
         if console.is_terminal and (mobile := mobile_address(host)):
             console.print(qr_code(mobile))

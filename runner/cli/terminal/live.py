@@ -71,7 +71,7 @@ def _bar(level: float) -> str:
 
 def _last_turn(parts: Mapping[str, float]) -> Text:
     if not parts:
-        return Text("no answer yet", "dim")
+        return Text("no spoken turn answered yet", "dim")
     made_of = " + ".join(f"{name} {ms / 1000:.2f}" for name, ms in parts.items() if ms >= 1)
     return Text.assemble(
         "answered in ", (f"{sum(parts.values()) / 1000:.2f} s", "bold"), (f" = {made_of}", "dim")

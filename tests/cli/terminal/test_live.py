@@ -39,7 +39,7 @@ def test_levels_are_bars() -> None:
 
 def test_many_calls_are_counted_and_not_all_shown() -> None:
     text = shown({"sessions": [call(n) for n in range(MOST_ROWS + 3)]})
-    assert text.count("no answer yet") == MOST_ROWS
+    assert text.count("no spoken turn answered yet") == MOST_ROWS
     assert "and 3 more calls" in text
     assert f"{MOST_ROWS + 3} calls" in text
 
