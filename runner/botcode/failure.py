@@ -1,16 +1,22 @@
-"""How the bot's code failed, worded for the terminal and the page."""
+"""How the user's code failed: which line it was, and one sentence for the terminal and the page."""
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import linecache
 import re
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.errors import BotrunError, UsageError
+from runner.botcode.location import is_users_file
+from runner.errors import BotLoadError, BotrunError, MissingModelError, MissingPackageError, UsageError
+from runner.settings import credentials
+from runner.settings.parsing import did_you_mean
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
@@ -89,3 +95,129 @@ def hanging(trace: str, is_users: Callable[[Path], bool], waited_s: float) -> Fa
         return failure_at(f"the bot was not ready after {waited_s:g} s", "", 0)
     file, line = next(iter(users or calls))
     return failure_at(f"the import has not finished after {waited_s:g} s; it hangs here", file, line)
+
+
+class BotCrashError(BotLoadError):
+    """The bot's own code failed while it was imported; `__cause__` has the traceback."""
+
+
+def explain(error: BaseException, path: Path) -> BotLoadError | MissingPackageError:
+    """The error that tells why a bot's file cannot be imported."""
+    where, line = place_of(error, path)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _missing_module(error.name, where, line)
+    if isinstance(error, MissingPackageError):
+        return error
+    return BotCrashError(str(error) if isinstance(error, BotrunError) else in_words(error), where, line)
+
+
+def in_words(error: BaseException, *, hints: bool = True) -> str:
+    """What an exception of the user's code says, in one line; with `hints`, also what to do about it."""
+    text = _plain(error)
+    return text + _hint(error) if hints else text
+
+
+def _plain(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg}"
+    if isinstance(error, SystemExit):
+        return f"the bot ended the program (sys.exit({error.code!r}))"
+    text = _message(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _message(error: BaseException) -> str:
+    text = " ".join(credentials.hide(str(error)).split())
+    if isinstance(error, TypeError):
+        text = re.sub(r"\. Did you mean '\w+'\?$", "", text)  # Python 3.13's own; ours comes for all
+    return text
+
+
+def _hint(error: BaseException) -> str:
+    text = _message(error)
+    hint = ""
+    if isinstance(error, ImportError):
+        hint = _import_hint(text)
+    elif isinstance(error, TypeError):
+        hint = _argument_hint(error, text)
+    if isinstance(error, (AttributeError, TypeError)) and "coroutine" in text:
+        hint += ": an await is missing"
+    return hint
+
+
+def advice_of(error: BaseException | None, sentence: str) -> str | None:
+    """What to do about a failure, if that is known: from the exception, or from botrun's own sentence, which
+    says it behind a colon."""
+    if isinstance(error, MissingPackageError):
+        return error.install
+    if isinstance(error, MissingModelError):
+        return error.fetch
+    if error is not None and not isinstance(error, BotrunError):
+        return _hint(error).lstrip(":;?, ") or None
+    return sentence.partition(": ")[2] or None
+
+
+def _import_hint(text: str) -> str:
+    if text.startswith("attempted relative import"):
+        return (
+            ": without a package around the bot write `import helper`, or put an empty __init__.py beside it"
+        )
+    found = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text)
+    if found is None or "circular" in text:
+        return ""
+    return did_you_mean(found[1], dir(sys.modules.get(found[2])))
+
+
+def _argument_hint(error: TypeError, text: str) -> str:
+    """What a class takes that was given another name than its own for something."""
+    found = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if found is None or last is None:
+        return ""
+    kind = {**last.tb_frame.f_globals, **last.tb_frame.f_locals}.get(found[1])
+    if not isinstance(kind, type):
+        return ""
+    takes = list(inspect.signature(kind).parameters)
+    return did_you_mean(found[2], takes) or f"; it takes {', '.join(takes)}"
+
+
+def place_of(error: BaseException, path: Path) -> tuple[Path, int | None]:
+    """The deepest line of the user's own code: what lies in the bot's folder and was not installed there."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return Path(error.filename), error.lineno
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if is_users_file(Path(frame.filename), path):
+            return Path(frame.filename), frame.lineno
+    return path, None
+
+
+# Modules whose package goes by another name.
+_PACKAGES = {
+    "PIL": "pillow",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python",
+    "daily": "'botrun[daily]'",
+    "dotenv": "python-dotenv",
+    "espeakng_loader": "'botrun[local]'",
+    "google": "google-genai",
+    "pipecat": "pipecat-ai",
+    "pocketsphinx": "'botrun[local]'",
+    "sklearn": "scikit-learn",
+    "webrtc_noise_gain": "'botrun[noise]'",
+    "yaml": "pyyaml",
+}
+
+
+def _missing_module(name: str, path: Path, line: int | None) -> BotLoadError | MissingPackageError:
+    top = name.partition(".")[0]
+    if top == "runner" or importlib.util.find_spec(top) is not None:
+        return BotLoadError(f"there is no module {name}", path, line)
+    return MissingPackageError(f"{path}:{line}:", top, install_command(_PACKAGES.get(top, top)))
+
+
+def install_command(package: str) -> str:
+    """How a package comes into this environment (those that uv makes have no pip)."""
+    has_pip = importlib.util.find_spec("pip") is not None
+    return f"pip install {package}" if has_pip else f"uv pip install {package}"

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from runner.botcode.explain import explain
+from runner.botcode.failure import explain
 from runner.errors import BotLoadError
 from runner.settings.parsing import did_you_mean, nearest
 

@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from runner.botcode.explain import BotCrashError
+from runner.botcode.failure import BotCrashError
 from runner.cli import STOPPED_BY_CTRL_C, call, dial, load, models, new, run
 from runner.cli.doctor import command as doctor
 from runner.errors import BotrunError, UsageError

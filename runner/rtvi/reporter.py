@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from runner.botcode.explain import advice_of, in_words
+from runner.botcode.failure import advice_of, in_words
 from runner.botcode.location import Seldom, users_place, users_source
 from runner.frames import (
     BotStartedSpeakingFrame,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runner.arguments import RunnerArguments
-from runner.botcode.explain import advice_of, in_words, place_of
+from runner.botcode.failure import advice_of, in_words, place_of
 from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
 from runner.eventloop.ids import worker_prefix

@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from runner.audio.playout import NEVER, Playout
-from runner.eventloop.alarm import Alarm
-from runner.eventloop.clock import Clock
+from runner.eventloop.clock import Alarm, Clock
 from runner.eventloop.inline_task import EagerWork, StartTask
 from runner.frames import (
     BotStartedSpeakingFrame,

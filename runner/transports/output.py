@@ -11,7 +11,7 @@ from typing import Any
 from runner.audio.dtmf import tones
 from runner.audio.mixer import MixerEnableFrame, MixerUpdateSettingsFrame, VolumeFrame
 from runner.audio.playout import Pacer, Playout
-from runner.eventloop.alarm import Alarm
+from runner.eventloop.clock import Alarm
 from runner.eventloop.inline_task import EagerWork
 from runner.frames import (
     BotPausedSpeakingFrame,

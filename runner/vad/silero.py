@@ -121,7 +121,7 @@ _QUIET_WINDOWS = 156  # five seconds
 
 def preload() -> None:
     """Load the network now, not at the first call: about 0.1 to 0.5 s, most of it onnxruntime's import."""
-    from runner.vad.model import RATES
+    from runner.vad.network import RATES
 
     for rate in RATES:
         SileroVADAnalyzer(sample_rate=rate).analyze(bytes(2 * rate // 10), now=0.1)
@@ -135,7 +135,7 @@ class SileroVADAnalyzer(VADAnalyzer):
     """
 
     def __init__(self, *, sample_rate: int | None = None, params: VADParams | None = None) -> None:
-        from runner.vad.model import SileroModel
+        from runner.vad.network import SileroModel
 
         super().__init__(params=params, window_secs=_WINDOW_SECS)
         self.model = SileroModel.shared()
@@ -155,7 +155,7 @@ class SileroVADAnalyzer(VADAnalyzer):
 
     def _begin(self, rate: int) -> None:
         from runner.audio.resampler import Resampler
-        from runner.vad.model import RATES, context_samples, window_samples
+        from runner.vad.network import RATES, context_samples, window_samples
 
         self.model_rate = rate if rate in RATES else 16000
         self._resampler = None if rate == self.model_rate else Resampler(rate, self.model_rate)

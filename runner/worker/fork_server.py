@@ -76,7 +76,7 @@ PHONES = (
 PUBLIC = ("runner.worker.public_keeper", "runner.server.public.endpoints")
 
 OF_MODULE = {
-    "runner.vad": ("onnxruntime", "runner.vad.model", "runner.vad.silero"),
+    "runner.vad": ("onnxruntime", "runner.vad.network", "runner.vad.silero"),
     # Not what registers itself to be started: an edited bot may do without.
     "runner.services.local": tuple(
         f"runner.services.local.{name}" for name in ("ears", "voice", "understanding", "dialogue")

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
 from runner import logs
-from runner.botcode.explain import BotCrashError
-from runner.botcode.failure import Failure, failure_of
+from runner.botcode.failure import BotCrashError, Failure, failure_of
 from runner.botcode.loader import BotTarget, LoadedBot, load_bot, parse_target
 from runner.botcode.location import is_users_file
 from runner.errors import BotrunError

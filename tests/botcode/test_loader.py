@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.botcode.explain import BotCrashError
+from runner.botcode.failure import BotCrashError
 from runner.botcode.loader import LoadedBot, load_bot, parse_target
 from runner.errors import BotLoadError, MissingPackageError, UsageError
 

@@ -13,7 +13,7 @@ import onnxruntime
 from runner.audio.level import volume
 from runner.audio.resampler import Resampler
 from runner.turns.vad import VADEvent, VADState, VADStateMachine
-from runner.vad.model import SileroModel, context_samples, model_file, window_samples
+from runner.vad.network import SileroModel, context_samples, model_file, window_samples
 
 
 def probability(frame: bytes, state: np.ndarray) -> tuple[float, np.ndarray]:  # type: ignore[type-arg]

@@ -21,8 +21,7 @@ from each_alone import EachAlone, probability
 
 from runner.audio.resampler import Resampler
 from runner.vad import SileroVADAnalyzer, VADEvent, VADKind, VADParams, VADState, preload
-from runner.vad.model import RATES, SileroModel, context_samples, window_samples
-from runner.vad.network import Floats
+from runner.vad.network import RATES, Floats, SileroModel, context_samples, window_samples
 
 ASSETS = Path(__file__).parents[1] / "assets"
 SENTENCES = ("speech_book_a_table_16k.wav", "speech_can_you_hear_me_16k.wav")

@@ -12,8 +12,7 @@ from runner.errors import MissingPackageError, UsageError
 from runner.testing import Conversation
 from runner.turns.end_of_turn import TurnPauses
 from runner.vad import smart_turn
-from runner.vad.log_mel import log_mel
-from runner.vad.smart_turn import SmartTurnAnalyzer, _last_seconds
+from runner.vad.smart_turn import SmartTurnAnalyzer, _last_seconds, log_mel
 
 TONE = (np.sin(np.arange(8000) * 0.3) * 8000).astype("<i2").tobytes()
 

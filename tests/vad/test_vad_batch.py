@@ -11,7 +11,7 @@ from test_silero import SENTENCES, listen, many_voices, seconds, shown, speech
 
 from runner.testing import run_virtual
 from runner.vad import SileroVADAnalyzer, VADEvent
-from runner.vad.model import SileroModel
+from runner.vad.network import SileroModel
 from runner.vad.silero import TICK_S
 
 CHUNK_S = 0.02

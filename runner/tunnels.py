@@ -1,23 +1,87 @@
-"""Remote forwarding over SSH: a port of your host leads here; its web server terminates TLS."""
+"""Tunnels from a public address to a port of this machine: ngrok, and remote forwarding over SSH."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from runner.tunnels.base import TunnelError
+from runner.errors import MissingPackageError, TransportError
 
 logger = logging.getLogger(__name__)
+
+NGROK = "ngrok"
+KEYS = {NGROK: "NGROK_AUTHTOKEN"}
+PACKAGES = {NGROK: "ngrok", "ssh": "asyncssh"}
 
 OPEN_S = 15.0
 KEEPALIVE_S = 10.0
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 
 
+class TunnelError(TransportError):
+    """The tunnel could not be opened."""
+
+
+class Tunnel(Protocol):
+    """Forwards a public address to a port of this machine.
+
+    Attributes:
+        name: for the log.
+    """
+
+    name: str
+
+    async def open(self, port: int) -> str:
+        """Forward to 127.0.0.1:`port`; returns the public origin, "https://host".
+
+        Raises:
+            TunnelError: it cannot be opened.
+        """
+
+    async def aclose(self) -> None:
+        """Close it; also after an `open` that failed, and more than once."""
+
+
+class NgrokTunnel:
+    """An address at ngrok, through its SDK, in this process. `token` is the account's authtoken."""
+
+    name = "ngrok"
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._session: Any = None
+
+    async def open(self, port: int) -> str:
+        import ngrok
+
+        try:
+            async with asyncio.timeout(OPEN_S):
+                self._session = await ngrok.SessionBuilder().authtoken(self._token).connect()
+                listener = await self._session.http_endpoint().listen_and_forward(f"http://127.0.0.1:{port}")
+        except TimeoutError:
+            raise TunnelError(
+                f"ngrok did not answer within {OPEN_S:g} s. Check the network and NGROK_AUTHTOKEN"
+            ) from None
+        except Exception as error:  # the boundary to the SDK: it raises plain ValueErrors, and tuples
+            said = ": ".join(str(argument) for argument in error.args)
+            reason = " ".join(said.replace(self._token or "\0", "…").split())[:200]
+            raise TunnelError(f"ngrok refused the tunnel: {reason}") from None
+        return str(listener.url())
+
+    async def aclose(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
 class SshTunnel:
-    """A forwarded port. It is reopened when the connection breaks.
+    """A port of your host, whose web server terminates TLS, leads here.
+
+    The connection is made again when it breaks.
 
     Args:
         via: ssh://user@host[:port]/PORT.
@@ -93,3 +157,22 @@ class SshTunnel:
 def _reason(error: Exception) -> str:
     text = getattr(error, "reason", "") or getattr(error, "strerror", "") or str(error)
     return str(text)[:200] or type(error).__name__
+
+
+def check_tunnel(via: str) -> None:
+    """Check that the tunnel's package is installed.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    kind = via.partition(":")[0]
+    package = PACKAGES[kind]
+    if find_spec(package) is None:
+        raise MissingPackageError(f"a tunnel via {kind}", package, f"pip install 'botrun[{kind}]'")
+
+
+def make_tunnel(via: str, keys: Mapping[str, str], public: str) -> Tunnel:
+    """The tunnel that `--tunnel-via` names. `public` is the public origin of an SSH server's port."""
+    if via == NGROK:
+        return NgrokTunnel(keys.get(KEYS[NGROK], ""))
+    return SshTunnel(via, public)

@@ -25,9 +25,7 @@ from runner.server.public.public_side import PublicSide
 from runner.server.public.readiness import check_public
 from runner.sessions.session import EndReason
 from runner.settings import Settings
-from runner.tunnels import TunnelError, check_tunnel, make_tunnel
-from runner.tunnels.ngrok import NgrokTunnel
-from runner.tunnels.ssh import SshTunnel
+from runner.tunnels import NgrokTunnel, SshTunnel, TunnelError, check_tunnel, make_tunnel
 
 
 def free_port() -> int:
