@@ -14,8 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from runner.errors import TransportError
 from runner.rtvi.messages import LABEL, VERSION
-from runner.server.access.local_only import is_loopback
-from runner.server.access.login import key_headers
+from runner.server.access import is_loopback, key_headers
 from runner.server.endpoints.call_events import NO_SUCH_CALL
 from runner.server.handover.peers import HEADER, MOVES, WAITS
 from runner.server.wire.tls import trust_for

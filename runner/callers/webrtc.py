@@ -24,8 +24,7 @@ from aiortc import (
 
 from runner.audio.resampler import Resampler
 from runner.errors import TransportError
-from runner.server.access.local_only import is_loopback
-from runner.server.access.login import key_headers
+from runner.server.access import is_loopback, key_headers
 from runner.server.wire.tls import trust_for
 from runner.transports.webrtc.aiortc_private import gathering_loopback
 from runner.transports.webrtc.tracks import InboundAudio, OutboundAudioTrack

@@ -16,8 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from runner.botcode.failure import BotCrashError
-from runner.cli import STOPPED_BY_CTRL_C, call, dial, load, models, new, run
-from runner.cli.doctor import command as doctor
+from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, load, models, new_bots, run
 from runner.errors import BotrunError, UsageError
 from runner.settings.parsing import did_you_mean
 
@@ -71,7 +70,7 @@ def botrun() -> None:
 
 
 app.command("run", short_help="Run the bot until Ctrl-C (the default command).")(run.run)
-app.command("new")(new.new)
+app.command("new")(new_bots.new)
 app.command("call", short_help="Call the bot from this terminal, over a provider's wire.")(call.call)
 app.command("load", short_help="Place many calls at once and measure.")(load.load)
 app.command("dial", short_help="Let the running bot call somebody.")(dial.dial)

@@ -13,8 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from runner.server.access.local_only import BodyLimit, LocalOnly, is_loopback
-from runner.server.access.login import LoginRequired
+from runner.server.access import BodyLimit, LocalOnly, LoginRequired, is_loopback
 from runner.server.endpoints.lazy import Lazy, LazyApp
 from runner.server.endpoints.page_files import page_router
 from runner.server.endpoints.prometheus import metrics_router

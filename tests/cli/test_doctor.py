@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from runner.cli.doctor import machine
-from runner.cli.doctor.key_trials import TRIALS, try_keys
 from runner.cli.doctor.machine import Check, State, machine_checks
+from runner.cli.doctor.trials import TRIALS, try_keys
 from runner.cli.program import run_program
 from runner.settings import Settings, resolve
 from runner.settings.credentials import KEYS

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from runner.server.access.local_only import BodyLimit
+from runner.server.access import BodyLimit
 from runner.server.forwarding.middleware import ForwardToOwner
 from runner.server.handover.other_workers import OtherWorkers
 

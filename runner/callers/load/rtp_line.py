@@ -17,8 +17,7 @@ from runner.callers.load import ANSWER_TIMEOUT_S
 from runner.callers.load.probe import Heard, probe_sound
 from runner.callers.load.websocket_line import EchoLine
 from runner.errors import TransportError
-from runner.server.access.local_only import is_loopback
-from runner.server.access.login import key_headers
+from runner.server.access import is_loopback, key_headers
 from runner.transports.webrtc.aiortc_private import MediaLink, gathering_loopback
 from runner.transports.webrtc.opus import CHUNK_MS, RTP_CHUNK, open_decoder, open_encoder
 

@@ -13,8 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psutil
 
 from runner.errors import TransportError, UsageError
-from runner.server.access.local_only import is_loopback
-from runner.server.access.login import key_headers
+from runner.server.access import is_loopback, key_headers
 from runner.server.wire.tls import trust_for
 from runner.settings.transports import TRANSPORTS
 

@@ -25,7 +25,7 @@ from runner.callers.load.probe import Heard, ProbeSound, probe_sound
 from runner.callers.wires import BotSound
 from runner.callers.wires.base import PlainWire
 from runner.errors import TransportError
-from runner.server.access.login import key_headers
+from runner.server.access import key_headers
 from runner.server.wire.tls import trust_for
 
 

@@ -151,7 +151,7 @@ def _send_to_oneself(host: str) -> None:
 
 
 def _microphone(settings: Settings) -> Check:
-    from runner.server.access.local_only import is_loopback
+    from runner.server.access import is_loopback
 
     if is_loopback(settings.host):
         return Check("microphone", State.OK, "the browser asks for it on this machine's page")

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runner.server.access.local_only import is_loopback
+from runner.server.access import is_loopback
 from runner.server.public.readiness import DIAL_IN
 from runner.server.wire.tls import lan_address
 from runner.settings import KEYS, find_dotenv, is_set
@@ -147,7 +147,7 @@ def _number_rows(host: Host) -> Iterator[Row]:
 
 
 def page_address(host: Host) -> str:
-    """The page's address, with the key if others can reach the run (`server/access/login.py`)."""
+    """The page's address, with the key if others can reach the run (`server/access.py`)."""
     return address(host, _page(host), "http")
 
 

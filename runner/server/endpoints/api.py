@@ -20,7 +20,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyCookie, APIKeyHeader
 
 from runner.errors import ProtocolError, ProviderError, UsageError
-from runner.server.access import local_only, login
+from runner.server import access
 from runner.server.endpoints import api_models as models
 from runner.server.endpoints.api_models import HEADERS, render
 from runner.server.endpoints.lazy import Lazy
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 LONGEST_SENTENCE = 200
 _JSON = (b"content-type", b"application/json")
-_key_header = APIKeyHeader(name=login.HEADER, scheme_name="key", auto_error=False)
-_key_cookie = APIKeyCookie(name=login.COOKIE, scheme_name="page", auto_error=False)
+_key_header = APIKeyHeader(name=access.HEADER, scheme_name="key", auto_error=False)
+_key_cookie = APIKeyCookie(name=access.COOKIE, scheme_name="page", auto_error=False)
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -44,8 +44,8 @@ def create_api(host: Host, webrtc: Lazy[WebRTCEndpoint]) -> FastAPI:
 
     async def require_local(request: Request) -> None:
         """Only this machine, unless `--host` or `--https` opens the port to others."""
-        loopback_only = local_only.is_loopback(host.settings.host)
-        if refusal := local_only.refusal_of(request.scope, loopback_only, host.settings.allow_origins):
+        loopback_only = access.is_loopback(host.settings.host)
+        if refusal := access.refusal_of(request.scope, loopback_only, host.settings.allow_origins):
             raise HTTPException(403, refusal)
 
     async def require_key(
@@ -54,8 +54,8 @@ def create_api(host: Host, webrtc: Lazy[WebRTCEndpoint]) -> FastAPI:
         cookie: Annotated[str | None, Security(_key_cookie)],
     ) -> None:
         """The run's key, where others can reach the port; `botrun` prints it with the address."""
-        if host.login_key and not login.has_key(request.scope, host.login_key):
-            raise HTTPException(401, login.REFUSAL)
+        if host.login_key and not access.has_key(request.scope, host.login_key):
+            raise HTTPException(401, access.REFUSAL)
 
     api = FastAPI(
         title="botrun",
@@ -163,7 +163,7 @@ async def public_side(
     if host.public_calls is None:
         raise HTTPException(409, "this run has no public address: start it with --tunnel or --proxy HOST")
     if not secrets.compare_digest((header or "").encode(), host.public_calls.dial_key.encode()):
-        raise HTTPException(403, f"calling out needs the run's key in the header {login.HEADER}")
+        raise HTTPException(403, f"calling out needs the run's key in the header {access.HEADER}")
     return host.public_calls
 
 

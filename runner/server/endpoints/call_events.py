@@ -14,7 +14,8 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from runner.eventloop.waiting import first_of
-from runner.server.access.local_only import LocalOnly
+from runner.server.access import LocalOnly
+from runner.server.access import LocalOnly
 from runner.transports.session_port import AppChannel, SessionPort
 from runner.transports.websocket.socket import MOVED, CallWebSocket
 

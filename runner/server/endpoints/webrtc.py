@@ -19,7 +19,7 @@ from runner.errors import ProtocolError
 from runner.eventloop.waiting import first_of
 from runner.processors.handover_state import Conversation
 from runner.rtvi import messages
-from runner.server.access.local_only import is_loopback
+from runner.server.access import is_loopback
 from runner.server.handover.other_workers import MOVED_STATUS
 from runner.server.handover.peers import SdkPeer, WebRTCPeer, is_sdk_offer
 from runner.server.host import ApiError, Host

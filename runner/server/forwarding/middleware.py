@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket
 
 from runner.errors import ProtocolError
 from runner.serializers.handshake import CallInfo
-from runner.server.access.local_only import answer, values_of
+from runner.server.access import answer, values_of
 from runner.server.handover.other_workers import AGAIN_PATH, CLIENT, FIGURES_PATH, KNOWS_PATH, PASSED
 from runner.server.host import Host
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, close

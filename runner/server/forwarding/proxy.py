@@ -12,7 +12,8 @@ from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from runner.eventloop.waiting import first_of
-from runner.server.access.local_only import answer, values_of
+from runner.server.access import answer, values_of
+from runner.server.access import answer, values_of
 from runner.server.handover.other_workers import CLIENT, MOVED_STATUS
 
 if TYPE_CHECKING:

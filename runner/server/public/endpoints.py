@@ -25,7 +25,7 @@ from runner.providers import Provider, provider_named
 from runner.providers.base import Event, masked
 from runner.providers.webhooks import CallFacts, Document, RefusedError, WebRequest
 from runner.serializers.handshake import CallInfo
-from runner.server.access.local_only import BodyLimit, NoBrowsers
+from runner.server.access import BodyLimit, NoBrowsers
 from runner.server.endpoints.media_socket import Carried, MediaSocketEndpoint
 from runner.server.host import LedgerUnavailableError
 from runner.server.public.ledger import Ticket

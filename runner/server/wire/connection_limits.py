@@ -17,7 +17,7 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from runner.server.access.local_only import is_loopback
+from runner.server.access import is_loopback
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runner.errors import UsageError
-from runner.server.access.local_only import is_loopback
+from runner.server.access import is_loopback
 from runner.settings import Settings, resolve, state_folder
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from runner.cli.terminal import terminal as terminal_module
-from runner.cli.terminal.live import KEYS, MOST_ROWS, render
+from runner.cli.terminal.terminal import KEYS, MOST_ROWS, render
 
 
 def shown(state: dict[str, Any], width: int = 120, **more: Any) -> str:

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from runner.botcode.loader import LoadedBot
 from runner.server import create_app as create_bot_app
-from runner.server.access.login import cookie_of
+from runner.server.access import cookie_of
 from runner.server.app import create_app
 from runner.server.host import Host
 from runner.sessions.registry import Sessions

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from runner.botcode.loader import LoadedBot
-from runner.server.access.login import cookie_of
+from runner.server.access import cookie_of
 from runner.server.app import create_app
 from runner.server.host import Host
 from runner.server.public.public_calls import DialOrder

@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from runner.rtvi.messages import LABEL, VERSION
-from runner.server.access.login import HEADER
+from runner.server.access import HEADER
 
 pytestmark = pytest.mark.realtime
 

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
 from runner.cli.listen import address_of, open_listener
-from runner.server.access.local_only import BodyLimit
+from runner.server.access import BodyLimit
 from runner.server.wire.uvicorn_server import Server
 
 REQUEST_S = 0.4

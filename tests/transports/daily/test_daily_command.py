@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from daily_server import DOMAIN, KEY, DailyServer, daily_server
 
-from runner.cli.doctor.daily_trials import daily_checks
+from runner.cli.doctor.trials import daily_checks
 from runner.errors import UsageError
 from runner.server.daily import check_daily
 from runner.server.public.readiness import check_public
@@ -135,7 +135,7 @@ async def test_doctor_tries_what_needs_an_account(monkeypatch: pytest.MonkeyPatc
 
     from runner.transports.daily import library
 
-    monkeypatch.setattr("runner.cli.doctor.daily_trials.HELD_S", 0.05)
+    monkeypatch.setattr("runner.cli.doctor.trials.HELD_S", 0.05)
     async with daily_server() as server:
         monkeypatch.setenv("DAILY_API_KEY", KEY)
         monkeypatch.setenv("DAILY_API_URL", server.url)

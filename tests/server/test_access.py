@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from runner.server.access.local_only import BodyLimit, LocalOnly, is_loopback
+from runner.server.access import BodyLimit, LocalOnly, is_loopback
 
 Headers = dict[str, str] | list[tuple[str, str]]
 

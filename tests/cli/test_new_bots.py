@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.botcode.loader import BotTarget, load_bot
-from runner.cli.new import KINDS
+from runner.cli.new_bots import KINDS
 from runner.cli.program import run_program
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.server.access.login import HEADER, LoginRequired, cookie_of, key_headers
+from runner.server.access import HEADER, LoginRequired, cookie_of, key_headers
 
 KEY = "the-key-of-this-run"
 NAME, VALUE = cookie_of({"headers": []}, KEY)

@@ -1,1 +1,0 @@
-"""Decide who may use the main port: local clients, or holders of the login key."""
