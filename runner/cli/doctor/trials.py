@@ -3,9 +3,10 @@
 `-t daily` creates a room and two tokens, joins, and deletes the room: a minute of one participant, which
 costs next to nothing.
 
-`--try` sends one free request for each key that is set, to see whether it is accepted. Each asks for a list that costs nothing, at the address of the vendor's own SDK: openai 3.54.0
-(resources/models.py), deepgram-sdk 7.17.0 (manage/v1/projects), cartesia 4.2.0 (resources/voices.py) and
-elevenlabs 2.78.0 (user/raw_client.py). None was confirmed with an account.
+`--try` sends one free request for each key that is set, to see whether it is accepted. Each asks for a list
+that costs nothing, at the address of the vendor's own SDK: openai 3.54.0 (resources/models.py), deepgram-sdk
+7.17.0 (manage/v1/projects), cartesia 4.2.0 (resources/voices.py) and elevenlabs 2.78.0 (user/raw_client.py).
+None was confirmed with an account.
 """
 
 from __future__ import annotations
