@@ -20,9 +20,8 @@ from provider_server import API, BEFORE, provider_server
 from public_world import CALLED, KEYS, Bot, call_fields, make_host, media_url, signed, until
 
 from runner.errors import MissingPackageError, UsageError
-from runner.server.public.address import PublicAddress, UnreachableError, probe
+from runner.server.public.address import PublicAddress, UnreachableError, check_public, probe
 from runner.server.public.public_side import PublicSide
-from runner.server.public.readiness import check_public
 from runner.sessions.session import EndReason
 from runner.settings import Settings
 from runner.tunnels import NgrokTunnel, SshTunnel, TunnelError, check_tunnel, make_tunnel

@@ -111,7 +111,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
     _verbose = settings.verbose
     is_open = bool(settings.proxy or settings.tunnel or settings.tunnel_via or settings.number)
     if is_open:
-        from runner.server.public.readiness import check_public
+        from runner.server.public.address import check_public
 
         check_public(settings, dotenv)
     if settings.direct or "daily" in settings.transports:
@@ -189,7 +189,7 @@ def _is_terminal() -> bool:
 
 
 def _public_listener(settings: Settings) -> socket.socket:
-    from runner.server.public.readiness import open_public_listener
+    from runner.server.public.address import open_public_listener
 
     return open_public_listener(settings)
 

@@ -27,6 +27,11 @@ from runner.frames.media import OutputImageRawFrame as OutputImageRawFrame
 from runner.frames.media import TTSAudioRawFrame as TTSAudioRawFrame
 from runner.frames.media import UserAudioRawFrame as UserAudioRawFrame
 from runner.frames.media import UserImageRawFrame as UserImageRawFrame
+from runner.frames.text import FunctionCall as FunctionCall
+from runner.frames.text import FunctionCallCancelFrame as FunctionCallCancelFrame
+from runner.frames.text import FunctionCallInProgressFrame as FunctionCallInProgressFrame
+from runner.frames.text import FunctionCallResultFrame as FunctionCallResultFrame
+from runner.frames.text import FunctionCallsStartedFrame as FunctionCallsStartedFrame
 from runner.frames.text import HeardWord as HeardWord
 from runner.frames.text import InterimTranscriptionFrame as InterimTranscriptionFrame
 from runner.frames.text import LLMContextFrame as LLMContextFrame
@@ -43,11 +48,6 @@ from runner.frames.text import TTSStartedFrame as TTSStartedFrame
 from runner.frames.text import TTSStoppedFrame as TTSStoppedFrame
 from runner.frames.text import TTSTextFrame as TTSTextFrame
 from runner.frames.text import UnspokenTextFrame as UnspokenTextFrame
-from runner.frames.tools import FunctionCall as FunctionCall
-from runner.frames.tools import FunctionCallCancelFrame as FunctionCallCancelFrame
-from runner.frames.tools import FunctionCallInProgressFrame as FunctionCallInProgressFrame
-from runner.frames.tools import FunctionCallResultFrame as FunctionCallResultFrame
-from runner.frames.tools import FunctionCallsStartedFrame as FunctionCallsStartedFrame
 
 # ------------------------------------------------------------------ life of a pipeline
 

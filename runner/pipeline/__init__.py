@@ -1,7 +1,6 @@
 """Pipelines: a chain of processors, the task that runs it, and those who look on."""
 
-from runner.pipeline.observer import Observer
-from runner.pipeline.params import PipelineParams
+from runner.pipeline.params import Observer, PipelineParams
 from runner.pipeline.pipeline import ParallelPipeline, Pipeline
 from runner.pipeline.runner import PipelineRunner
 from runner.pipeline.task import PipelineTask

@@ -26,7 +26,7 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
-from runner.pipeline.observer import Observer
+from runner.pipeline.params import Observer
 from runner.processors.base import FrameProcessor
 from runner.processors.floor_state import BotState
 from runner.processors.handover_state import Conversation

@@ -23,7 +23,7 @@ from runner.frames import (
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
 )
-from runner.pipeline.observer import Observer
+from runner.pipeline.params import Observer
 from runner.processors.base import FrameProcessor
 from runner.services.llm import LLMService
 from runner.services.tts import TTSService

@@ -26,8 +26,7 @@ from runner.frames import (
 from runner.pipeline.activity import IDLE, IdleWatch, Prompting, SilenceWatch
 from runner.pipeline.advice import missing_parts
 from runner.pipeline.latency import LatencyWatch, SlowWatch
-from runner.pipeline.observer import Observer, watch_with
-from runner.pipeline.params import PipelineParams
+from runner.pipeline.params import Observer, PipelineParams, watch_with
 from runner.pipeline.pipeline import Pipeline, Sink, Source, chain, everything, need_frame
 from runner.pipeline.tasks import Tasks, finish_all
 from runner.processors.aggregators import LLMAssistantAggregator, LLMUserAggregator
@@ -37,7 +36,7 @@ from runner.processors.floor_state import Replies
 from runner.processors.handover_state import is_second_greeting
 from runner.rtvi import RTVI, RTVIObserverParams
 from runner.sessions.stats import current_call
-from runner.transports.events import Events, HandlerT
+from runner.transports.base import Events, HandlerT
 from runner.transports.input import BaseInputTransport
 from runner.transports.session_port import current_port
 from runner.turns.interruption import strategy_of

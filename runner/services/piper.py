@@ -17,7 +17,7 @@ from runner.processors.base import ProcessorSetup
 from runner.services.common import warmup
 from runner.services.local.helpers import require_extra
 from runner.services.local.helpers.process import Shared
-from runner.services.local.voice import Sound, Voice, VoiceProgram
+from runner.services.local.tts import Sound, Voice, VoiceProgram
 from runner.services.models import PIPER, need_model
 from runner.services.tts import TTSService
 

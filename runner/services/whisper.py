@@ -18,8 +18,7 @@ from runner.errors import ServiceError
 from runner.frames import Frame, MetricsFrame, TranscriptionFrame
 from runner.processors.base import ProcessorSetup
 from runner.services.common import warmup
-from runner.services.local.helpers import require_extra
-from runner.services.local.helpers.framing import Message
+from runner.services.local.helpers import Message, require_extra
 from runner.services.local.helpers.process import HelperProcess, Shared
 from runner.services.models import WHISPER, need_model
 from runner.services.stt import SegmentedSTTService

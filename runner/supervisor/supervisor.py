@@ -22,9 +22,8 @@ from typing import Any, assert_never
 
 from runner.botcode.failure import Failure, failure_at
 from runner.errors import BotrunError
-from runner.supervisor.bot_files import BotFiles
+from runner.supervisor.bot_files import BotFiles, Watch
 from runner.supervisor.busy_answers import BusyAnswers
-from runner.supervisor.file_watch import Watch
 from runner.supervisor.loading import Load, Loader, RunPlan
 from runner.supervisor.processes import CrashLimiter, ForkServer, Note, Worker, how_it_ended
 from runner.supervisor.public_keeper_client import KeeperOwner, PublicKeeperClient

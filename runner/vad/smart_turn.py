@@ -153,8 +153,6 @@ class SmartTurnAnalyzer(TurnAnalyzer):
         self._sound_s = 0.0
 
     def _judge(self, sound: Iterable[tuple[bytes, int]]) -> float:
-        from runner.vad.smart_turn import log_mel
-
         features = log_mel(_last_seconds(sound))[None]
         (found,) = self._session.run(None, {"input_features": features})
         return float(found.reshape(-1)[0])

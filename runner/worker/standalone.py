@@ -183,7 +183,7 @@ async def _serve_until(
 
 def time_to_end(host: Host, shutdown: Shutdown) -> float:
     """How long calls may take to end (s): longer if a provider must be notified."""
-    from runner.server.public.readiness import is_public
+    from runner.server.public.address import is_public
 
     if is_public(host.settings):
         shutdown.deadline_s = PUBLIC_DEADLINE_S

@@ -14,7 +14,7 @@ from runner.frames import EndFrame, Frame, FrameDirection, TextFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor
 from runner.testing import run_virtual
-from runner.transports.events import Events
+from runner.transports.base import Events
 
 
 def failure_of(function: Any, *args: Any) -> Exception:

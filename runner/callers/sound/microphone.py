@@ -154,7 +154,7 @@ class CallerVoice:
         return self._said[key]
 
     async def _synthesize(self, text: str, words_per_minute: int) -> Speech:
-        from runner.services.local.voice import Sound, Voice
+        from runner.services.local.tts import Sound, Voice
 
         if not isinstance(self._voice, Voice):
             self._voice = voice = Voice()

@@ -81,7 +81,7 @@ async def examine(
     """Run all checks in order. Service keys are tested only with `keys_too`."""
     from runner.cli.doctor.machine import machine_checks
     from runner.cli.doctor.trials import try_keys
-    from runner.server.public.readiness import is_public, phones_of
+    from runner.server.public.address import is_public, phones_of
 
     for check in machine_checks(settings, path, dotenv):
         yield check

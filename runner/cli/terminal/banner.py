@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.server.access import is_loopback
-from runner.server.public.readiness import DIAL_IN
+from runner.server.public.address import DIAL_IN
 from runner.server.wire.tls import lan_address
 from runner.settings import KEYS, find_dotenv, is_set
 from runner.settings.transports import TRANSPORTS

@@ -19,9 +19,8 @@ from runner.errors import BotrunError, UsageError
 from runner.providers import PROVIDERS, Provider, provider_class, provider_named
 from runner.providers.base import masked
 from runner.providers.daily import SECRET
-from runner.server.public.address import PublicAddress, probe
+from runner.server.public.address import PublicAddress, phones_of, probe, tunnel_of
 from runner.server.public.ledger import Ledger
-from runner.server.public.readiness import phones_of, tunnel_of
 from runner.server.state_file import Entry, StateFile, dial_key_path, write_private
 from runner.settings import Settings, read_keys, state_folder
 from runner.tunnels import KEYS, Tunnel, make_tunnel

@@ -17,8 +17,8 @@ from runner.providers.daily import SECRET, WaitingCall, check_pinless, is_test, 
 from runner.providers.webhooks import RefusedError
 from runner.server.daily.rooms import DailyRooms, RoomAsk
 from runner.server.host import LedgerUnavailableError
+from runner.server.public.address import DIAL_IN
 from runner.server.public.public_calls import PublicCalls
-from runner.server.public.readiness import DIAL_IN
 from runner.server.public.signed_requests import ThrottledLog, webhook_of
 from runner.server.wire.connection_limits import verify
 from runner.settings import read_keys

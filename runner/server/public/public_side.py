@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.server.public.address import PublicAddress
+from runner.server.public.address import PublicAddress, is_public, open_public_listener, phones_of
 from runner.server.public.keeper import Keeper, make_providers
 from runner.server.public.ledger_client import LedgerClient, LocalLedgerClient, RemoteLedgerClient
 from runner.server.public.public_calls import PublicCalls
-from runner.server.public.readiness import is_public, open_public_listener, phones_of
 from runner.tunnels import Tunnel
 
 if TYPE_CHECKING:

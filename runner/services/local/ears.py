@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from runner.errors import ServiceError
-from runner.services.local.helpers import EARS_PACKAGE, require
-from runner.services.local.helpers.framing import Header, Message
+from runner.services.local.helpers import EARS_PACKAGE, Header, Message, require
 from runner.services.local.helpers.process import HelperProcess, Shared
 
 logger = logging.getLogger(__name__)

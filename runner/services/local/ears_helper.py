@@ -11,7 +11,7 @@ out   {"ready": true}
 
 from __future__ import annotations
 
-from runner.services.local.helpers.framing import Message, Pipe
+from runner.services.local.helpers import Message, Pipe
 from runner.services.local.recogniser import Recogniser
 
 

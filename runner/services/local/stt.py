@@ -19,9 +19,9 @@ from runner.frames import (
 from runner.processors.base import ProcessorSetup
 from runner.services.common import warmup
 from runner.services.local.ears import RATE_HZ, EarStream, shared_ears
-from runner.services.local.grammar import GRAMMARS
 from runner.services.local.helpers import EARS_PACKAGE, require
 from runner.services.local.own_grammar import OwnGrammar, from_file, from_jsgf, from_phrases
+from runner.services.local.understanding import GRAMMARS
 from runner.services.stt import STTService
 
 if TYPE_CHECKING:

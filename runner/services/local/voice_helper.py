@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from runner.services.local.helpers.framing import Header, Pipe
+from runner.services.local.helpers import Header, Pipe
 
 Sink = Callable[[bytes, list[tuple[int, int]]], bool]
 """Takes pcm and the words that begin in it, each (index of its first character, ms from the beginning).

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import ProtocolError
 from runner.eventloop.ids import worker_prefix
-from runner.transports.events import Events, HandlerT
+from runner.transports.base import Events, HandlerT
 from runner.transports.webrtc.media import MediaEnds
 from runner.transports.webrtc.peer_watch import Missed, PeerWatch
 from runner.transports.webrtc.signaling.candidates import CandidatePolicy

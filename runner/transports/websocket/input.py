@@ -15,7 +15,7 @@ from runner.errors import ProtocolError
 from runner.frames import Frame, InputAudioRawFrame, InputTransportMessageFrame, StartFrame
 from runner.processors.base import ProcessorSetup
 from runner.serializers.base import FrameSerializer, MarkReachedFrame, MediaClearedFrame, StreamStoppedFrame
-from runner.transports.events import Events
+from runner.transports.base import Events
 from runner.transports.input import BaseInputTransport
 from runner.transports.params import FastAPIWebsocketParams
 from runner.transports.session_port import SessionPort

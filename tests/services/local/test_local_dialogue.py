@@ -16,8 +16,17 @@ from runner.services.local.dialogue import (
     say_date,
     say_time,
 )
-from runner.services.local.grammar import BACKGROUND, COMMANDS, PHONES, QUALITIES, THINGS, vocabulary
-from runner.services.local.understanding import Kind, Request, understand
+from runner.services.local.understanding import (
+    BACKGROUND,
+    COMMANDS,
+    PHONES,
+    QUALITIES,
+    THINGS,
+    Kind,
+    Request,
+    understand,
+    vocabulary,
+)
 
 NOW = datetime(2025, 11, 22, 15, 45)
 

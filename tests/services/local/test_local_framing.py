@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import ProtocolError
-from runner.services.local.helpers.framing import MAX_PAYLOAD_BYTES, Message, MessageReader, encode
+from runner.services.local.helpers import MAX_PAYLOAD_BYTES, Message, MessageReader, encode
 
 MESSAGES = [Message({"feed": 7}, b"\x01\x02" * 320), Message({"text": "Grüße"}), Message({}, b"x")]
 

@@ -20,7 +20,7 @@ HELPERS = ["runner.services.local.voice_helper", "runner.services.local.ears_hel
 PARENT = """
 import asyncio
 from runner.services.local.ears import Ears
-from runner.services.local.voice import Voice
+from runner.services.local.tts import Voice
 
 async def main():
     voice, ears = Voice(), Ears()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.services.local.judging import Segment, asks, judge
+from runner.services.local.recogniser import Segment, asks, judge
 
 BACKGROUND = [Segment("<sil>", 0, 29, -60), Segment("zzT", 30, 49, -40), Segment("zzAY", 50, 99, -100)]
 

@@ -33,7 +33,7 @@ from runner.processors.floor_state import Replies
 from runner.services.local import LocalSTTService, LocalTTSService, ScriptedDialogue
 from runner.services.local.dialogue import MISSES, PATIENCE
 from runner.services.local.ears import shared_ears
-from runner.services.local.voice import shared_voice
+from runner.services.local.tts import shared_voice
 from runner.testing import FakeTransport, Recorder, ScriptedTTS, run_virtual
 
 SPEECH = Path(__file__).parents[2] / "assets" / "speech"

@@ -12,7 +12,7 @@ import pytest
 
 from runner.errors import ServiceError
 from runner.services.common.spoken_text import Word
-from runner.services.local.voice import Sound, Voice
+from runner.services.local.tts import Sound, Voice
 
 pytestmark = pytest.mark.local
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.services.common.spoken_text import Word, WordPlacer
-from runner.services.local.voice import JOB_CHARS, pieces
+from runner.services.local.tts import JOB_CHARS, pieces
 
 
 def test_each_word_begins_where_the_voice_reaches_it() -> None:

@@ -18,7 +18,7 @@ from daily_server import DOMAIN, KEY, DailyServer, daily_server
 from runner.cli.doctor.trials import daily_checks
 from runner.errors import UsageError
 from runner.server.daily import check_daily
-from runner.server.public.readiness import check_public
+from runner.server.public.address import check_public
 from runner.settings import KEYS, Settings
 
 pytestmark = pytest.mark.realtime

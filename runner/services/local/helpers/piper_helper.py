@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from runner.services.local.helpers.framing import Pipe
+from runner.services.local.helpers import Pipe
 from runner.services.local.voice_helper import Sink, serve
 from runner.turns.segments import units
 

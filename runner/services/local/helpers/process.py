@@ -18,7 +18,7 @@ from typing import Generic, Protocol, TypeVar
 
 import runner
 from runner.errors import ProtocolError, ServiceError
-from runner.services.local.helpers.framing import Header, Message, MessageReader, encode
+from runner.services.local.helpers import Header, Message, MessageReader, encode
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from runner.services.common.spoken_text import spoken_part
-from runner.services.local.helpers.framing import Header, Message, Pipe
+from runner.services.local.helpers import Header, Message, Pipe
 
 RATE_HZ = 16000
 NOISE_PROBABILITY = 0.6
