@@ -20,6 +20,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+STOPPED_BY_CTRL_C = 130
+"""The exit status of what Ctrl-C stopped, in a shell's terms: 128 + SIGINT."""
+
 
 class BotrunError(Exception):
     """The root: `str(error)` is one sentence that says what, where and what to do."""

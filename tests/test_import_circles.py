@@ -10,13 +10,6 @@ import runner
 
 ROOT = Path(runner.__file__).parent
 
-STILL_THERE: set[frozenset[str]] = {
-    frozenset({"runner.cli", "runner.cli.load", "runner.cli.load.run", "runner.cli.program"}),
-    frozenset({"runner.transports.webrtc.media", "runner.transports.webrtc.peer"}),
-    frozenset({"runner.worker.fork_server", "runner.worker.public_keeper", "runner.worker.supervised"}),
-}
-"""Circles that remain to be opened. This set only shrinks."""
-
 
 def modules() -> dict[str, Path]:
     found = {}
@@ -91,5 +84,4 @@ def test_a_circle_is_found_in_functions_and_under_type_checking(tmp_path: Path) 
 def test_no_module_imports_itself_through_others() -> None:
     known = modules()
     graph = {name: set(imports_of(name, path, known)) for name, path in known.items()}
-    found = circles(graph)
-    assert {circle for circle in found if not any(circle <= old for old in STILL_THERE)} == set()
+    assert circles(graph) == set()

@@ -9,14 +9,12 @@ import os
 import signal
 import sys
 
-STOPPED_BY_CTRL_C = 130
-
 
 def main() -> None:
     """The program `botrun`."""
     try:
         # Nothing is open yet. A KeyboardInterrupt in an import, or in a callback of one, prints a traceback.
-        signal.signal(signal.SIGINT, lambda *_: os._exit(STOPPED_BY_CTRL_C))
+        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
         from runner.worker import gc_control as garbage
 
         garbage.pause()
@@ -26,5 +24,5 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         status = run_program(sys.argv[1:])
     except KeyboardInterrupt:
-        status = STOPPED_BY_CTRL_C
+        status = 128 + signal.SIGINT
     sys.exit(status)

@@ -16,8 +16,8 @@ import typer
 from typer.core import TyperGroup
 
 from runner.botcode.failure import BotCrashError
-from runner.cli import STOPPED_BY_CTRL_C, call, dial, doctor, load, models, new_bots, run
-from runner.errors import BotrunError, UsageError
+from runner.cli import call, dial, doctor, load, models, new_bots, run
+from runner.errors import STOPPED_BY_CTRL_C, BotrunError, UsageError
 from runner.settings.parsing import did_you_mean
 
 DEFAULT_COMMAND = "run"

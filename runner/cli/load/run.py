@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runner.callers.load.chart import over_calls, over_time
 from runner.callers.load.load_processes import run_load
 from runner.callers.load.report import Carried, until_it_breaks
-from runner.cli import STOPPED_BY_CTRL_C
+from runner.errors import STOPPED_BY_CTRL_C
 
 if TYPE_CHECKING:
     from runner.callers.load import LoadPlan
