@@ -11,10 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runner.frames import Frame, FrameDirection, InputTransportMessageFrame
-from runner.rtvi import messages
-from runner.rtvi.processor import Answers, Inject
-from runner.rtvi.frames import RTVIClientMessageFrame
 from runner.errors import ProtocolError
 from runner.frames import (
     EndTaskFrame,
@@ -25,7 +21,6 @@ from runner.frames import (
     InterruptionTaskFrame,
     LLMMessagesAppendFrame,
 )
-from runner.processors.handover_state import Conversation
 from runner.rtvi import messages, requests
 from runner.rtvi.frames import (
     RTVIClientMessageFrame,

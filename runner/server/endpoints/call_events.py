@@ -15,7 +15,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from runner.eventloop.waiting import first_of
 from runner.server.access import LocalOnly
-from runner.server.access import LocalOnly
 from runner.transports.session_port import AppChannel, SessionPort
 from runner.transports.websocket.socket import MOVED, CallWebSocket
 

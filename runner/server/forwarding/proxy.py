@@ -13,7 +13,6 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from runner.eventloop.waiting import first_of
 from runner.server.access import answer, values_of
-from runner.server.access import answer, values_of
 from runner.server.handover.other_workers import CLIENT, MOVED_STATUS
 
 if TYPE_CHECKING:
