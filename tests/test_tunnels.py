@@ -15,9 +15,10 @@ from typing import Any
 import asyncssh
 import pytest
 from carrier_calls import post, talk
+from eventually import eventually
 from fake_tunnel import FakeTunnel
 from provider_server import API, BEFORE, provider_server
-from public_world import CALLED, KEYS, Bot, call_fields, make_host, media_url, signed, until
+from public_world import CALLED, KEYS, Bot, call_fields, make_host, media_url, signed
 
 from runner.errors import MissingPackageError, UsageError
 from runner.server.public.address import PublicAddress, UnreachableError, check_public, probe
@@ -105,7 +106,7 @@ async def test_a_call_comes_in_through_an_ssh_server_and_the_number_is_put_back(
             request = signed("twilio", "/twilio/answer", call_fields("twilio", "C1"), origin=origin)
             answer = await post(origin, request)
             await talk("twilio", media_url("twilio", answer.text), "C1")
-            await until(lambda: server.calls["C1"] == "completed")
+            await eventually(lambda: server.calls["C1"] == "completed")
         finally:
             await host.sessions.end_all(EndReason.SHUTDOWN, 5)
             await side.aclose()
@@ -121,7 +122,7 @@ async def test_a_broken_ssh_tunnel_is_reopened(tmp_path: Path, keys: None) -> No
         try:
             await side.open()
             ssh.connections[0].abort()
-            await until(lambda: len(ssh.connections) == 2, 10)
+            await eventually(lambda: len(ssh.connections) == 2, 10)
             assert host.public_calls is not None
             await probe(host.public_calls.address)
         finally:

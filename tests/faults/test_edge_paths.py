@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from public_world import Bot, World, call_fields, public_world, signed, until, wire
+from eventually import eventually
+from public_world import Bot, World, call_fields, public_world, signed, wire
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -70,14 +71,12 @@ async def test_what_comes_to_nothing_leaves_nothing_behind(
     async with public_world(bot, **limits) as world:
         for number in range(5):  # what is made once stays: filters, pooled connections
             await come(world, number)
-        await until(lambda: not world.host.sessions.active)
+        await eventually(lambda: not world.host.sessions.active)
         await asyncio.sleep(0.3)
         before = left_over()
         for number in range(5, 5 + TIMES):
             await come(world, number)
-        await until(lambda: not world.host.sessions.active)
-        async with asyncio.timeout(10):
-            while left_over()[0] > before[0] or left_over()[1] > before[1] + 2:
-                await asyncio.sleep(0.1)
+        await eventually(lambda: not world.host.sessions.active)
+        await eventually(lambda: left_over()[0] <= before[0] and left_over()[1] <= before[1] + 2, 10)
         expected = 5 + TIMES if come is bot_raises else 0
         assert len(bot.args) == expected

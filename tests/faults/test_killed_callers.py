@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
 from provider_server import API, ProviderServer, provider_server
-from public_world import Bot, World, public_world, until, wire
+from public_world import Bot, World, public_world, wire
 
 from runner.frames import OutputAudioRawFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
@@ -53,8 +54,8 @@ def use(server: ProviderServer, world: World) -> None:
 
 
 async def ends_cleanly(bot: Speaker, server: ProviderServer, world: World, calls: int) -> None:
-    await until(lambda: not world.host.sessions.active and bot.returned == calls)
-    await until(lambda: len(server.asked) >= calls)
+    await eventually(lambda: not world.host.sessions.active and bot.returned == calls)
+    await eventually(lambda: len(server.asked) >= calls)
     assert bot.disconnects == calls
     assert len(server.asked) == calls
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from bad_network import BadNetwork, bad_network, line_of
+from eventually import eventually
 
 pytestmark = [pytest.mark.realtime, pytest.mark.root, pytest.mark.timeout(120)]
 
@@ -57,12 +58,8 @@ class Line:
             self.log += text.decode()
 
     async def until_logged(self, pattern: str, within_s: float) -> None:
-        try:
-            async with asyncio.timeout(within_s):
-                while not re.search(pattern, self.log):
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            raise AssertionError(f"not logged within {within_s} s: {pattern}\n{self.log}") from None
+        logged = lambda: re.search(pattern, self.log)  # noqa: E731
+        await eventually(logged, within_s, what=lambda: f"logged: {pattern}\n{self.log}")
 
     def held_back(self) -> int:
         """Packets that the network swallowed; ends it."""

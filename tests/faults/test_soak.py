@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from eventually import eventually
 from websockets.asyncio.client import ClientConnection, connect
 
 from runner.callers.webrtc import WebRTCCaller
@@ -133,9 +134,7 @@ async def plain_call(soak: Soak) -> None:
 async def webrtc_call(soak: Soak) -> None:
     async with WebRTCCaller(soak.http) as caller:
         await caller.say(LOUD * 50, 8000)
-        async with asyncio.timeout(10):
-            while not caller.pcm_heard():
-                await asyncio.sleep(0.05)
+        await eventually(caller.pcm_heard, 10)
 
 
 async def repeat(soak: Soak, name: str, call: Callable[[Soak], Awaitable[None]]) -> None:
@@ -199,9 +198,7 @@ async def test_calls_leave_nothing_behind_however_many_there_are(tmp_path: Path)
             repeat(soak, "plain", plain_call),
             repeat(soak, "webrtc", webrtc_call),
         )
-        async with asyncio.timeout(10):
-            while len(soak.notes()) < sum(soak.calls.values()) - len(soak.failures):
-                await asyncio.sleep(0.1)
+        await eventually(lambda: len(soak.notes()) >= sum(soak.calls.values()) - len(soak.failures), 10)
         notes = soak.notes()
     settled = notes[len(notes) // 2 :]
     figures = {

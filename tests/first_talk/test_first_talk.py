@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
 
 from runner.audio.level import dbfs
 from runner.callers.webrtc import WebRTCCaller
@@ -61,9 +62,7 @@ class Talk:
 
     async def until(self, kind: str, count: int = 1) -> float:
         """Until so many messages of a kind have come; returns when the last of them did."""
-        async with asyncio.timeout(20):
-            while len(self.received(kind)) < count:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: len(self.received(kind)) >= count, 20)
         return [m.at for m in self.caller.messages if m.value.get("type") == kind][count - 1]
 
     def loudest_between(self, begin: float, end: float) -> float:

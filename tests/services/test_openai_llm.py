@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from chat_server import CALLS_DONE, DONE, WAIT, ChatServer, alone, call_piece, event, refused, serving, text
+from eventually import eventually
 
 from runner.errors import ServiceError, UsageError
 from runner.frames import ErrorFrame, Frame, FrameDirection, FunctionCall
@@ -60,9 +61,7 @@ async def test_text_streams_in_whatever_way_it_is_cut() -> None:
 async def test_the_connection_is_there_before_the_question_and_is_kept() -> None:
     server = ChatServer([text("yes"), DONE])
     async with service(server) as llm:
-        async with asyncio.timeout(5):
-            while not server.looked:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: server.looked, 5)
         await asyncio.sleep(0.05)
         for _ in range(3):
             assert [piece async for piece in llm.run_llm(LLMContext())] == ["yes"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from chat_server import CALLS_DONE, DONE, WAIT, ChatServer, call_piece, event, serving, text
+from eventually import eventually
 
 from runner.frames import TTSTextFrame
 from runner.pipeline import Pipeline, PipelineTask
@@ -35,9 +36,7 @@ class Talk:
         return " ".join(s.frame.text for s in self.heard.seen if isinstance(s.frame, TTSTextFrame))
 
     async def until(self, words: str) -> None:
-        async with asyncio.timeout(10):
-            while self.words() != words:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: self.words() == words, 10)
 
 
 async def test_a_tool_is_called_and_another_is_interrupted_over_the_wire() -> None:
@@ -78,9 +77,7 @@ async def test_an_interruption_breaks_the_request_off_and_leaves_nothing_behind(
         group.create_task(it.task.run())
         await asyncio.sleep(0.05)
         await it.transport.caller.say("hello", 0.02)
-        async with asyncio.timeout(10):
-            while not server.asked:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: server.asked, 10)
         await it.transport.caller.say("are you there", 0.02)
         await it.until("Yes.")
         await it.task.cancel()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
 from saving import saving
 
 from runner.callers.call import new_wire
@@ -34,12 +34,6 @@ def typed(text: str) -> dict[str, Any]:
     return rtvi("send-text", {"content": text, "options": {"run_immediately": True, "audio_response": True}})
 
 
-async def until(met: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not met():
-            await asyncio.sleep(0.02)
-
-
 async def test_the_webrtc_caller_moves_with_its_conversation_over_tls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,13 +48,13 @@ async def test_the_webrtc_caller_moves_with_its_conversation_over_tls(
         monkeypatch.setenv("BOTRUN_STATE_DIR", str(state))
         async with WebRTCCaller(found[1]) as caller:
             caller.send_message(HELLO)
-            await until(lambda: len(caller.pcm_heard()) > 0)
+            await eventually(lambda: len(caller.pcm_heard()) > 0)
             session, before = caller.session_id, caller.pc_id
             for version in (1, 2):
                 saved.edit(f"version {version - 1}", f"version {version}")
                 await saved.reloaded(version)
                 caller.send_message(typed(f"turn{version}"))
-                await until(lambda: caller.moved == version)  # noqa: B023
+                await eventually(lambda: caller.moved == version)  # noqa: B023
                 caller.send_message(HELLO)
                 await caller.wait_for(lambda told: f"version {version}, heard" in said(told), 20)  # noqa: B023
             assert caller.session_id == session
@@ -80,13 +74,13 @@ async def test_a_plain_client_moves_by_its_token(tmp_path: Path) -> None:
         assert isinstance(wire, PlainWire)
         url = f"ws://127.0.0.1:{saved.port}/ws-client?{wire.query}"
         async with Phone(url, wire, keep_messages=True) as phone:
-            await until(phone.bot_has_spoken)
+            await eventually(phone.bot_has_spoken)
             saved.edit("version 0", "version 1")
             await saved.reloaded(1)
-            await until(lambda: phone.wire is not wire)
+            await eventually(lambda: phone.wire is not wire)
             for message in (HELLO, typed("turn1")):
                 await phone._send(json.dumps(message))
-            await until(lambda: any("version 1, heard turn1." in one.text for one in phone.log.messages))
+            await eventually(lambda: any("version 1, heard turn1." in one.text for one in phone.log.messages))
             assert sum("Greetings" in one.text for one in phone.log.messages if not one.to_bot) <= 1
             assert phone.log.violations == []
 
@@ -102,5 +96,5 @@ async def test_loads_callers_ring_over_tls(tmp_path: Path, monkeypatch: pytest.M
         assert await asyncio.to_thread(pid_of, f"wss://{found[1]}/ws") == saved.process.pid
         line = PhoneLine(f"wss://{found[1]}/ws", "twilio", 1)
         await line.open()
-        await until(lambda: line.received > 0)
+        await eventually(lambda: line.received > 0)
         await line.hang_up()

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from eventually import eventually
 from saving import saving
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -73,9 +74,7 @@ async def test_a_call_of_a_provider_is_followed_through_the_new_worker(tmp_path:
         wire, base = new_wire("twilio"), f"ws://127.0.0.1:{saved.port}"
         events = f"{base}/sessions/{wire.facts.call_id}/events"
         async with Phone(f"{base}/ws", wire, connect=dial_as_a_provider) as phone:
-            async with asyncio.timeout(20):
-                while not phone.bot_has_spoken():
-                    await asyncio.sleep(0.05)
+            await eventually(phone.bot_has_spoken, 20)
             saved.edit("version 0", "version 1")
             await saved.reloaded(1)
             async with connect(events, proxy=None) as side:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
 from saving import Saved, saving
 
 from runner.callers.call import new_wire
@@ -34,15 +34,6 @@ class Spoken:
         return " ".join(self.words)
 
 
-async def until(met: Callable[[], bool], what: str) -> None:
-    try:
-        async with asyncio.timeout(20):
-            while not met():
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise AssertionError(f"never: {what}") from None
-
-
 async def test_the_phone_moves_with_its_conversation(tmp_path: Path) -> None:
     async with saving(tmp_path, "-t", "twilio") as saved:
         await talk_through_edits(saved)
@@ -56,8 +47,8 @@ async def talk_through_edits(saved: Saved) -> None:
     async with Phone(url, wire, connect=lambda url: dial_network(url, waits=True)) as phone:
         side = SideChannel(url, wire.facts.call_id, told.take)
         following = asyncio.create_task(side.run())
-        await until(phone.bot_has_spoken, "the greeting was heard")
-        await until(lambda: phone.bot_quiet_s() > 0.3, "the greeting is over")
+        await eventually(phone.bot_has_spoken, what="the greeting was heard")
+        await eventually(lambda: phone.bot_quiet_s() > 0.3, what="the greeting is over")
         for version in (1, 2):
             wire = phone.wire
             saved.edit(f"version {version - 1}", f"version {version}")
@@ -70,7 +61,7 @@ async def talk_through_edits(saved: Saved) -> None:
         assert not phone.ended.is_set()
         saved.edit("    raise RuntimeError('no voice')", "    # here a test makes it fail")
         await saved.reloaded(4)
-        await until(lambda: phone.wire is not wire, "the call has moved")
+        await eventually(lambda: phone.wire is not wire, what="the call has moved")
         await say(phone, wire, side, told, "turn3", "turn1 turn2 turn3")
         assert told.text.count("Greetings") <= 1
         assert phone.log.violations == []
@@ -81,6 +72,6 @@ async def talk_through_edits(saved: Saved) -> None:
 async def say(phone: Phone, wire: Wire, side: SideChannel, told: Spoken, text: str, answer: str) -> None:
     """Typed beside the wire, once the call has moved."""
     data = {"content": text, "options": {"run_immediately": True, "audio_response": True}}
-    await until(lambda: side.live and phone.wire is not wire, "the call has moved")
+    await eventually(lambda: side.live and phone.wire is not wire, what="the call has moved")
     assert await side.send("send-text", data)
-    await until(lambda: answer in told.text, f"{answer} in {told.text}")
+    await eventually(lambda: answer in told.text, what=f"{answer} in {told.text}")

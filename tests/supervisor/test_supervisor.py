@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from eventually import eventually
 from saving import BOT, Saved, saving
 
 pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
@@ -142,9 +143,7 @@ async def test_ten_reloads_leave_processes_and_descriptors_as_before(tmp_path: P
 
 async def settled(saved: Saved) -> None:
     """The old worker is gone."""
-    async with asyncio.timeout(10):
-        while len(saved.processes()) > 2:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: len(saved.processes()) <= 2, 10)
 
 
 async def test_without_reload_there_is_one_process(tmp_path: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
 import pytest
+from eventually import eventually
 from prometheus_client.parser import text_string_to_metric_families
 from saving import saving
 from test_calls_that_stay import dial_as_a_provider
@@ -36,12 +36,6 @@ def has_not_gone_down(before: Figures, after: Figures) -> bool:
     return len(rising) > 20 and all(after[name] >= before[name] for name in rising)
 
 
-async def until(met: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await met():
-            await asyncio.sleep(0.05)
-
-
 async def test_no_figure_goes_down_over_saves_and_calls_of_old_code_are_listed(tmp_path: Path) -> None:
     async with saving(tmp_path, "-t", "twilio") as saved:
         url = f"ws://127.0.0.1:{saved.port}/ws"
@@ -56,7 +50,7 @@ async def test_no_figure_goes_down_over_saves_and_calls_of_old_code_are_listed(t
             saved.edit("version 0", "version 1")
             await saved.reloaded(1)
             assert await moving.until(lambda: moving.wire is not wire, 20)
-            await until(lambda: there_are(http, 2))
+            await eventually(lambda: there_are(http, 2))
             second = await counted(http)
             assert has_not_gone_down(first, second)
             assert second["botrun_sessions_started_total,twilio"] == 2, "a call that moves is one call"
@@ -65,7 +59,7 @@ async def test_no_figure_goes_down_over_saves_and_calls_of_old_code_are_listed(t
             assert min(one["secs"] for one in await calls(http)) > max(one["secs"] for one in seen)
             await staying.hang_up()
             old = saved.processes()
-            await until(lambda: fewer(saved.processes, len(old)))
+            await eventually(lambda: fewer(saved.processes, len(old)))
             third = await counted(http)
             assert has_not_gone_down(second, third)
             assert third["botrun_sessions_ended_total,client_left,twilio"] == 1

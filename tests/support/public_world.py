@@ -202,10 +202,3 @@ async def public_world(
             async with serving(host, public_calls, listener):
                 yield World(host, public_calls, ledger, port, client)
                 await host.sessions.end_all(EndReason.SHUTDOWN, 6)
-
-
-async def until(holds: Callable[[], object], within_s: float = 5.0) -> None:
-    """Wait for what nothing announces."""
-    async with asyncio.timeout(within_s):
-        while not holds():
-            await asyncio.sleep(0.02)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from eventually import eventually
 from provider_server import API, ProviderServer
 from public_world import CALLED, KEYS
 
@@ -82,11 +83,10 @@ class Run:
 
     async def ready(self, word: str, times: int = 1) -> None:
         """Wait until this was printed or logged so often."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(READY_S):
-                while self.told.count(word) < times and self.process.returncode is None:
-                    await asyncio.sleep(0.02)
-        assert self.told.count(word) >= times, f"never printed: {word}\n{self.told}"
+        missing = lambda: f"never printed: {word}\n{self.told}"  # noqa: E731
+        over = lambda: self.process.returncode is not None  # noqa: E731
+        await eventually(lambda: self.told.count(word) >= times or over(), READY_S, what=missing)
+        assert self.told.count(word) >= times, missing()
 
 
 @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
+from eventually import eventually
 
 BOT = Path(__file__).parents[1] / "assets" / "reload_bot.py"
 READY_S = 30.0
@@ -50,13 +51,13 @@ class Saved:
 
     async def until(self, pattern: str, times: int = 1) -> None:
         """Wait until this was printed or logged so often."""
-        try:
-            async with asyncio.timeout(READY_S):
-                while len(re.findall(pattern, self.told)) < times:
-                    assert self.process.returncode is None, self.told
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            raise AssertionError(f"never printed: {pattern}\n{self.told}") from None
+
+        def printed() -> bool:
+            found = len(re.findall(pattern, self.told)) >= times
+            assert found or self.process.returncode is None, self.told
+            return found
+
+        await eventually(printed, READY_S, what=lambda: f"printed: {pattern}\n{self.told}")
 
     async def reloaded(self, times: int) -> None:
         await self.until("the new code answers", times)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from eventually import eventually
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -52,9 +53,7 @@ class Bench:
 
     async def until(self, true: Callable[[], object]) -> None:
         """Wait for something to have come about."""
-        async with asyncio.timeout(LONG_S):
-            while not true():
-                await asyncio.sleep(0.002)
+        await eventually(true, LONG_S)
 
     async def seen(self, kind: type[Frame], count: int = 1) -> list[Any]:
         """Wait for so many frames of a kind behind the service."""

@@ -58,12 +58,6 @@ class Log:
         self.messages.append(message)
 
 
-async def until(condition: Callable[[], object], secs: float = 10.0) -> None:
-    async with asyncio.timeout(secs):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 @contextlib.asynccontextmanager
 async def call(**options: Any) -> AsyncIterator[tuple[SmallWebRTCConnection, Page, Log]]:
     page, connection = Page(), SmallWebRTCConnection(peer_is_local=True, **options)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
 
 from runner import errors as runner_errors
 from runner.arguments import RunnerArguments
@@ -67,9 +68,7 @@ async def guarded(bot: LoadedBot, told: Reports, until: Callable[[], bool], call
     with LoopGuard(bot.path, sessions, told).watching():
         for number in range(calls):
             sessions.start("test", RunnerArguments(session_id=f"call-{number}"))
-        async with asyncio.timeout(20):
-            while not until():
-                await asyncio.sleep(0.02)
+        await eventually(until, 20)
         await sessions.end_all(EndReason.SHUTDOWN, 2)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from eventually import eventually
 from rich.console import Console
 
 from runner.cli.terminal import terminal as terminal_module
@@ -86,9 +87,7 @@ async def test_keys_come_one_by_one_and_the_terminal_is_put_back(terminal: tuple
         assert termios.tcgetattr(stdin)[3] & termios.ICANON == 0
         assert termios.tcgetattr(stdin)[3] & termios.ISIG, "Ctrl-C stays a signal"
         os.write(ours, b"or")
-        async with asyncio.timeout(5):
-            while len(pressed) < 2:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(pressed) >= 2, 5)
         os.write(ours, b"\x1b[A")  # an arrow
         os.write(ours, b"?")
         await asyncio.sleep(0.05)

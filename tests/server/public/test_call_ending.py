@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from eventually import eventually
 from provider_server import API, ProviderServer, provider_server
 from public_world import (
     KEYS,
@@ -18,7 +19,6 @@ from public_world import (
     make_host,
     public_world,
     signed,
-    until,
     wire,
 )
 from websockets.asyncio.client import connect
@@ -70,7 +70,7 @@ async def ring(world: World, server: ProviderServer, name: str, call_id: str = "
             await socket.send(message)
         async for message in socket:
             heard_s += await _play(phone, socket, message)
-    await until(lambda: not world.host.sessions.active)
+    await eventually(lambda: not world.host.sessions.active)
     return heard_s
 
 
@@ -176,7 +176,7 @@ async def test_a_caller_who_leaves_first_is_hung_up_too_and_already_gone_is_fine
         async with world.media("twilio", url) as socket:
             for message in [*phone.opening(), phone.stop()]:
                 await socket.send(str(message))
-        await until(lambda: not world.host.sessions.active and server.asked)
+        await eventually(lambda: not world.host.sessions.active and server.asked)
         assert [asked.status for asked in server.asked] == [404]
     assert "hanging up failed" not in caplog.text
 
@@ -216,7 +216,7 @@ async def test_on_this_machine_a_transfer_ends_the_call_and_asks_no_provider(
             for message in phone.opening():
                 await line.send(message)
             heard_s = sum([await _play(phone, line, message) async for message in line])
-            await until(lambda: not host.sessions.active)
+            await eventually(lambda: not host.sessions.active)
     assert heard_s >= SECOND_S
     assert "a provider would transfer the caller to +14150000009" in caplog.text
 
@@ -235,7 +235,7 @@ async def test_a_call_whose_socket_says_nothing_right_is_hung_up(
         async with world.media("plivo", url) as line:
             for message in opening:
                 await line.send(message)
-            await until(lambda: server.calls["C1"] == "hangup")
+            await eventually(lambda: server.calls["C1"] == "hangup")
         assert not world.ledger.limits._open
     assert bot.args == []
 
@@ -268,6 +268,6 @@ async def test_a_transfer_waits_for_the_mark_of_the_last_word() -> None:
                         await asyncio.sleep(0.3)
                         order.append(f"mark, {len(server.asked)} asked")
                         await line.send(phone.mark_reached(event.name))
-        await until(lambda: server.calls["C1"] == "transferred")
+        await eventually(lambda: server.calls["C1"] == "transferred")
     assert order
     assert set(order) == {"mark, 0 asked"}

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from public_world import until
+from eventually import eventually
 
 import runner.server.public.ledger_client as ledger_client
 from runner.providers.webhooks import RefusedError
@@ -50,7 +50,7 @@ async def test_calls_of_all_workers_are_one_count_and_those_of_one_that_is_gone_
                 assert await old.ask("admit", "C1", "+1") == ""
                 old.tell("begins", "C1", "+1")
                 assert "BOTRUN_MAX_PUBLIC_CALLS" in await new.ask("admit", "C2", "+1")
-            await until(lambda: not book.limits._open)
+            await eventually(lambda: not book.limits._open)
             assert await new.ask("admit", "C2", "+1") == ""
 
 
@@ -106,5 +106,5 @@ async def test_the_calls_of_a_worker_that_died_are_reported_and_ended_ones_are_n
             worker.tell("ends", "C1")
             worker.tell("begins", "C2", "+1", "telnyx")
             await worker.ask("state", "C2")
-        await until(lambda: bool(lost))
+        await eventually(lambda: bool(lost))
     assert lost == [("telnyx", "C2")]

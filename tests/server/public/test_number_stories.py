@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from carrier_calls import call_in, post, talk
+from eventually import eventually
 from provider_server import BEFORE, ProviderServer, provider_server
 from public_world import (
     CALLER,
@@ -23,7 +24,6 @@ from public_world import (
     call_fields,
     media_url,
     signed,
-    until,
 )
 from run_process import Run, command, running
 
@@ -56,7 +56,7 @@ async def test_a_number_rings_the_bot_is_heard_and_all_is_put_back(
             assert await call_in(run, server, name) >= 0.5
             if name != "exotel":
                 over = ("completed", "hangup") if then == "hang up" else ("transferred", "transfer")
-                await until(lambda: server.calls["C1"] in over)
+                await eventually(lambda: server.calls["C1"] in over)
                 book = tmp_path / "state" / "numbers.json"
                 assert stat.S_IMODE(book.stat().st_mode) == 0o600
             shown = shown_by_the_system(run)
@@ -105,7 +105,7 @@ async def test_after_a_crash_a_start_without_a_public_address_puts_it_back_too(t
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL, env=env, cwd=tmp_path,
         )  # fmt: skip
         try:
-            await until(lambda: server.address("twilio") == BEFORE, 30)
+            await eventually(lambda: server.address("twilio") == BEFORE, 30)
         finally:
             process.send_signal(signal.SIGINT)
             await process.wait()
@@ -144,7 +144,7 @@ OUT = {"twilio": "CA-out", "telnyx": "v3:out", "plivo": "plivo-out", "exotel": "
 async def picked_up(run: Run, server: ProviderServer, name: str, **more: str) -> float:
     """The dialled phone is answered: what the provider does then."""
     call_id = OUT[name]
-    await until(lambda: call_id in server.calls, 20)
+    await eventually(lambda: call_id in server.calls, 20)
     server.calls[call_id] = "talking"
     order: dict[str, Any] = next(
         a.fields for a in server.asked if a.method == "POST" and "call" in a.path.lower()
@@ -233,7 +233,7 @@ async def test_doctor_tries_keys_account_number_and_address(name: str, tmp_path:
 async def test_ctrl_c_in_the_middle_of_a_call_hangs_up_and_puts_the_number_back(tmp_path: Path) -> None:
     async with provider_server() as server, running("twilio", server, tmp_path, then="stay") as run:
         talking = asyncio.create_task(call_in(run, server, "twilio"))
-        await until(lambda: "session" in run.told, 10)
+        await eventually(lambda: "session" in run.told, 10)
         began = time.monotonic()
         assert await run.end() == 0
         assert time.monotonic() - began < 5

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from eventually import eventually
 from public_world import (
     CALLED,
     CALLER,
@@ -21,7 +22,6 @@ from public_world import (
     public_world,
     signed,
     socket_headers,
-    until,
     wire,
 )
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -85,7 +85,7 @@ async def test_exotel_s_second_socket_goes_on_with_its_call_and_is_no_new_one() 
                 await again.send(message)
             await asyncio.sleep(0.1)
             assert len(world.host.sessions.active) == 1
-        await until(lambda: not world.host.sessions.active)
+        await eventually(lambda: not world.host.sessions.active)
         assert await refused(world, "exotel", url) == 403
     assert len(bot.args) == 1
 
@@ -119,7 +119,7 @@ async def test_a_replayed_webhook_starts_one_bot_and_ends_no_call(provider: str)
             assert await refused(world, provider, url) == 403
             assert len(world.host.sessions.active) == 1
             await asyncio.wait_for(await socket.ping(), 2)
-        await until(lambda: not world.host.sessions.active)
+        await eventually(lambda: not world.host.sessions.active)
         assert (await world.send(request)).status_code == 403
     assert len(bot.args) == 1
 
@@ -346,7 +346,7 @@ async def test_a_call_that_has_ended_makes_room() -> None:
                 for message in wire("plivo", call_id).opening():
                     await socket.send(message)
                 await bot.started.wait()
-            await until(lambda: not world.ledger.limits._open)
+            await eventually(lambda: not world.ledger.limits._open)
     assert len(bot.args) == 2
 
 

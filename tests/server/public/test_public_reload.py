@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 from carrier_calls import call_in, post
+from eventually import eventually
 from provider_server import BEFORE, ProviderServer, provider_server
-from public_world import call_fields, media_url, signed, socket_headers, until, wire
+from public_world import call_fields, media_url, signed, socket_headers, wire
 from run_process import BOT, Run, running
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -149,7 +150,7 @@ async def test_ctrl_c_in_the_middle_of_a_reload_gives_the_number_back(tmp_path: 
             await run.ready("version 0 answers C1")
             workers = len(run.family())
             run.save("VERSION =", "__import__('time').sleep(60)\nVERSION =")
-            await until(lambda: len(run.family()) > workers, 20)
+            await eventually(lambda: len(run.family()) > workers, 20)
             family = run.family()
             assert await run.end() == 0
         assert (server.calls["C1"], server.address("twilio")) == ("completed", BEFORE)
@@ -160,8 +161,8 @@ async def test_when_the_supervisor_is_killed_its_keeper_gives_the_number_back(tm
     async with provider_server() as server, edited("twilio", server, tmp_path) as run:
         family = run.family()
         run.process.kill()
-        await until(lambda: server.address("twilio") == BEFORE, 20)
-        await until(lambda: not any(process.is_running() for process in family), 20)
+        await eventually(lambda: server.address("twilio") == BEFORE, 20)
+        await eventually(lambda: not any(process.is_running() for process in family), 20)
         assert not (tmp_path / "state" / "numbers.json").exists()
 
 

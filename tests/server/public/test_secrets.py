@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx2
 import pytest
 from carrier_calls import post
+from eventually import eventually
 from provider_server import provider_server
-from public_world import CANARIES, call_fields, media_url, signed, socket_headers, until, wire
+from public_world import CANARIES, call_fields, media_url, signed, socket_headers, wire
 from run_process import Run, running
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -118,7 +119,7 @@ async def test_a_call_in_which_every_key_is_refused_and_repeated_tells_none(
         async with connect(url, additional_headers=headers, proxy=None, compression=None) as socket:
             for message in phone.opening():
                 await socket.send(message)
-            await until(lambda: "session" in run.told, 10)
+            await eventually(lambda: "session" in run.told, 10)
             events = f"ws://127.0.0.1:{run.port}/sessions/C1/events"
             async with connect(events, additional_headers={HEADER: key}, proxy=None) as beside:
                 ready = {"label": LABEL, "type": "client-ready", "id": "1", "data": {"version": VERSION}}
@@ -126,7 +127,7 @@ async def test_a_call_in_which_every_key_is_refused_and_repeated_tells_none(
                 listening = asyncio.create_task(listen(beside, told))
                 for title in ("Deepgram", voice, vendor.address):
                     await run.ready(f"{title} refused the key")
-                await until(lambda: any("refused the key" in text for text in told), 15)
+                await eventually(lambda: any("refused the key" in text for text in told), 15)
                 told.append(await shown(run, key, "/status", "/metrics", "/"))
                 server.faults.extend(["401"] * 3)
             await listening

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 
+from eventually import eventually
 from service_bench import Peer, peer_server
 from websockets.asyncio.server import ServerConnection
 
@@ -43,9 +44,7 @@ async def test_after_an_interruption_memory_holds_the_words_that_were_heard_and_
         task = PipelineTask(Pipeline(chain))
         running = asyncio.create_task(PipelineRunner().run(task))
         await task.queue_frame(TTSSpeakFrame(f"{' '.join(WORDS)}."))
-        async with asyncio.timeout(10):
-            while not heard.of(BotStartedSpeakingFrame):
-                await asyncio.sleep(0.005)
+        await eventually(lambda: heard.of(BotStartedSpeakingFrame), 10)
         await asyncio.sleep(0.4)
         task.interrupt()
         await asyncio.sleep(0.1)

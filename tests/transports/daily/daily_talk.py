@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -66,11 +65,3 @@ def _noting(name: str, told: list[tuple[Any, ...]]) -> Callable[..., Any]:
         told.append((name, *what))
 
     return note
-
-
-async def until(there: Callable[[], Any], within_s: float = 5.0) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := there()):
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.002)
-    return found

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from daily_server import DOMAIN, KEY, DailyServer, daily_server
+from eventually import eventually
 
 from runner.cli.doctor.trials import daily_checks
 from runner.errors import UsageError
@@ -87,9 +88,7 @@ async def test_a_crash_s_room_is_deleted_by_the_next_start(tmp_path: Path) -> No
         assert len(server.rooms) == 1
         async with botrun(server, tmp_path, "-d") as process:
             await line_with(process, "meet the bot at")
-            async with asyncio.timeout(WITHIN_S):
-                while server.made[0] in server.rooms:
-                    await asyncio.sleep(0.02)
+            await eventually(lambda: server.made[0] not in server.rooms, WITHIN_S)
             assert list(server.rooms) == server.made[1:]
             process.send_signal(signal.SIGINT)
             await asyncio.wait_for(process.wait(), WITHIN_S)

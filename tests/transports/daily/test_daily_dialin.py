@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import hashlib
@@ -19,6 +18,7 @@ from typing import Any
 import httpx2
 import pytest
 from daily_server import DOMAIN, KEY, DailyServer, daily_server
+from eventually import eventually
 from fake_daily import FakeDaily
 
 from runner import RunnerArguments, create_transport
@@ -118,13 +118,6 @@ def daily(server: DailyServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         yield fake
 
 
-async def until(there: Any, within_s: float = 8.0) -> Any:
-    async with asyncio.timeout(within_s):
-        while not (found := there()):
-            await asyncio.sleep(0.005)
-    return found
-
-
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_caller_who_waits_is_connected_and_their_room_goes_with_them(
     daily: FakeDaily, server: DailyServer, path: str
@@ -136,14 +129,14 @@ async def test_a_caller_who_waits_is_connected_and_their_room_goes_with_them(
         (session,) = here.calls
         assert session.args.body["dialin_settings"]["From"] == CALL["From"]
         room = f"{DOMAIN}/{name}"
-        await until(lambda: daily.rooms.get(room))
+        await eventually(lambda: daily.rooms.get(room))
         assert not server.connected
         daily.tell(room, "on_dialin_ready", "sip:x@y")
-        await until(lambda: server.connected)
+        await eventually(lambda: server.connected)
         assert server.connected == [{"callId": "c1", "callDomain": "d1", "sipUri": "sip:x@y"}]
         caller = daily.visit(room, "phone")
         caller.leave()
-        await until(lambda: not here.calls)
+        await eventually(lambda: not here.calls)
         assert session.end_reason is EndReason.CLIENT_LEFT
         assert not server.rooms
 
@@ -154,9 +147,9 @@ async def test_a_caller_who_hangs_up_before_being_connected_ends_the_call(
     async with line(daily, server) as here:
         await here.ring()
         room = f"{DOMAIN}/{server.made[0]}"
-        await until(lambda: daily.rooms.get(room))
+        await eventually(lambda: daily.rooms.get(room))
         daily.tell(room, "on_dialin_stopped", {"sessionId": "s"})
-        await until(lambda: not here.calls)
+        await eventually(lambda: not here.calls)
         assert not server.rooms
 
 
@@ -200,7 +193,7 @@ async def test_limits_hold_for_daily_s_callers_too(daily: FakeDaily, server: Dai
         assert await here.ring({**CALL, "callId": "c2"}) == 503
         assert await here.ring({**CALL, "callId": "c3", "From": "+14150000009"}) == 200
         here.calls[0]._task.cancel()
-        await until(lambda: len(here.calls) == 1)
+        await eventually(lambda: len(here.calls) == 1)
         assert await here.ring({**CALL, "callId": "c4"}) == 200
 
 

@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import httpx2
 import numpy as np
 import pytest
 from daily_server import DOMAIN, KEY, DailyServer, daily_server
+from eventually import eventually
 from fake_daily import FakeDaily
 
 from runner.botcode.loader import load_bot, parse_target
@@ -75,14 +76,6 @@ async def running(*transports: str, bot: Path = BOT, **settings: Any) -> AsyncIt
                 await stop_helpers(preparing)
 
 
-async def until(there: Callable[[], Any], within_s: float = 8.0) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := there()):
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.005)
-    return found
-
-
 @pytest.fixture
 async def server() -> AsyncIterator[DailyServer]:
     async with daily_server() as server:
@@ -115,7 +108,7 @@ async def test_the_conditional_bot_talks_in_a_daily_room(server: DailyServer, da
         room = f"{DOMAIN}/{name}"
         address = urlsplit(answer.headers["location"])
         assert f"{address.scheme}://{address.netloc}{address.path}" == room
-        await until(lambda: daily.rooms.get(room))
+        await eventually(lambda: daily.rooms.get(room))
         (client,) = daily.clients
         visitor = parse_qs(address.query)["t"][0]
         assert server.tokens[visitor]["is_owner"] is False
@@ -123,11 +116,11 @@ async def test_the_conditional_bot_talks_in_a_daily_room(server: DailyServer, da
         assert {token["room_name"] for token in server.tokens.values()} == {name}
         assert all(time.time() < token["exp"] < time.time() + 8000 for token in server.tokens.values())
         person = daily.visit(room)
-        await until(lambda: len(daily.microphones[0].pcm) > 24000 * 2 * 0.15)
+        await eventually(lambda: len(daily.microphones[0].pcm) > 24000 * 2 * 0.15)
         assert np.abs(np.frombuffer(daily.microphones[0].pcm, "<i2").astype(int)).max() > 1000
         (session,) = run.sessions
         person.leave()
-        await until(lambda: not run.sessions)
+        await eventually(lambda: not run.sessions)
         assert session.end_reason is EndReason.CLIENT_LEFT
         assert not server.rooms
         assert not run.book.read()
@@ -136,7 +129,7 @@ async def test_the_conditional_bot_talks_in_a_daily_room(server: DailyServer, da
 
 async def test_the_conditional_bot_talks_in_a_browser_unchanged(daily: FakeDaily) -> None:
     async with running("webrtc", "daily") as run, WebRTCCaller(run.url) as caller:
-        await until(
+        await eventually(
             lambda: np.abs(np.frombuffer(caller.pcm_heard(), "<i2").astype(int)).max(initial=0) > 1000
         )
         assert [session.kind for session in run.sessions] == ["webrtc"]
@@ -160,14 +153,14 @@ async def test_who_loads_the_page_again_is_not_hung_up_on(
     async with running("daily") as run:
         await run.get()
         room = f"{DOMAIN}/{server.made[0]}"
-        await until(lambda: daily.rooms.get(room))
+        await eventually(lambda: daily.rooms.get(room))
         daily.visit(room, "first").leave()
         await asyncio.sleep(0.1)
         second = daily.visit(room, "second")
         await asyncio.sleep(0.6)
         assert len(run.sessions) == 1
         second.leave()
-        await until(lambda: not run.sessions)
+        await eventually(lambda: not run.sessions)
 
 
 async def test_the_end_of_the_run_deletes_the_rooms_of_the_calls_under_way(
@@ -199,7 +192,7 @@ async def test_a_room_that_could_not_be_deleted_is_deleted_at_the_next_start(
     async with running("daily") as run:
         assert run.host.rooms is not None
         run.host.rooms.sweep_soon()
-        await until(lambda: [entry.name for entry in run.book.read()] == ["of-another-run"])
+        await eventually(lambda: [entry.name for entry in run.book.read()] == ["of-another-run"])
     assert not server.rooms
 
 
@@ -208,7 +201,7 @@ async def test_a_bot_that_fails_leaves_no_room(daily: FakeDaily, server: DailySe
     bot.write_text("async def bot(args):\n    raise ValueError('no voice today')\n")
     async with running("daily", bot=bot) as run:
         await run.get()
-        await until(lambda: not run.sessions)
+        await eventually(lambda: not run.sessions)
         assert server.made
         assert not server.rooms
 
@@ -218,7 +211,7 @@ async def test_a_room_that_cannot_be_joined_ends_the_call(daily: FakeDaily, serv
     async with running("daily") as run:
         await run.get()
         (session,) = run.sessions
-        await until(lambda: not run.sessions)
+        await eventually(lambda: not run.sessions)
         assert session.end_reason is EndReason.CONNECTION_LOST
         assert not server.rooms
 
@@ -230,9 +223,9 @@ async def test_a_hundred_calls_leave_no_room_thread_or_task(daily: FakeDaily, se
             assert {answer.status_code for answer in answers} == {200}
             rooms = [answer.json()["dailyRoom"] for answer in answers]
             for room in rooms:
-                await until(lambda room=room: daily.rooms.get(room))  # type: ignore[misc]
+                await eventually(lambda room=room: daily.rooms.get(room))  # type: ignore[misc]
                 daily.visit(room).leave()
-            await until(lambda: not run.sessions, 20)
+            await eventually(lambda: not run.sessions, 20)
         assert len(set(server.made)) == 100
         assert not server.rooms
         assert not run.book.read()
@@ -259,7 +252,7 @@ async def test_a_public_room_needs_no_key(
     monkeypatch.setenv("DAILY_ROOM_URL", f"{DOMAIN}/open")
     async with running("daily") as run:
         assert (await run.get()).headers["location"] == f"{DOMAIN}/open"
-        await until(lambda: daily.clients and daily.clients[0].url)
+        await eventually(lambda: daily.clients and daily.clients[0].url)
         assert daily.clients[0].token is None
     assert not server.asked
 

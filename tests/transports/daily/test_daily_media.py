@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from daily_talk import URL, talk, until
+from daily_talk import URL, talk
+from eventually import eventually
 from fake_daily import FakeDaily
 
 from runner.errors import UsageError
@@ -26,10 +27,10 @@ async def test_a_visitor_is_heard_and_named(daily: FakeDaily) -> None:
     async with talk(daily) as here:
         await here.transport.joined.wait()
         visitor = daily.visit(URL, "ann")
-        await until(lambda: "ann" in daily.clients[0].ears)
+        await eventually(lambda: "ann" in daily.clients[0].ears)
         for _ in range(10):
             visitor.speak(bytes(640))
-        heard = await until(lambda: len(found := here.of(UserAudioRawFrame)) == 10 and found)
+        heard = await eventually(lambda: len(found := here.of(UserAudioRawFrame)) == 10 and found)
         assert {(frame.user_id, frame.sample_rate, len(frame.audio)) for frame in heard} == {
             ("ann", 16000, 640)
         }
@@ -40,7 +41,7 @@ async def test_every_sample_of_the_bot_s_speech_is_played_at_the_microphone_s_pa
     sound = bytes(range(256)) * 300  # 1.6 s
     async with talk(daily) as here:
         await here.task.queue_frame(OutputAudioRawFrame(sound, 24000))
-        await until(lambda: daily.microphones and len(daily.microphones[0].pcm) >= len(sound))
+        await eventually(lambda: daily.microphones and len(daily.microphones[0].pcm) >= len(sound))
         (microphone,) = daily.microphones
         assert microphone.pcm[: len(sound)] == sound
         assert microphone.played_at[-1] - microphone.played_at[0] > 1.5 / daily.rate
@@ -49,7 +50,7 @@ async def test_every_sample_of_the_bot_s_speech_is_played_at_the_microphone_s_pa
 async def test_an_interruption_leaves_two_chunks_at_most(daily: FakeDaily) -> None:
     async with talk(daily) as here:
         await here.task.queue_frame(OutputAudioRawFrame(SECOND, 24000))
-        await until(lambda: daily.microphones and len(daily.microphones[0].pcm) > 4800)
+        await eventually(lambda: daily.microphones and len(daily.microphones[0].pcm) > 4800)
         here.task.interrupt()
         written = len(daily.microphones[0].pcm)
         await asyncio.sleep(0.2)
@@ -80,8 +81,8 @@ async def test_messages_go_both_ways_and_wait_for_the_join(daily: FakeDaily) -> 
         await here.transport.joined.wait()
         await here.task.queue_frame(OutputTransportMessageUrgentFrame({"late": 3}))
         daily.visit(URL, "ann").say({"hello": "bot"})
-        await until(lambda: here.of(InputTransportMessageFrame))
-        sent = await until(
+        await eventually(lambda: here.of(InputTransportMessageFrame))
+        sent = await eventually(
             lambda: (
                 len(found := [a for w, a, _ in daily.clients[0].asked if w == "send_app_message"]) == 3
                 and found
@@ -108,13 +109,13 @@ async def test_pictures_go_both_ways(daily: FakeDaily) -> None:
         await here.task.queue_frame(OutputImageRawFrame(bytes(24), (4, 2)))
         await here.task.queue_frame(OutputImageRawFrame(bytes(24), (4, 2)))  # too soon
         await here.task.queue_frame(OutputImageRawFrame(bytes(12), (2, 2)))
-        await until(lambda: daily.cameras[0].shown)
+        await eventually(lambda: daily.cameras[0].shown)
         visitor = daily.visit(URL, "ann")
-        await until(lambda: "ann" in daily.clients[0].eyes)
+        await eventually(lambda: "ann" in daily.clients[0].eyes)
         visitor.show(bytes(12), 2, 2)
-        (seen,) = await until(lambda: here.of(UserImageRawFrame))
+        (seen,) = await eventually(lambda: here.of(UserImageRawFrame))
         assert (seen.size, seen.user_id) == ((2, 2), "ann")
-        asked = await until(
+        asked = await eventually(
             lambda: [a for what, a, _ in daily.clients[0].asked if what == "update_subscriptions"]
         )
         assert asked[0][0] == {"ann": {"media": {"camera": "subscribed"}}}
@@ -125,17 +126,17 @@ async def test_who_is_asked_for_by_the_bot_is_seen_as_often_as_it_says(daily: Fa
     async with talk(daily, video_in_enabled=True) as here:
         await here.transport.joined.wait()
         daily.visit(URL, "ann")
-        await until(lambda: "ann" in daily.clients[0].eyes)
+        await eventually(lambda: "ann" in daily.clients[0].eyes)
         bob = daily.visit(URL, "bob")
-        [client] = await until(
+        [client] = await eventually(
             lambda: [p for p in here.transport.participants().values() if p["id"] == "bob"]
         )
         who = here.transport.get_client_id(client)
         await here.transport.capture_participant_video(who, framerate=1)
-        await until(lambda: "bob" in daily.clients[0].eyes)
+        await eventually(lambda: "bob" in daily.clients[0].eyes)
         for _ in range(5):
             bob.show(bytes(12), 2, 2)
-        await until(lambda: here.of(UserImageRawFrame))
+        await eventually(lambda: here.of(UserImageRawFrame))
         await asyncio.sleep(0.05)
         assert [seen.user_id for seen in here.of(UserImageRawFrame)] == ["bob"]
         assert here.transport.participant_id

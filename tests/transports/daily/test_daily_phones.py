@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from daily_server import KEY, daily_server
-from daily_talk import URL, talk, until
+from daily_talk import URL, talk
+from eventually import eventually
 from fake_daily import FakeDaily
 
 from runner.frames import (
@@ -28,7 +29,7 @@ async def test_a_caller_who_waits_is_connected_when_the_room_is_ready(daily: Fak
             await here.transport.joined.wait()
             assert not server.connected
             daily.tell(URL, "on_dialin_ready", "sip:room@sip.daily.co")
-            await until(lambda: server.connected)
+            await eventually(lambda: server.connected)
         told = {"callId": "c1", "callDomain": "d1", "sipUri": "sip:room@sip.daily.co"}
         assert server.connected == [told]
         assert ("on_dialin_ready", "sip:room@sip.daily.co") in here.told
@@ -51,16 +52,16 @@ async def test_a_phone_is_called_keys_are_pressed_and_it_is_handed_on(daily: Fak
         session = await here.transport.start_dialout({"phoneNumber": "+14155550100"})
         assert session == "start_dialout-1"
         daily.tell(URL, "on_dialout_answered", {"sessionId": "phone-1"})
-        await until(lambda: here.transport.phone_session)
+        await eventually(lambda: here.transport.phone_session)
         assert here.transport.output().dtmf_message("5") == {"sessionId": "phone-1", "tones": "5"}
         await here.task.queue_frame(DailySIPReferFrame({"sessionId": "phone-1", "toEndPoint": "sip:a@b"}))
         await here.task.queue_frame(OutputAudioRawFrame(bytes(2 * 4800), 24000))
         await here.task.queue_frame(DailySIPTransferFrame({"sessionId": "phone-1", "toEndPoint": "sip:c@d"}))
         asked = daily.clients[0].asked
-        await until(lambda: [what for what, _, _ in asked][-1:] == ["sip_call_transfer"])
+        await eventually(lambda: [what for what, _, _ in asked][-1:] == ["sip_call_transfer"])
         assert len(daily.microphones[0].pcm) >= 2 * 4800  # it waits its turn
         daily.tell(URL, "on_dialout_stopped", {"sessionId": "phone-1"})
-        await until(lambda: not here.transport.phone_session)
+        await eventually(lambda: not here.transport.phone_session)
     whats = [what for what, _, _ in asked if what != "update_subscription_profiles"]
     assert whats == ["start_dialout", "sip_refer", "sip_call_transfer"]
 
@@ -74,11 +75,13 @@ async def test_transcripts_and_keys_of_a_phone_become_frames(daily: FakeDaily) -
             URL, "on_transcription_message", {**raw, "text": "hello", "rawResponse": {"is_final": True}}
         )
         daily.tell(URL, "on_dtmf_event", {"tone": "#", "sessionId": "s"})
-        await until(lambda: here.of(InputDTMFFrame))
+        await eventually(lambda: here.of(InputDTMFFrame))
         assert here.of(InterimTranscriptionFrame)[0].text == "he"
         (said,) = here.of(TranscriptionFrame)
         assert (said.text, said.user_id, said.timestamp) == ("hello", "ann", "12:00")
-        await until(lambda: [1 for what, _, _ in daily.clients[0].asked if what == "start_transcription"])
+        await eventually(
+            lambda: [1 for what, _, _ in daily.clients[0].asked if what == "start_transcription"]
+        )
 
 
 async def test_recording_and_the_rest_are_asked_of_daily(daily: FakeDaily) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from daily_talk import URL, talk, until
+from daily_talk import URL, talk
+from eventually import eventually
 from fake_daily import FakeDaily
 from phone_bots import tone
 
@@ -30,14 +31,14 @@ async def test_a_bot_hears_and_is_heard_at_any_rate(daily: FakeDaily, rate: int)
         await here.transport.joined.wait()
         await here.task.queue_frame(OutputAudioRawFrame(tone(1.0, rate, BOT_HZ), rate))
         visitor = daily.visit(URL, "ann")
-        await until(lambda: "ann" in daily.clients[0].ears)
+        await eventually(lambda: "ann" in daily.clients[0].ears)
         wire = daily.clients[0].ear_rates["ann"]
         said = tone(1.0, wire, CALLER_HZ)
         for at in range(0, len(said), wire // 50 * 2):
             visitor.speak(said[at : at + wire // 50 * 2])
-        heard = await until(lambda: len(found := here.of(InputAudioRawFrame)) == 50 and found, 20)
+        heard = await eventually(lambda: len(found := here.of(InputAudioRawFrame)) == 50 and found, 20)
         [microphone] = daily.microphones
-        await until(lambda: len(microphone.pcm) / 2 >= microphone.sample_rate, 20)
+        await eventually(lambda: len(microphone.pcm) / 2 >= microphone.sample_rate, 20)
         # WebRTC cuts sound to pieces of 10 ms: at 11025 Hz these would be 110.25 samples.
         assert (wire % 100, microphone.sample_rate % 100) == (0, 0)
         assert {frame.sample_rate for frame in heard} == {rate}

@@ -7,7 +7,8 @@ import logging
 import threading
 
 import pytest
-from daily_talk import URL, talk, until
+from daily_talk import URL, talk
+from eventually import eventually
 from fake_daily import NO_NETWORK, FakeDaily
 
 from runner.transports.daily import (
@@ -31,7 +32,7 @@ async def test_a_bot_joins_with_its_token_a_microphone_and_no_camera(daily: Fake
             }
         }
         assert daily.microphones[0].sample_rate == 24000
-        await until(lambda: client.asked)
+        await eventually(lambda: client.asked)
         assert client.asked[0][0] == "update_subscription_profiles"
     assert client.released
     assert not daily.rooms[URL]
@@ -42,9 +43,9 @@ async def test_the_events_of_a_visit_come_in_their_order(daily: FakeDaily) -> No
         await here.transport.joined.wait()
         visitor = daily.visit(URL, "ann")
         daily.visit(URL, "bob")
-        await until(lambda: len(here.transport.participants()) == 2)
+        await eventually(lambda: len(here.transport.participants()) == 2)
         visitor.leave("leftCall")
-        await until(lambda: len(here.transport.participants()) == 1)
+        await eventually(lambda: len(here.transport.participants()) == 1)
     names = [(name, *(what["id"] for what in told[:1] if isinstance(what, dict) and "id" in what))
              for name, *told in here.told]  # fmt: skip
     assert names == [
@@ -64,7 +65,7 @@ async def test_the_events_of_a_visit_come_in_their_order(daily: FakeDaily) -> No
 async def test_what_comes_after_leaving_is_for_nobody(daily: FakeDaily) -> None:
     async with talk(daily) as here:
         await here.transport.joined.wait()
-    await until(lambda: daily.clients[0].released)
+    await eventually(lambda: daily.clients[0].released)
     await asyncio.sleep(0.02)
     assert here.transport.participants() == {}
     assert not [told for told in here.told if told[0] == "on_client_connected"]
@@ -97,7 +98,7 @@ async def test_joining_has_a_deadline_of_our_own_and_the_end_does_not_wait_for_t
         await asyncio.wait_for(here.run, 5)
         assert "within 0 s" in here.task.end_reason
         assert daily.clients[0].state == "joining"  # as the real one, which goes on for 19 s
-    await until(lambda: daily.clients[0].released)
+    await eventually(lambda: daily.clients[0].released)
 
 
 async def test_who_is_sent_out_of_the_room_does_not_stay_in_the_call(daily: FakeDaily) -> None:
@@ -118,10 +119,10 @@ async def test_the_server_learns_when_the_last_participant_has_left(daily: FakeD
         await here.transport.joined.wait()
         ann, bob = daily.visit(URL, "ann"), daily.visit(URL, "bob")
         ann.leave()
-        await until(lambda: list(here.transport.participants()) == ["bob"])
+        await eventually(lambda: list(here.transport.participants()) == ["bob"])
         assert not left
         bob.leave()
-        await until(lambda: left)
+        await eventually(lambda: left)
 
 
 async def test_a_hundred_calls_leave_nothing_behind(daily: FakeDaily) -> None:

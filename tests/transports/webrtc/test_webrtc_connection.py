@@ -8,7 +8,8 @@ import json
 from typing import Any
 
 import pytest
-from webrtc_page import Log, Page, call, until
+from eventually import eventually
+from webrtc_page import Log, Page, call
 
 from runner.errors import OfferError, ProtocolError, UsageError
 from runner.settings.parsing import IceServer
@@ -21,12 +22,12 @@ from runner.transports.webrtc.tracks import OutboundAudioTrack
 
 async def test_both_sides_connect_and_the_bot_hears_of_it_when_it_is_ready() -> None:
     async with call() as (connection, page, log):
-        await until(lambda: page.pc.connectionState == "connected" and connection.is_connected())
+        await eventually(lambda: page.pc.connectionState == "connected" and connection.is_connected())
         await asyncio.sleep(0.05)
         assert log.names == []
         await connection.connect()
         await connection.connect()
-        await until(lambda: log.names)
+        await eventually(lambda: log.names)
         assert log.names == ["connected"]
     assert log.names == ["connected", "disconnected", "closed"]
     assert connection.close_reason is CloseReason.CLOSED
@@ -45,9 +46,9 @@ async def test_the_answer_has_all_candidates_and_the_connections_name() -> None:
 async def test_a_page_that_closes_is_gone_at_once_and_only_once() -> None:
     async with call() as (connection, page, log):
         await connection.connect()
-        await until(lambda: "connected" in log.names)
+        await eventually(lambda: "connected" in log.names)
         await page.aclose()
-        await until(lambda: "closed" in log.names, 3)
+        await eventually(lambda: "closed" in log.names, 3)
         await connection.disconnect()
         assert log.names == ["connected", "disconnected", "closed"]
         assert connection.close_reason is CloseReason.LEFT
@@ -57,24 +58,24 @@ async def test_a_page_that_closes_is_gone_at_once_and_only_once() -> None:
 async def test_a_page_that_says_peer_left_has_hung_up() -> None:
     async with call() as (connection, page, log):
         await connection.connect()
-        await until(lambda: page.channel.readyState == "open")
+        await eventually(lambda: page.channel.readyState == "open")
         page.channel.send('{"type": "signalling", "message": {"type": "peerLeft"}}')
-        await until(lambda: "closed" in log.names, 3)
+        await eventually(lambda: "closed" in log.names, 3)
         assert connection.close_reason is CloseReason.LEFT
 
 
 async def test_the_page_learns_that_we_leave_and_why() -> None:
     async with call() as (connection, page, _log):
-        await until(lambda: page.channel.readyState == "open")
+        await eventually(lambda: page.channel.readyState == "open")
         await connection.disconnect(
             "the bot failed", {"message": "ValueError: x", "file": "bot.py", "line": 7}
         )
-        await until(lambda: page.got)
+        await eventually(lambda: page.got)
         told = json.loads(page.got[-1])["message"]
         assert told["type"] == "peerLeft"
         assert told["reason"] == "the bot failed"
         assert told["error"]["line"] == 7
-        await until(lambda: page.pc.connectionState == "closed", 3)
+        await eventually(lambda: page.pc.connectionState == "closed", 3)
 
 
 async def test_an_offer_without_ice_is_given_up() -> None:
@@ -82,7 +83,7 @@ async def test_an_offer_without_ice_is_given_up() -> None:
     log = Log(connection)
     await connection.initialize(**await page.offer())
     await connection.connect()
-    await until(lambda: "closed" in log.names, 3)
+    await eventually(lambda: "closed" in log.names, 3)
     assert log.names == ["closed"]
     assert connection.close_reason is CloseReason.NEVER_CONNECTED
     await page.aclose()
@@ -94,11 +95,11 @@ async def test_a_page_that_vanishes_without_a_word_is_noticed(monkeypatch: pytes
     monkeypatch.setattr(peer_watch, "WATCH_SECS", 0.1)
     async with call() as (connection, page, log):
         await connection.connect()
-        await until(lambda: "connected" in log.names)
+        await eventually(lambda: "connected" in log.names)
         await asyncio.sleep(1.0)
         assert "closed" not in log.names  # its media keeps it
         with silenced(page):
-            await until(lambda: "closed" in log.names, 5)
+            await eventually(lambda: "closed" in log.names, 5)
         assert log.names == ["connected", "disconnected", "closed"]
         assert connection.close_reason is CloseReason.LOST
 
@@ -124,7 +125,7 @@ async def test_a_page_that_sends_no_media_but_consents_is_kept(monkeypatch: pyte
     monkeypatch.setattr(peer_watch, "WATCH_SECS", 0.1)
     async with call() as (connection, page, log):
         await connection.connect()
-        await until(lambda: "connected" in log.names)
+        await eventually(lambda: "connected" in log.names)
         with silenced(page, but_for_stun=True):
             await asyncio.sleep(2.0)
         assert "closed" not in log.names
@@ -137,13 +138,13 @@ async def test_a_page_that_sends_no_media_but_consents_is_kept(monkeypatch: pyte
 async def test_a_further_offer_is_answered_in_place() -> None:
     async with call() as (connection, page, log):
         await connection.connect()
-        await until(lambda: page.channel.readyState == "open")
+        await eventually(lambda: page.channel.readyState == "open")
         name = connection.pc_id
         page.pc.addTransceiver("video", direction="recvonly")
         await connection.renegotiate(**await page.offer())
         await page.take(connection.get_answer())
         connection.send_app_message({"still": "here"})
-        await until(lambda: page.got)
+        await eventually(lambda: page.got)
         assert connection.pc_id == name
         assert log.names == ["connected"]
 
@@ -154,32 +155,32 @@ async def test_a_lost_peer_is_replaced_under_the_same_name_and_the_call_goes_on(
         track, heard = OutboundAudioTrack(24000), list[bytes]()
         connection.send_audio(track)
         connection.receive_audio(16000, heard.append)
-        await until(lambda: "connected" in log.names and first.channel.readyState == "open" and heard)
+        await eventually(lambda: "connected" in log.names and first.channel.readyState == "open" and heard)
         name, second = connection.pc_id, Page()
         offer = await second.offer()
         await connection.renegotiate(**offer, restart_pc=True)
         await second.take(connection.get_answer())
         await first.aclose()
-        await until(lambda: second.channel.readyState == "open")
+        await eventually(lambda: second.channel.readyState == "open")
         connection.send_app_message({"again": 1})
         heard.clear()
-        await until(lambda: second.got and heard)
+        await eventually(lambda: second.got and heard)
         assert track.readyState == "live"
         assert connection.pc_id == name
         assert log.names == ["connected", "restarted"]
         await second.aclose()
-        await until(lambda: "closed" in log.names)
+        await eventually(lambda: "closed" in log.names)
         assert log.names == ["connected", "restarted", "disconnected", "closed"]
 
 
 async def test_new_ice_credentials_bring_a_new_peer_without_a_flag() -> None:
     async with call() as (connection, _page, log):
         await connection.connect()
-        await until(lambda: "connected" in log.names)
+        await eventually(lambda: "connected" in log.names)
         second = Page()
         await connection.renegotiate(**await second.offer())
         await second.take(connection.get_answer())
-        await until(lambda: second.channel.readyState == "open")
+        await eventually(lambda: second.channel.readyState == "open")
         assert log.names == ["connected", "restarted"]
         await second.aclose()
 
@@ -222,7 +223,7 @@ async def test_a_page_that_trickles_its_candidates_connects() -> None:
     await connection.add_ice_candidate("", "0", 0)
     await connection.add_ice_candidate(None)
     await page.take(connection.get_answer())
-    await until(lambda: "connected" in log.names)
+    await eventually(lambda: "connected" in log.names)
     await connection.disconnect()
     await connection.events.aclose()
     await page.aclose()
@@ -238,7 +239,7 @@ async def test_a_page_without_any_usable_candidate_connects_by_its_own_checks() 
     await connection.initialize("".join([*lines[:at], hidden, *lines[at:]]), "offer")
     await connection.connect()
     await page.take(connection.get_answer())
-    await until(lambda: "connected" in log.names, 5)
+    await eventually(lambda: "connected" in log.names, 5)
     assert connection.left_aside == 1
     await connection.disconnect()
     await connection.events.aclose()
@@ -271,16 +272,16 @@ async def test_messages_wait_for_the_channel_and_come_in_order() -> None:
     async with call() as (connection, page, log):
         for number in range(5):
             connection.send_app_message({"number": number})
-        await until(lambda: page.channel.readyState == "open")
+        await eventually(lambda: page.channel.readyState == "open")
         page.channel.send("ping: 1")
         for number in range(5):
             page.channel.send(json.dumps({"answer": number}))
-        await until(lambda: len(page.got) == 5)
+        await eventually(lambda: len(page.got) == 5)
         assert [json.loads(text)["number"] for text in page.got] == list(range(5))
         await asyncio.sleep(0.05)
         assert log.messages == []  # the bot is not ready for them
         await connection.connect()
-        await until(lambda: len(log.messages) == 5)
+        await eventually(lambda: len(log.messages) == 5)
         assert log.messages == [{"answer": number} for number in range(5)]
 
 
@@ -297,12 +298,12 @@ async def test_messages_that_find_no_channel_are_bounded() -> None:
 async def test_nonsense_from_the_page_is_counted_and_dropped() -> None:
     async with call() as (connection, page, log):
         await connection.connect()
-        await until(lambda: page.channel.readyState == "open")
+        await eventually(lambda: page.channel.readyState == "open")
         for text in ("{", "[" * 60000, "pi"):
             page.channel.send(text)
         page.channel.send(b"\x00\xff")
         page.channel.send('{"ok": true}')
-        await until(lambda: log.messages)
+        await eventually(lambda: log.messages)
         assert log.messages == [{"ok": True}]
         assert connection.dropped_messages == 3
 
@@ -317,17 +318,17 @@ async def test_a_message_that_is_not_json_is_refused_where_it_is_sent() -> None:
 async def test_the_page_reports_how_long_sound_takes_to_the_ear() -> None:
     async with call() as (connection, page, _log):
         assert connection.listener_delay() == pytest.approx(0.060)
-        await until(lambda: page.channel.readyState == "open")
+        await eventually(lambda: page.channel.readyState == "open")
         report = {"type": "playout", "jitter_buffer_ms": 30, "round_trip_ms": 40}
         page.channel.send(json.dumps({"type": "signalling", "message": report}))
-        await until(lambda: connection.listener_delay() != pytest.approx(0.060))
+        await eventually(lambda: connection.listener_delay() != pytest.approx(0.060))
         assert connection.listener_delay() == pytest.approx(0.050)
 
 
 async def test_we_can_ask_for_a_further_offer() -> None:
     async with call() as (connection, page, _log):
         connection.ask_to_renegotiate()
-        await until(lambda: page.got)
+        await eventually(lambda: page.got)
         assert json.loads(page.got[0]) == {"type": "signalling", "message": {"type": "renegotiate"}}
 
 

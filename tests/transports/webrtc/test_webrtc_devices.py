@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
-from webrtc_page import Log, Page, call, until
+from eventually import eventually
+from webrtc_page import Log, Page, call
 
 from runner.errors import OfferError
 from runner.transports.webrtc import SmallWebRTCConnection
@@ -226,7 +227,7 @@ async def test_a_rejected_first_audio_does_not_keep_the_second_from_connecting()
         assert shape(rejected) == "audio rejected"
         head = answer["sdp"][: answer["sdp"].index("m=")]
         await page.take({"sdp": head + "".join(carried), "type": "answer"})
-        await until(lambda: "connected" in log.names and heard)
+        await eventually(lambda: "connected" in log.names and heard)
     finally:
         await connection.disconnect()
         await connection.events.aclose()
@@ -238,10 +239,10 @@ async def test_a_call_on_hold_stays_connected_and_is_sent_nothing() -> None:
         track = OutboundAudioTrack(24000)
         connection.send_audio(track)
         await connection.connect()
-        await until(lambda: "connected" in log.names)
+        await eventually(lambda: "connected" in log.names)
         peer = connection._peer
         assert peer is not None
-        await until(lambda: peer.outbound.packets > 10)
+        await eventually(lambda: peer.outbound.packets > 10)
         transceiver = page.pc.getTransceivers()[0]
         transceiver.direction = "inactive"
         await connection.renegotiate(**await page.offer())
@@ -254,7 +255,7 @@ async def test_a_call_on_hold_stays_connected_and_is_sent_nothing() -> None:
         transceiver.direction = "sendrecv"
         await connection.renegotiate(**await page.offer())
         await page.take(connection.get_answer())
-        await until(lambda: peer.outbound.packets > sent + 5)
+        await eventually(lambda: peer.outbound.packets > sent + 5)
         assert log.names == ["connected"]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
+from eventually import eventually
 
 from runner.arguments import SmallWebRTCRunnerArguments
 from runner.callers.webrtc import WebRTCCaller
@@ -26,12 +27,6 @@ from runner.transports.webrtc import SmallWebRTCTransport, peer_watch
 from runner.transports.webrtc import connection as connection_module
 
 CHROMIUM = (Path(__file__).parent / "offers" / "chromium.sdp").read_bytes().decode()
-
-
-async def until(condition: Callable[[], object], secs: float = 10.0) -> None:
-    async with asyncio.timeout(secs):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 class Echo(FrameProcessor):
@@ -103,7 +98,7 @@ async def test_a_caller_hears_itself_from_an_echo_bot(serve: Any) -> None:
         assert len(loud) > 10000
         spectrum = np.abs(np.fft.rfft(pcm))
         assert np.argmax(spectrum) * 16000 / len(pcm) == pytest.approx(440, abs=3)
-        await until(lambda: not served.sessions.active)
+        await eventually(lambda: not served.sessions.active)
         assert served.seen[0].end_reason is EndReason.CLIENT_LEFT
         assert bot.events == ["connected", "disconnected"]
         assert set(caller.timings) == {"answered", "connected", "channel", "first_audio"}
@@ -124,7 +119,7 @@ async def test_a_bot_that_ends_says_goodbye_to_the_page(serve: Any) -> None:
         caller.send_message("bye")
         await asyncio.wait_for(caller.ended.wait(), 5)
         assert caller.signaling[-1]["type"] == "peerLeft"
-        await until(lambda: not served.sessions.active)
+        await eventually(lambda: not served.sessions.active)
         assert served.seen[0].end_reason is EndReason.BOT_FINISHED
 
 
@@ -136,7 +131,7 @@ async def test_a_caller_who_leaves_a_bot_that_does_not_care_still_ends_the_call(
     async with serve(bot) as served:
         async with WebRTCCaller(served.url):
             pass
-        await until(lambda: not served.sessions.active)
+        await eventually(lambda: not served.sessions.active)
         assert served.seen[0].end_reason is EndReason.CLIENT_LEFT
         assert bot.events.count("disconnected") == 1
 
@@ -169,7 +164,7 @@ async def test_a_bot_that_returns_at_once_tells_the_page_so(serve: Any) -> None:
         assert "returned at once and ran no pipeline" in told.value["data"]["error"]
         await asyncio.wait_for(caller.ended.wait(), 5)
         assert "ran no pipeline" in caller.signaling[-1]["error"]["message"]
-        await until(lambda: not served.sessions.active)
+        await eventually(lambda: not served.sessions.active)
         assert served.seen[0].end_reason is EndReason.BOT_FINISHED
 
 
@@ -203,7 +198,7 @@ async def test_an_offer_without_ice_is_forgotten(
     async with serve(bot) as served:
         answer = await http.post(f"{served.url}/api/offer", json={"sdp": CHROMIUM, "type": "offer"})
         assert answer.status_code == 200
-        await until(lambda: not served.sessions.active, 5)
+        await eventually(lambda: not served.sessions.active, 5)
         assert served.seen[0].end_reason is EndReason.NEVER_CONNECTED
         assert bot.events == []
 
@@ -215,7 +210,7 @@ async def test_at_the_limit_a_further_caller_is_refused(serve: Any) -> None:
             with pytest.raises(TransportError, match=r"503.*limit"):
                 async with WebRTCCaller(served.url):
                     pass
-        await until(lambda: not served.sessions.active)
+        await eventually(lambda: not served.sessions.active)
         async with WebRTCCaller(served.url):
             assert len(served.sessions.active) == 1
 
@@ -239,7 +234,7 @@ async def test_the_offer_may_carry_the_body(serve: Any, http: httpx2.AsyncClient
     async with serve(bot) as served:
         asked = {"sdp": CHROMIUM, "type": "offer", "pc_id": None, name: {"x": 1}}
         await http.post(f"{served.url}/api/offer", json=asked)
-        await until(lambda: bot.bodies)
+        await eventually(lambda: bot.bodies)
         assert bot.bodies == [{"x": 1}]
 
 

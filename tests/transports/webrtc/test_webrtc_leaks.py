@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from test_webrtc_endpoint import CHROMIUM, EchoBot, tone, until
+from eventually import eventually
+from test_webrtc_endpoint import CHROMIUM, EchoBot, tone
 
 from runner.callers.webrtc import WebRTCCaller
 from runner.transports.webrtc import connection as connection_module
@@ -37,7 +38,7 @@ async def test_thirty_short_calls_leave_nothing_behind(serve: Any) -> None:
             async with WebRTCCaller(served.url, body={"n": 1}) as caller:
                 await caller.say(tone(0.04), 16000)
                 caller.send_message("hello")
-            await until(lambda: not served.sessions.active)
+            await eventually(lambda: not served.sessions.active)
 
         for _ in range(3):  # what is made once stays: an executor's threads, cached filters
             await one_call()
@@ -66,7 +67,7 @@ async def test_offers_that_come_to_nothing_leave_nothing_behind(
         async def one_offer(sdp: str) -> int:
             asked = {"sdp": sdp, "type": "offer"}
             answer = await http.post(f"{served.url}/api/offer", json=asked)
-            await until(lambda: not served.sessions.active)
+            await eventually(lambda: not served.sessions.active)
             return answer.status_code
 
         assert await one_offer(CHROMIUM) == 200

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from eventually import eventually
 from picture_caller import PictureCaller, Scene
-from test_webrtc_endpoint import until
 
 from runner.arguments import SmallWebRTCRunnerArguments
 from runner.frames import Frame, FrameDirection, InputImageRawFrame, OutputImageRawFrame
@@ -69,9 +69,9 @@ async def test_pictures_go_both_ways(serve: Any, video_first: bool, behind: bool
     bot = PictureBot(behind=behind, video_out_width=320, video_out_height=180, video_out_framerate=15)
     async with serve(bot) as served:
         async with PictureCaller(served.url, Scene((128, 96), 30, RED), video_first=video_first) as caller:
-            await until(lambda: len(caller.seen) > 5 and len(bot.painter.seen) > 5)
+            await eventually(lambda: len(caller.seen) > 5 and len(bot.painter.seen) > 5)
             picture, (_, shown) = bot.painter.seen[-1], caller.seen[-1]
-        await until(lambda: served.seen[0].ended.is_set())
+        await eventually(lambda: served.seen[0].ended.is_set())
     assert (picture.size, picture.format) == ((128, 96), "RGB")
     assert colour(np.frombuffer(picture.image, np.uint8)) == pytest.approx(RED, abs=12)
     assert (shown.width, shown.height) == (320, 180)
@@ -82,9 +82,9 @@ async def test_pictures_go_both_ways(serve: Any, video_first: bool, behind: bool
 async def test_a_bot_that_only_shows_takes_no_camera(serve: Any) -> None:
     bot = PictureBot(video_in_enabled=False)
     async with serve(bot) as served, PictureCaller(served.url, Scene((128, 96), 30, RED)) as caller:
-        await until(lambda: bot.camera is not None)
+        await eventually(lambda: bot.camera is not None)
         bot.camera.show(OutputImageRawFrame(bytes(GREEN) * 16, (4, 4)))
-        await until(lambda: caller.seen)
+        await eventually(lambda: caller.seen)
     assert bot.painter.seen == []
 
 
@@ -94,7 +94,7 @@ async def test_a_bot_without_pictures_is_not_asked_for_any(serve: Any) -> None:
         scene = Scene((128, 96), 30, RED)
         async with PictureCaller(served.url, scene, video_first=True) as caller:
             await caller.microphone.write(bytes(640))
-            await until(lambda: caller.heard)
+            await eventually(lambda: caller.heard)
     assert caller.negotiations == 1
     assert caller.seen == []
     assert scene.sent == 0
@@ -103,8 +103,8 @@ async def test_a_bot_without_pictures_is_not_asked_for_any(serve: Any) -> None:
 async def test_a_picture_of_the_wrong_type_is_reported_and_not_shown(serve: Any) -> None:
     bot = PictureBot()
     async with serve(bot) as served, PictureCaller(served.url) as caller:
-        await until(lambda: bot.camera is not None)
+        await eventually(lambda: bot.camera is not None)
         await bot.painter.push_frame(OutputImageRawFrame(b"123", (4, 4)))
         await bot.painter.push_frame(OutputImageRawFrame(bytes(GREEN) * 16, (4, 4)))
-        await until(lambda: caller.seen)
+        await eventually(lambda: caller.seen)
     assert bot.camera.slot.dropped == 0

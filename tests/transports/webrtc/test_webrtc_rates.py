@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from webrtc_page import Page, until
+from eventually import eventually
+from webrtc_page import Page
 
 from runner.frames import Frame, FrameDirection, InputAudioRawFrame, OutputAudioRawFrame, StartFrame
 from runner.pipeline import Pipeline, PipelineParams, PipelineRunner, PipelineTask
@@ -68,7 +69,7 @@ async def test_a_bot_of_any_sample_rate_is_heard_and_hears(rate: int) -> None:
     try:
         await connection.initialize(**await page.offer())
         await page.take(connection.get_answer())
-        await until(lambda: len(loud(heard)) > 20 and tone.heard_hz, 15)
+        await eventually(lambda: len(loud(heard)) > 20 and tone.heard_hz, 15)
         assert pitch(b"".join(loud(heard)[2:20]), 48000) == pytest.approx(TONE_HZ, abs=5)
         assert tone.heard_hz == {rate}
     finally:

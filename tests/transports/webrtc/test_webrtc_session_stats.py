@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from test_webrtc_endpoint import EchoBot, tone, until
+from eventually import eventually
+from test_webrtc_endpoint import EchoBot, tone
 
 from runner.arguments import SmallWebRTCRunnerArguments
 from runner.callers.webrtc import WebRTCCaller
@@ -36,7 +37,7 @@ async def test_a_call_tells_its_figures(serve: Any, monkeypatch: pytest.MonkeyPa
         await caller.say(tone(1.0), 16000)
         await asyncio.sleep(1.0)
         # The round trip is known with the caller's second report.
-        await until(lambda: told and told[-1].round_trip_ms is not None)
+        await eventually(lambda: told and told[-1].round_trip_ms is not None)
     assert sum(stats.packets for stats in told) > 50
     assert all(not stats.loss and not stats.concealed and not stats.late for stats in told)
     last = told[-1]
@@ -73,10 +74,10 @@ async def test_a_processor_the_status_and_the_last_line_tell_how_the_sound_fared
         async with serve(bot) as served, httpx2.AsyncClient(base_url=served.url) as http:
             async with WebRTCCaller(served.url) as caller:
                 await caller.say(tone(0.5), 16000)
-                await until(lambda: all(reader.read and reader.read[-1].packets for reader in readers))
+                await eventually(lambda: all(reader.read and reader.read[-1].packets for reader in readers))
                 [told] = (await http.get("/status")).json()["sessions"]
                 [session] = served.seen
-            await until(lambda: session.ended.is_set())
+            await eventually(lambda: session.ended.is_set())
     assert (told["kind"], told["id"]) == ("webrtc", session.id[:6])
     assert {"loss", "concealed", "jitter_ms", "buffer_ms"} <= told["sound"].keys()
     [line] = [record.getMessage() for record in caplog.records if " ended after " in record.getMessage()]

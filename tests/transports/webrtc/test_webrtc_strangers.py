@@ -14,7 +14,8 @@ import struct
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
-from webrtc_page import Log, Page, call, until
+from eventually import eventually
+from webrtc_page import Log, Page, call
 
 from runner.transports.webrtc import SmallWebRTCConnection
 from runner.transports.webrtc.aiortc_private import MediaLink
@@ -67,7 +68,7 @@ def send(connection: SmallWebRTCConnection, datagrams: Iterable[bytes]) -> int:
 async def running_call() -> AsyncIterator[tuple[SmallWebRTCConnection, Page, Log]]:
     async with call() as (connection, page, log):
         await connection.connect()
-        await until(lambda: "connected" in log.names and page.channel.readyState == "open")
+        await eventually(lambda: "connected" in log.names and page.channel.readyState == "open")
         yield connection, page, log
 
 
@@ -76,7 +77,7 @@ async def still_talks(connection: SmallWebRTCConnection, page: Page, log: Log) -
     heard: list[bytes] = []
     connection.receive_audio(16000, heard.append)
     page.channel.send('{"still": "there"}')
-    await until(lambda: heard and {"still": "there"} in log.messages)
+    await eventually(lambda: heard and {"still": "there"} in log.messages)
     assert log.names == ["connected"]
     assert connection.is_connected()
     assert link_of(connection)._dtls.state == "connected"
@@ -120,7 +121,7 @@ async def test_a_strangers_datagram_changes_nothing(
         dropped, before = link_of(connection).guard.dropped, link_of(connection).guard.dropped[why]
         with caplog.at_level(logging.WARNING):
             sent = send(connection, [datagram] * 20)
-            await until(lambda: dropped[why] - before >= min(sent, 3))  # large ones overflow the socket
+            await eventually(lambda: dropped[why] - before >= min(sent, 3))  # large ones overflow the socket
         await still_talks(connection, page, log)
         # At INFO, aioice logs each check of the call, if an earlier test has lowered its level.
         assert len([each for each in caplog.records if each.levelno >= logging.WARNING]) <= 1, caplog.text
@@ -132,7 +133,7 @@ async def test_strangers_do_not_keep_a_call_alive() -> None:
         _silence_callers_packets(link)
         before = link.heard
         sent = send(connection, [datagram for datagram, _ in STRANGERS.values()])
-        await until(lambda: link.guard.dropped.total() >= sent - 4)
+        await eventually(lambda: link.guard.dropped.total() >= sent - 4)
         assert link.heard == before
 
 
@@ -169,8 +170,8 @@ async def test_forged_dtls_during_setup_does_not_keep_the_call_from_connecting(d
             await asyncio.sleep(0.005)
             assert connection.close_reason is None
         assert sent > 5
-        await until(lambda: guard.dropped[Drop.UNCHECKED] >= sent)
-        await until(lambda: page.channel.readyState == "open")
+        await eventually(lambda: guard.dropped[Drop.UNCHECKED] >= sent)
+        await eventually(lambda: page.channel.readyState == "open")
         await still_talks(connection, page, log)
     finally:
         await connection.disconnect()
@@ -196,7 +197,7 @@ async def test_a_stun_flood_during_setup_does_not_keep_the_call_from_connecting(
             assert connection.close_reason is None
         assert link.guard.dropped[Drop.CREDENTIALS] > 50
         assert len(link.guard.checked) <= 2  # no stranger's address was taken for the caller's
-        await until(lambda: page.channel.readyState == "open")
+        await eventually(lambda: page.channel.readyState == "open")
         await still_talks(connection, page, log)
     finally:
         await connection.disconnect()
@@ -225,7 +226,7 @@ async def test_garbage_from_the_callers_own_address_ends_the_packet_not_the_call
         before = link.guard.dropped.total()
         for datagram in garbage:
             pair.protocol.transport.sendto(datagram, pair.remote_addr)
-        await until(lambda: link.guard.dropped[Drop.LENGTH] and link.guard.dropped[Drop.REFUSED])
+        await eventually(lambda: link.guard.dropped[Drop.LENGTH] and link.guard.dropped[Drop.REFUSED])
         assert link.guard.dropped.total() - before >= 10
         await still_talks(connection, page, log)
 
@@ -242,7 +243,7 @@ async def test_a_parser_that_fails_ends_the_packet_not_the_task(caplog: pytest.L
 
         handle, link._dtls._handle_rtcp_data = link._dtls._handle_rtcp_data, fail
         with caplog.at_level(logging.WARNING):
-            await until(lambda: calls >= 2, 15)
+            await eventually(lambda: calls >= 2, 15)
         link._dtls._handle_rtcp_data = handle
         assert link.guard.dropped[Drop.BROKEN] >= 2
         assert len([record for record in caplog.records if "IndexError" in record.getMessage()]) == 1
@@ -274,9 +275,9 @@ async def test_a_replayed_packet_is_heard_once() -> None:
         receive = link.on_rtp
         link.on_rtp = lambda packet: (heard.append(packet.sequence), receive(packet))[1]
         pair.protocol.transport = Doubling()
-        await until(lambda: copies >= 40)
+        await eventually(lambda: copies >= 40)
         pair.protocol.transport = real
-        await until(lambda: link.guard.dropped[Drop.REFUSED] >= 40)
+        await eventually(lambda: link.guard.dropped[Drop.REFUSED] >= 40)
         assert len(heard) == len(set(heard))
         await still_talks(connection, page, log)
 
@@ -290,7 +291,7 @@ async def test_sources_without_end_take_no_memory_without_end() -> None:
         for ssrc in range(1000, 1000 + 4 * MAX_SOURCES):
             packet = dtls._tx_srtp.protect(rtp(b"\xf8\xff\xfe", ssrc, kind))
             pair.protocol.transport.sendto(packet, pair.remote_addr)
-        await until(lambda: link.guard.dropped[Drop.SOURCES] >= 3 * MAX_SOURCES)
+        await eventually(lambda: link.guard.dropped[Drop.SOURCES] >= 3 * MAX_SOURCES)
         assert len(link._dtls._rtp_router.ssrc_table) <= MAX_SOURCES + 2
         await still_talks(connection, page, log)
 

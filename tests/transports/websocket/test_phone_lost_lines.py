@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from eventually import eventually
 from memory_socket import MemorySocket
 from phone_bots import PHONES, CountedBot, Served, in_memory, tone
 from starlette.applications import Starlette
@@ -100,9 +101,7 @@ async def ends_within(served: Served, limit_s: float) -> float:
     """How long (s) the only call under way goes on."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    async with asyncio.timeout(limit_s):
-        while served.host.sessions.active:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: not served.host.sessions.active, limit_s)
     return loop.time() - began
 
 

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from eventually import eventually
 from phone_bots import PHONES, CountedBot, over_sockets, telephony_args, tone
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -256,9 +257,7 @@ async def test_a_socket_that_leaves_before_its_start_is_no_failure_of_ours(
     async with over_sockets(CountedBot()) as served:
         async with connect(served.url, proxy=None):
             pass
-        async with asyncio.timeout(5):
-            while "closed before its start" not in caplog.text:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: "closed before its start" in caplog.text, 5)
         gc.collect()  # a task that failed and was never asked says so when it is thrown away
         await asyncio.sleep(0)
     assert "never retrieved" not in caplog.text

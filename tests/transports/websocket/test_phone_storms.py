@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
+from eventually import eventually
 from phone_bots import CountedBot, Served, over_sockets
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -22,12 +22,6 @@ LIMIT = 5
 """Calls at once, as in `make_host`."""
 
 TRY_AGAIN_LATER = 1013
-
-
-async def until(holds: Callable[[], object], within_s: float = 10.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 async def ring(served: Served) -> ClientConnection:
@@ -60,11 +54,11 @@ async def test_of_thirty_at_once_as_many_are_answered_as_may_be_and_then_as_many
     async with over_sockets(bot) as served:
         for _ in range(2):
             sockets = await asyncio.gather(*(ring(served) for _ in range(30)))
-            await until(partial(enough_refused, sockets))
+            await eventually(partial(enough_refused, sockets))
             assert {socket.close_code for socket in sockets} == {TRY_AGAIN_LATER, None}
             assert len(served.host.sessions.active) == LIMIT
             await asyncio.gather(*(socket.close() for socket in sockets))
-            await until(lambda: not served.host.sessions.active)
+            await eventually(lambda: not served.host.sessions.active)
     assert len(bot.args) == 2 * LIMIT
 
 
@@ -93,7 +87,7 @@ async def test_callers_who_come_to_nothing_leave_nothing_behind(way: Any) -> Non
         async def come(times: int) -> tuple[int, int]:
             for _ in range(times):
                 await way(served)
-            await until(lambda: not served.host.sessions.active)
+            await eventually(lambda: not served.host.sessions.active)
             await asyncio.sleep(0.1)
             gc.collect()
             return len(asyncio.all_tasks()), descriptors()
