@@ -20,8 +20,8 @@ BREATH_S = 0.6
 STOPPED_WITHIN_S = 3.0
 """A bot that has not fallen silent so long after an interruption has not stopped for it."""
 
-TALKS_ON_S = 0.3
-"""A bot that is still heard so long after a murmur has talked on."""
+TALKS_ON_S = (0.3, 1.5)
+"""A bot that is heard between these after a murmur has talked on, perhaps after a pause to listen."""
 
 TALKED_OVER_S = 0.3
 """Shorter overlaps are two people who begin at once."""
@@ -163,15 +163,20 @@ def stop_latencies(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> list[fl
     return [latency for latency in found if latency is not None]
 
 
+def talks_on(murmur: CallerSpan, bot: Sequence[Span]) -> bool:
+    """Whether the bot went on after a murmur."""
+    after, until = TALKS_ON_S
+    return any(span.begin < murmur.end + until and span.end > murmur.end + after for span in bot)
+
+
 def talked_on(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> tuple[int, int]:
     """Through how many murmurs over its speech the bot talked on, and how many there were."""
     over = [
-        (said, span)
+        said
         for said in caller
-        for span in bot
-        if said.manner is Manner.MURMUR and span.begin < said.begin < span.end
+        if said.manner is Manner.MURMUR and any(span.begin < said.begin < span.end for span in bot)
     ]
-    return sum(span.end > said.end + TALKS_ON_S for said, span in over), len(over)
+    return sum(talks_on(said, bot) for said in over), len(over)
 
 
 def talked_over(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> int:

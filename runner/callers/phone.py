@@ -291,6 +291,7 @@ class Phone:
                 self._note(self.playout.mark(name, now))
             case BotClear():
                 self._note(self.playout.clear(now))
+                self.repeats.forget()
                 if (acknowledgement := self.wire.cleared()) is not None:
                     self._out.put(acknowledgement)
             case BotDTMF(digits=digits):

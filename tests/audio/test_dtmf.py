@@ -62,7 +62,7 @@ def test_silence_noise_and_single_tones_are_no_keys() -> None:
 def test_speech_is_no_key() -> None:
     paths = sorted(Path(__file__).parents[1].glob("assets/speech/*.wav"))[:40]
     if not paths:
-        pytest.skip("no recorded speech in tests/assets")
+        pytest.skip("needs the recorded speech of the checkout (tests/assets)")
     for path in paths:
         with wave.open(str(path)) as file:
             rate, pcm = file.getframerate(), file.readframes(file.getnframes())

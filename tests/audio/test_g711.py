@@ -32,7 +32,11 @@ def whole_domain(function: Callable[[bytes], bytes]) -> bytes:
 def audioop() -> ModuleType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        module: ModuleType = pytest.importorskip("audioop", exc_type=ImportError)
+        module: ModuleType = pytest.importorskip(
+            "audioop",
+            exc_type=ImportError,
+            reason="needs audioop to compare with, which Python 3.13 has no more: pip install audioop-lts",
+        )
     return module
 
 

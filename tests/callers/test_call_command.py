@@ -198,7 +198,9 @@ def test_typed_lines_are_keys_and_the_end(goodbye_bot: str) -> None:
 
 
 def test_a_caller_may_cut_in_before_the_bot_has_said_a_word(goodbye_bot: str, tmp_path: Path) -> None:
-    pytest.importorskip("espeakng_loader")
+    pytest.importorskip(
+        "espeakng_loader", reason="needs the local ears and voice: pip install 'botrun[local]'"
+    )
     plan = scenario(
         tmp_path, "interrupt: {after: 200ms, say: Stop!}", "expect: {stops_within: 2s}", "hang_up"
     )

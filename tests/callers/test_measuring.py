@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -16,9 +18,12 @@ from runner.callers.call_report import (
     talked_on,
     turn_latencies,
 )
+from runner.callers.phone import Phone
 from runner.callers.sound.bot_sound import Repeats, Span, SpeechDetector
 from runner.callers.sound.line import Line, LineLuck, LineSound, mistaken
 from runner.callers.sound.microphone import Manner, Microphone, Utterance, audible_part
+from runner.callers.sound.playout import Playout
+from runner.callers.wires import BotClear, BotSound, wire_for
 from runner.serializers.wire import Encoding, decoder_for, encoder_for
 
 RATE = 8000
@@ -96,6 +101,17 @@ def test_a_buffer_that_loops_is_noticed_and_a_tone_or_silence_is_not() -> None:
     assert repeats.repeated_s == pytest.approx(0.02)
 
 
+async def test_sound_that_was_taken_back_and_is_sent_again_is_not_repeated() -> None:
+    phone = Phone("ws://127.0.0.1:1/ws", wire_for("twilio"))
+    phone._loop = asyncio.get_running_loop()
+    phone.playout = Playout(RATE, phone.now)
+    for event in (BotSound(loud(0.02)), BotClear(), BotSound(loud(0.02))):
+        phone._take(event)
+    assert phone.repeats.repeated_s == 0
+    phone._take(BotSound(loud(0.02)))
+    assert phone.repeats.repeated_s == pytest.approx(0.02)
+
+
 # ------------------------------------------------------------------ figures
 
 
@@ -131,6 +147,9 @@ def test_a_bot_that_spoke_only_while_the_caller_did_has_not_answered() -> None:
 def test_it_is_counted_whether_the_bot_talks_on_through_murmurs() -> None:
     murmurs = [CallerSpan(at, at + 0.2, MURMUR) for at in (1, 4, 9)]
     assert talked_on(murmurs, [Span(0, 3), Span(3.5, 4.3)]) == (1, 2)
+    paused, silenced = [Span(0, 1.1), Span(2.2, 3)], [Span(0, 1.1), Span(2.9, 3)]
+    assert talked_on(murmurs, paused) == (1, 1)
+    assert talked_on(murmurs, silenced) == (0, 1)
 
 
 def test_silences_are_those_of_both() -> None:

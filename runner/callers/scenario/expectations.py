@@ -6,13 +6,18 @@ import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from runner.callers.call_report import CallerSpan, answer_latency, bot_spans, caller_spans, stop_latency
+from runner.callers.call_report import (
+    TALKS_ON_S,
+    CallerSpan,
+    answer_latency,
+    bot_spans,
+    caller_spans,
+    stop_latency,
+    talks_on,
+)
 from runner.callers.scenario.steps import Expect
 from runner.callers.sound.microphone import Manner
 from runner.callers.talk import Talk
-
-TALKS_ON_WITHIN_S = 1.5
-"""A bot that goes on after a murmur is heard again within this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +114,11 @@ async def _keeps_talking(talk: Talk, wanted: bool) -> Verdict:
     said = _last(talk, Manner.MURMUR)
     if said is None:
         return Verdict(False, "the caller has not murmured")
-    start = talk.phone.started_at
 
     def heard() -> bool:
-        until = said.end + TALKS_ON_WITHIN_S
-        return talk.phone.speech.sounds_within(start + said.end, start + until)
+        return talks_on(said, bot_spans(talk.phone))
 
-    await talk.phone.until(heard, said.end + TALKS_ON_WITHIN_S - _since_start(talk))
+    await talk.phone.until(heard, said.end + TALKS_ON_S[1] - _since_start(talk))
     sentence = "the bot talked on" if heard() else "the bot fell silent at a murmur"
     return Verdict(heard() == wanted, sentence)
 

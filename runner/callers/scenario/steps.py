@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.callers.sound.line import Line
@@ -142,6 +142,14 @@ class Scenario:
     def speaks(self) -> bool:
         """Whether the local voice is needed."""
         return any(getattr(step, "text", "") for step in self.steps)
+
+    def without_words(self) -> Scenario:
+        """The same for a call whose words nobody follows: nothing is expected of words."""
+        steps = (
+            replace(step, words=(), understood=()) if isinstance(step, Expect) else step
+            for step in self.steps
+        )
+        return replace(self, steps=tuple(steps))
 
     def place(self, step: Step) -> str:
         """File and line of a step, for people; what was typed has no lines."""

@@ -82,6 +82,10 @@ class Repeats:
         self._last: deque[bytes] = deque(maxlen=REPEAT_MEMORY)
         self.repeated_s = 0.0
 
+    def forget(self) -> None:
+        """The bot took back its sound: it may send the rest of it again."""
+        self._last.clear()
+
     def feed(self, pcm: bytes) -> None:
         """The next message's sound."""
         if pcm in self._last and _is_distinct(np.frombuffer(pcm, "<i2").astype(np.float64), self._rate):

@@ -198,11 +198,19 @@ class CallWebSocket(WebSocket):
         over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def on_message(message: SocketMessage) -> bool:
+            if over.done():
+                return True
             try:
-                if not over.done() and not take(message):
-                    over.set_result(False)
+                goes_on = take(message)
             except Exception as error:  # it is the listener's, not the connection's
-                over.set_exception(error)
+                if over.done():
+                    logger.exception("reading the last message of a call failed")
+                else:
+                    over.set_exception(error)
+                return True
+            # A `stop` may have ended the call while it was being read.
+            if not goes_on and not over.done():
+                over.set_result(False)
             return True
 
         self._take = partial(copy_context().run, on_message)  # type: ignore[call-arg]

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-
-pytest.importorskip("pocketsphinx")
-pytest.importorskip("espeakng_loader")
 
 from runner.audio.g711 import ulaw_decode, ulaw_encode
 from runner.audio.resampler import Resampler
 from runner.callers.sound.line import ROOM_DBFS, Line, LineSound
 from runner.callers.sound.microphone import Speech, caller_voice
 from runner.serializers.wire import Encoding
-from runner.services.local.recogniser import Recogniser
 from runner.services.local.stt import Widener
+
+if TYPE_CHECKING:
+    from runner.services.local.recogniser import Recogniser
+
+pytestmark = pytest.mark.local
 
 RATE = 8000
 LINES = {
@@ -48,6 +50,8 @@ def over_the_phone(speech: Speech) -> bytes:
 
 @pytest.fixture(scope="module")
 def recogniser() -> Recogniser:
+    from runner.services.local.recogniser import Recogniser  # needs pocketsphinx
+
     return Recogniser()
 
 

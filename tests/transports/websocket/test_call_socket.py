@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
-from phone_bots import in_memory, over_sockets
+from phone_bots import CountedBot, in_memory, over_sockets
 
 from runner.arguments import RunnerArguments
 from runner.sessions.session import EndReason, Session
@@ -46,3 +47,19 @@ async def test_a_hang_up_is_seen_while_the_bot_builds_its_transport(served_by) -
         async with asyncio.timeout(10):
             await sessions[0].ended.wait()
         assert sessions[0].end_reason is EndReason.CLIENT_LEFT
+
+
+@pytest.mark.parametrize("provider", ["twilio", "exotel", "telnyx", "plivo"])
+@pytest.mark.parametrize("served_by", [in_memory, over_sockets])
+async def test_a_caller_who_hangs_up_breaks_nothing(  # type: ignore[no-untyped-def]
+    served_by, provider: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The `stop` message ends the call while it is being read."""
+    bot = CountedBot(greeting="hello there.")
+    async with served_by(bot) as served:
+        async with served.phone(provider) as phone, asyncio.timeout(10):
+            await phone.until(phone.bot_has_spoken, 5)
+            sessions = list(served.host.sessions.active.values())
+        async with asyncio.timeout(10):
+            await sessions[0].ended.wait()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
