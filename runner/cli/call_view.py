@@ -104,7 +104,10 @@ def _rows(report: Report) -> Iterator[Row]:
     )
     yield "sound", _sound(report)
     if report.caller_messages_lost:
-        yield "line", f"{report.caller_messages_lost} messages with the caller's sound were lost"
+        yield (
+            "line",
+            f"{_count(report.caller_messages_lost, 'message')} with the caller's sound did not arrive",
+        )
     if report.keys:
         yield "bot pressed", report.keys
     yield from _violations(report)
@@ -115,6 +118,10 @@ def _rows(report: Report) -> Iterator[Row]:
             f"[red]this phone was itself late[/red] (p99 {p99:.0f} ms, at most {most:.0f} ms):"
             " do not trust the figures",
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _figure(figure: Figure, good_ms: float, fair_ms: float) -> str:
@@ -133,11 +140,11 @@ def _coloured(value_ms: float, good_ms: float, fair_ms: float) -> str:
 
 def _sound(report: Report) -> str:
     faults = [
-        f"{report.underruns} underruns ({report.underrun_ms:.0f} ms)" if report.underruns else "",
+        f"{_count(report.underruns, 'underrun')} ({report.underrun_ms:.0f} ms)" if report.underruns else "",
         f"{report.lost_ms:.0f} ms lost at the end" if report.lost_ms else "",
         f"{report.repeated_ms:.0f} ms repeated" if report.repeated_ms else "",
-        f"{report.holes} holes ({report.hole_ms:.0f} ms)" if report.holes else "",
-        f"{report.messages_twice} messages sent twice" if report.messages_twice else "",
+        f"{_count(report.holes, 'hole')} ({report.hole_ms:.0f} ms)" if report.holes else "",
+        f"{_count(report.messages_twice, 'message')} sent twice" if report.messages_twice else "",
         f"front-loaded by {report.ahead_ms:.0f} ms" if report.ahead_ms > FRONT_LOADED_S * 1000 else "",
     ]
     found = ", ".join(fault for fault in faults if fault)

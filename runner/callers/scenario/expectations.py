@@ -53,7 +53,7 @@ async def _verdicts(expect: Expect, talk: Talk) -> AsyncIterator[Verdict]:
     if expect.violations is not None:
         yield _at_most(len(talk.phone.log.violations), expect.violations, "messages against the rules")
     if expect.underruns is not None:
-        yield _at_most(len(talk.phone.playout.underruns), expect.underruns, "holes in the bot's speech")
+        yield _at_most(len(talk.phone.playout.underruns), expect.underruns, "underruns in the bot's speech")
 
 
 def _at_most(seen: int, most: int, what: str) -> Verdict:

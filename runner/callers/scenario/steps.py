@@ -102,7 +102,7 @@ class Expect(Step):
         hangs_up: whether the bot ends the call within `within_s`.
         keys: what the bot has pressed.
         violations: at most so many messages against the provider's rules, in the whole call so far.
-        underruns: at most so many holes in the bot's speech.
+        underruns: at most so many silences of up to 0.3 s in the bot's speech.
     """
 
     words: tuple[str, ...] = ()

@@ -108,9 +108,11 @@ def _is_distinct(sound: npt.NDArray[np.float64], rate: int) -> bool:
 HOLE_S = (0.3, 2.0)
 """Silences of this length are holes if the sound around them is cut off hard; speech fades at its ends."""
 
-EDGE_S, BODY_S = 0.005, 0.1
-HARD = 0.5
-"""An edge is hard if its level is at least this share of the level of the sound beside it."""
+EDGE_S, BODY_S = 0.015, 0.5
+HARD = 0.64
+"""A silence is a hole if the levels (RMS) at its two edges, each as a share of the level of the half second
+beside it, multiply to more than this. Of cuts at random places of 67 recordings and synthetic sentences
+three in five do; of the ends and beginnings of their words one pair in two hundred."""
 
 FRONT_LOADED_S = 1.0
 """Sound this far ahead of its playout cannot be taken back by a provider without `clear`."""
@@ -144,7 +146,6 @@ class SoundFaults:
     """What is wrong with the bot's sound.
 
     Attributes:
-        holes_s: lengths (s) of the holes that cut a sound in two.
         ahead_s: the most sound (s) that waited to be played.
         twins: messages that repeat the one before, where the one before that was different.
         messages: messages with audible sound.
@@ -152,12 +153,19 @@ class SoundFaults:
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
-        self.holes_s: list[float] = []
         self.ahead_s = 0.0
         self.twins = self.messages = 0
         self._before: tuple[bytes, bytes] = (b"", b"")
+        self._holes_s: list[float] = []
         self._tail: npt.NDArray[np.float64] = np.zeros(0)
         self._tail_end: float | None = None
+        self._silence: tuple[float, npt.NDArray[np.float64]] | None = None
+        """One that may be a hole: its length (s), and the sound before it; the tail is the sound after it."""
+
+    @property
+    def holes_s(self) -> list[float]:
+        """Lengths (s) of the holes that cut a sound in two."""
+        return [*self._holes_s, *self._judged()]
 
     @property
     def sent_twice(self) -> bool:
@@ -176,7 +184,9 @@ class SoundFaults:
 
     def cleared(self) -> None:
         """The bot took back its sound: the cut that follows is meant."""
-        self._tail_end = None
+        self._holes_s += self._judged()
+        self._silence = self._tail_end = None
+        self._tail = np.zeros(0)
 
     def heard(self, at: float, pcm: bytes) -> None:
         """`pcm` was heard from `at` (s) on."""
@@ -190,19 +200,32 @@ class SoundFaults:
 
     def _run(self, begin: float, sound: npt.NDArray[np.float64]) -> None:
         body = int(BODY_S * self._rate)
-        if self._tail_end is not None:
-            gap = begin - self._tail_end
-            hard = self._is_hard(self._tail[::-1]) and self._is_hard(sound[:body])
-            if HOLE_S[0] < gap < HOLE_S[1] and hard:
-                self.holes_s.append(round(gap, 3))
-            joined = gap < 0.02
-            self._tail = (np.concatenate([self._tail, sound]) if joined else sound)[-body:]
-        else:
-            self._tail = sound[-body:]
+        gap = 0.0 if self._tail_end is None else begin - self._tail_end
+        if gap > HOLE_S[0]:
+            self._holes_s += self._judged()
+            self._silence = (gap, self._tail) if gap < HOLE_S[1] else None
+            self._tail = np.zeros(0)
+        elif gap > 0:  # too short for a hole, and of the sound: its silence counts
+            self._tail = np.concatenate([self._tail, np.zeros(int(gap * self._rate))])
+        joined = np.concatenate([self._tail, sound])
+        if self._silence is not None and len(joined) >= body:
+            self._tail = joined[:body]
+            self._holes_s += self._judged()
+            self._silence = None
+        self._tail = joined[-body:] if self._silence is None else joined
         self._tail_end = begin + len(sound) / self._rate
 
-    def _is_hard(self, from_edge: npt.NDArray[np.float64]) -> bool:
-        if len(from_edge) < 2 * EDGE_S * self._rate:
-            return False
-        edge = from_edge[: int(EDGE_S * self._rate)]
-        return bool(np.sqrt(np.mean(edge**2)) >= HARD * np.sqrt(np.mean(from_edge**2)))
+    def _judged(self) -> list[float]:
+        """The silence's length, if it is a hole by what is known so far."""
+        if self._silence is None:
+            return []
+        gap, before = self._silence
+        return [round(gap, 3)] if self._edge(before[::-1]) * self._edge(self._tail) > HARD else []
+
+    def _edge(self, sound: npt.NDArray[np.float64]) -> float:
+        """The level at the edge of a sound that begins there, as a share of the level of all of it."""
+        edge = int(EDGE_S * self._rate)
+        body = sound[: int(BODY_S * self._rate)]
+        if len(body) < 2 * edge:
+            return 0.0
+        return float(np.sqrt(np.mean(body[:edge] ** 2) / np.mean(body**2)))
