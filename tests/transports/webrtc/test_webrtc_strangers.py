@@ -195,7 +195,7 @@ async def test_a_stun_flood_during_setup_does_not_keep_the_call_from_connecting(
             sent += send(connection, [stun(), forged] * 20)
             await asyncio.sleep(0.005)
             assert connection.close_reason is None
-        await until(lambda: link.guard.dropped[Drop.CREDENTIALS] > 50)
+        await eventually(lambda: link.guard.dropped[Drop.CREDENTIALS] > 50)
         assert len(link.guard.checked) <= 2  # no stranger's address was taken for the caller's
         await eventually(lambda: page.channel.readyState == "open")
         await still_talks(connection, page, log)
