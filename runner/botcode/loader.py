@@ -42,12 +42,21 @@ class BotTarget:
 
 @dataclass(frozen=True)
 class LoadedBot:
-    """A bot that can be called."""
+    """A bot that can be called.
+
+    Attributes:
+        routes: Starlette routes that the bot's code has added to the server.
+    """
 
     path: Path
     function_name: str
     function: BotFunction
     module: ModuleType
+    routes: tuple[Any, ...] = ()
+
+
+class NoBotFunctionError(BotLoadError):
+    """The file has no function that can be the bot."""
 
 
 # ------------------------------------------------------------------ what was typed
@@ -230,7 +239,7 @@ def _choose(target: BotTarget, module: ModuleType) -> tuple[str, BotFunction]:
     if len(candidates) == 1:
         return candidates[0], _checked(target.path, candidates[0], getattr(module, candidates[0]))
     several = "several functions could be the bot" if candidates else "there is no function bot"
-    raise BotLoadError(f"{several}{_listed(target.path, candidates, name)}", target.path)
+    raise NoBotFunctionError(f"{several}{_listed(target.path, candidates, name)}", target.path)
 
 
 def _candidates(module: ModuleType) -> list[str]:

@@ -91,6 +91,7 @@ def _routers(host: Host, eager: bool) -> Iterator[Router]:
     for endpoint in dict.fromkeys(_ENDPOINTS.get(name, _media_sockets) for name in host.transports):
         yield endpoint(host)
     yield from (_api(host, eager), metrics_router(host), page_router())
+    yield Router(list(host.bot.routes))
 
 
 def _api(host: Host, eager: bool) -> Router:

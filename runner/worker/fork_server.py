@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import assert_never
 
 from runner.eventloop.json_channel import LineWriter
+from runner.integrations.pipecat import loading
 from runner.worker import gc_control
 from runner.worker.messages import (
     Ended,
@@ -93,6 +94,7 @@ def modules_for(bot: Path, transports: Sequence[str], *, is_public: bool = False
     more = [name for transport in transports for name in OF_TRANSPORT.get(transport, PHONES)]
     more += PUBLIC if is_public else ()
     more += [loaded for name in named for loaded in OF_MODULE.get(name, ())]
+    more += loading.modules_of(bot, transports)
     return list(dict.fromkeys([*SERVER, "runner.transports.create", *named, *more]))
 
 
@@ -237,9 +239,14 @@ class ForkServer:
 
 def import_all(names: Sequence[str]) -> None:
     """Import these modules; what cannot be imported is left out."""
+    other_framework = [name for name in names if loading.is_part(name)]
     for name in names:
+        if name in other_framework:
+            continue
         with contextlib.suppress(ImportError):  # the worker reports it, with the line that needs it
             importlib.import_module(name)
+    if other_framework:
+        loading.import_early(other_framework)
 
 
 def import_later() -> None:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.botcode import location
-from runner.botcode.loader import BotTarget, LoadedBot, load_bot
+from runner.botcode.loader import BotTarget, LoadedBot
 from runner.errors import BotrunError
 from runner.eventloop.waiting import first_of
+from runner.integrations.pipecat import loading
 from runner.services.common import warmup
 from runner.sessions.registry import SessionLimits, Sessions
 from runner.sessions.session import EndReason
@@ -63,8 +64,9 @@ def run_worker(
         BotLoadError: there is no bot to serve.
     """
     garbage.pause()
+    loading.prepare(target.path)
     enter_dotenv(dotenv)
-    bot = load_bot(target)
+    bot = loading.load(target)
     run_loop(_serve(listener, bot, settings, announce))
     return 0
 

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from runner import logs
 from runner.botcode.failure import BotCrashError, Failure, failure_of
-from runner.botcode.loader import BotTarget, LoadedBot, load_bot, parse_target
+from runner.botcode.loader import BotTarget, LoadedBot, parse_target
 from runner.botcode.location import is_users_file
 from runner.errors import BotrunError
 from runner.eventloop.ids import become
 from runner.eventloop.json_channel import Channel
+from runner.integrations.pipecat import loading
 from runner.sessions.session import EndReason
 from runner.settings import Settings, enter_dotenv, find_dotenv, is_set, read_dotenv, resolve
 from runner.settings.table import FIXED
@@ -87,9 +88,10 @@ def run_supervised(spec: WorkerSpec, job: WorkerJob) -> int:
 
 
 def _load(spec: WorkerSpec, run: RunJob) -> tuple[Settings, LoadedBot]:
+    loading.prepare(Path(run.file))
     settings, target = settings_of(run)
     report_files(spec.writes, target.path.parent)
-    return settings, load_bot(target)
+    return settings, loading.load(target)
 
 
 def settings_of(run: RunJob) -> tuple[Settings, BotTarget]:

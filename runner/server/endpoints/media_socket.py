@@ -185,7 +185,11 @@ class MediaSocketEndpoint:
             to_number=carried.to_number or info.to_number,
         )
         call = CallWebSocket(
-            websocket, info, resume_s=RESUME_S.get(info.provider, 0.0), ends_call=is_stop_message
+            websocket,
+            info,
+            resume_s=RESUME_S.get(info.provider, 0.0),
+            ends_call=is_stop_message,
+            handshake=websocket.scope.get(HEARD, ()),
         )
         port = SessionPort(serializer=info.serializer(), transfer=carried.call_ending.transfer)
         key = key_of(info)

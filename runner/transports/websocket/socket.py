@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from enum import Enum, auto
 from functools import partial
@@ -131,11 +131,13 @@ class CallWebSocket(WebSocket):
         resume_s: how long (s) a broken socket may be replaced.
         ends_call: whether a message means that the provider has ended the call; asked only of messages
             that arrive before the bot reads.
+        handshake: the messages in which the call was announced.
 
     Attributes:
         left: set when the caller has left for good.
         ending: how the caller left; LEFT while the call lasts.
         detail: more about that, in a phrase; "" if there is nothing to add.
+        handshake: the messages in which the call was announced.
     """
 
     def __init__(
@@ -145,10 +147,12 @@ class CallWebSocket(WebSocket):
         *,
         resume_s: float = 0.0,
         ends_call: Callable[[SocketMessage], bool] | None = None,
+        handshake: Sequence[SocketMessage] = (),
     ) -> None:
         super().__init__(socket.scope, socket.receive, socket.send)
         self.client_state = self.application_state = WebSocketState.CONNECTED
         self._call = call
+        self.handshake = tuple(handshake)
         self.left = asyncio.Event()
         self.ending = Ending.LEFT
         self.detail = ""

@@ -1,0 +1,17 @@
+"""Unchanged Pipecat bots: their own pipecat runs the pipeline, botrun carries the call.
+
+    loading.py      before and after the bot's file is imported; the only module that needs no pipecat
+    adapter.py      wraps `bot(runner_args)`: one call, from its arguments to its end
+    arguments.py    botrun's arguments -> the classes of `pipecat.runner.types`
+    phone_socket.py the provider's socket, as Pipecat's transport and serializers want it
+    webrtc.py       botrun's WebRTC connection in the shape of Pipecat's; pictures.py: its video
+    daily.py        a room that botrun opened
+    memory.py       the conversation that a save keeps
+    pipeline.py     joins a running pipeline to its call: greeting, interruption, app messages
+    observers.py    turn and stop latency, silence, transcript, from the pipeline's frames
+    loguru_log.py   loguru's records in botrun's log
+    runner_app.py   what bots ask of `pipecat.runner.run`: routes and command line arguments
+    patches.py      every attribute of pipecat that is replaced, in one table
+
+Loaded only when the bot's files import pipecat.
+"""

@@ -1,0 +1,112 @@
+"""Loads a bot of Pipecat's: what must be set before its file is imported, and what is made of it then.
+
+Imports pipecat only for bots that do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.botcode.loader import BotTarget, LoadedBot, NoBotFunctionError, load_bot
+from runner.integrations.pipecat import detect
+
+OURS = "runner.integrations.pipecat."
+
+USED_LATER = {
+    "pipecat.services.llm_service": ("pipecat.adapters.llm.services.open_ai_adapter",),
+    "pipecat.processors.aggregators.llm_response_universal": (
+        "pipecat.audio.turn.smart_turn.local_smart_turn_v3",
+    ),
+    "pipecat.runner.utils": ("pipecat.transports.websocket.fastapi",),
+}
+"""What these modules import in a call. Imported before, so that no caller waits for it."""
+
+OF_TRANSPORT = {
+    "webrtc": ("pipecat.transports.smallwebrtc.transport", f"{OURS}webrtc"),
+    "daily": ("pipecat.transports.daily.transport",),
+}
+
+
+def prepare(bot: Path) -> bool:
+    """Set up the process for this bot if it is one of Pipecat's; call it before `.env` is entered.
+
+    Returns whether it is.
+    """
+    if not detect.is_pipecat_bot(bot):
+        return False
+    _prepare()
+    return True
+
+
+def _prepare() -> None:
+    from runner.integrations.pipecat import loguru_log
+
+    # Pipecat's runner sets it when it is imported, and bots choose by it: a noise filter that needs a
+    # licence, for example. What the user has set for the process stays.
+    os.environ.setdefault("ENV", "local")
+    loguru_log.route()
+
+
+def load(target: BotTarget) -> LoadedBot:
+    """`load_bot`, also for bots of Pipecat's.
+
+    Raises:
+        BotLoadError: as `load_bot`.
+    """
+    if not prepare(target.path):
+        return load_bot(target)
+    env = os.environ["ENV"]
+    try:
+        bot = load_bot(target)
+    except NoBotFunctionError as error:
+        from runner.integrations.pipecat.without_bot import what_to_add
+
+        raise what_to_add(error, target.path) from None
+    finally:
+        # A bot's `load_dotenv(override=True)` comes before Pipecat's runner sets it.
+        os.environ["ENV"] = env
+    from runner.integrations.pipecat.adapter import adapt
+
+    return adapt(bot)
+
+
+def modules_of(bot: Path, transports: Sequence[str]) -> list[str]:
+    """What the fork server imports for this bot, so that a save does not wait for it."""
+    if not detect.is_pipecat_bot(bot):
+        return []
+    names = [*detect.pipecat_modules(bot), f"{OURS}adapter"]
+    return names + [name for transport in transports for name in OF_TRANSPORT.get(transport, ())]
+
+
+def is_part(name: str) -> bool:
+    """Whether this is a module of pipecat, or one of ours that needs it."""
+    return name.partition(".")[0] == "pipecat" or name.startswith(OURS)
+
+
+def import_early(names: Sequence[str]) -> None:
+    """Import modules of pipecat in the fork server. What fails is left to the worker, which reports it."""
+    from runner.integrations.pipecat import loguru_log
+
+    _prepare()
+    loguru_log.quiet = True
+    try:
+        _import_all(names)
+        import_what_is_used_later()
+    finally:
+        loguru_log.quiet = False
+
+
+def import_what_is_used_later() -> None:
+    """Import what modules that are there import in a call (`USED_LATER`)."""
+    _import_all([name for module, names in USED_LATER.items() if module in sys.modules for name in names])
+
+
+def _import_all(names: Sequence[str]) -> None:
+    for name in names:
+        with contextlib.suppress(Exception):  # pipecat's modules raise what they like
+            importlib.import_module(name)
