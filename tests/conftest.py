@@ -124,6 +124,7 @@ def remembers_nothing_for_the_user(tmp_path_factory: pytest.TempPathFactory) -> 
     """What a run keeps (the last call, a number's book) is kept in a folder of the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("BOTRUN_RECORD", "0")  # tests/records/ records
         yield
 
 

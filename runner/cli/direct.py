@@ -43,11 +43,12 @@ async def _serve(bot: LoadedBot, settings: Settings) -> bool:
     from runner.server.daily.rooms import DailyRooms, RoomAsk
     from runner.server.host import Host
     from runner.services.common import warmup
+    from runner.sessions.recording import make_recorder
     from runner.sessions.registry import SessionLimits, Sessions
 
     shutdown = Shutdown()
     shutdown.deadline_s = DEADLINE_S
-    sessions = Sessions(bot, SessionLimits(call_s=settings.max_call_secs))
+    sessions = Sessions(bot, SessionLimits(call_s=settings.max_call_secs), make_recorder(settings, bot))
     rooms = DailyRooms(Host(settings, bot, sessions, ("daily",)))
     with shutdown.capture():
         try:

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from runner.botcode.failure import BotCrashError
 from runner.cli import call, dial, doctor, load, models, new_bots, run
+from runner.cli.calls import command
 from runner.errors import STOPPED_BY_CTRL_C, BotrunError, UsageError
 from runner.settings.parsing import did_you_mean
 
@@ -73,6 +74,8 @@ app.command("run", short_help="Run the bot until Ctrl-C (the default command).")
 app.command("new")(new_bots.new)
 app.command("call", short_help="Call the bot from this terminal, over a provider's wire.")(call.call)
 app.command("load", short_help="Place many calls at once and measure.")(load.load)
+app.command("calls", short_help="List the recorded calls.")(command.calls)
+app.command("show", short_help="Show a recorded call as a timeline.")(command.show)
 app.command("dial", short_help="Let the running bot call somebody.")(dial.dial)
 app.command("doctor", short_help="Check this machine and, with -t, a provider's account.")(doctor.doctor)
 app.add_typer(models.app, name="models", short_help="List and fetch speech models for this machine.")

@@ -68,6 +68,8 @@ def run(
     accept_unsigned_webhooks: Annotated[bool | None, option("accept_unsigned_webhooks")] = None,
     reload: Annotated[bool | None, option("reload")] = None,
     watch: Annotated[list[str] | None, option("watch")] = None,
+    record: Annotated[bool | None, option("record")] = None,
+    record_content: Annotated[str | None, option("record_content")] = None,
     verbose: Annotated[bool | None, option("verbose")] = None,
     version: Annotated[bool, _VERSION] = False,
 ) -> int:
@@ -90,6 +92,8 @@ def run(
         "accept_unsigned_webhooks": accept_unsigned_webhooks,
         "reload": reload,
         "watch": watch,
+        "record": record,
+        "record_content": record_content,
         "verbose": verbose,
     }
     return start(file, flags)

@@ -136,9 +136,10 @@ class UserStoppedSpeakingFrame(ControlFrame):
 
 @dataclass(frozen=True, slots=True)
 class BotStartedSpeakingFrame(ControlFrame):
-    """The listener begins to hear the bot."""
+    """The listener begins to hear the bot. `sent_at`: when its first sound left (s), if that is known."""
 
     at: float = 0.0
+    sent_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

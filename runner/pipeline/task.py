@@ -25,6 +25,7 @@ from runner.frames import (
 )
 from runner.pipeline.activity import IDLE, IdleWatch, Prompting, SilenceWatch
 from runner.pipeline.advice import missing_parts
+from runner.pipeline.call_events import EventObserver
 from runner.pipeline.latency import LatencyWatch, SlowWatch
 from runner.pipeline.params import Observer, PipelineParams, watch_with
 from runner.pipeline.pipeline import Pipeline, Sink, Source, chain, everything, need_frame
@@ -35,6 +36,7 @@ from runner.processors.floor import Floor
 from runner.processors.floor_state import Replies
 from runner.processors.handover_state import is_second_greeting
 from runner.rtvi import RTVI, RTVIObserverParams
+from runner.sessions.events import PipelineChanged, current_events
 from runner.sessions.stats import current_call
 from runner.transports.base import Events, HandlerT
 from runner.transports.input import BaseInputTransport
@@ -84,6 +86,7 @@ class PipelineTask:
         self._queue: asyncio.Queue[Frame] = asyncio.Queue()
         self._over = asyncio.Event()
         self._session_id = current_call().session_id
+        self._events = current_events()
         self._conversation = current_port().conversation
         self._begun = self._starting = False
         self._start_failure: ErrorFrame | None = None
@@ -156,6 +159,7 @@ class PipelineTask:
             if self.end_reason == IDLE:
                 self.events.emit("on_idle_timeout")
             if self._begun:
+                self._changed("ended")
                 self.events.emit("on_pipeline_finished", EndFrame(reason=self.end_reason))
             await self._clean_up()
         if self._start_failure is not None:
@@ -197,6 +201,10 @@ class PipelineTask:
             case InterruptionTaskFrame():
                 self.interrupt()
 
+    def _changed(self, state: str, processors: Sequence[str] = ()) -> None:
+        now = asyncio.get_running_loop().time()
+        self._events.emit(PipelineChanged(at=now, state=state, processors=list(processors)))
+
     def _log(self, failure: ErrorFrame) -> None:
         now = asyncio.get_running_loop().time()
         sentence = self._failures.pass_on(failure.error, failure.exception, now, failure.processor)
@@ -237,6 +245,7 @@ class PipelineTask:
         self._starting = False
         if self._start_failure is not None:
             return
+        self._changed("started", [processor.name for processor in everything(self._processors)])
         self.events.emit("on_pipeline_started", start)
         if self.rtvi is not None and self._conversation.goes_on:
             await self.rtvi.send_server_message({"type": "code-updated"})
@@ -291,6 +300,8 @@ class PipelineTask:
     def _add_own_observers(self, loop: asyncio.AbstractEventLoop) -> None:
         """Latencies, the idle watch, RTVI."""
         self._observers.append(self._floor)
+        if self._events.wanted:
+            self._observers.append(EventObserver(self._events, loop.time))
         if self.params.idle_prompt is not None:
             prompting = Prompting(self.params.idle_prompt, loop.time, self.queue_frame)
             self._observers.append(prompting)

@@ -12,6 +12,7 @@ from runner.arguments import RunnerArguments
 from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
 from runner.processors.handover_state import Conversation
+from runner.sessions.recording import Recorder
 from runner.sessions.session import EndReason, OnEnd, Session
 from runner.sessions.stats import CallTotals, Figures, Histogram
 from runner.transports.session_port import SessionPort
@@ -35,10 +36,19 @@ class SessionLimits:
 
 
 class Sessions:
-    """The calls of this process. `figures`: their statistics."""
+    """The calls of this process. `figures`: their statistics.
 
-    def __init__(self, bot: LoadedBot, limits: SessionLimits | None = None) -> None:
+    Args:
+        bot: runs in each call.
+        limits: of calls.
+        recorder: records the calls; None records none.
+    """
+
+    def __init__(
+        self, bot: LoadedBot, limits: SessionLimits | None = None, recorder: Recorder | None = None
+    ) -> None:
         self._bot = bot
+        self._recorder = recorder
         self._limits = limits or SessionLimits()
         self.figures = Figures()
         self._active: dict[str, Session] = {}
@@ -67,12 +77,13 @@ class Sessions:
         call_s: float = 0.0,
         conversation: Conversation | None = None,
         port: SessionPort | None = None,
+        public: bool = False,
     ) -> Session:
         """Start a call: the bot runs in its own task.
 
         `on_end` is awaited once when the bot has ended, before the session counts as ended. `call_s` limits
         the length of this call (s), in addition to the limit for all calls. `conversation` continues here.
-        `port` is for the bot's transport.
+        `port` is for the bot's transport. `public`: the caller is not on this machine or its network.
 
         Raises:
             TooManySessionsError: the limit is reached, or botrun is stopping.
@@ -86,6 +97,8 @@ class Sessions:
         goes_on = conversation is not None and conversation.goes_on
         figures = self.figures.begin(kind, args.session_id, goes_on=goes_on)
         session = Session(self._bot, kind, args, on_end, figures, conversation, port)
+        if self._recorder is not None:
+            self._recorder.begin(session, asyncio.get_running_loop(), public=public)
         self._active[session.id] = session
         self._tasks[session.id] = asyncio.create_task(
             self._run_session(session, call_s), name=f"session {session.id}"
@@ -114,6 +127,8 @@ class Sessions:
         try:
             await session.run(min(bounds, default=0.0))
         finally:
+            if self._recorder is not None:
+                self._recorder.end(session)
             del self._active[session.id], self._tasks[session.id]
             reason = session.end_reason.name.lower() if session.end_reason else "unknown"
             self.figures.end(session.kind, reason, session.figures, goes_on=session.goes_on)
@@ -138,3 +153,5 @@ class Sessions:
         ends = [asyncio.create_task(session.end(reason)) for session in self._active.values()]
         if ends:
             await asyncio.wait([*ends, *tasks], timeout=timeout_s)
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)

@@ -24,6 +24,7 @@ from runner.errors import BotrunError
 from runner.eventloop.ids import worker_prefix
 from runner.eventloop.waiting import first_of
 from runner.processors.handover_state import Conversation
+from runner.sessions.events import CallEvents, enter_events
 from runner.sessions.stats import CallFigures, enter_call
 from runner.settings.credentials import hide
 from runner.transports.session_port import SessionPort, enter_session
@@ -75,6 +76,20 @@ class BotFailure:
 OnEnd = Callable[["Session"], Awaitable[None]]
 
 
+class Recording(Protocol):
+    """A call's record while the call runs (`recording.py`)."""
+
+    @property
+    def path(self) -> Path | None:
+        """The record's folder; None before it exists."""
+
+    def received_before(self, messages: list[str | bytes]) -> None:
+        """Messages that came before the session began."""
+
+    def finish(self) -> None:
+        """The call is over."""
+
+
 class SoundReport(Protocol):
     """The quality of a call's sound, for transports that measure it."""
 
@@ -101,6 +116,9 @@ class Session:
         sound: the quality of its sound, if it is measured.
         conversation: the state that is kept when the bot's code changes.
         goes_on: whether the call was handed over to newer code, and ends only in this process.
+        events: what happens in the call.
+        recording: its record; None if it is not recorded.
+        clock: the call's clock (s), which is the event loop's.
     """
 
     def __init__(
@@ -123,6 +141,9 @@ class Session:
         self.remark = ""
         self.sound: SoundReport | None = None
         self.goes_on = False
+        self.events = CallEvents()
+        self.recording: Recording | None = None
+        self.clock = asyncio.get_running_loop().time
         self.ended_at: float | None = None
         self.ended = asyncio.Event()
         self.figures = figures or CallFigures()
@@ -184,6 +205,7 @@ class Session:
     async def _call_bot(self) -> None:
         enter_call(self.figures)
         enter_session(self.port)
+        enter_events(self.events)
         try:
             await self._bot.function(self.args)
         except asyncio.CancelledError:

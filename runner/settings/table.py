@@ -233,6 +233,21 @@ class Settings:
         "Maximum time to import an edited bot, in seconds.",
         values.parse_number(),
     )
+    record: bool | None = _setting(
+        None,
+        "BOTRUN_RECORD",
+        "Record calls in .botrun/calls: 1 = all, 0 = none. Default: calls of this machine, not public ones.",
+        values.parse_bool,
+        "--record/--no-record",
+    )
+    record_content: str = _setting(
+        "all",
+        "BOTRUN_RECORD_CONTENT",
+        "What records hold: all, or none = times and figures, without sound and words.",
+        values.parse_choice("all", "none"),
+        "--record-content",
+        metavar="all|none",
+    )
     certificate: tuple[str, ...] = field(default=(), compare=False)
     """With `https`: paths of the certificate and its key."""
     login_key: str = field(default="", repr=False, compare=False)

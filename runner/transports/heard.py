@@ -75,6 +75,7 @@ class Heard:
         self._work = EagerWork(self._deliver_heard)
         self._alarm = Alarm(self._work.kick)
         self._speech_from: int | None = None
+        self._speech_sent_at: float | None = None
         self.speech_until = 0
         self._speaking = False
         self._reply_complete = False
@@ -106,7 +107,7 @@ class Heard:
     def speech(self, begin: int, end: int) -> None:
         """Note that speech was written from `begin` to `end`."""
         if not self._speaking and self._speech_from is None:
-            self._speech_from = begin
+            self._speech_from, self._speech_sent_at = begin, self._clock()
             self._look_soon()
         self.speech_until = end
         self._reply_complete = False
@@ -228,7 +229,7 @@ class Heard:
         assert self._speech_from is not None
         at, self._speech_from = self._time_of(self._speech_from), None
         self._speaking = True
-        await self._report(BotStartedSpeakingFrame(at=at))
+        await self._report(BotStartedSpeakingFrame(at=at, sent_at=self._speech_sent_at))
 
     async def _stopped(self) -> None:
         self._speaking = False

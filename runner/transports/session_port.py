@@ -17,6 +17,7 @@ from runner.processors.handover_state import Conversation
 
 if TYPE_CHECKING:
     from runner.serializers.base import FrameSerializer
+    from runner.transports.tape import Tape
 
 EARLY_MESSAGES = 32
 """Number of messages kept for the bot until it has built its transport."""
@@ -92,6 +93,7 @@ class SessionPort:
         lost: called with the reason when the bot is not, or no longer, in its room.
         hang_up: set by the transport, from the bot's serializer.
         moved: whether the call continues with new code.
+        tape: takes what crosses the wire, for the call's record; None if the call is not recorded.
     """
 
     conversation: Conversation = field(default_factory=Conversation)
@@ -103,6 +105,7 @@ class SessionPort:
     lost: Callable[[str], None] = _ignore
     hang_up: HangUpPolicy = field(default_factory=HangUpPolicy)
     moved: bool = False
+    tape: Tape | None = None
 
 
 _port: ContextVar[SessionPort | None] = ContextVar("botrun session port", default=None)

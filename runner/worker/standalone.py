@@ -19,6 +19,7 @@ from runner.errors import BotrunError
 from runner.eventloop.waiting import first_of
 from runner.integrations.pipecat import loading
 from runner.services.common import warmup
+from runner.sessions.recording import make_recorder
 from runner.sessions.registry import SessionLimits, Sessions
 from runner.sessions.session import EndReason
 from runner.settings import Settings, enter_dotenv
@@ -127,7 +128,8 @@ def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
     from runner.server.wire.uvicorn_server import Server
 
     limits = SessionLimits(sessions=settings.max_sessions, call_s=settings.max_call_secs)
-    host = Host(settings, bot, Sessions(bot, limits), settings.transports)
+    sessions = Sessions(bot, limits, make_recorder(settings, bot))
+    host = Host(settings, bot, sessions, settings.transports)
     server = Server(create_app(host), settings.certificate)
     if "runner.vad.silero" in sys.modules:
         from runner.vad import preload

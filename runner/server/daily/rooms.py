@@ -163,7 +163,9 @@ class DailyRooms:
             await self._delete(made)
 
         watch = _Watch(host, args.session_id)
-        session = host.sessions.start("daily", args, on_end=ended, call_s=call_s, port=watch.port)
+        session = host.sessions.start(
+            "daily", args, on_end=ended, call_s=call_s, port=watch.port, public=True
+        )
         return Opened(session, room, visitor)
 
     # ------------------------------------------------------------ the end of rooms

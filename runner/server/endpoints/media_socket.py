@@ -107,6 +107,7 @@ class Carried:
         to_number: the number that was called.
         call_s: the longest call (s); 0 leaves it to the limit for all.
         tells_errors: whether the caller may read what the bot failed with.
+        public: whether the call came through the public address.
     """
 
     call_ending: CallEnding = field(default_factory=LocalCallEnding)
@@ -114,6 +115,7 @@ class Carried:
     to_number: str = ""
     call_s: float = 0.0
     tells_errors: bool = True
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +321,7 @@ class MediaSocketEndpoint:
                 call_s=carried.call_s,
                 conversation=conversation,
                 port=port,
+                public=carried.public,
             )
         except TooManySessionsError as error:
             logger.warning("a call was refused: %s", error)
@@ -326,6 +329,9 @@ class MediaSocketEndpoint:
                 close(websocket, TRY_AGAIN_LATER, str(error)), carried.call_ending.finish(port.hang_up)
             )
             return
+        call.tape = port.tape
+        if session.recording is not None:
+            session.recording.received_before(websocket.scope.get(HEARD, []))
         call.start_reading()
         self._calls[key] = call
         if can_move(websocket):

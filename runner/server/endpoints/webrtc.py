@@ -160,6 +160,7 @@ class WebRTCEndpoint:
         )
         session = self._host.sessions.start("webrtc", args, on_end=self._ended, conversation=conversation)
         session.sound = connection.figures
+        connection.record(session.port.tape)
         self._starts.pop(session.id, None)
         self._connections[connection.pc_id] = self._of_session[session.id] = connection
 

@@ -227,6 +227,7 @@ class PublicEndpoints:
             to_number=call.to_number,
             call_s=self._public_calls.settings.max_public_call_secs,
             tells_errors=False,
+            public=True,
         )
         self._public_calls.begins(call_id, call.from_number or info.from_number or "", provider.name)
         try:

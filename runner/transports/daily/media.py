@@ -28,6 +28,7 @@ from runner.transports.daily.params import DailyParams
 from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
 from runner.transports.pictures import PictureError, PicturePacer, check_picture
+from runner.transports.session_port import current_port
 
 
 class Room(Protocol):
@@ -123,6 +124,7 @@ class DailyInput(BaseInputTransport):
         self._room = room
         self._voices = Voices()
         self._names_speaker = params.audio_in_user_tracks
+        self._tape = current_port().tape
 
     @property
     def capture_rate(self) -> int:
@@ -138,6 +140,8 @@ class DailyInput(BaseInputTransport):
         if heard is None:
             return
         who, pcm = heard
+        if self._tape is not None:
+            self._tape.pcm(pcm, self.capture_rate, inbound=True)
         # `capture_rate` may differ from the pipeline's: the library does not take every rate.
         pcm = self._at_our_rate(InputAudioRawFrame(pcm, self.capture_rate)).audio
         if self._names_speaker:
@@ -184,6 +188,7 @@ class DailyOutput(BaseOutputTransport):
         self._camera: Camera | None = None
         self._pictures = PicturePacer(params.video_out_framerate)
         self._space = asyncio.Semaphore(CHUNKS_AHEAD)
+        self._tape = current_port().tape
 
     async def started(self, frame: StartFrame) -> None:
         if not self._room.has_input:
@@ -215,6 +220,8 @@ class DailyOutput(BaseOutputTransport):
         else:
             await self._space.acquire()
         self._microphone.write(pcm, partial(self._room.hand_over, self._taken))
+        if self._tape is not None:
+            self._tape.pcm(pcm, self.sample_rate, inbound=False)
 
     def _taken(self, samples: int) -> None:
         """On the loop: a chunk was played. Wait after a refused one (0 samples), or we would spin."""

@@ -44,6 +44,7 @@ from runner.transports.webrtc.stats import SessionStats, SoundFigures
 
 if TYPE_CHECKING:
     from runner.settings.parsing import IceServer
+    from runner.transports.tape import Tape
     from runner.transports.webrtc.inbound import InboundRtp, OnPcm
     from runner.transports.webrtc.media import PictureWishes
     from runner.transports.webrtc.peer import Peer
@@ -79,6 +80,7 @@ class SmallWebRTCConnection:
         close_reason: None while it is open.
         moved: whether the call goes on with the bot's new code: nobody hears of `disconnected` then.
         figures: how the sound fares.
+        tape: takes packets and messages, for the call's record; None if it is not recorded. Set by `record`.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class SmallWebRTCConnection:
         self.pc_id = f"SmallWebRTCConnection#{worker_prefix()}{next(_numbers)}-{secrets.token_hex(16)}"
         self.close_reason: CloseReason | None = None
         self.moved = False
+        self.tape: Tape | None = None
         self.figures = SoundFigures(lambda: self._peer.counters() if self._peer is not None else None)
         self.events = Events(self, "connected", "disconnected", "closed", "restarted", "app-message", "held")
         self._ice_servers = tuple(ice_servers or ())
@@ -217,6 +220,15 @@ class SmallWebRTCConnection:
         """Ends it; the first reason holds. Returns when all is released."""
         await asyncio.shield(self._close_soon(reason))
 
+    def record(self, tape: Tape | None) -> None:
+        """From now on packets and messages of any peer go onto this tape, too."""
+        self.tape = tape
+        if self._peer is not None:
+            self._tape(self._peer)
+
+    def _tape(self, peer: Peer) -> None:
+        peer.tape = peer.inbound.tape = peer.outbound.tape = self.tape
+
     # ------------------------------------------------------------ what the peer tells (`PeerOwner`)
 
     def peer_changed(self, peer: Peer) -> None:
@@ -240,6 +252,8 @@ class SmallWebRTCConnection:
     def peer_message(self, peer: Peer, text: str) -> None:
         if peer is not self._peer:
             return
+        if self.tape is not None:
+            self.tape.app(text, inbound=True)
         try:
             message = read_message(text)
         except ProtocolError as error:
@@ -269,6 +283,7 @@ class SmallWebRTCConnection:
         from runner.transports.webrtc.peer import Peer  # aiortc loads with the first offer
 
         peer = Peer(self, self._ice_servers, self._policy.peer_is_local)
+        self._tape(peer)
         self._media.prepare(peer)
         self._watch.begin(peer)
         return peer

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from runner.audio.jitter import Gap, JitterBuffer, Piece
 from runner.audio.resampler import with_samples
 from runner.audio.rtp import Reception, RtpPacket
+from runner.transports.tape import Tape
 from runner.transports.webrtc.opus import CHUNK_MS, RTP_CLOCK_HZ, OpusDecoder, open_decoder
 from runner.transports.webrtc.stats import MediaCounters
 
@@ -59,11 +60,13 @@ class InboundRtp:
     Attributes:
         reception: what the RTCP reports say; restarts with each source.
         decoded: what became of the packets.
+        tape: takes the packets, for the call's record; None if it is not recorded.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.reception = Reception(RTP_CLOCK_HZ)
         self.decoded = Decoded()
+        self.tape: Tape | None = None
         self._loop = loop
         self._buffer = JitterBuffer(RTP_CLOCK_HZ)
         self._kept: deque[Piece] = deque(maxlen=KEPT_PIECES)
@@ -120,6 +123,8 @@ class InboundRtp:
     def receive(self, packet: RtpPacket) -> bool:
         """Takes one packet of Opus. True if it is the first of another source than before."""
         now = self._loop.time()
+        if self.tape is not None:
+            self.tape.rtp(packet, inbound=True)
         is_new = packet.ssrc != self._source
         if is_new:
             self._source = packet.ssrc

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from runner.audio.rtp import RtpPacket, build_rtp
 from runner.eventloop.waiting import of_loop
+from runner.transports.tape import Tape
 from runner.transports.webrtc.opus import CHUNK_MS, RTP_CHUNK, OpusEncoder, open_encoder
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class OutboundRtp:
         on_hold: the caller takes no sound now: it is dropped as it becomes due.
         packets: sent so far.
         reported_loss: share (0 to 1) of our packets lost, as last reported; None before.
+        tape: takes the packets, for the call's record; None if it is not recorded.
     """
 
     def __init__(self, wire: RtpWire, lead_packets: int = LEAD_PACKETS) -> None:
@@ -146,6 +148,7 @@ class OutboundRtp:
         self.on_hold = False
         self.packets = 0
         self.reported_loss: float | None = None
+        self.tape: Tape | None = None
         self._wire = wire
         self._lead_packets = lead_packets
         self._track: OutboundAudioTrack | None = None
@@ -219,5 +222,7 @@ class OutboundRtp:
         begins = self.packets == 0
         packet = RtpPacket(wire.payload_type, self._sequence, timestamp, wire.ssrc, payload, begins)
         wire.send_rtp(build_rtp(packet), timestamp, len(payload))
+        if self.tape is not None:
+            self.tape.rtp(packet, inbound=False)
         self._sequence = (self._sequence + 1) & 0xFFFF
         self.packets += 1

@@ -22,6 +22,7 @@ from aiortc import (
 
 from runner.errors import OfferError
 from runner.settings.parsing import IceServer
+from runner.transports.tape import Tape
 from runner.transports.webrtc.aiortc_private import (
     MediaLink,
     bound_decoder,
@@ -62,6 +63,7 @@ class Peer:
     def __init__(self, owner: PeerOwner, ice_servers: Sequence[IceServer], peer_is_local: bool) -> None:
         self._owner = owner
         self._peer_is_local = peer_is_local
+        self.tape: Tape | None = None
         self._channel: RTCDataChannel | None = None
         self._has_announced = False
         servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in ice_servers]
@@ -175,6 +177,8 @@ class Peer:
         if channel is None or channel.readyState != "open" or channel.bufferedAmount > MAX_BUFFERED_BYTES:
             return False
         channel.send(text)
+        if self.tape is not None:
+            self.tape.app(text, inbound=False)
         return True
 
     @property

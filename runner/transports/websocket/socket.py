@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.types import Message
 
     from runner.serializers.handshake import CallInfo
+    from runner.transports.tape import Tape
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +139,7 @@ class CallWebSocket(WebSocket):
         ending: how the caller left; LEFT while the call lasts.
         detail: more about that, in a phrase; "" if there is nothing to add.
         handshake: the messages in which the call was announced.
+        tape: takes all messages, for the call's record; None if it is not recorded.
     """
 
     def __init__(
@@ -156,6 +158,7 @@ class CallWebSocket(WebSocket):
         self.left = asyncio.Event()
         self.ending = Ending.LEFT
         self.detail = ""
+        self.tape: Tape | None = None
         self._gone = False
         self._socket = socket
         self._direct = direct_of(socket)
@@ -234,6 +237,8 @@ class CallWebSocket(WebSocket):
         return True
 
     def _hand_over(self, message: SocketMessage) -> None:
+        if self.tape is not None:
+            self.tape.received(message)
         self._take(message)
 
     async def _read(self) -> None:
@@ -272,13 +277,17 @@ class CallWebSocket(WebSocket):
                 return ABNORMAL, ""
             if message["type"] == "websocket.disconnect":
                 return message.get("code") or ABNORMAL, message.get("reason") or ""
-            self._take(content_of(message))
+            self._hand_over(content_of(message))
 
     # ------------------------------------------------------------ out
 
     def try_send(self, make: Callable[[], SocketMessage | None]) -> bool:
         """Send what `make` returns, if that can be done without waiting; else False, and use `send`."""
-        return self._direct is not None and not self._gone and self._direct.try_send(make)
+        if self._direct is None or self._gone:
+            return False
+        if (tape := self.tape) is None:
+            return self._direct.try_send(make)
+        return self._direct.try_send(lambda: tape.sent(make()))
 
     async def send(self, message: Message) -> None:
         """Send; what is sent while the socket is broken is lost, as it would be on the wire."""
@@ -286,6 +295,8 @@ class CallWebSocket(WebSocket):
             return
         if message["type"] == "websocket.close":
             self._gone = True
+        elif self.tape is not None:
+            self.tape.sent(content_of(message))
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):
             await self._socket.send(message)
 

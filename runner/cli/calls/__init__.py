@@ -1,0 +1,1 @@
+"""`botrun calls` and `botrun show`: records of calls in the terminal."""

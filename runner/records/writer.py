@@ -1,0 +1,384 @@
+"""Writes the records of a process' calls, in one thread.
+
+Calls append to their tapes (`runner.transports.tape`) and never wait. The thread empties the tapes, encodes
+what was on them and appends it to the files: media first, so that a line never points behind the end of a
+media file.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from runner.records import folder as folders
+from runner.records.code import code_of
+from runner.records.folder import FILE_MODE, FOLDER_MODE
+from runner.records.private import Privacy
+from runner.records.record import is_running, summary_of
+from runner.records.wire import WireEncoder
+from runner.transports.tape import Item, Kind, Tape
+
+logger = logging.getLogger(__name__)
+
+FLUSH_S = 0.4
+"""Each call's items are written this often (s)."""
+
+SWEEP_S = 600.0
+MOVED_S = 2.0
+"""How long (s) the record of a call that came from another worker may take to be complete there."""
+
+LONGEST_VALUE = 1 << 16
+INDEX = "index.jsonl"
+CALL, EVENTS, WIRE = "call.json", "events.jsonl", "wire.jsonl"
+
+
+class Event(Protocol):
+    """An event of a session, as it is recorded (`runner.sessions.events.CallEvent`)."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def content(self) -> frozenset[str]: ...
+    @property
+    def at(self) -> float: ...
+    @property
+    def seen(self) -> float | None: ...
+    def as_fields(self) -> dict[str, Any]: ...
+
+
+class CallRecord:
+    """One record that is being written. Only the writer's thread calls it, except `finish`.
+
+    Args:
+        folder: of all records.
+        head: the contents of `call.json`, without its id; it belongs to the record from now on.
+        tape: what crosses the wire, and the events.
+        start: the call's start on the tape's clock (s).
+        started: the same, in seconds since 1970.
+        privacy: what may be kept.
+        bot: the bot's file.
+        resumed: whether the call began in another process.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        head: dict[str, Any],
+        tape: Tape,
+        *,
+        start: float,
+        started: float,
+        privacy: Privacy,
+        bot: Path,
+        resumed: bool = False,
+    ) -> None:
+        self._started = started
+        self._resumed = resumed
+        self._moved_by = time.monotonic() + MOVED_S
+        self.tape = tape
+        self.head = head
+        self.path: Path | None = None
+        self._folder = folder
+        self._start = start
+        self._privacy = privacy
+        self._bot = bot
+        self._encoder: WireEncoder | None = None
+        self._files: dict[str, int] = {}
+        self._ending: Mapping[str, Any] | None = None
+        self._not_recorded = 0
+
+    def finish(self, ending: Mapping[str, Any]) -> None:
+        """The call is over: these are the last fields of `call.json`. Any thread may call it."""
+        self._ending = dict(ending)
+
+    def flush(self) -> bool:
+        """Write what there is; returns whether the record is complete.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        ending = self._ending  # before the tape is emptied, which then holds the call's last items
+        encoder = self._encoder or self._open()
+        if encoder is None:
+            return False
+        events = self._encode(self.tape.take(), encoder)
+        lines, outbound, inbound = encoder.take()
+        for name, data in (
+            (self._media_file("outbound"), outbound),
+            (self._media_file("inbound"), inbound),
+            (WIRE, lines.encode()),
+            (EVENTS, events.encode()),
+        ):
+            if data:
+                self._append(name, data)
+        if self.tape.rates:
+            self._note_rates()
+        if ending is None:
+            return False
+        self._end(ending)
+        return True
+
+    def close(self) -> None:
+        """Close the files."""
+        for descriptor in self._files.values():
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        self._files.clear()
+
+    # ------------------------------------------------------------ inside
+
+    def _open(self) -> WireEncoder | None:
+        """Create or continue the record's folder; None while older code still writes it."""
+        code = {"t": 0.0, **code_of(self._bot)}
+        self.head["pid_started"] = _process_started()
+        earlier = self._earlier() if self._resumed else None
+        if earlier is not None:
+            self.path, head = earlier
+            if head.get("state") != "moved" and time.monotonic() < self._moved_by:
+                return None
+            code["t"] = round(self.tape.clock() - self._start, 3)
+            mine = {"pid": self.head["pid"], "pid_started": self.head["pid_started"], "state": "running"}
+            self.head = {**head, **mine, "code": [*head.get("code", ()), code]}
+        else:
+            folders.prepare(self._folder)
+            self.path = self._folder / folders.record_id(self.head["session"], self._started)
+            self.path.mkdir(FOLDER_MODE)
+            self.head |= {"id": self.path.name, "code": [code]}
+        sizes = [self._size(self._media_file(side)) for side in ("outbound", "inbound")]
+        self._encoder = WireEncoder(self._start, self._privacy, (sizes[0], sizes[1]))
+        self._write_head()
+        return self._encoder
+
+    def _earlier(self) -> tuple[Path, dict[str, Any]] | None:
+        """The record that this call has from older code."""
+        with contextlib.suppress(folders.RecordError, OSError, ValueError):
+            path = folders.find(self._folder, self.head["session"])
+            return path, json.loads((path / CALL).read_text())
+        return None
+
+    def _encode(self, items: list[Item], encoder: WireEncoder) -> str:
+        events: list[str] = []
+        for at, kind, inbound, content in items:
+            if kind is Kind.EVENT:
+                events.append(self._event(content))
+            else:
+                encoder.add(at, kind, inbound, content)
+        if dropped := self.tape.take_dropped():
+            self._not_recorded += dropped
+            now = self.tape.clock() - self._start
+            events.append(json.dumps({"t": round(now, 4), "kind": "not_recorded", "items": dropped}))
+        return self._privacy.clean("\n".join([*events, ""])) if events else ""
+
+    def _note_rates(self) -> None:
+        """The rates of the sound are known only when it comes."""
+        media = self.head["media"]
+        new = {
+            side: rate
+            for side, rate in self.tape.rates.items()
+            if media[side] and not media[side]["sample_rate"]
+        }
+        for side, rate in new.items():
+            media[side]["sample_rate"] = rate
+        if new:
+            self._write_head()
+
+    def _event(self, event: Event) -> str:
+        line: dict[str, Any] = {"t": round(event.at - self._start, 4), "kind": event.kind}
+        if event.seen is not None:
+            line["seen"] = round(event.seen - self._start, 4)
+        hidden: frozenset[str] = frozenset() if self._privacy.keeps_content else event.content
+        line |= {name: value for name, value in event.as_fields().items() if name not in hidden}
+        return as_json(line)
+
+    def _media_file(self, side: str) -> str:
+        media = self.head["media"].get(side)
+        return media["file"] if media else f"{side}.bin"
+
+    def _append(self, name: str, data: bytes) -> None:
+        descriptor = self._files.get(name)
+        if descriptor is None:
+            assert self.path is not None
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            descriptor = self._files[name] = os.open(self.path / name, flags, FILE_MODE)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    def _size(self, name: str) -> int:
+        assert self.path is not None
+        try:
+            return (self.path / name).stat().st_size
+        except OSError:
+            return 0
+
+    def _end(self, ending: Mapping[str, Any]) -> None:
+        self.head |= ending
+        figures = self.head.get("figures") or {}
+        self.head["figures"] = {**figures, "not_recorded": self._not_recorded}
+        self._write_head()
+        self.close()
+        if self.head["state"] == "ended":
+            _append_to_index(self._folder, self.head)
+
+    def _write_head(self) -> None:
+        assert self.path is not None
+        write_head(self.path, self.head)
+
+
+@functools.cache
+def _process_started() -> float:
+    """When this process started (s since 1970), as the system reports it."""
+    import psutil  # with the first call, not with the start
+
+    return psutil.Process().create_time()
+
+
+def write_head(path: Path, head: Mapping[str, Any]) -> None:
+    """Replace a record's `call.json` at once.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    text = json.dumps(head, ensure_ascii=False, indent=1, default=str)
+    new = path / f".{CALL}.new"
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
+        file.write(text + "\n")
+    new.replace(path / CALL)
+
+
+def _append_to_index(folder: Path, head: Mapping[str, Any]) -> None:
+    line = json.dumps(summary_of(head, "ended").as_dict(), ensure_ascii=False, default=str) + "\n"
+    descriptor = os.open(folder / INDEX, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
+    try:
+        os.write(descriptor, line.encode(errors="replace"))
+    finally:
+        os.close(descriptor)
+
+
+def as_json(line: Mapping[str, Any]) -> str:
+    """One line of JSON; what is no JSON becomes text, and what is too long is cut."""
+    try:
+        text = json.dumps(line, default=repr)
+    except (TypeError, ValueError, RecursionError):  # odd keys, circles
+        text = ""
+    if text and len(text) <= LONGEST_VALUE:
+        return text
+    short = {name: _short(value) for name, value in line.items()}
+    return json.dumps(short, default=repr)
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, int | float | bool | None):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= LONGEST_VALUE // 8 else text[: LONGEST_VALUE // 8] + "…"
+
+
+class RecordWriter:
+    """The thread that writes all records of this process. It runs while there is something to write.
+
+    Attributes:
+        failure: why nothing is recorded any more; "" while it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.failure = ""
+        self._lock = threading.Lock()
+        self._records: list[CallRecord] = []
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._swept_at = 0.0
+
+    def add(self, record: CallRecord) -> None:
+        """Write this record from now on."""
+        with self._lock:
+            if self.failure:
+                return
+            self._records.append(record)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="call records", daemon=True)
+                self._thread.start()
+                atexit.register(self.close)  # a worker whose calls have moved on just exits
+        self._wake.set()
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Write what is left, and end the thread."""
+        with self._lock:
+            thread, self._stopping = self._thread, True
+        self._wake.set()
+        if thread is not None:
+            thread.join(timeout_s)
+
+    # ------------------------------------------------------------ in the thread
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                records, stopping = list(self._records), self._stopping
+                if not records:
+                    self._wake.clear()
+            if not records:
+                if stopping:
+                    return
+                self._sweep()
+                self._wake.wait()
+                continue
+            for record in records:
+                self._flush(record)
+                # One call after the other: the event loop never waits for more than one of them.
+                if not stopping:
+                    time.sleep(max(FLUSH_S / len(records), 0.001))
+            if stopping:
+                return
+
+    def _flush(self, record: CallRecord) -> None:
+        try:
+            is_complete = record.flush()
+        except OSError as error:
+            self._fail(error)
+        except Exception:  # a fault of ours must not end the other calls' records
+            logger.exception("a call is recorded no further")
+            record.close()
+            self._remove(record)
+        else:
+            if is_complete:
+                self._remove(record)
+
+    def _remove(self, record: CallRecord) -> None:
+        with self._lock:
+            if record in self._records:
+                self._records.remove(record)
+
+    def _fail(self, error: OSError) -> None:
+        """The disk is full, or the folder cannot be written: stop recording, and say so once."""
+        with self._lock:
+            records, self._records = self._records, []
+            first, self.failure = not self.failure, error.strerror or str(error)
+        for record in records:
+            record.close()
+            record.tape.close()
+        if first:
+            logger.warning(
+                "recording stopped: %s (%s). Calls go on, unrecorded; start botrun again to record",
+                error.strerror or error,
+                self.folder,
+            )
+
+    def _sweep(self) -> None:
+        if self._swept_at and time.monotonic() - self._swept_at < SWEEP_S:
+            return
+        self._swept_at = time.monotonic()
+        with contextlib.suppress(OSError):
+            folders.sweep(self.folder, is_running)

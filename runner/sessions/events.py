@@ -1,0 +1,355 @@
+"""The events of one session, typed: what happened in a call, when, and by whom.
+
+A `CallEvents` passes each event to everybody who subscribed: the call's record, and what else shows calls.
+A pipeline emits into that of its session (`current_events`); outside a session nobody listens.
+
+Times are seconds of the call's clock, which is the event loop's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEvent:
+    """Something that happened in a call.
+
+    Attributes:
+        at: when it happened (s).
+        seen: when it was noticed (s), if that was later.
+    """
+
+    kind: ClassVar[str] = ""
+    content: ClassVar[frozenset[str]] = frozenset()
+    """Fields that hold what people said, or what the bot knows: records can leave them out."""
+
+    at: float
+    seen: float | None = None
+
+    def as_fields(self) -> dict[str, Any]:
+        """Its own fields, by name; None is left out."""
+        values = ((each.name, getattr(self, each.name)) for each in fields(self) if each.name not in _TIMES)
+        return {name: value for name, value in values if value is not None}
+
+
+_TIMES = frozenset({"at", "seen"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(CallEvent):
+    kind: ClassVar[str] = "started"
+    transport: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineChanged(CallEvent):
+    """A pipeline started or ended. `state`: "started" or "ended"."""
+
+    kind: ClassVar[str] = "pipeline"
+    state: str
+    processors: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserStarted(CallEvent):
+    kind: ClassVar[str] = "user_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserStopped(CallEvent):
+    """The user's speech ended at `at`; the VAD waited until `seen` for a continuation."""
+
+    kind: ClassVar[str] = "user_stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words(CallEvent):
+    """Final words, or with `InterimWords` preliminary ones. `confidence`: 0 to 1."""
+
+    kind: ClassVar[str] = "final"
+    content: ClassVar[frozenset[str]] = frozenset({"text"})
+    text: str
+    service: str = ""
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterimWords(Words):
+    kind: ClassVar[str] = "interim"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnEnded(CallEvent):
+    """The user's turn is over. `by`: who decided it."""
+
+    kind: ClassVar[str] = "turn_ended"
+    content: ClassVar[frozenset[str]] = frozenset({"text"})
+    by: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyEvent(CallEvent):
+    """An event of one reply."""
+
+    reply: int | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LLMStarted(ReplyEvent):
+    kind: ClassVar[str] = "llm_started"
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LLMFirstToken(ReplyEvent):
+    kind: ClassVar[str] = "llm_first_token"
+    ttfb_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LLMEnded(ReplyEvent):
+    kind: ClassVar[str] = "llm_ended"
+    content: ClassVar[frozenset[str]] = frozenset({"text"})
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCalled(CallEvent):
+    kind: ClassVar[str] = "tool_call"
+    content: ClassVar[frozenset[str]] = frozenset({"arguments"})
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolAnswered(CallEvent):
+    kind: ClassVar[str] = "tool_result"
+    content: ClassVar[frozenset[str]] = frozenset({"result"})
+    id: str
+    name: str
+    result: Any = None
+    seconds: float | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCancelled(CallEvent):
+    kind: ClassVar[str] = "tool_cancelled"
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentenceToVoice(ReplyEvent):
+    kind: ClassVar[str] = "sentence"
+    content: ClassVar[frozenset[str]] = frozenset({"text"})
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceFirstSound(ReplyEvent):
+    kind: ClassVar[str] = "voice_first_sound"
+    ttfb_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundSent(CallEvent):
+    """The first chunk of an utterance left."""
+
+    kind: ClassVar[str] = "sound_sent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotStarted(CallEvent):
+    kind: ClassVar[str] = "bot_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotStopped(CallEvent):
+    kind: ClassVar[str] = "bot_stopped"
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotPaused(CallEvent):
+    kind: ClassVar[str] = "bot_paused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotResumed(CallEvent):
+    kind: ClassVar[str] = "bot_resumed"
+    gap_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard(CallEvent):
+    """The listener heard these words of the bot."""
+
+    kind: ClassVar[str] = "heard"
+    content: ClassVar[frozenset[str]] = frozenset({"text"})
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted(CallEvent):
+    kind: ClassVar[str] = "interruption"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Muted(CallEvent):
+    kind: ClassVar[str] = "muted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmuted(CallEvent):
+    kind: ClassVar[str] = "unmuted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPressed(CallEvent):
+    """`by`: "caller" or "bot"."""
+
+    kind: ClassVar[str] = "key"
+    content: ClassVar[frozenset[str]] = frozenset({"digit"})
+    digit: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(CallEvent):
+    kind: ClassVar[str] = "metric"
+    metric: str
+    processor: str
+    value_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(CallEvent):
+    """Something failed. `file`, `line`: the place in the user's code, where there is one."""
+
+    kind: ClassVar[str] = "error"
+    content: ClassVar[frozenset[str]] = frozenset({"message"})
+    message: str
+    processor: str = ""
+    fatal: bool = False
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried(CallEvent):
+    """A service's request or connection is made again."""
+
+    kind: ClassVar[str] = "retry"
+    content: ClassVar[frozenset[str]] = frozenset({"message"})
+    service: str
+    attempt: int | None = None
+    wait_s: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FellBack(CallEvent):
+    """Another service took over."""
+
+    kind: ClassVar[str] = "fallback"
+    content: ClassVar[frozenset[str]] = frozenset({"message"})
+    service: str
+    to: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopStalled(CallEvent):
+    """The event loop was blocked until `at`. `cause`: "bot_code", "garbage_collection", "busy_machine",
+    "import", "library" or "botrun"."""
+
+    kind: ClassVar[str] = "stall"
+    seconds: float
+    cause: str
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputStalled(CallEvent):
+    """No media came from the caller for so long (s), until `at`."""
+
+    kind: ClassVar[str] = "input_stalled"
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged(CallEvent):
+    kind: ClassVar[str] = "log"
+    content: ClassVar[frozenset[str]] = frozenset({"message"})
+    level: str
+    logger: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(CallEvent):
+    kind: ClassVar[str] = "ended"
+    reason: str
+    text: str
+    detail: str = ""
+
+
+Take = Callable[[CallEvent], None]
+
+
+class CallEvents:
+    """The events of one call, for everybody who subscribed."""
+
+    def __init__(self) -> None:
+        self._takers: tuple[Take, ...] = ()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody subscribed."""
+        return bool(self._takers)
+
+    @contextlib.contextmanager
+    def subscribed(self, take: Take) -> Iterator[None]:
+        """Pass each event to `take` while the block runs; it must not wait."""
+        self.subscribe(take)
+        try:
+            yield
+        finally:
+            self._takers = tuple(other for other in self._takers if other is not take)
+
+    def subscribe(self, take: Take) -> None:
+        """Pass each event to `take`, to the end of the call; it must not wait."""
+        self._takers = (*self._takers, take)
+
+    def emit(self, event: CallEvent) -> None:
+        """Pass an event on. What a subscriber raises is logged: the call goes on."""
+        for take in self._takers:
+            try:
+                take(event)
+            except Exception:  # the boundary to the subscriber's code
+                logger.exception("a subscriber failed on the event %s", event.kind)
+
+
+_current: ContextVar[CallEvents | None] = ContextVar("botrun call events", default=None)
+
+
+def enter_events(events: CallEvents) -> None:
+    """Code in this context emits into this session's events from now on."""
+    _current.set(events)
+
+
+def current_events() -> CallEvents:
+    """The events of this context's session; outside a session nobody listens to them."""
+    return _current.get() or CallEvents()

@@ -1,0 +1,304 @@
+"""Records the calls of this process: a tape for each one's wire, its events, its figures.
+
+`runner.records` writes what is on the tape. Here is what a record says about the call itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.arguments import DailyRunnerArguments, SmallWebRTCRunnerArguments, WebSocketRunnerArguments
+from runner.records.folder import SCHEMA, calls_folder
+from runner.records.private import Privacy, masked
+from runner.records.writer import CallRecord, RecordWriter
+from runner.serializers.wire import Encoding
+from runner.sessions import events
+from runner.sessions.stats import current_call, quantile
+from runner.settings import Settings
+from runner.settings.credentials import hide
+from runner.transports.tape import Kind, Tape
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from runner.botcode.loader import LoadedBot
+    from runner.sessions.session import Session
+
+MOST_RECORDED = 64
+"""Calls of one process that are recorded at the same time; more are not: `botrun load` runs hundreds."""
+
+logger = logging.getLogger(__name__)
+_ENCODINGS = {Encoding.ULAW: "ulaw", Encoding.ALAW: "alaw"}
+
+
+def make_recorder(settings: Settings, bot: LoadedBot, folder: Path | None = None) -> Recorder | None:
+    """The recorder that the settings ask for; None if nothing is recorded. `folder`: of all records."""
+    if settings.record is False:
+        return None
+    return Recorder(
+        folder or calls_folder(),
+        bot.path,
+        bot.function_name,
+        public=bool(settings.record),
+        content=settings.record_content != "none",
+    )
+
+
+class Recorder:
+    """Records the calls of this process.
+
+    Args:
+        folder: of all records.
+        bot: the bot's file.
+        function: its function.
+        public: whether public calls are recorded, too.
+        content: whether sound and words are kept.
+    """
+
+    def __init__(
+        self, folder: Path, bot: Path, function: str = "bot", *, public: bool = False, content: bool = True
+    ) -> None:
+        self.writer = RecordWriter(folder)
+        self._bot = bot
+        self._function = function
+        self._public = public
+        self._content = content
+        self._logs = _LogLines()
+
+    def begin(self, session: Session, loop: asyncio.AbstractEventLoop, *, public: bool) -> None:
+        """Record this call from now on, unless it is one that is not recorded."""
+        if (public and not self._public) or self.writer.failure or len(self._logs.calls) >= MOST_RECORDED:
+            return
+        resumed = session.conversation.goes_on
+        tape = Tape(loop.time)
+        start = loop.time() - session.conversation.secs
+        started = time.time() - session.conversation.secs
+        args = session.args
+        numbers = [getattr(args, name, None) for name in ("from_number", "to_number")]
+        head: dict[str, Any] = {
+            "schema": SCHEMA,
+            "id": "",
+            "session": session.id,
+            "state": "running",
+            "pid": os.getpid(),
+            "pid_started": None,
+            "started": _utc(started),
+            "ended": None,
+            "duration_s": None,
+            "transport": session.kind,
+            "public": public,
+            "stream_id": getattr(args, "stream_id", ""),
+            "call_id": getattr(args, "call_id", ""),
+            "from": masked(numbers[0] or ""),
+            "to": masked(numbers[1] or ""),
+            "bot": {"file": _relative(self._bot), "function": self._function},
+            "code": [],
+            "origin": None,
+            "content": "all" if self._content else "none",
+            "media": _media(session) if self._content else {"inbound": None, "outbound": None},
+            "end": None,
+            "failure": None,
+            "figures": None,
+            "report": None,
+        }
+        record = CallRecord(
+            self.writer.folder,
+            head,
+            tape,
+            start=start,
+            started=started,
+            privacy=Privacy(self._content, numbers),
+            bot=self._bot,
+            resumed=resumed,
+        )
+        session.port.tape = tape
+        session.recording = Recording(record, session, start)
+        self._logs.watch(session)
+        self.writer.add(record)
+
+    def end(self, session: Session) -> None:
+        """The call is over."""
+        if session.recording is not None:
+            self._logs.forget(session)
+            session.recording.finish()
+
+    def close(self) -> None:
+        """Write what is left; nothing is recorded any more."""
+        self.writer.close()
+
+
+class Recording:
+    """One call's record while the call runs: takes its events, and counts."""
+
+    def __init__(self, record: CallRecord, session: Session, start: float) -> None:
+        self._record = record
+        self._session = session
+        self._tape = record.tape
+        self._start = start
+        self._counts: Counter[str] = Counter()
+        self._stall_max_s = 0.0
+        session.events.subscribe(self._take)
+        session.events.emit(events.Started(at=self._tape.clock(), transport=session.kind))
+
+    @property
+    def path(self) -> Path | None:
+        """The record's folder; None before the writer has made it."""
+        return self._record.path
+
+    def received_before(self, messages: list[str | bytes]) -> None:
+        """Messages that came before the session began."""
+        for message in messages:
+            self._tape.received(message)
+
+    def finish(self) -> None:
+        """The call is over: the record's last lines."""
+        session = self._session
+        reason = session.end_reason
+        now = self._tape.clock()
+        if reason is not None:
+            ended = events.Ended(at=now, reason=reason.name, text=str(reason), detail=session.end_detail)
+            self._take(ended)
+        moved = session.goes_on
+        end = (
+            {"reason": reason.name, "text": str(reason), "detail": hide(session.end_detail)}
+            if reason
+            else None
+        )
+        self._record.finish(
+            {
+                "state": "moved" if moved else "ended",
+                "ended": None if moved else _utc(time.time()),
+                "duration_s": round(now - self._start, 3),
+                "end": end,
+                "failure": self._failure(),
+                "figures": self._figures(),
+            }
+        )
+
+    # ------------------------------------------------------------ inside
+
+    def _take(self, event: events.CallEvent) -> None:
+        self._tape.add(Kind.EVENT, True, event)
+        self._counts[event.kind] += 1
+        if isinstance(event, events.LoopStalled):
+            self._stall_max_s = max(self._stall_max_s, event.seconds)
+        elif isinstance(event, events.ToolAnswered) and event.failed:
+            self._counts["tool_errors"] += 1
+        elif isinstance(event, events.BotStopped) and event.interrupted:
+            self._counts["cut off"] += 1
+
+    def _failure(self) -> dict[str, Any] | None:
+        error = self._session.error
+        if error is None:
+            return None
+        return {
+            "message": error.message,
+            "exception": error.exception,
+            "file": _relative(error.path),
+            "line": error.line,
+            "source": error.source,
+            "advice": error.advice,
+        }
+
+    def _figures(self) -> dict[str, Any]:
+        figures, counts = self._session.figures, self._counts
+        totals = figures.totals()
+        turns, stops = figures.turn_s, figures.stop_s
+        return {
+            "turns": len(turns),
+            "turn_p50_s": round(quantile(turns, 0.5), 4) if turns else None,
+            "turn_max_s": round(max(turns), 4) if turns else None,
+            "stop_p50_s": round(quantile(stops, 0.5), 4) if stops else None,
+            "interruptions": counts["cut off"],
+            "errors": counts["error"],
+            "retries": counts["retry"] + counts["fallback"],
+            "stalls": counts["stall"],
+            "stall_max_s": round(self._stall_max_s, 3) or None,
+            "input_stalls": counts["input_stalled"],
+            "tools": counts["tool_call"],
+            "tool_errors": counts["tool_errors"],
+            **{name: round(totals[name], 1) for name in ("underruns", "malformed", "dropped_ms")},
+        }
+
+
+def _media(session: Session) -> dict[str, Any]:
+    """How the media of both directions is stored."""
+    args, serializer = session.args, session.port.serializer
+    if isinstance(args, SmallWebRTCRunnerArguments):
+        found = ("opus", 48000, 48000)
+    elif isinstance(args, DailyRunnerArguments):
+        return {side: {"file": f"{side}.pcm", "encoding": "pcm", "sample_rate": 0} for side in _SIDES}
+    elif isinstance(args, WebSocketRunnerArguments) and serializer is not None:
+        form = getattr(serializer, "media_format", None)
+        encoding = _ENCODINGS.get(form.encoding, "pcm") if form is not None else "pcm"
+        out = getattr(serializer, "output_format", None)
+        encoding_out = _ENCODINGS.get(out.encoding, "pcm") if out is not None else encoding
+        return {
+            "inbound": _stored("inbound", encoding, serializer.sample_rate),
+            "outbound": _stored("outbound", encoding_out, serializer.output_sample_rate),
+        }
+    else:
+        return dict.fromkeys(_SIDES)
+    encoding, rate_in, rate_out = found
+    return {
+        "inbound": _stored("inbound", encoding, rate_in),
+        "outbound": _stored("outbound", encoding, rate_out),
+    }
+
+
+_SIDES = ("inbound", "outbound")
+
+
+def _stored(side: str, encoding: str, sample_rate: int) -> dict[str, Any]:
+    return {"file": f"{side}.{encoding}", "encoding": encoding, "sample_rate": sample_rate}
+
+
+def _relative(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return path.name
+
+
+def _utc(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class _LogLines(logging.Handler):
+    """Passes the log lines of recorded calls to their events. The lines of a call name its session, or come
+    from code that runs in it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.calls: dict[str, Session] = {}
+
+    def watch(self, session: Session) -> None:
+        """This call's lines are wanted."""
+        if not self.calls:
+            logging.getLogger().addHandler(self)
+        self.calls[session.id] = session
+
+    def forget(self, session: Session) -> None:
+        """This call is over."""
+        self.calls.pop(session.id, None)
+        if not self.calls:
+            logging.getLogger().removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        session = self.calls.get(getattr(record, "session", "") or current_call().session_id)
+        if session is None or record.name == __name__:
+            return
+        at = session.clock()
+        line = events.Logged(
+            at=at, level=record.levelname.lower(), logger=record.name, message=record.getMessage()
+        )
+        session.events.emit(line)
+        if isinstance(event := getattr(record, "call_event", None), events.CallEvent):
+            session.events.emit(replace(event, at=at))
