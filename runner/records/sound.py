@@ -144,7 +144,8 @@ def _in_order(lines: Sequence[WireLine], clock: _RtpClock) -> list[WireLine]:
 
 def place_arriving(pieces: Iterable[Piece | float], sample_rate: int, *, at_end: bool = True) -> Samples:
     """Sound that came in as it was spoken. Jitter and stalls move nothing: of the packets of the next
-    seconds, the earliest one decides what the sender's clock says. `at_end`: a packet is sent when it is complete."""
+    seconds, the earliest one decides what the sender's clock says. `at_end`: a packet is sent when its sound
+    is complete."""
     found = [piece for piece in pieces if isinstance(piece, Piece) and len(piece.pcm)]
     lateness = [
         piece.t - piece.media_s - (len(piece.pcm) / sample_rate if at_end else 0.0) for piece in found
