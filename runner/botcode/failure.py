@@ -145,6 +145,19 @@ def _hint(error: BaseException) -> str:
     return hint
 
 
+_name_hint: Callable[[str, str], str] | None = None
+
+
+def register_name_hint(hint: Callable[[str, str], str]) -> None:
+    """Ask `hint(name, where)` first about a name that a module or a class does not have."""
+    global _name_hint
+    _name_hint = hint
+
+
+def _known_name(name: str, where: str) -> str:
+    return _name_hint(name, where) if _name_hint is not None else ""
+
+
 def advice_of(error: BaseException | None, sentence: str) -> str | None:
     """What to do about a failure, if that is known: from the exception, or from botrun's own sentence, which
     says it behind a colon."""
@@ -165,7 +178,7 @@ def _import_hint(text: str) -> str:
     found = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text)
     if found is None or "circular" in text:
         return ""
-    return did_you_mean(found[1], dir(sys.modules.get(found[2])))
+    return _known_name(found[1], found[2]) or did_you_mean(found[1], dir(sys.modules.get(found[2])))
 
 
 def _argument_hint(error: TypeError, text: str) -> str:
@@ -180,7 +193,9 @@ def _argument_hint(error: TypeError, text: str) -> str:
     if not isinstance(kind, type):
         return ""
     takes = list(inspect.signature(kind).parameters)
-    return did_you_mean(found[2], takes) or f"; it takes {', '.join(takes)}"
+    return (
+        _known_name(found[2], found[1]) or did_you_mean(found[2], takes) or f"; it takes {', '.join(takes)}"
+    )
 
 
 def place_of(error: BaseException, path: Path) -> tuple[Path, int | None]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from runner.botcode.loader import BotTarget, LoadedBot, load_bot
+from runner.botcode.loader import BotTarget, LoadedBot
+from runner.integrations.pipecat import loading
 from runner.settings import Settings, enter_dotenv
 from runner.worker.shutdown import Shutdown
 
@@ -26,8 +27,9 @@ def run_direct(target: BotTarget, settings: Settings, dotenv: Mapping[str, str])
     """Run one call in a new room. Returns the exit status."""
     from runner.worker.standalone import run_loop
 
+    loading.prepare(target.path)
     enter_dotenv(dotenv)
-    bot = load_bot(target)
+    bot = loading.load(target)
     failed = False
 
     async def serve() -> None:

@@ -1,1 +1,1 @@
-"""Bots that are written for another framework: they run on their own framework, inside botrun's worker."""
+"""Bots written for another framework: run on it inside our worker, or with its names on our engine."""

@@ -1,5 +1,9 @@
-"""What tests of a bot import: fakes with a clock, and a loop in virtual time."""
+"""What tests of a bot import: fakes with a clock, and a loop in virtual time.
 
+Import it before the bot where that is written for Pipecat, which is not installed.
+"""
+
+from runner.integrations import pipecat_names
 from runner.testing.conversation import Conversation, ConversationError
 from runner.testing.fakes import (
     Fails,
@@ -33,3 +37,5 @@ __all__ = [
     "run_virtual",
     "tool_call",
 ]
+
+pipecat_names.install()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import cache
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,10 @@ LISTENS_S = 8
 
 PACKAGED = ("audio", "turn", "smart_turn", "data")
 """Where pipecat-ai (1.14.0) carries the model; nothing of its code is imported."""
+
+
+find_spec = PathFinder.find_spec
+"""On the disk; `importlib.util` would also find the names of `runner.integrations.pipecat_names`."""
 
 
 def preload(model_path: str | Path | None = None) -> None:

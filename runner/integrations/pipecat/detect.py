@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib.machinery import PathFinder
 from pathlib import Path
+
+from runner.integrations.pipecat_names import installed
 
 MOST_FILES = 200
 """Number of files beside a bot that are read."""
@@ -24,7 +25,7 @@ def is_pipecat_bot(bot: Path) -> bool:
 
 def is_installed() -> bool:
     """Whether pipecat can be imported with what it always needs; a `--no-deps` installation cannot."""
-    return all(PathFinder.find_spec(name) is not None for name in ("pipecat", "loguru", "pydantic"))
+    return installed.is_usable()
 
 
 def pipecat_modules(bot: Path) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.botcode.loader import BotTarget, LoadedBot, NoBotFunctionError, load_bot
+from runner.integrations import pipecat_names
 from runner.integrations.pipecat import detect
 
 OURS = "runner.integrations.pipecat."
@@ -59,7 +60,7 @@ def load(target: BotTarget) -> LoadedBot:
         BotLoadError: as `load_bot`.
     """
     if not prepare(target.path):
-        return load_bot(target)
+        return pipecat_names.load(target)
     env = os.environ["ENV"]
     try:
         bot = load_bot(target)
