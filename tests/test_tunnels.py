@@ -23,7 +23,6 @@ from public_world import CALLED, KEYS, Bot, call_fields, make_host, media_url, s
 from runner.errors import MissingPackageError, UsageError
 from runner.server.public.address import PublicAddress, UnreachableError, check_public, probe
 from runner.server.public.public_side import PublicSide
-from runner.sessions.session import EndReason
 from runner.settings import Settings
 from runner.tunnels import NgrokTunnel, SshTunnel, TunnelError, check_tunnel, make_tunnel
 
@@ -108,7 +107,7 @@ async def test_a_call_comes_in_through_an_ssh_server_and_the_number_is_put_back(
             await talk("twilio", media_url("twilio", answer.text), "C1")
             await eventually(lambda: server.calls["C1"] == "completed")
         finally:
-            await host.sessions.end_all(EndReason.SHUTDOWN, 5)
+            await host.sessions.shut_down(5)
             await side.aclose()
         assert server.address("twilio") == BEFORE
     assert len(bot.args) == 1

@@ -49,7 +49,7 @@ async def _serve(bot: LoadedBot, settings: Settings) -> bool:
     from runner.sessions.registry import SessionLimits, Sessions
 
     shutdown = Shutdown()
-    shutdown.deadline_s = DEADLINE_S
+    shutdown.deadline_s = DEADLINE_S + settings.shutdown_secs
     sessions = Sessions(bot, SessionLimits(call_s=settings.max_call_secs), make_recorder(settings, bot))
     rooms = DailyRooms(Host(settings, bot, sessions, ("daily",)))
     with shutdown.capture():
@@ -58,18 +58,17 @@ async def _serve(bot: LoadedBot, settings: Settings) -> bool:
             await warmup.start_all()
             opened = await rooms.open(RoomAsk())
             typer.echo(f"meet the bot at {opened.address}")
-            await _see_through(opened, sessions, shutdown)
+            await _see_through(opened, sessions, shutdown, settings.shutdown_secs)
             return opened.session.error is not None
         finally:
             await _close(rooms)
 
 
-async def _see_through(opened: Opened, sessions: Sessions, shutdown: Shutdown) -> None:
+async def _see_through(opened: Opened, sessions: Sessions, shutdown: Shutdown, grace_s: float) -> None:
     from runner.eventloop.waiting import first_of
-    from runner.sessions.session import EndReason
 
     await first_of(opened.session.ended.wait(), shutdown.requested.wait())
-    await sessions.end_all(EndReason.SHUTDOWN, END_S)
+    await sessions.shut_down(END_S, grace_s)
 
 
 async def _close(rooms: DailyRooms) -> None:

@@ -156,6 +156,11 @@ class SilenceWatch(Observer):
         self._user_speaks = False
         self._tools: set[str] = set()
         self._expect_until = 0.0
+        self._paused_until = 0.0
+
+    def bot_speaks(self) -> bool:
+        """Whether the bot is making or saying a reply, or has just finished a sentence of one."""
+        return self._bot.busy or self._clock() < self._paused_until
 
     def busy(self) -> str:
         """What goes on, or is about to; "" in a silence."""
@@ -178,6 +183,7 @@ class SilenceWatch(Observer):
                 self._expect_until = 0.0
             case BotStoppedSpeakingFrame():
                 self._expect(PAUSE_S)
+                self._paused_until = self._clock() + PAUSE_S
             case UserStartedSpeakingFrame():
                 self._user_speaks = True
             case UserStoppedSpeakingFrame():

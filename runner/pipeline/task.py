@@ -354,7 +354,7 @@ class _ForMoving:
 
     def __init__(self, task: PipelineTask, silence: SilenceWatch) -> None:
         self._task = task
-        self.busy = silence.busy
+        self.busy, self.bot_speaks = silence.busy, silence.bot_speaks
         self.interrupt = task.interrupt
 
     def answer(self) -> None:

@@ -41,6 +41,9 @@ class RunningPipeline(Protocol):
     def busy(self) -> str:
         """What a move would break off now, in words; "" in a silence."""
 
+    def bot_speaks(self) -> bool:
+        """Whether the bot is making or saying a reply."""
+
     def interrupt(self) -> object:
         """Silence the bot."""
 
@@ -66,7 +69,7 @@ class Conversation:
         turn_s: its turn latencies there (s).
         kept_major: the major version of RTVI that the client announced to older code and will not announce
             again.
-        leaves: whether newer code waits for it, and answers the user's next turn.
+        leaves: whether this code answers no further turn of the user's: newer code does, or botrun stops.
         owes_answer: whether a turn of the user's was left to the newer code.
     """
 
@@ -92,6 +95,10 @@ class Conversation:
     def busy(self) -> str:
         """What a move would break off now, in words; "" in a silence, and while no pipeline runs."""
         return "" if self._pipeline is None else self._pipeline.busy()
+
+    def bot_speaks(self) -> bool:
+        """Whether the bot is making or saying a reply; False while no pipeline runs."""
+        return self._pipeline is not None and self._pipeline.bot_speaks()
 
     def interrupt(self) -> None:
         """Silence the bot."""

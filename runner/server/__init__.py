@@ -48,7 +48,6 @@ def create_app(
     from runner.server import app
     from runner.server.host import Host
     from runner.sessions.registry import SessionLimits, Sessions
-    from runner.sessions.session import EndReason
     from runner.settings import Settings
     from runner.settings.transports import choose_transports
 
@@ -65,7 +64,7 @@ def create_app(
         try:
             yield
         finally:
-            await sessions.end_all(EndReason.SHUTDOWN, END_SESSIONS_S)
+            await sessions.shut_down(END_SESSIONS_S, chosen.shutdown_secs)
 
     made.router.lifespan_context = lifespan
     return made

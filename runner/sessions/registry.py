@@ -56,6 +56,25 @@ class Sessions:
         self._closed = False
 
     @property
+    def refusal(self) -> str:
+        """Why a further call would be refused; "" if it would be accepted."""
+        if self._closed:
+            return "botrun is stopping and accepts no more calls"
+        if self._limits.sessions and len(self._active) >= self._limits.sessions:
+            return f"the limit of concurrent calls is reached (BOTRUN_MAX_SESSIONS={self._limits.sessions})"
+        return ""
+
+    def check(self) -> None:
+        """Count and raise the refusal of a further call, if there is one.
+
+        Raises:
+            TooManySessionsError: the limit is reached, or botrun is stopping.
+        """
+        if refusal := self.refusal:
+            self.figures.refused += 1
+            raise TooManySessionsError(refusal)
+
+    @property
     def active(self) -> Mapping[str, Session]:
         """The active calls, by id."""
         return MappingProxyType(self._active)
@@ -88,12 +107,7 @@ class Sessions:
         Raises:
             TooManySessionsError: the limit is reached, or botrun is stopping.
         """
-        if self._closed:
-            raise self._refusal("botrun is stopping and accepts no more calls")
-        if self._limits.sessions and len(self._active) >= self._limits.sessions:
-            raise self._refusal(
-                f"the limit of concurrent calls is reached (BOTRUN_MAX_SESSIONS={self._limits.sessions})"
-            )
+        self.check()
         goes_on = conversation is not None and conversation.goes_on
         figures = self.figures.begin(kind, args.session_id, goes_on=goes_on)
         session = Session(self._bot, kind, args, on_end, figures, conversation, port)
@@ -117,10 +131,6 @@ class Sessions:
             recent_turn_s=list(figures.recent_turn_s),
             histograms={"turn": figures.turn, "stop": figures.stop, "lag": lag},
         )
-
-    def _refusal(self, sentence: str) -> TooManySessionsError:
-        self.figures.refused += 1
-        return TooManySessionsError(sentence)
 
     async def _run_session(self, session: Session, call_s: float) -> None:
         bounds = [bound for bound in (call_s, self._limits.call_s) if bound]
@@ -146,12 +156,16 @@ class Sessions:
         """Count a call that was handed over by older code, but whose caller did not reconnect."""
         self.figures.ended[kind, EndReason.CONNECTION_LOST.name.lower()] += 1
 
-    async def end_all(self, reason: EndReason, timeout_s: float) -> None:
-        """End all calls and accept no more; returns within `timeout_s`."""
+    async def shut_down(self, timeout_s: float, grace_s: float = 0.0) -> None:
+        """End all calls because botrun stops, and accept no more.
+
+        Each bot gets `grace_s` for what it is saying and for its `on_client_disconnected`. Returns within
+        `grace_s + timeout_s`.
+        """
         self._closed = True
         tasks = list(self._tasks.values())
-        ends = [asyncio.create_task(session.end(reason)) for session in self._active.values()]
+        ends = [asyncio.create_task(session.shut_down(grace_s)) for session in self._active.values()]
         if ends:
-            await asyncio.wait([*ends, *tasks], timeout=timeout_s)
+            await asyncio.wait([*ends, *tasks], timeout=grace_s + timeout_s)
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)

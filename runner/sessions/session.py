@@ -33,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 NO_CALL_S = 1.0
 """A bot that returns within this time (s) has said nothing."""
+HANDLERS_S = 2.0
+"""When botrun stops: time (s) for a bot that has heard of it to end by itself."""
+LOOK_S = 0.02
+"""How often (s) a stopping session looks whether its bot is silent."""
 CANCEL_TIMEOUT_S = 1.5
 """Time (s) for a cancelled bot to end; then it is abandoned with a warning."""
 
@@ -201,6 +205,29 @@ class Session:
                 extra={"session": self.id},
             )
             self._abandoned.set()
+
+    async def shut_down(self, grace_s: float) -> None:
+        """End the call because botrun stops.
+
+        What the bot is saying is played out, its `on_client_disconnected` runs, and it may end by itself:
+        all of that within `grace_s`, of which the handlers keep up to half.
+        """
+        if self.end_reason is None:
+            self.end_reason = EndReason.SHUTDOWN
+        clock = asyncio.get_running_loop().time
+        until = clock() + grace_s
+        if grace_s and not self._task.done():
+            self.conversation.leaves = True
+            await self._played_out(until - min(HANDLERS_S, grace_s / 2))
+            # A bot that does not hear of it does not end by itself.
+            until = min(until, clock() + (HANDLERS_S if self.port.disconnect() else 0.0))
+        await self.end(EndReason.SHUTDOWN, max(until - clock(), 0.0))
+
+    async def _played_out(self, until: float) -> None:
+        """Wait until the bot is silent, at most until this time (s) on the loop's clock."""
+        clock = asyncio.get_running_loop().time
+        while self.conversation.bot_speaks() and not self._task.done() and clock() < until:
+            await asyncio.sleep(min(LOOK_S, max(until - clock(), 0.0)))
 
     async def _call_bot(self) -> None:
         enter_call(self.figures)

@@ -126,6 +126,13 @@ class Settings:
         "Maximum length of a call in seconds. 0 = unlimited.",
         values.parse_number(),
     )
+    shutdown_secs: float = _setting(
+        1.0,
+        "BOTRUN_SHUTDOWN_SECS",
+        "After Ctrl-C or SIGTERM, maximum time for bots to finish what they are saying and to run"
+        " on_client_disconnected, in seconds. New calls are refused meanwhile. 0 = end calls at once.",
+        values.parse_number(),
+    )
     proxy: str | None = _setting(
         None,
         "BOTRUN_PROXY",
@@ -260,7 +267,7 @@ DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(Settings) if f.
 
 FIXED = (
     *("host", "port", "transports", "open_page", "verbose", "log", "reload", "watch"),
-    *("https", "certificate", "login_key"),
+    *("https", "certificate", "login_key", "shutdown_secs"),
     *("proxy", "tunnel", "tunnel_via", "public_port", "number", "accept_unsigned_webhooks"),
     *("max_public_calls", "max_calls_per_caller", "max_starts_per_min", "max_public_call_secs"),
     *("provider_api", "state_dir"),

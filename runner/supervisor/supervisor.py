@@ -54,7 +54,7 @@ LAST_MESSAGES_S = 0.2
 FORCED_STATUS = 130
 
 STOP_S = 5.7
-"""A worker ends within 1.5 s of its signal, within 5 s if it deletes Daily's rooms."""
+"""After `BOTRUN_SHUTDOWN_SECS`, a worker ends within 1.5 s, or 5 s if it deletes Daily's rooms."""
 
 PUBLIC_STOP_S = 12.2
 """With a public address, calls are hung up at the provider, and the number is pointed back."""
@@ -309,7 +309,8 @@ class Supervisor:
 
     async def _end_processes(self) -> None:
         """Ask all to end, and wait. The number is given back meanwhile; the keeper ends last."""
-        until = time.monotonic() + (PUBLIC_STOP_S if self._keeper is not None else STOP_S)
+        until = time.monotonic() + float(self._plan.fixed.get("shutdown_secs", 0.0))
+        until += PUBLIC_STOP_S if self._keeper is not None else STOP_S
         if self._keeper is not None:
             self._keeper.give_back()
         living = self._fork_server.living

@@ -51,6 +51,10 @@ class Events:
 
         return add
 
+    def has_handler(self, *names: str) -> bool:
+        """Whether there is a handler of one of these events."""
+        return any(self._handlers[name] for name in names)
+
     def emit(self, name: str, *args: Any) -> None:
         """Start the handlers of an event: `handler(owner, *args)`."""
         for handler in self._handlers[name]:

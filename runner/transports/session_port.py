@@ -79,6 +79,11 @@ def _ignore(reason: str = "") -> None:
     """Nothing is connected."""
 
 
+def _unheard() -> bool:
+    """No transport reports that the client is disconnected."""
+    return False
+
+
 @dataclass(kw_only=True)
 class SessionPort:
     """One session's port to the transport and the pipeline of its bot.
@@ -91,6 +96,8 @@ class SessionPort:
         joined: called when a participant joins the bot's room.
         left: called when the last participant leaves it.
         lost: called with the reason when the bot is not, or no longer, in its room.
+        disconnect: called when botrun stops: runs the bot's `on_client_disconnected`. Returns whether the bot
+            has handlers of it. Set by the transport.
         hang_up: set by the transport, from the bot's serializer.
         moved: whether the call continues with new code.
         tape: takes what crosses the wire, for the call's record; None if the call is not recorded.
@@ -103,6 +110,7 @@ class SessionPort:
     joined: Callable[[], None] = _ignore
     left: Callable[[], None] = _ignore
     lost: Callable[[str], None] = _ignore
+    disconnect: Callable[[], bool] = _unheard
     hang_up: HangUpPolicy = field(default_factory=HangUpPolicy)
     moved: bool = False
     tape: Tape | None = None

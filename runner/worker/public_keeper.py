@@ -34,7 +34,7 @@ from runner.worker.messages import (
 )
 from runner.worker.shutdown import END_AT_ONCE, Shutdown
 from runner.worker.spec import KeeperJob, WorkerSpec
-from runner.worker.standalone import PUBLIC_DEADLINE_S, first, run_loop
+from runner.worker.standalone import PUBLIC_DEADLINE_S, PUBLIC_END_SESSIONS_S, first, run_loop
 from runner.worker.supervised import settings_of
 
 logger = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class KeeperProcess:
         self._job = job
         self._port = port
         self._keeper = Keeper(settings)
+        self._grace_s = settings.shutdown_secs + PUBLIC_END_SESSIONS_S
         self._address: PublicAddress | None = None
         self._opening: asyncio.Task[None] | None = None
         self._hang_ups: set[asyncio.Task[None]] = set()
@@ -73,7 +74,7 @@ class KeeperProcess:
     async def run(self) -> None:
         """Returns when all is given back."""
         self._shutdown = Shutdown()
-        self._shutdown.deadline_s = PUBLIC_DEADLINE_S
+        self._shutdown.deadline_s = self._grace_s + PUBLIC_DEADLINE_S
         channel = await Channel.over(self._spec.channel)
         self._channel = MessageChannel[ToKeeper](channel, ToKeeper, "supervisor")
         ledger_client = Path(self._job.run.folder) / NAME
@@ -81,7 +82,9 @@ class KeeperProcess:
             async with serving_ledger(ledger_client, self._keeper.ledger, self._hang_up):
                 hearing = asyncio.create_task(self._hear(), name="supervisor")
                 try:
-                    await first(hearing, self._shutdown.requested.wait())
+                    if not await first(hearing, self._shutdown.requested.wait()):
+                        # Service managers signal all processes: calls need the tunnel until their end.
+                        await asyncio.wait({hearing}, timeout=self._grace_s)
                 finally:
                     hearing.cancel()
                     await self._stop_opening()

@@ -21,11 +21,10 @@ from runner.integrations.pipecat import loading
 from runner.services.common import warmup
 from runner.sessions.recording import make_recorder
 from runner.sessions.registry import SessionLimits, Sessions
-from runner.sessions.session import EndReason
 from runner.settings import Settings, enter_dotenv
 from runner.worker import gc_control as garbage
 from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
-from runner.worker.shutdown import Shutdown
+from runner.worker.shutdown import DEADLINE_S, Shutdown
 
 if TYPE_CHECKING:
     from runner.server.host import Host
@@ -176,26 +175,34 @@ async def _serve_until(
                 announce(host)
                 with guard.watching(), telling_what_was_not_awaited(host.bot.path):
                     await shutdown.requested.wait()
-            logger.info("stopping")
-            server.refuse_more()
-            await host.sessions.end_all(EndReason.SHUTDOWN, end_sessions_s)
+            await end_sessions(host, end_sessions_s)
         finally:
             opening.cancel()
             await asyncio.wait({opening})
             await public.aclose()
 
 
+async def end_sessions(host: Host, within_s: float, stopping: str = "stopping") -> None:
+    """End all calls. Ports stay open meanwhile: new callers are refused, requests of calls are answered."""
+    grace_s, count = host.settings.shutdown_secs, len(host.sessions.active)
+    if count and grace_s:
+        calls = "1 call has" if count == 1 else f"{count} calls have"
+        stopping += f": {calls} up to {grace_s:g} s to end (BOTRUN_SHUTDOWN_SECS)"
+    logger.info("%s", stopping)
+    await host.sessions.shut_down(within_s, grace_s)
+
+
 def time_to_end(host: Host, shutdown: Shutdown) -> float:
-    """How long calls may take to end (s): longer if a provider must be notified."""
+    """How long cancelled calls may take to end (s): longer if a provider must be notified."""
     from runner.server.public.address import is_public
 
+    deadline_s, end_s = DEADLINE_S, END_SESSIONS_S
     if is_public(host.settings):
-        shutdown.deadline_s = PUBLIC_DEADLINE_S
-        return PUBLIC_END_SESSIONS_S
-    if host.rooms is not None and host.rooms.can_make:
-        shutdown.deadline_s = ROOMS_DEADLINE_S
-        return ROOMS_END_SESSIONS_S
-    return END_SESSIONS_S
+        deadline_s, end_s = PUBLIC_DEADLINE_S, PUBLIC_END_SESSIONS_S
+    elif host.rooms is not None and host.rooms.can_make:
+        deadline_s, end_s = ROOMS_DEADLINE_S, ROOMS_END_SESSIONS_S
+    shutdown.deadline_s = host.settings.shutdown_secs + deadline_s
+    return end_s
 
 
 async def stop_helpers(preparing: asyncio.Task[tuple[Host, Server]]) -> None:

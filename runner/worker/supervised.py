@@ -23,7 +23,6 @@ from runner.errors import BotrunError
 from runner.eventloop.ids import become
 from runner.eventloop.json_channel import Channel
 from runner.integrations.pipecat import loading
-from runner.sessions.session import EndReason
 from runner.settings import Settings, enter_dotenv, find_dotenv, is_set, read_dotenv, resolve
 from runner.settings.table import FIXED
 from runner.worker import gc_control
@@ -55,7 +54,15 @@ from runner.worker.messages import (
 )
 from runner.worker.shutdown import END_AT_ONCE, Shutdown
 from runner.worker.spec import RunJob, WorkerJob, WorkerSpec
-from runner.worker.standalone import CLOSE_CONNECTIONS_S, first, prepare, run_loop, stop_helpers, time_to_end
+from runner.worker.standalone import (
+    CLOSE_CONNECTIONS_S,
+    end_sessions,
+    first,
+    prepare,
+    run_loop,
+    stop_helpers,
+    time_to_end,
+)
 
 if TYPE_CHECKING:
     from runner.server.host import Host
@@ -243,15 +250,9 @@ class SupervisedWorker:
                     ):
                         await self._drain(host, server, public)
                 if self._shutdown.requested.is_set():
-                    logger.info(
-                        "stopping"
-                        if not self._retire.is_set()
-                        else "stopping; ending the calls of older code"
-                    )
                     host.moves.release()
-                    server.refuse_more()
-                    public.refuse_more()
-                    await host.sessions.end_all(EndReason.SHUTDOWN, end_sessions_s)
+                    stopping = "ending the calls of older code" if self._retire.is_set() else "stopping"
+                    await end_sessions(host, end_sessions_s, stopping)
             finally:
                 for task in (opening, reporting):
                     task.cancel()

@@ -179,7 +179,7 @@ def test_further_calls_are_refused_at_the_limit_and_taken_again_below_it() -> No
         await one.ended.wait()
         start(sessions)
         assert len(sessions.active) == 2
-        await sessions.end_all(EndReason.SHUTDOWN, 2)
+        await sessions.shut_down(2)
         assert two.end_reason is EndReason.SHUTDOWN
         with pytest.raises(TooManySessionsError, match="stopping"):
             start(sessions)
@@ -197,6 +197,6 @@ def test_one_call_that_ends_does_not_end_the_others() -> None:
         await calls[0].ended.wait()
         await asyncio.sleep(1)
         assert set(sessions.active) == {calls[1].id, calls[2].id}
-        await sessions.end_all(EndReason.SHUTDOWN, 2)
+        await sessions.shut_down(2)
 
     run_virtual(run())

@@ -42,7 +42,6 @@ from runner.server.host import Host
 from runner.server.wire.uvicorn_server import Server
 from runner.services.tts import TTSService
 from runner.sessions.registry import SessionLimits, Sessions
-from runner.sessions.session import EndReason
 from runner.settings import Settings
 from runner.testing import Recorder, ScriptedLLM
 from runner.transports.websocket.transport import FastAPIWebsocketParams
@@ -232,7 +231,7 @@ async def in_memory(bot: Callable[[Any], Awaitable[None]]) -> AsyncIterator[Serv
     """Served without a network: for virtual time."""
     host = make_host(bot, (*PHONES, "websocket"))
     yield Served(host, URL, dial(create_app(host)))
-    await host.sessions.end_all(EndReason.SHUTDOWN, 3)
+    await host.sessions.shut_down(3)
 
 
 @contextlib.asynccontextmanager
@@ -243,7 +242,7 @@ async def over_sockets(bot: Callable[[Any], Awaitable[None]]) -> AsyncIterator[S
         port = address_of(listener)[1]
         async with Server(create_app(host)).serving(listener, 0.3):
             yield Served(host, f"ws://127.0.0.1:{port}/ws")
-            await host.sessions.end_all(EndReason.SHUTDOWN, 3)
+            await host.sessions.shut_down(3)
 
 
 def telephony_args(bot: CountedBot) -> WebSocketRunnerArguments:

@@ -33,7 +33,6 @@ from runner.server.public.ledger_client import LocalLedgerClient
 from runner.server.public.public_calls import PublicCalls
 from runner.server.public.public_side import serving
 from runner.sessions.registry import SessionLimits, Sessions
-from runner.sessions.session import EndReason
 from runner.settings import Settings
 
 ORIGIN = "https://bot.example.com"
@@ -182,7 +181,7 @@ class Bot:
 
 def make_host(bot: Callable[[Any], Awaitable[None]], settings: Settings) -> Host:
     loaded = LoadedBot(Path(__file__), "bot", bot, sys.modules[__name__])  # type: ignore[arg-type]
-    return Host(settings, loaded, Sessions(loaded, SessionLimits()), PHONES)
+    return Host(settings, loaded, Sessions(loaded, SessionLimits(sessions=settings.max_sessions)), PHONES)
 
 
 @contextlib.asynccontextmanager
@@ -201,4 +200,4 @@ async def public_world(
         with listener:
             async with serving(host, public_calls, listener):
                 yield World(host, public_calls, ledger, port, client)
-                await host.sessions.end_all(EndReason.SHUTDOWN, 6)
+                await host.sessions.shut_down(6)

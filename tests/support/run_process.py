@@ -48,6 +48,10 @@ class Run:
     async def end(self, number: signal.Signals = signal.SIGINT) -> int:
         if self.process.returncode is None:
             self.process.send_signal(number)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Wait for its end; returns the exit status."""
         async with asyncio.timeout(15):
             status = await self.process.wait()
             await asyncio.gather(*self.readers)

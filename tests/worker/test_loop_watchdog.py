@@ -23,7 +23,6 @@ from runner.processors.handover_state import Conversation
 from runner.services.local.stt import LocalSTTService
 from runner.services.stt import SegmentedSTTService, STTService
 from runner.sessions.registry import Sessions
-from runner.sessions.session import EndReason
 from runner.testing import FakeTransport, ScriptedTTS, run_virtual
 from runner.transports.params import TransportParams
 from runner.worker import loop_watchdog as guard
@@ -69,7 +68,7 @@ async def guarded(bot: LoadedBot, told: Reports, until: Callable[[], bool], call
         for number in range(calls):
             sessions.start("test", RunnerArguments(session_id=f"call-{number}"))
         await eventually(until, 20)
-        await sessions.end_all(EndReason.SHUTDOWN, 2)
+        await sessions.shut_down(2)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +193,7 @@ async def test_a_call_that_older_code_began_has_just_been_given_to_this_bot(
         session = sessions.start("test", RunnerArguments(session_id="a-call"), conversation=moved)
         await asyncio.sleep(3 * guard.LOOK_S)
         assert session.duration_s > 38
-        await sessions.end_all(EndReason.SHUTDOWN, 2)
+        await sessions.shut_down(2)
     assert told.sentences == []
 
 

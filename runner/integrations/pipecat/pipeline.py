@@ -100,6 +100,9 @@ class _MainPipeline:
     def busy(self) -> str:
         return self._silence.busy()
 
+    def bot_speaks(self) -> bool:
+        return self._silence.bot_speaks
+
     def interrupt(self) -> object:
         return self._call.start_task(self._queue_frame(InterruptionFrame()), "interrupt")
 

@@ -101,6 +101,7 @@ class DailyRooms:
         Raises:
             BotrunError: it cannot be done; no room is left behind.
         """
+        self._host.sessions.check()  # before a room costs money
         own = own_room(self._keys) if not ask.dial_in else None
         ends_at = time.time() + (self._host.settings.max_call_secs or LONGEST_S) + ROOM_MARGIN_S
         room = own or await self._make(ask, ends_at)

@@ -103,6 +103,7 @@ def _add_sessions(api: FastAPI, host: Host, webrtc: Lazy[WebRTCEndpoint]) -> Non
     )
     async def start(request: Request, asked: models.Start = _NOTHING_ASKED) -> Any:
         """Announce a session, and learn how to join it."""
+        host.sessions.check()
         fields = asked.model_dump(exclude_unset=True)
         name = _transport_of(host, fields)
         if name == "webrtc":

@@ -171,10 +171,9 @@ class MediaSocketEndpoint:
             return None
 
     @property
-    def is_full(self) -> bool:
-        """Whether a further call would be refused."""
-        most = self._host.settings.max_sessions
-        return bool(most and len(self._host.sessions.active) >= most)
+    def refusal(self) -> str:
+        """Why a further call would be refused; "" if it would be accepted."""
+        return self._host.sessions.refusal
 
     async def take(self, websocket: WebSocket, info: CallInfo, carried: Carried) -> None:
         """Start the bot for this call, or go on with it on a second socket; returns when it is over."""
@@ -193,7 +192,11 @@ class MediaSocketEndpoint:
             ends_call=is_stop_message,
             handshake=websocket.scope.get(HEARD, ()),
         )
-        port = SessionPort(serializer=info.serializer(), transfer=carried.call_ending.transfer)
+        port = SessionPort(
+            serializer=info.serializer(),
+            transfer=carried.call_ending.transfer,
+            disconnect=call.report_disconnect,
+        )
         key = key_of(info)
         moved = self._host.moves.claim(key)
         conversation = Conversation(moved)
@@ -276,7 +279,7 @@ class MediaSocketEndpoint:
     ) -> None:
         await websocket.send_json({"label": LABEL, "type": "session", "token": token, **rates_of(serializer)})
         call = CallWebSocket(websocket, CallInfo(provider="websocket"), resume_s=RESUME_S["websocket"])
-        port = SessionPort(serializer=serializer)
+        port = SessionPort(serializer=serializer, disconnect=call.report_disconnect)
         conversation = Conversation(moved)
         arguments = WebSocketRunnerArguments(
             websocket=call,

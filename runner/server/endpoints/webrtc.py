@@ -26,6 +26,7 @@ from runner.server.host import ApiError, Host
 from runner.services.common import warmup
 from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id
+from runner.transports.session_port import SessionPort
 from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
 from runner.transports.webrtc.warmup import warm_up
 
@@ -118,6 +119,7 @@ class WebRTCEndpoint:
     async def _begin(
         self, request: Request, asked: Mapping[str, Any], announced: str | None
     ) -> dict[str, Any]:
+        self._host.sessions.check()
         self._forget_old_starts()
         key = announced or asked.get("pc_id")
         moved = self._host.moves.claim(key) if isinstance(key, str) else None
@@ -158,7 +160,10 @@ class WebRTCEndpoint:
             session_state=conversation.state,
             resumed=conversation.resumed,
         )
-        session = self._host.sessions.start("webrtc", args, on_end=self._ended, conversation=conversation)
+        port = SessionPort(disconnect=connection.report_disconnected)
+        session = self._host.sessions.start(
+            "webrtc", args, on_end=self._ended, conversation=conversation, port=port
+        )
         session.sound = connection.figures
         connection.record(session.port.tape)
         self._starts.pop(session.id, None)

@@ -126,8 +126,7 @@ class PublicEndpoints:
         return _response(provider.answer(call, await self._public_calls.socket_for(provider, call)))
 
     async def _busy(self, call: CallFacts) -> bool:
-        full = "as many calls as this run takes are under way (BOTRUN_MAX_SESSIONS)"
-        reason = full if self._calls.is_full else await self._public_calls.admit(call)
+        reason = self._calls.refusal or await self._public_calls.admit(call)
         if reason:
             self._log.warning("a caller heard that it is busy: %s", reason)
         return bool(reason)

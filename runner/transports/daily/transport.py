@@ -136,6 +136,7 @@ class DailyTransport(DailyRequests, BaseTransport):
         self._params = params or DailyParams()
         self._library = library
         self._port = current_port()
+        self._port.disconnect = self._disconnect
         self._people = People()
         self._early: deque[tuple[Any, str | None]] = deque(maxlen=MOST_MESSAGES_EARLY)
         self._call: DailyCall | None = None
@@ -306,6 +307,12 @@ class DailyTransport(DailyRequests, BaseTransport):
         self.events.emit("on_participant_left", participant, reason)
         self.events.emit("on_client_disconnected", participant)
         self._is_alone()
+
+    def _disconnect(self) -> bool:
+        """botrun stops: for the bot, everybody leaves."""
+        for participant in self._people.all().values():
+            self._went(participant, "botrun stops")
+        return self.events.has_handler("on_participant_left", "on_client_disconnected")
 
     def _is_alone(self) -> None:
         if not len(self._people):

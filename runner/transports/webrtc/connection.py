@@ -102,6 +102,7 @@ class SmallWebRTCConnection:
         self._watch = PeerWatch(connection_timeout_secs, self._missed)
         self._wanted = False
         self._announced = False
+        self._reported_end = False
         self._mailbox = Mailbox()
         self._farewell = peer_left()
         self._media = MediaEnds()
@@ -216,6 +217,16 @@ class SmallWebRTCConnection:
         """How the sound has fared since the last call of this; None while there is no peer."""
         return self.figures.read()
 
+    def report_disconnected(self) -> bool:
+        """Emit `disconnected`, once, if `connected` was emitted and the call does not move to new code.
+
+        Returns whether it has been emitted.
+        """
+        if self._announced and not self.moved and not self._reported_end:
+            self._reported_end = True
+            self.events.emit("disconnected")
+        return self._reported_end
+
     async def close(self, reason: CloseReason) -> None:
         """Ends it; the first reason holds. Returns when all is released."""
         await asyncio.shield(self._close_soon(reason))
@@ -323,8 +334,7 @@ class SmallWebRTCConnection:
         return self._closing
 
     async def _close(self) -> None:
-        if self._announced and not self.moved:
-            self.events.emit("disconnected")
+        self.report_disconnected()
         self._media.stop()
         if self._peer is not None:
             silently = self.moved or self.close_reason is CloseReason.LEFT

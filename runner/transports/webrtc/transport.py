@@ -17,6 +17,7 @@ from runner.transports.base import BaseTransport
 from runner.transports.input import BaseInputTransport
 from runner.transports.output import BaseOutputTransport
 from runner.transports.params import TransportParams
+from runner.transports.session_port import current_port
 from runner.transports.webrtc.connection import SmallWebRTCConnection
 from runner.transports.webrtc.media import PictureWishes
 from runner.transports.webrtc.stats import STATS_EVERY_SECS
@@ -135,6 +136,7 @@ class SmallWebRTCTransport(BaseTransport):
         self._input: SmallWebRTCInput | None = None
         self._output: SmallWebRTCOutput | None = None
         self.camera: BotCamera | None = None
+        current_port().disconnect = self._disconnect
         webrtc_connection.event_handler("connected")(self._connected)
         webrtc_connection.event_handler("disconnected")(self._disconnected)
         webrtc_connection.event_handler("app-message")(self._app_message)
@@ -185,6 +187,11 @@ class SmallWebRTCTransport(BaseTransport):
 
     async def _connected(self, connection: SmallWebRTCConnection) -> None:
         self.events.emit("on_client_connected", connection)
+
+    def _disconnect(self) -> bool:
+        """botrun stops: the caller is connected until the bot has ended."""
+        reported = self.connection.report_disconnected()
+        return reported and self.events.has_handler("on_client_disconnected")
 
     async def _disconnected(self, connection: SmallWebRTCConnection) -> None:
         self.events.emit("on_client_disconnected", connection)

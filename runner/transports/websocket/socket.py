@@ -336,6 +336,11 @@ class CallWebSocket(WebSocket):
         if self._listening is not None and not self._listening.done():
             self._listening.set_result(True)
 
+    def report_disconnect(self) -> bool:
+        """botrun stops: a bot that reads this socket itself reads that its caller has left."""
+        self.caller_left()
+        return True
+
     async def aclose(
         self,
         code: int = NORMAL_CLOSURE,

@@ -48,6 +48,7 @@ class FastAPIWebsocketTransport(BaseTransport):
         port.hang_up = HangUpPolicy(
             auto_hang_up=self.serializer.auto_hang_up, credentials=self.serializer.credentials
         )
+        port.disconnect = self._disconnect
         self._gone = False
         self._closing: asyncio.Task[None] | None = None
         self._output = WebsocketOutput(websocket, self.params, self.serializer, port)
@@ -82,6 +83,13 @@ class FastAPIWebsocketTransport(BaseTransport):
             if self._port.moved:
                 return
         self.events.emit("on_client_disconnected", self.websocket)
+
+    def _disconnect(self) -> bool:
+        """botrun stops: the caller is connected until the bot has ended."""
+        if not self._gone:
+            self._gone = True
+            self.events.emit("on_client_disconnected", self.websocket)
+        return self.events.has_handler("on_client_disconnected")
 
     def close_soon(self, code: int, reason: str, ending: Ending) -> None:
         """End the call, with a reason for the log and the peer."""

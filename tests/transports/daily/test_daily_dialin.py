@@ -92,7 +92,7 @@ async def line(daily: FakeDaily, server: DailyServer, **more: Any) -> AsyncItera
             try:
                 yield Line(host, f"http://127.0.0.1:{listener.getsockname()[1]}", server, daily)
             finally:
-                await host.sessions.end_all(EndReason.SHUTDOWN, 5.0)
+                await host.sessions.shut_down(5.0)
                 await host.rooms.aclose()
 
 

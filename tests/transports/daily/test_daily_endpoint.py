@@ -70,7 +70,7 @@ async def running(*transports: str, bot: Path = BOT, **settings: Any) -> AsyncIt
             try:
                 yield Run(host, url, http)
             finally:
-                await host.sessions.end_all(EndReason.SHUTDOWN, 5.0)
+                await host.sessions.shut_down(5.0)
                 if host.rooms is not None:
                     await host.rooms.aclose()
                 await stop_helpers(preparing)

@@ -49,9 +49,7 @@ async def serving(bot: Callable[[Any], Awaitable[None]], **settings: Any) -> Asy
             try:
                 yield Served(f"http://127.0.0.1:{listener.getsockname()[1]}", sessions, seen)
             finally:
-                from runner.sessions.session import EndReason
-
-                await sessions.end_all(EndReason.SHUTDOWN, 5.0)
+                await sessions.shut_down(5.0)
 
 
 @pytest.fixture
