@@ -38,15 +38,18 @@ HEADERS = {
 
 
 def page_router() -> Router:
-    """`GET /` and `GET /page/<file>`."""
+    """`GET /`, `GET /calls` and `GET /page/<file>`."""
 
     async def index(request: Request) -> Response:
         return _answer(request, "index.html")
 
+    async def calls(request: Request) -> Response:
+        return _answer(request, "calls/index.html")
+
     async def asset(request: Request) -> Response:
         return _answer(request, request.path_params["name"])
 
-    return Router([Route("/", index), Route("/page/{name:path}", asset)])
+    return Router([Route("/", index), Route("/calls", calls), Route("/page/{name:path}", asset)])
 
 
 def find_asset(name: str) -> Traversable | None:
