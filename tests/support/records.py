@@ -80,7 +80,14 @@ class CallWriter:
         self.reply = 0
         self.silences: list[float] = []
         self.note(0.0, "started", transport="twilio")
-        names = ["Input", "VADProcessor", "DeepgramSTTService", "OpenAILLMService", "CartesiaTTSService", "Output"]
+        names = [
+            "Input",
+            "VADProcessor",
+            "DeepgramSTTService",
+            "OpenAILLMService",
+            "CartesiaTTSService",
+            "Output",
+        ]
         self.note(0.02, "pipeline", state="started", processors=names)
         self.note(0.03, "connected")
         self.now = 0.4
@@ -199,7 +206,9 @@ class CallWriter:
             "pid": os.getpid(),
             "pid_started": process.create_time(),
             "started": f"{self.started:%Y-%m-%dT%H:%M:%S.000Z}",
-            "ended": f"{self.started + timedelta(seconds=duration):%Y-%m-%dT%H:%M:%S.000Z}" if ended else None,
+            "ended": f"{self.started + timedelta(seconds=duration):%Y-%m-%dT%H:%M:%S.000Z}"
+            if ended
+            else None,
             "duration_s": round(duration, 3) if ended else None,
             "transport": "twilio",
             "public": False,
@@ -229,10 +238,16 @@ class CallWriter:
             caller[begin : begin + len(sound)] = sound[: max(0, len(caller) - begin)]
         inbound = ulaw_encode(caller.tobytes())
         lines: list[tuple[float, str]] = []
-        start = {"event": "start", "sequenceNumber": "1", "streamSid": STREAM, "start": {"tracks": ["inbound"]}}
+        start = {
+            "event": "start",
+            "sequenceNumber": "1",
+            "streamSid": STREAM,
+            "start": {"tracks": ["inbound"]},
+        }
         lines.append((0.001, _line(0.001, "in", text=json.dumps({"event": "connected", "protocol": "Call"}))))
         lines.append((0.004, _line(0.004, "in", text=json.dumps(start))))
-        text = '{"event":"media","media":{"payload":""},"streamSid":"%s"}' % STREAM
+        media = {"event": "media", "media": {"payload": ""}, "streamSid": STREAM}
+        text = json.dumps(media, separators=(",", ":"))
         cut = {"text": text, "cut": text.index('""') + 1}
         for n in range(len(inbound) // CHUNK):
             at = (n + 1) * CHUNK_S
@@ -265,14 +280,24 @@ def _line(t: float, d: str, **fields: Any) -> str:
 # ------------------------------------------------------------------ calls
 
 FLIGHT = {"from": "Zürich", "to": "Lisbon", "day": "2026-12-04"}
-SEATS = [{"flight": "TP 931", "at": "09:40", "price": 148}, {"flight": "LX 2084", "at": "13:05", "price": 171}]
+SEATS = [
+    {"flight": "TP 931", "at": "09:40", "price": 148},
+    {"flight": "LX 2084", "at": "13:05", "price": 171},
+]
 
 
 def booking_call(session: str = "1f3a9c0b7d2e4f56", started: datetime = START) -> CallWriter:
     """Seven turns: quick ones, a slow model after a retry, a tool, an interruption, a blocked event loop."""
     call = CallWriter(session, started)
     retry = {"after": 1.2, "kind": "retry", "service": "OpenAILLMService", "attempt": 2, "wait_s": 0.5}
-    stall = {"after": 0.75, "kind": "stall", "seconds": 0.42, "cause": "bot_code", "file": "my_bot.py", "line": 41}
+    stall = {
+        "after": 0.75,
+        "kind": "stall",
+        "seconds": 0.42,
+        "cause": "bot_code",
+        "file": "my_bot.py",
+        "line": 41,
+    }
     log = {"kind": "log", "logger": "my_bot"}
     call.greet("Good morning, this is Skyline. Where would you like to fly?")
     call.turn(Turn(user="Hello, I would like to fly to Lisbon", bot="Lovely. From which city, and when?"))
@@ -353,7 +378,12 @@ def write_calls(folder: Path, minutes: float = 0.0) -> list[str]:
     calls.append(failed_call("5a1b2c3d4e5f6071", at - timedelta(minutes=4)))
     quick = CallWriter("77c0ffee77c0ffee", at - timedelta(minutes=31))
     quick.turn(Turn(user="What time is it", bot="It is a quarter to nine."))
-    quick.head |= {"transport": "webrtc", "from": "", "to": "", "origin": {"kind": "call", "scenario": "clock"}}
+    quick.head |= {
+        "transport": "webrtc",
+        "from": "",
+        "to": "",
+        "origin": {"kind": "call", "scenario": "clock"},
+    }
     quick.head["report"] = {"passed": True, "failures": []}
     calls.append(quick)
     if minutes:
