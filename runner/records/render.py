@@ -30,6 +30,23 @@ def wav_of(sound: CallSound, channel: str = "both") -> bytes:
     return wav_header(len(pcm), sound.sample_rate, 2 if channel == "both" else 1) + pcm
 
 
+def wav_size(sound: CallSound, channel: str = "both") -> int:
+    """The size of `wav_of` (bytes)."""
+    return HEADER_BYTES + len(sound.caller) * 2 * (2 if channel == "both" else 1)
+
+
+def wav_part(sound: CallSound, channel: str, first: int, end: int) -> bytes:
+    """The bytes of `wav_of` from one offset to another, without making the rest."""
+    frame = 4 if channel == "both" else 2
+    whole = len(sound.caller) * frame
+    header = wav_header(whole, sound.sample_rate, 2 if channel == "both" else 1)
+    begin, until = max(first - HEADER_BYTES, 0), max(end - HEADER_BYTES, 0)
+    left, right = begin // frame, -(-until // frame)
+    part = CallSound(sound.sample_rate, sound.caller[left:right], sound.bot[left:right])
+    pcm = pcm_of(part, channel)[begin - left * frame : until - left * frame]
+    return header[first:end] + pcm
+
+
 def peaks_of(samples: Samples, columns: int) -> list[int]:
     """For each column the lowest and the highest sample, -127 to 127, one after the other."""
     if columns < 1 or not len(samples):

@@ -22,6 +22,7 @@ from fastapi.security import APIKeyCookie, APIKeyHeader
 from runner.errors import ProtocolError, ProviderError, UsageError
 from runner.server import access
 from runner.server.endpoints import api_models as models
+from runner.server.endpoints import records
 from runner.server.endpoints.api_models import HEADERS, render
 from runner.server.endpoints.lazy import Lazy
 from runner.server.host import ApiError, DialOrder, Host, LedgerUnavailableError, PublicSideInfo
@@ -73,6 +74,8 @@ def create_api(host: Host, webrtc: Lazy[WebRTCEndpoint]) -> FastAPI:
         api.add_exception_handler(error, _refused)
     _add_sessions(api, host, webrtc)
     _add_dial(api, host)
+    api.add_exception_handler(records.RecordError, records.refused)
+    api.include_router(records.records_router())
 
     @api.get("/status", response_model=models.RunStatus, tags=["run"])
     async def status() -> Any:
