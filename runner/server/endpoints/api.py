@@ -74,8 +74,7 @@ def create_api(host: Host, webrtc: Lazy[WebRTCEndpoint]) -> FastAPI:
         api.add_exception_handler(error, _refused)
     _add_sessions(api, host, webrtc)
     _add_dial(api, host)
-    api.add_exception_handler(records.RecordError, records.refused)
-    api.include_router(records.records_router())
+    records.add_records(api)
 
     @api.get("/status", response_model=models.RunStatus, tags=["run"])
     async def status() -> Any:

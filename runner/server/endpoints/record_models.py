@@ -59,7 +59,7 @@ class Segment(Model):
     seconds: float
 
 
-class Answer(Model):
+class CallAnswer(Model):
     """One answer, and the silence before it."""
 
     n: int
@@ -111,7 +111,7 @@ class CallDetail(Model):
     sound: Sound | None
     events: int
     messages: int
-    answers: list[Answer]
+    answers: list[CallAnswer]
     spans: list[Span]
     words: list[Word]
 

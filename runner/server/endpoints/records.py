@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from runner.records.call import RecordedCall
@@ -43,14 +43,19 @@ Until = Annotated[float | None, Query(alias="to", ge=0)]
 Since = Annotated[float, Query(alias="from", ge=0)]
 
 
-async def refused(request: Request, error: Exception) -> JSONResponse:
+def add_records(api: FastAPI, folder: Path | None = None) -> None:
+    """Add the routes to the API. `folder`: of all records; the working directory's by default."""
+    api.add_exception_handler(RecordError, _refused)
+    api.include_router(_router(folder))
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     """A record that cannot be used, in one sentence."""
     assert isinstance(error, RecordError)
     return JSONResponse({"detail": str(error)}, error.status)
 
 
-def records_router(folder: Path | None = None) -> APIRouter:
-    """The routes. `folder`: of all records; the working directory's by default."""
+def _router(folder: Path | None) -> APIRouter:
     router = APIRouter(prefix="/api/calls", tags=["calls"], responses=_REFUSALS)
     calls = _Calls(folder)
     _add_lists(router, calls)

@@ -38,7 +38,10 @@ async def test_the_document_describes_bodies_answers_and_refusals() -> None:
     async with client_of(create_app(host_of())) as http:
         document = (await http.get("/openapi.json")).json()
     assert set(document["paths"]) == {
-        *("/start", "/status", "/api/offer", "/sessions/{session_id}/api/offer", "/dial", "/dial/{call_id}")
+        *("/start", "/status", "/api/offer", "/sessions/{session_id}/api/offer", "/dial", "/dial/{call_id}"),
+        *("/api/calls", "/api/calls/{call}", "/api/calls/{call}/events", "/api/calls/{call}/wire"),
+        *("/api/calls/{call}/sound.wav", "/api/calls/{call}/peaks", "/api/calls/{call}/live"),
+        *("/api/calls/{call}/subtitles.srt", "/api/calls/{call}/labels.txt"),
     }
     offer = document["paths"]["/api/offer"]["post"]
     assert {"200", "400", "401", "403", "404", "503"} <= set(offer["responses"])
