@@ -1,0 +1,49 @@
+"""An unchanged bot for the browser, over botrun's media path."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+from conftest import serving
+from eventually import eventually
+from picture_caller import PictureCaller, Scene
+
+pytestmark = [pytest.mark.realtime, pytest.mark.needs_pipecat, pytest.mark.timeout(240)]
+
+RED, OTHER = (250, 20, 20), (5, 235, 235)
+TONE_HZ = 440
+
+
+def peak_hz(pcm: bytes, sample_rate: int = 16000) -> float:
+    """The strongest frequency of the loudest half second."""
+    samples, size = np.frombuffer(pcm, np.int16).astype(float), sample_rate // 2
+    windows = [samples[i : i + size] for i in range(0, len(samples) - size, size // 4)]
+    loudest = max(windows, key=lambda window: float((window**2).sum()))
+    return float(np.abs(np.fft.rfft(loudest)).argmax() * sample_rate / size)
+
+
+async def test_sound_of_any_rate_pictures_messages_routes_and_arguments(tmp_path: Path) -> None:
+    async with serving(tmp_path, "vision_bot.py", "-t", "webrtc") as run:
+        messages: list[str] = []
+        async with (
+            httpx2.AsyncClient(trust_env=False, timeout=20) as http,
+            PictureCaller(run.address, Scene((160, 120), 10, RED)) as first,
+            PictureCaller(run.address, Scene((160, 120), 10, RED)) as second,
+        ):
+            first._channel.on("message", messages.append)
+            for caller in (first, second):
+                await eventually(lambda caller=caller: len(caller.seen) > 3, 60, what="the bot's picture")
+                colour = caller.seen[-1][1].to_ndarray(format="rgb24")[60, 80]
+                assert np.abs(colour.astype(int) - OTHER).max() < 20
+            assert peak_hz(b"".join(pcm for _, pcm in first.heard)) == pytest.approx(TONE_HZ, abs=10)
+            first._channel.send(json.dumps({"hello": 1}))
+            await eventually(lambda: '{"echo": {"hello": 1}}' in messages, 20, what="the app message")
+            # The default of the bot's own parser is what it said.
+            assert any("This is a greeting of fifty characters" in message for message in messages)
+            counted = (await http.get(f"{run.address}/pictures/seen")).json()
+            assert counted["seen"] > 6
+        await run.until(r"ended after .* the caller left", 2)
