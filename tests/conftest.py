@@ -74,12 +74,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--realtime",
         action="store_true",
-        help="run the tests in real time, too (ten minutes; one after the other)",
+        help="also run the tests marked `processes` and, one after the other, those marked `realtime`",
     )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("realtime") is not None and not item.config.getoption("--realtime"):
+    slow = item.get_closest_marker("realtime") or item.get_closest_marker("processes")
+    if slow is not None and not item.config.getoption("--realtime"):
         pytest.skip("takes real time: pytest --realtime")
     for marker, (is_there, reason) in NEEDS.items():
         if item.get_closest_marker(marker) is not None and not is_there():

@@ -20,7 +20,7 @@ from runner.transports.websocket.transport import FastAPIWebsocketParams, FastAP
 PHONE = Path(__file__).parents[1] / "support" / "plain_phone.py"
 TIMES = 100
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.processes
 
 
 class Speaker:

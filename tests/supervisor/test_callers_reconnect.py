@@ -20,7 +20,7 @@ from runner.callers.webrtc import WebRTCCaller
 from runner.callers.wires.base import PlainWire
 from runner.errors import TransportError
 
-pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 
 def rtvi(kind: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from runner.callers.phone import Phone
 from runner.callers.webrtc import WebRTCCaller
 from runner.server.endpoints.call_events import NO_SUCH_CALL
 
-pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 RTVI = "rtvi-ai"
 

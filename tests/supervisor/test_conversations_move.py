@@ -5,16 +5,12 @@ from __future__ import annotations
 from contextvars import copy_context
 from typing import Any
 
-import pytest
-
 from runner.frames import LLMRunFrame, TTSSpeakFrame
 from runner.pipeline import Pipeline, PipelineTask
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair
 from runner.processors import handover_state as conversation
 from runner.processors.handover_state import Conversation
 from runner.transports.session_port import SessionPort, enter_session
-
-pytestmark = pytest.mark.realtime
 
 USER, ASSISTANT = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}
 

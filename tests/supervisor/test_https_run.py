@@ -17,7 +17,7 @@ from runner.callers.call import new_wire
 from runner.callers.connections import SideChannel, dial_network
 from runner.callers.phone import Phone
 
-pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 
 async def test_the_page_and_calls_come_over_tls_with_the_key_only(

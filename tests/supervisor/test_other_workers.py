@@ -15,7 +15,7 @@ from runner.server.access import BodyLimit
 from runner.server.forwarding.middleware import ForwardToOwner
 from runner.server.handover.other_workers import OtherWorkers
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.processes
 
 Heard = list[Any]
 

@@ -9,7 +9,7 @@ import pytest
 from browsing import Visit
 from saving import saving
 
-pytestmark = [pytest.mark.realtime, pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.timeout(240)]
 
 BREAKS = {
     3: ("VERSION =", "VERSION = = "),

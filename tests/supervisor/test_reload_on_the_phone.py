@@ -16,7 +16,7 @@ from runner.callers.connections import SideChannel, dial_network
 from runner.callers.phone import Phone
 from runner.callers.wires import Wire
 
-pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 
 class Spoken:

@@ -13,7 +13,7 @@ import pytest
 from eventually import eventually
 from saving import BOT, Saved, saving
 
-pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 
 async def serves(saved: Saved) -> bool:

@@ -18,7 +18,7 @@ from runner.callers.call import new_wire
 from runner.callers.connections import dial_network
 from runner.callers.phone import Phone
 
-pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 Figures = dict[str, float]
 UP = ("_total", "_count", "_sum", "_bucket")

@@ -18,8 +18,6 @@ from runner.testing import Conversation as Talk
 from runner.testing import run_virtual
 from runner.transports.session_port import SessionPort, enter_session
 
-pytestmark = pytest.mark.realtime
-
 LONG = "one two three four five six seven eight nine ten."
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.processes
 
 BOTS = Path(__file__).parents[1] / "assets" / "bots"
 WITH_CALL = Path(__file__).with_name("with_call.py")

@@ -19,7 +19,7 @@ import pytest
 
 from runner.cli.listen import address_of, open_listener
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.processes
 
 BOTS = Path(__file__).parents[1] / "assets" / "bots"
 DEADLINE_S = 20.0

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.processes
 
 BOT = """
 async def bot(runner_args):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from browsing import ASSETS, Visit, botrun
 
-pytestmark = [pytest.mark.realtime, pytest.mark.browser]
+pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from public_world import (
 )
 from run_process import Run, command, running
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.processes
 
 REST = ("twilio", "telnyx", "plivo")
 

@@ -398,7 +398,7 @@ def test_the_default_origin_is_the_one_that_requests_are_signed_for() -> None:
 
 
 @pytest.mark.faults(30)
-@pytest.mark.realtime
+@pytest.mark.processes
 async def test_three_hundred_strangers_at_once_do_not_disturb_a_call() -> None:
     bot = Bot()
     async with public_world(bot) as world:

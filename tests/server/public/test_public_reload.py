@@ -19,7 +19,7 @@ from public_world import call_fields, media_url, signed, socket_headers, wire
 from run_process import BOT, Run, running
 from websockets.asyncio.client import ClientConnection, connect
 
-pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 
 @contextlib.asynccontextmanager

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from runner.rtvi.messages import LABEL, VERSION
 from runner.server.access import HEADER
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.processes
 
 BOT = Path(__file__).parents[2] / "support" / "refused_bot.py"
 SECRETS = {

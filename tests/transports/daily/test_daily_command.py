@@ -22,7 +22,7 @@ from runner.server.daily import check_daily
 from runner.server.public.address import check_public
 from runner.settings import KEYS, Settings
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.processes
 
 HERE = Path(__file__).parent
 WITHIN_S = 40
