@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import wave
 from pathlib import Path
 
@@ -179,10 +178,8 @@ def test_ctrl_c_hangs_up_and_leaves_no_bot_behind(goodbye_bot: str, tmp_path: Pa
         while "answered" not in phone.stdout.readline():
             pass
         bots = psutil.Process(phone.pid).children()
-        begun = time.monotonic()
         phone.send_signal(signal.SIGINT)
-        assert phone.wait(10) == 130
-        assert time.monotonic() - begun < 5
+        assert phone.wait(10) == 130  # long before its 30 s of silence are over
     assert psutil.wait_procs(bots, timeout=1)[1] == []
 
 

@@ -21,7 +21,7 @@ import pytest
 from bad_network import BadNetwork, bad_network, line_of
 from eventually import eventually
 
-pytestmark = [pytest.mark.realtime, pytest.mark.root, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.root, pytest.mark.timeout(120)]
 
 BOTS = Path(__file__).parents[2] / "bots"
 PHONE = Path(__file__).parents[1] / "support" / "plain_phone.py"

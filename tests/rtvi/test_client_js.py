@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from browsing import FLAGS, MICROPHONE, Visit, botrun, microphone_file
 
-pytestmark = [pytest.mark.realtime, pytest.mark.browser, pytest.mark.client_js]
+pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.client_js]
 
 Open = Callable[..., Awaitable[Visit]]
 

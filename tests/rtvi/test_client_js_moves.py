@@ -8,7 +8,7 @@ import pytest
 from saving import saving
 from test_client_js import READY, Open, bundle, events, open_at  # noqa: F401
 
-pytestmark = [pytest.mark.realtime, pytest.mark.browser, pytest.mark.client_js, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.client_js, pytest.mark.timeout(120)]
 
 
 async def test_its_call_moves_to_what_was_saved(open_at: Open, tmp_path: Path) -> None:  # noqa: F811

@@ -51,32 +51,29 @@ def children_left() -> list[psutil.Process]:
     return [process for process in found if {CHILD, sys.executable} <= set(process.info["cmdline"] or ())]
 
 
-def stopped(process: subprocess.Popen[str], *signals: signal.Signals) -> tuple[float, int, str]:
-    """Send signals; returns how long (s) it took from the last, the exit status, and what was said."""
+def stopped(process: subprocess.Popen[str], *signals: signal.Signals) -> tuple[int, str]:
+    """Send signals; returns the exit status and what was said, if it ended in time after the last."""
     for number in signals:
         time.sleep(0.2)  # what is under way begins: the bot's first step, or the end after the first signal
-        begun = time.monotonic()
         process.send_signal(number)
-    _, said = process.communicate(timeout=10)
-    return time.monotonic() - begun, process.returncode, said
+    _, said = process.communicate(timeout=IN_TIME_S)
+    return process.returncode, said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.faults(20)
 def test_a_signal_ends_a_call_and_the_process(number: signal.Signals) -> None:
     with started(str(WITH_CALL), str(BOTS / "waits.py"), until="ready") as process:
-        took, status, said = stopped(process, number)
+        status, said = stopped(process, number)
     assert (status, "Traceback" in said) == (0, False), said
-    assert took < IN_TIME_S
 
 
 @pytest.mark.parametrize("bot", ["keeps_child.py", "blocks.py", "holds_thread.py"])
 @pytest.mark.faults(17)
 def test_a_bot_that_does_not_let_go_is_ended_in_time(bot: str) -> None:
     with started(str(WITH_CALL), str(BOTS / bot), until="ready") as process:
-        took, status, said = stopped(process, signal.SIGINT)
+        status, said = stopped(process, signal.SIGINT)
     assert (status, "Traceback" in said) == (0, False), said
-    assert took < IN_TIME_S
     assert "shutdown timed out; killed what was still running: thread " in said
     assert not children_left()
 
@@ -84,9 +81,9 @@ def test_a_bot_that_does_not_let_go_is_ended_in_time(bot: str) -> None:
 @pytest.mark.faults(20)
 def test_a_second_signal_ends_it_at_once() -> None:
     with started(str(WITH_CALL), str(BOTS / "swallows_cancel.py"), until="ready") as process:
-        took, status, _ = stopped(process, signal.SIGINT, signal.SIGINT)
+        status, said = stopped(process, signal.SIGINT, signal.SIGINT)
     assert status == 130
-    assert took < 1.4  # before the deadline of 1.5 s
+    assert "did not end within" not in said  # nobody waited until the bot is abandoned
 
 
 @pytest.mark.faults(20)
@@ -94,9 +91,8 @@ def test_ctrl_c_while_the_bot_is_imported_ends_it_without_a_traceback() -> None:
     with started(
         "-m", "runner.cli", str(BOTS / "slow_import.py"), "--port", "0", until="importing"
     ) as process:
-        took, status, said = stopped(process, signal.SIGINT)
+        status, said = stopped(process, signal.SIGINT)
     assert (status, said) == (130, "")
-    assert took < IN_TIME_S
 
 
 def test_the_terminal_is_left_as_it_was() -> None:

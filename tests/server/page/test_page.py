@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from browsing import ASSETS, Visit, botrun, microphone_file
 
-pytestmark = [pytest.mark.realtime, pytest.mark.browser]
+pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
 BOT = ASSETS / "talkative_bot.py"
 SCREENS = [(320, 640), (360, 640), (360, 380), (640, 360), (768, 1024), (1280, 800)]
@@ -32,6 +32,7 @@ def silence(tmp_path: Path) -> Path:
     return microphone_file(tmp_path / "silence.wav", 30.0)
 
 
+@pytest.mark.realtime
 async def test_one_speaks_is_answered_and_can_cut_in(visit: Any, address: str, tmp_path: Path) -> None:
     microphone = microphone_file(tmp_path / "talk.wav", 2.0, "what_time_is_it", 4.5, "stop", 30.0)
     here: Visit = await visit(address, microphone=microphone)

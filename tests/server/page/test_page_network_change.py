@@ -12,7 +12,7 @@ from browsing import ASSETS, botrun
 from two_links import BOT_ADDRESS, two_links
 
 TOOLS = Path(__file__).parents[2] / "support"
-pytestmark = [pytest.mark.realtime, pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.processes, pytest.mark.root, pytest.mark.browser, pytest.mark.timeout(90)]
 
 
 def test_a_call_goes_on_over_another_network(chromium: str) -> None:
