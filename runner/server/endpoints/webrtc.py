@@ -39,6 +39,7 @@ TELL_FAILURE_SECS = 5.0
 _END_REASONS = {
     CloseReason.LEFT: EndReason.CLIENT_LEFT,
     CloseReason.LOST: EndReason.CONNECTION_LOST,
+    CloseReason.UNREACHED: EndReason.CONNECTION_LOST,
     CloseReason.FAILED: EndReason.CONNECTION_LOST,
     CloseReason.NEVER_CONNECTED: EndReason.NEVER_CONNECTED,
 }
@@ -195,7 +196,9 @@ class WebRTCEndpoint:
         reason = _END_REASONS.get(connection.close_reason or CloseReason.CLOSED)
         if reason is not None:
             grace_secs = LEAVE_GRACE_SECS if reason is not EndReason.NEVER_CONNECTED else 0.0
-            await self._host.sessions.end(session_id, reason, grace_secs)
+            lost = reason is EndReason.CONNECTION_LOST
+            detail = str(connection.close_reason) if lost else ""
+            await self._host.sessions.end(session_id, reason, grace_secs, detail=detail)
 
     async def _ended(self, session: Session) -> None:
         """The bot is done: report it to the page, with the bot's error, and close the connection."""

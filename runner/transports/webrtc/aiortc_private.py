@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aioice.ice
 import aioice.stun
@@ -290,21 +290,21 @@ class MediaLink:
     @property
     def round_trip_secs(self) -> float | None:
         """From the peer's reports (s); None until the first."""
-        found: float | None = self._sender._RTCRtpSender__rtt
-        return found
+        return cast(float | None, self._sender._RTCRtpSender__rtt)
 
     # ------------------------------------------------------------ still there?
 
-    async def ask_consent(self) -> None:
-        """One ICE check of our own; an answer counts as heard. aioice itself checks every 5 s only."""
+    async def ask_consent(self) -> bool:
+        """One ICE check of our own; an answer (True) counts as heard. aioice itself checks every 5 s only."""
         pair, password = self._ice._nominated.get(1), self._ice.remote_password
         if pair is None or password is None:
-            return
-        request = self._ice.build_request(pair, nominate=False)
-        key = password.encode()
+            return False
+        ask, key = self._ice.build_request(pair, nominate=False), password.encode()
         with contextlib.suppress(aioice.stun.TransactionError):
-            await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=1)
+            await pair.protocol.request(ask, pair.remote_addr, integrity_key=key, retransmissions=1)
             self.heard += 1
+            return True
+        return False
 
 
 def missing_names() -> list[str]:

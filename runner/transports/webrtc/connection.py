@@ -63,6 +63,7 @@ class CloseReason(StrEnum):
     CLOSED = "we closed it"
     LEFT = "the client left"
     LOST = "nothing came from the client any more"
+    UNREACHED = "nothing that we send reaches the client any more"
     NEVER_CONNECTED = "the client never connected"
     FAILED = "the connection failed"
 
@@ -323,8 +324,10 @@ class SmallWebRTCConnection:
             self._mailbox.hand_over(lambda message: self.events.emit("app-message", message))
 
     def _missed(self, what: Missed) -> None:
-        never = what is Missed.NOT_IN_TIME and not self._announced
-        self._close_soon(CloseReason.NEVER_CONNECTED if never else CloseReason.LOST)
+        if what is Missed.NOT_IN_TIME and not self._announced:
+            self._close_soon(CloseReason.NEVER_CONNECTED)
+        else:
+            self._close_soon(CloseReason.UNREACHED if what is Missed.UNREACHED else CloseReason.LOST)
 
     def _close_soon(self, reason: CloseReason) -> asyncio.Task[None]:
         if self._closing is None:

@@ -1,10 +1,11 @@
 """Watches one peer: whether it connects in time, and whether it is still there.
 
-aiortc notices a vanished peer after 27 to 33 s. Media, its reports, data and ICE's consent checks come at
-least every few seconds from a living one. When all of it is silent we ask for consent ourselves, and go on
-asking: nothing at all for `GONE_SECS` is the end. That is long enough to sit out a lost Wi-Fi, and short
-enough that a dead peer is noticed in under 10 s. A page that pings once a second counts as absent sooner,
-after `ABSENT_SECS` without pings and without packets; it may come back.
+aiortc notices a vanished peer after 27 to 33 s. We ask the peer for consent (RFC 7675) every few seconds,
+and more often when all of it is silent. A peer from which nothing comes for `GONE_SECS` is gone. One that is
+heard and does not answer is not reached: the network between us works in one direction only. Both are the
+end after a time that is long enough to sit out a lost Wi-Fi, and short enough that a dead peer is noticed in
+under 10 s. A page that pings once a second counts as absent sooner, after `ABSENT_SECS` without pings and
+without packets; it may come back.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 ABSENT_SECS = 3.0
 SILENT_SECS = 2.0
+CONSENT_SECS = 2.5
 GONE_SECS = 9.0
+UNREACHED_SECS = 9.0
 
 
 @dataclass(slots=True)
@@ -37,15 +40,20 @@ class Liveness:
     offered_at: float
     connected: bool = False
     _heard_at: float = 0.0
+    _consent_at: float = 0.0
     _pinged_at: float | None = None
     _packets: int = 0
 
     def on_connected(self, now: float) -> None:
         self.connected = True
-        self._heard_at = now
+        self._heard_at = self._consent_at = now
 
     def on_ping(self, now: float) -> None:
         self._pinged_at = self._heard_at = now
+
+    def on_consent(self, now: float) -> None:
+        """It has answered a check of ours."""
+        self._consent_at = now
 
     def on_packets(self, total: int, now: float) -> None:
         """`total` packets were received so far."""
@@ -59,9 +67,11 @@ class Liveness:
             return False
         return now - max(self._pinged_at, self._heard_at) > ABSENT_SECS
 
-    def is_silent(self, now: float) -> bool:
-        """It is time to ask whether it is still there."""
-        return self.connected and now - self._heard_at >= SILENT_SECS
+    def wants_consent(self, now: float) -> bool:
+        """It is time to ask whether it is still there, and reached."""
+        if not self.connected:
+            return False
+        return now - self._heard_at >= SILENT_SECS or now - self._consent_at >= CONSENT_SECS
 
     def is_late(self, now: float) -> bool:
         """It has not connected in time."""
@@ -70,6 +80,10 @@ class Liveness:
     def is_gone(self, now: float) -> bool:
         """It was connected, and nothing has come for so long that nothing will."""
         return self.connected and now - self._heard_at >= GONE_SECS
+
+    def is_unreached(self, now: float) -> bool:
+        """It was reached, and has answered nothing for so long that nothing of ours arrives."""
+        return self.connected and now - self._consent_at >= UNREACHED_SECS
 
 
 WATCH_SECS = 0.5
@@ -80,6 +94,7 @@ class Missed(Enum):
 
     NOT_IN_TIME = "it did not connect in time"
     GONE = "it was there, and nothing comes from it any more"
+    UNREACHED = "it is heard, and answers nothing"
 
 
 class PeerWatch:
@@ -131,16 +146,23 @@ class PeerWatch:
             peer, now = self._peer, _now()
             if peer is not None and peer.state == "connected":
                 self._liveness.on_packets(peer.heard, now)
-                if self._liveness.is_silent(now):
+                if self._liveness.wants_consent(now):
                     self._ask_consent(peer)
             if self._liveness.is_late(now):
                 self._on_missed(Missed.NOT_IN_TIME)
             elif self._liveness.is_gone(now):
                 self._on_missed(Missed.GONE)
+            elif self._liveness.is_unreached(now):
+                self._on_missed(Missed.UNREACHED)
 
     def _ask_consent(self, peer: Peer) -> None:
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(peer.link.ask_consent(), name="webrtc-consent")
+            asking = self._have_consent(peer, self._liveness)
+            self._asking = asyncio.create_task(asking, name="webrtc-consent")
+
+    async def _have_consent(self, peer: Peer, liveness: Liveness) -> None:
+        if await peer.link.ask_consent():
+            liveness.on_consent(_now())
 
 
 def _now() -> float:

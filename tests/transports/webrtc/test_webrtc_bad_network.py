@@ -60,6 +60,25 @@ def test_a_silence_of_four_seconds_is_survived() -> None:
     assert bot["last"] > 450  # the end of the call was heard
 
 
+@pytest.mark.faults(15)
+def test_a_peer_that_hears_nothing_of_us_is_noticed_within_ten_seconds() -> None:
+    with bad_network("--delay", "5") as network:
+        caller, bot = begin_call(network, "botrun", 20.0)
+        time.sleep(3)
+        network.relay.send_signal(signal.SIGUSR2)
+        cut_at = time.monotonic()
+        counted = json.loads(line_of(bot))
+        noticed_s = time.monotonic() - cut_at
+        network.relay.terminate()
+        blackholed = json.loads(line_of(network.relay))["blackholed"]
+        for end in (caller, bot):
+            end.kill()
+            end.communicate()
+    assert counted["close_reason"] == "nothing that we send reaches the client any more"
+    assert blackholed > 100
+    assert noticed_s < 12
+
+
 @pytest.mark.faults(11)
 def test_a_peer_that_is_killed_is_noticed_within_ten_seconds() -> None:
     with bad_network("--delay", "5") as network:

@@ -119,6 +119,55 @@ def silenced(page: Page, *, but_for_stun: bool = False) -> Any:
     yield
 
 
+@contextlib.contextmanager
+def deafened(page: Page) -> Any:
+    """Nothing reaches the page any more, what it sends arrives; yields the sizes of what was dropped."""
+    ice: Any = page.pc.getTransceivers()[0].receiver.transport.transport
+    dropped: list[int] = []
+    kept = [(protocol, protocol.datagram_received) for protocol in ice._connection._protocols]
+    for protocol, _ in kept:
+        protocol.datagram_received = lambda data, address: dropped.append(len(data))
+    try:
+        yield dropped
+    finally:
+        for protocol, received in kept:
+            protocol.datagram_received = received
+
+
+@pytest.mark.faults(15)
+async def test_a_page_that_we_no_longer_reach_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 7675: what the page sends is no consent to send to it."""
+    monkeypatch.setattr(peer_watch, "UNREACHED_SECS", 2.0)
+    monkeypatch.setattr(peer_watch, "CONSENT_SECS", 0.2)
+    monkeypatch.setattr(peer_watch, "WATCH_SECS", 0.05)
+    async with call() as (connection, page, log):
+        await connection.connect()
+        await eventually(lambda: "connected" in log.names)
+        assert connection._peer is not None
+        with deafened(page) as dropped:
+            before = connection._peer.heard
+            await eventually(lambda: connection.close_reason)
+            assert connection._peer.heard > before + 10  # it is heard all the time
+        assert len(dropped) > 3
+        await eventually(lambda: "closed" in log.names)
+        assert log.names == ["connected", "disconnected", "closed"]
+        assert connection.close_reason is CloseReason.UNREACHED
+
+
+@pytest.mark.faults(13)
+async def test_a_page_that_we_reach_again_in_time_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer_watch, "CONSENT_SECS", 0.2)
+    monkeypatch.setattr(peer_watch, "WATCH_SECS", 0.05)
+    async with call() as (connection, page, log):
+        await connection.connect()
+        await eventually(lambda: "connected" in log.names)
+        with deafened(page) as dropped:
+            await asyncio.sleep(3)
+        assert len(dropped) > 3
+        await asyncio.sleep(peer_watch.UNREACHED_SECS - 3)
+        assert log.names == ["connected"]
+
+
 async def test_a_page_that_sends_no_media_but_consents_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peer_watch, "GONE_SECS", 0.8)
     monkeypatch.setattr(peer_watch, "SILENT_SECS", 0.2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.transports.webrtc.peer_watch import ABSENT_SECS, GONE_SECS, Liveness
+from runner.transports.webrtc.peer_watch import ABSENT_SECS, CONSENT_SECS, GONE_SECS, UNREACHED_SECS, Liveness
 
 
 def connected(at: float = 100.0) -> Liveness:
@@ -49,6 +49,26 @@ def test_pings_alone_keep_a_caller() -> None:
     liveness = connected()
     liveness.on_ping(120)
     assert not liveness.is_gone(125)
+
+
+def test_a_caller_who_is_heard_but_does_not_answer_is_not_reached() -> None:
+    liveness = connected()
+    liveness.on_packets(10, 109)
+    assert not liveness.is_unreached(108.9)
+    assert liveness.is_unreached(100 + UNREACHED_SECS)
+    assert not liveness.is_gone(100 + UNREACHED_SECS)
+
+
+def test_answers_keep_a_caller_and_are_asked_for_all_the_time() -> None:
+    liveness = connected()
+    liveness.on_packets(10, 101)
+    assert not liveness.wants_consent(100 + CONSENT_SECS - 0.1)
+    assert liveness.wants_consent(100 + CONSENT_SECS)
+    liveness.on_consent(104)
+    liveness.on_packets(20, 104)
+    assert not liveness.wants_consent(104.1)
+    assert not liveness.is_unreached(112.9)
+    assert liveness.is_unreached(104 + UNREACHED_SECS)
 
 
 def test_a_caller_who_stopped_pinging_is_absent_only_without_media() -> None:
