@@ -2,7 +2,7 @@
 
     python benchmarks/autobahn_echo.py asgi|direct PORT
 
-`asgi` echoes by ASGI's `receive` and `send`, `direct` by the way that phone calls use. See docs/reliability.md.
+`asgi` echoes by ASGI's `receive` and `send`, `direct` by the way that phone calls use (docs/reliability.md).
 """
 
 from __future__ import annotations
@@ -38,10 +38,18 @@ async def echo_asgi(receive: Any, send: Any) -> None:
 async def echo_direct(connection: Any) -> None:
     over = asyncio.get_running_loop().create_future()
     waiting: deque[str | bytes] = deque()
-    connection.subscribe(waiting.append, lambda code, reason: over.done() or over.set_result(code))
-    while not over.done():
+
+    def send() -> None:
         while waiting and connection.try_send(lambda: waiting[0]):
             waiting.popleft()
+
+    def take(message: str | bytes) -> None:
+        waiting.append(message)
+        send()
+
+    connection.subscribe(take, lambda code, reason: over.done() or over.set_result(code))
+    while not over.done():
+        send()  # what the client was too slow for
         await asyncio.wait([over], timeout=RETRY_S)
     connection.unsubscribe()
 
