@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eventually import eventually
+from eventually import eventually, steady
 from public_world import Bot, World, call_fields, public_world, signed, wire
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -72,8 +72,7 @@ async def test_what_comes_to_nothing_leaves_nothing_behind(
         for number in range(5):  # what is made once stays: filters, pooled connections
             await come(world, number)
         await eventually(lambda: not world.host.sessions.active)
-        await asyncio.sleep(0.3)
-        before = left_over()
+        before = await steady(left_over)
         for number in range(5, 5 + TIMES):
             await come(world, number)
         await eventually(lambda: not world.host.sessions.active)

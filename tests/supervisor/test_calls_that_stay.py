@@ -49,9 +49,13 @@ async def test_a_call_that_stays_with_the_old_code_gets_its_candidates_and_a_fur
         evil = await http.patch("/api/offer", json=trickle, headers={"origin": "https://evil.example"})
         assert evil.status_code == 403
         await caller.hang_up()
-        async with asyncio.timeout(20):
-            while (told := await http.patch("/api/offer", json=trickle)).status_code == 200:
-                await asyncio.sleep(0.1)
+
+        async def refused() -> httpx2.Response | None:
+            answer = await http.patch("/api/offer", json=trickle)
+            return None if answer.status_code == 200 else answer
+
+        told = await eventually(refused)
+        assert told is not None
         assert told.status_code in {404, 410}
         assert "any more" in told.text or "ended" in told.text
 
@@ -84,9 +88,11 @@ async def test_a_call_of_a_provider_is_followed_through_the_new_worker(tmp_path:
                 async with asyncio.timeout(20):
                     while "version 0" not in await side.recv():
                         pass
-        async with asyncio.timeout(20):
-            while await close_code(events) != NO_SUCH_CALL:  # while it is ending, it can be followed
-                await asyncio.sleep(0.1)
+
+        async def unknown() -> bool:  # while it is ending, it can be followed
+            return await close_code(events) == NO_SUCH_CALL
+
+        await eventually(unknown)
 
 
 async def close_code(url: str) -> int | None:

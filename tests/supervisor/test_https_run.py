@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from eventually import eventually
 from saving import saving
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -45,11 +46,10 @@ async def test_the_page_and_calls_come_over_tls_with_the_key_only(
             assert (await http.get("/")).status_code == 200
         monkeypatch.setenv("BOTRUN_STATE_DIR", str(state))
         wire, told = new_wire("twilio"), []
-        async with Phone(socket, wire, connect=dial_network) as phone, asyncio.timeout(20):
+        async with Phone(socket, wire, connect=dial_network) as phone:
             side = SideChannel(socket, wire.facts.call_id, lambda kind, data: told.append(kind))
             following = asyncio.create_task(side.run())
-            while not (phone.bot_has_spoken() and told):
-                await asyncio.sleep(0.05)
+            await eventually(lambda: phone.bot_has_spoken() and told)
             following.cancel()
         async with httpx2.AsyncClient(base_url=base, trust_env=False) as stranger:
             with pytest.raises(httpx2.ConnectError):

@@ -37,6 +37,20 @@ async def eventually(
         raise AssertionError(f"not within {within_s:g} s: {said or _place(look)}; last: {found!r}") from None
 
 
+async def steady(look: Callable[[], Found], for_s: float = 0.2, within_s: float = 20.0) -> Found:
+    """Call `look` until it has returned the same for `for_s` of the loop's time; returns that."""
+    loop, found, since = asyncio.get_running_loop(), look(), asyncio.get_running_loop().time()
+
+    def is_steady() -> bool:
+        nonlocal found, since
+        if (now := look()) != found:
+            found, since = now, loop.time()
+        return loop.time() - since >= for_s
+
+    await eventually(is_steady, within_s, what=lambda: f"{_place(look)} returns the same for {for_s:g} s")
+    return found
+
+
 def _place(look: Callable[[], object]) -> str:
     code = getattr(look, "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else repr(look)

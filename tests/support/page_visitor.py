@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from browsing import FLAGS, MICROPHONE, Visit
+from eventually import eventually
 
 NOTE_STATES = """window.states = [];
 setInterval(() => {
@@ -46,10 +47,13 @@ async def visit(address: str, chromium: str) -> None:
             tell(sessions=await page.evaluate(SESSIONS))
             await here.until("states.includes('reconnecting') && botrun.state === 'connected'", 40)
             # The new connection stands before its first packet of sound is there.
-            while (before := await page.evaluate(HEARD)) is None:
-                await asyncio.sleep(0.05)
-            await asyncio.sleep(1)
-            after = await page.evaluate(HEARD)
+            before = await eventually(lambda: page.evaluate(HEARD))
+
+            async def more_is_heard() -> Any:
+                heard = await page.evaluate(HEARD)
+                return heard if heard["packetsReceived"] - before["packetsReceived"] > 20 else None
+
+            after = await eventually(more_is_heard)
             tell(
                 states=await page.evaluate("window.states"),
                 sessions=await page.evaluate(SESSIONS),

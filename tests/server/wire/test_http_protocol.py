@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
+from eventually import eventually
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -217,9 +218,6 @@ async def test_a_client_that_does_not_read_its_answer_is_disconnected(
             _, writer = await asyncio.open_connection(*address_of(listener))
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             writer.write(WHOLE)
-            async with asyncio.timeout(PATIENCE_S):
-                while not server.server_state.connections:
-                    await asyncio.sleep(0.01)
-                while server.server_state.connections:
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: server.server_state.connections, PATIENCE_S)
+            await eventually(lambda: not server.server_state.connections, PATIENCE_S)
             writer.transport.abort()

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from eventually import eventually
 
 from runner.audio.resampler import Resampler
 from runner.errors import UsageError
@@ -86,11 +87,7 @@ class Bench:
             await self.processor.receive(frame, DOWNSTREAM)
 
     async def until(self, kind: type[Frame]) -> None:
-        for _ in range(4000):
-            if self.out.of(kind):
-                return
-            await asyncio.sleep(0.005)
-        raise TimeoutError(f"no {kind.__name__}")
+        await eventually(lambda: self.out.of(kind), what=kind.__name__)
 
 
 def a_command(rate: int) -> bytes:

@@ -92,10 +92,12 @@ async def test_a_caller_hears_itself_from_an_echo_bot(serve: Any) -> None:
     async with serve(bot) as served:
         async with WebRTCCaller(served.url) as caller:
             await caller.say(tone(1.0), 16000)
-            await asyncio.sleep(0.5)
-            pcm = np.frombuffer(caller.pcm_heard(), "<i2").astype(float)
-        loud = pcm[np.abs(pcm) > 500]
-        assert len(loud) > 10000
+
+            def heard() -> np.ndarray[Any, Any]:
+                return np.frombuffer(caller.pcm_heard(), "<i2").astype(float)
+
+            await eventually(lambda: np.count_nonzero(np.abs(heard()) > 500) > 10000)
+            pcm = heard()
         spectrum = np.abs(np.fft.rfft(pcm))
         assert np.argmax(spectrum) * 16000 / len(pcm) == pytest.approx(440, abs=3)
         await eventually(lambda: not served.sessions.active)

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from eventually import eventually
+from eventually import eventually, steady
 from test_webrtc_endpoint import CHROMIUM, EchoBot, tone
 
 from runner.callers.webrtc import WebRTCCaller
@@ -42,12 +42,10 @@ async def test_thirty_short_calls_leave_nothing_behind(serve: Any) -> None:
 
         for _ in range(3):  # what is made once stays: an executor's threads, cached filters
             await one_call()
-        await asyncio.sleep(0.2)
-        before = left_over()
+        before = await steady(left_over)
         for _ in range(30):
             await one_call()
-        await asyncio.sleep(0.2)
-        assert left_over() == before
+        await eventually(lambda: left_over() == before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
@@ -72,10 +70,8 @@ async def test_offers_that_come_to_nothing_leave_nothing_behind(
 
         assert await one_offer(CHROMIUM) == 200
         assert await one_offer(bad) == 400
-        await asyncio.sleep(0.3)
-        before = left_over()
+        before = await steady(left_over)
         for _ in range(10):
             await one_offer(CHROMIUM)
             await one_offer(bad)
-        await asyncio.sleep(0.3)
-        assert left_over() == before
+        await eventually(lambda: left_over() == before)
