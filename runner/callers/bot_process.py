@@ -26,7 +26,7 @@ _BANNER_ROWS = (
     "key missing", "",
 )  # fmt: skip
 _BANNER_ROW = re.compile("|".join(rf"{name:<12}\S" for name in _BANNER_ROWS))
-"""botrun's own lines on stdout (`cli/terminal/banner.py`) come together, once. All others are the bot's."""
+"""botrun's own lines on stdout (`cli/banner.py`) come together, once. All others are the bot's."""
 
 _JOINED_ROW = re.compile(r"(.+)(bot {9}\S.*\(\))")
 """The first row behind something that the bot printed without a line end."""

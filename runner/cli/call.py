@@ -1,20 +1,30 @@
-"""`botrun call FILE -t twilio`: ring the bot from this machine, over the provider's very messages."""
+"""`botrun call FILE -t twilio`: ring the bot from this machine, over the provider's very messages.
+
+The arguments of the last call are kept, so that one key in a run's terminal can repeat it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from runner.cli.last_call import DEFAULT_SCENARIO, PROVIDERS
 from runner.errors import UsageError
+from runner.settings import state_folder
 
 if TYPE_CHECKING:
     from runner.callers.call import CallRequest
     from runner.callers.scenario.steps import Scenario
     from runner.callers.sound.line import Line
+    from runner.settings import Settings
+
+PROVIDERS = ("twilio", "telnyx", "plivo", "exotel")
+DEFAULT_SCENARIO = "ordinary"
+LAST_CALL = "last-call.json"
 
 FAILED = 1
 ANSWER_WITHIN_S = 15.0
@@ -116,7 +126,6 @@ def call(
         verbose=verbose,
     )
     if file is not None and not (typed or wav or say):
-        from runner.cli.last_call import remember_call
         from runner.settings import resolve
 
         remember_call(resolve({}, {}), provider, scenario or DEFAULT_SCENARIO)
@@ -124,7 +133,7 @@ def call(
 
 
 def _list_scenarios() -> int:
-    from runner.callers.scenario.scenario import load_scenario, shipped
+    from runner.callers.scenario import load_scenario, shipped
 
     for name, path in shipped().items():
         typer.echo(f"{name:<18}{load_scenario(path).about}")
@@ -208,7 +217,7 @@ def _line(numbers: Mapping[str, float | None], *, bad_mic: bool, lose_marks: boo
 
 
 def _plan(scenario: str | None, wav: str | None, say: list[str]) -> Scenario:
-    from runner.callers.scenario import scenario as scenarios
+    from runner.callers import scenario as scenarios
     from runner.callers.scenario.steps import Expect, PlayWav, Say, Scenario, Step, WaitForSilence
 
     if wav is None and not say:
@@ -240,3 +249,32 @@ def _make(request: CallRequest, *, as_json: bool) -> int:
     else:
         view.ends(result, saved=request.save)
     return 0 if result.met else FAILED
+
+
+# ------------------------------------------------------------------ the last call
+
+
+def remember_call(settings: Settings, provider: str, scenario: str) -> None:
+    """Remember the arguments of `botrun call`. A folder that cannot be written is ignored."""
+    with contextlib.suppress(OSError):
+        folder = state_folder(settings)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / LAST_CALL).write_text(json.dumps({"provider": provider, "scenario": scenario}))
+
+
+def last_call(settings: Settings) -> list[str]:
+    """The arguments of `botrun call` that repeat the last call; empty if this run serves no phone."""
+    served = [name for name in settings.transports if name in PROVIDERS]
+    if not served:
+        return []
+    kept: dict[str, str] = {}
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads((state_folder(settings) / LAST_CALL).read_text())
+    provider = kept.get("provider", "")
+    scenario = kept.get("scenario", DEFAULT_SCENARIO)
+    if Path(scenario).suffix and not Path(scenario).exists():  # deleted since, or relative to another folder
+        scenario = DEFAULT_SCENARIO
+    provider = provider if provider in served else served[0]
+    scheme = "wss" if settings.https else "ws"
+    url = f"{scheme}://localhost:{settings.port}/ws"
+    return ["--url", url, "--transport", provider, "--scenario", scenario]

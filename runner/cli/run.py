@@ -141,7 +141,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
         if settings.reload:
             public = stack.enter_context(_public_listener(settings)) if is_open else None
             return _supervise(file, target.path, settings, flags, listener, public)
-        from runner.cli.terminal.banner import Banner
+        from runner.cli.banner import Banner
         from runner.worker.standalone import run_worker
 
         return run_worker(listener, target, settings, dotenv, announce=Banner(dotenv_path).show)
@@ -166,7 +166,7 @@ def _supervise(
         flags=dict(flags),
         fixed={name: getattr(settings, name) for name in FIXED},
         transports=settings.transports,
-        announce="runner.cli.terminal.banner:announce",
+        announce="runner.cli.banner:announce",
         watch=[Path(path) for path in settings.watch],
         load_secs=settings.reload_secs,
         is_public=public is not None,
@@ -175,7 +175,7 @@ def _supervise(
     async def run() -> int:
         if not _is_terminal():
             return await Supervisor(plan, listener, public=public).run()
-        from runner.cli.terminal.terminal import Terminal
+        from runner.cli.terminal import Terminal
 
         terminal = Terminal(settings)
         supervisor = Supervisor(plan, listener, terminal.output, public)

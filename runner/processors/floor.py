@@ -18,9 +18,8 @@ from runner.frames import (
     TranscriptionFrame,
 )
 from runner.processors.floor_state import TELLING, BotState, UserMute
-from runner.turns.end_of_turn import RuleTurnAnalyzer, TurnAnalyzer
+from runner.turns.end_of_turn import RuleTurnAnalyzer, Speeches, TurnAnalyzer
 from runner.turns.interruption import Decision, InterruptionStrategy, Mute, Overlap, Speech
-from runner.turns.speeches import Speeches
 
 if TYPE_CHECKING:
     from runner.processors.floor_state import Replies

@@ -17,7 +17,7 @@ from runner.server.access import BodyLimit, LocalOnly, LoginRequired, is_loopbac
 from runner.server.endpoints.lazy import Lazy, LazyApp
 from runner.server.endpoints.page_files import page_router
 from runner.server.endpoints.prometheus import metrics_router
-from runner.server.forwarding.middleware import ForwardToOwner
+from runner.server.forwarding import ForwardToOwner
 from runner.server.host import Host
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 def _daily(host: Host) -> Router:
-    from runner.server.daily.endpoint import daily_router
+    from runner.server.daily.rooms import daily_router
 
     return daily_router(host)
 

@@ -56,8 +56,8 @@ SERVER = (
     "runner.server.public.public_side",
     "runner.worker.supervised",
     "runner.server.handover.other_workers",
-    "runner.server.forwarding.middleware",
-    "runner.cli.terminal.banner",
+    "runner.server.forwarding",
+    "runner.cli.banner",
     "uvloop",
 )
 OF_TRANSPORT = {
@@ -68,7 +68,7 @@ OF_TRANSPORT = {
         "runner.transports.webrtc.peer",
         "runner.transports.webrtc.camera",
     ),
-    "daily": ("runner.server.daily.endpoint",),
+    "daily": ("runner.server.daily.rooms",),
 }
 PHONES = (
     "runner.server.endpoints.media_socket",

@@ -231,7 +231,7 @@ class SupervisedWorker:
         self._channel.send(Totals(totals=host.run_totals.own()["totals"], last=last))
 
     async def _serve(self, host: Host, server: Server) -> None:
-        from runner.server.forwarding.middleware import InternalApp
+        from runner.server.forwarding import InternalApp
 
         end_sessions_s, public = time_to_end(host, self._shutdown), self._public_side(host)
         opening = asyncio.create_task(public.open(), name="public side")

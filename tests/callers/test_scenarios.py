@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.callers.scenario.scenario import find_scenario, load_scenario, shipped
+from runner.callers.scenario import find_scenario, load_scenario, shipped
 from runner.callers.scenario.steps import (
     Expect,
     HangUp,

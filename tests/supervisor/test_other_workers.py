@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runner.server.access import BodyLimit
-from runner.server.forwarding.middleware import ForwardToOwner
+from runner.server.forwarding import ForwardToOwner
 from runner.server.handover.other_workers import OtherWorkers
 
 pytestmark = pytest.mark.processes

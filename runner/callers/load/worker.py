@@ -103,8 +103,8 @@ class TalkCrew:
 
     async def prepare(self) -> None:
         """Make all that will be said, and let the voice's helper go."""
+        from runner.callers.scenario import find_scenario
         from runner.callers.scenario.performer import Performer
-        from runner.callers.scenario.scenario import find_scenario
         from runner.callers.sound.microphone import caller_voice
 
         self._scenario = find_scenario(self._plan.scenario)

@@ -1,1 +1,388 @@
-"""Scenarios: read a YAML plan, play it on the phone, check what it expects."""
+"""Scenarios: a caller's plan in YAML, checked before the phone rings.
+
+about: Cuts in after a second.
+line: {noise: 20, loss: 2}
+steps:
+  - wait_for_silence
+  - say: Tell me a joke.
+  - expect: {understood: tell me a joke}
+  - interrupt: {after: 700ms, say: Stop!}
+  - press: "1#"
+  - expect: {answer_within: 2s, stops_within: 500ms}
+  - hang_up
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from runner.callers.scenario.steps import (
+    USUAL_SPEED,
+    Beep,
+    Expect,
+    HangUp,
+    PlayWav,
+    Press,
+    Say,
+    Scenario,
+    SpeakOver,
+    StaySilent,
+    Step,
+    Wait,
+    WaitForSilence,
+)
+from runner.callers.sound.line import Line
+from runner.errors import UsageError
+from runner.settings.parsing import did_you_mean
+
+if TYPE_CHECKING:
+    import yaml
+
+LARGEST_FILE = 256 * 1024
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, None: 1.0}
+LONGEST_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One place in a YAML file."""
+
+    path: Path
+    node: yaml.Node
+
+    @property
+    def line(self) -> int:
+        """From 1."""
+        return int(self.node.start_mark.line) + 1
+
+    def fail(self, sentence: str) -> NoReturn:
+        """Raise `UsageError` with file and line."""
+        raise UsageError(f"{self.path}:{self.line}: {sentence}")
+
+    @property
+    def is_mapping(self) -> bool:
+        return bool(self.node.id == "mapping")  # type: ignore[attr-defined]
+
+    @property
+    def is_empty(self) -> bool:
+        """No value, as in `hang_up:`."""
+        return self._is_scalar and self.node.tag == "tag:yaml.org,2002:null"
+
+    @property
+    def _is_scalar(self) -> bool:
+        return bool(self.node.id == "scalar")  # type: ignore[attr-defined]
+
+    # ------------------------------------------------------------ what stands here
+
+    def items(self, what: str) -> Iterator[tuple[Reader, Reader]]:
+        """Keys and values of a mapping."""
+        if not self.is_mapping:
+            self.fail(f"{what} must be `name: value` pairs")
+        for key, value in self.node.value:
+            yield Reader(self.path, key), Reader(self.path, value)
+
+    def fields(self, what: str, known: Collection[str]) -> dict[str, Reader]:
+        """A mapping with none but these keys."""
+        found: dict[str, Reader] = {}
+        for key, value in self.items(what):
+            name = key.text(f"a name in {what}")
+            if name not in known:
+                key.fail(f"{what} has no {name!r}{did_you_mean(name, list(known))} ({', '.join(known)})")
+            if name in found:
+                key.fail(f"{name!r} appears twice")
+            found[name] = value
+        return found
+
+    def list(self, what: str) -> list[Reader]:
+        """The entries of a list."""
+        if self.node.id != "sequence":  # type: ignore[attr-defined]
+            self.fail(f"{what} must be a list")
+        return [Reader(self.path, entry) for entry in self.node.value]
+
+    def texts(self, what: str, *, empty: bool = False) -> tuple[str, ...]:
+        """One text, or a list of them; `empty`: "" is one, too."""
+        if empty and self._is_scalar and self.node.tag == "tag:yaml.org,2002:str" and not self.node.value:
+            return ("",)
+        if self._is_scalar:
+            return (self.text(what),)
+        return tuple(entry.text(what) for entry in self.list(what))
+
+    def text(self, what: str) -> str:
+        """A text with something in it."""
+        if not self._is_scalar or not str(self.node.value).strip():
+            self.fail(f"{what} must be a text")
+        return str(self.node.value).strip()
+
+    def duration_s(self, what: str, *, most_s: float = LONGEST_S) -> float:
+        """As in 700ms, 1.5s or 2 (seconds)."""
+        found = _DURATION.fullmatch(str(self.node.value).strip()) if self._is_scalar else None
+        if found is None:
+            self.fail(f"{what} must be a duration such as 700ms or 1.5s")
+        seconds = round(float(found[1]) * _SECONDS[found[2]], 6)
+        if seconds > most_s:
+            self.fail(f"{what} must be {most_s:g} s at most")
+        return seconds
+
+    def number(self, what: str, least: float, most: float) -> float:
+        """A number within bounds."""
+        try:
+            value = float(self.node.value)
+        except (TypeError, ValueError):
+            value = float("nan")
+        if not least <= value <= most:
+            self.fail(f"{what} must be a number from {least:g} to {most:g}")
+        return value
+
+    def count(self, what: str, least: int, most: int) -> int:
+        """A whole number within bounds."""
+        value = self.number(what, least, most)
+        if value != int(value):
+            self.fail(f"{what} must be a whole number")
+        return int(value)
+
+    def boolean(self, what: str) -> bool:
+        if self.node.tag != "tag:yaml.org,2002:bool":
+            self.fail(f"{what} must be true or false")
+        return str(self.node.value).lower() in ("true", "yes", "on")
+
+
+def read_yaml(path: Path) -> Reader:
+    """The root of a file.
+
+    Raises:
+        UsageError: it cannot be read, or is no YAML.
+    """
+    import yaml
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    if len(data) > LARGEST_FILE:
+        raise UsageError(f"{path} is larger than {LARGEST_FILE // 1024} kB")
+    try:
+        node = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UsageError(f"{where}: this is not YAML: {getattr(error, 'problem', None) or error}") from None
+    if node is None:
+        raise UsageError(f"{path}:1: this file is empty")
+    return Reader(path, node)
+
+
+KEYS = frozenset("0123456789*#ABCD")
+
+_LINE_FIELDS: dict[str, tuple[str, Callable[[Reader, str], Any]]] = {
+    "noise": ("noise_db", lambda at, what: at.number(what, -20, 80)),
+    "loss": ("loss_pct", lambda at, what: at.number(what, 0, 100)),
+    "jitter": ("jitter_ms", lambda at, what: at.duration_s(what, most_s=2) * 1000),
+    "bad_mic": ("bad_mic", Reader.boolean),
+    "lose_marks": ("lose_marks", Reader.boolean),
+    "wrong_codec": ("wrong_codec", Reader.boolean),
+    "seed": ("seed", lambda at, what: at.count(what, 0, 2**31)),
+}
+
+_EXPECT_FIELDS: dict[str, tuple[str, Callable[[Reader, str], Any]]] = {
+    "words": ("words", Reader.texts),
+    "understood": ("understood", lambda at, what: at.texts(what, empty=True)),
+    "greeting_within": ("greeting_within_s", Reader.duration_s),
+    "answer_within": ("answer_within_s", Reader.duration_s),
+    "stops_within": ("stops_within_s", Reader.duration_s),
+    "keeps_talking": ("keeps_talking", Reader.boolean),
+    "hangs_up": ("hangs_up", Reader.boolean),
+    "keys": ("keys", lambda at, what: _keys(at)),
+    "violations": ("violations", lambda at, what: at.count(what, 0, 10**6)),
+    "underruns": ("underruns", lambda at, what: at.count(what, 0, 10**6)),
+    "within": ("within_s", Reader.duration_s),
+}
+
+
+def shipped() -> dict[str, Path]:
+    """The scenarios that come along, by name."""
+    folder = Path(str(resources.files("runner.callers").joinpath("scenarios")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_scenario(name: str) -> Scenario:
+    """A scenario that ships, by its name, or one of your own, by its file.
+
+    Raises:
+        UsageError: there is none, or it is not well made; the sentence has file and line.
+    """
+    if name in shipped():
+        return load_scenario(shipped()[name])
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return load_scenario(Path(name))
+    known = list(shipped())
+    raise UsageError(
+        f"--scenario: there is no {name!r}{did_you_mean(name, known)} ({', '.join(known)}; or a .yaml file)"
+    )
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read and check a file. Raises `UsageError` with file and line."""
+    root = read_yaml(path)
+    fields = root.fields("a scenario", ("about", "line", "parameters", "steps"))
+    if "steps" not in fields:
+        root.fail("a scenario needs steps")
+    steps = fields["steps"].list("steps")
+    if not steps:
+        fields["steps"].fail("a scenario needs at least one step")
+    return Scenario(
+        name=path.stem,
+        about=fields["about"].text("about") if "about" in fields else "",
+        path=path,
+        line=_line(fields["line"]) if "line" in fields else None,
+        parameters=_parameters(fields["parameters"]) if "parameters" in fields else (),
+        steps=tuple(_step(step) for step in steps),
+    )
+
+
+def _line(at: Reader) -> Line:
+    return Line(**_read(at, "line", _LINE_FIELDS))
+
+
+def _parameters(at: Reader) -> tuple[tuple[str, str], ...]:
+    pairs = at.items("parameters")
+    return tuple((name.text("a parameter"), value.text("a parameter")) for name, value in pairs)
+
+
+def _read(
+    at: Reader, what: str, table: dict[str, tuple[str, Callable[[Reader, str], Any]]]
+) -> dict[str, Any]:
+    fields = at.fields(what, table)
+    return {table[name][0]: table[name][1](value, name) for name, value in fields.items()}
+
+
+def _step(at: Reader) -> Step:
+    """`name`, or `name: what about it`."""
+    if at.is_mapping:
+        pairs = list(at.items("a step"))
+        if len(pairs) != 1:
+            at.fail("a step is one thing: begin each with its own dash")
+        name_at, value = pairs[0]
+    else:
+        name_at, value = at, None
+    name = name_at.text("a step")
+    make = _STEPS.get(name)
+    if make is None:
+        name_at.fail(f"there is no step {name!r}{did_you_mean(name, list(_STEPS))} ({', '.join(_STEPS)})")
+    if value is not None and value.is_empty:
+        value = None
+    if value is None and name not in _ALONE:
+        name_at.fail(f"{name} needs a value, as in `{name}: …`")
+    return make(value, name_at.line)
+
+
+_Given = Reader | None
+
+
+def _say(at: _Given, line: int) -> Step:
+    assert at is not None
+    if not at.is_mapping:
+        return Say(text=at.text("say"), line=line)
+    fields = at.fields("say", ("text", "speed"))
+    return Say(text=_needed(at, fields, "text", "say"), speed=_speed(fields), line=line)
+
+
+def _wav(at: _Given, line: int) -> Step:
+    assert at is not None
+    path = at.path.parent / at.text("wav")
+    if not path.is_file():
+        at.fail(f"there is no file {path}")
+    return PlayWav(path=path, line=line)
+
+
+def _wait_for_silence(at: _Given, line: int) -> Step:
+    if at is None:
+        return WaitForSilence(line=line)
+    if not at.is_mapping:
+        return WaitForSilence(quiet_s=at.duration_s("wait_for_silence"), line=line)
+    table: dict[str, tuple[str, Callable[[Reader, str], Any]]] = {
+        "for": ("quiet_s", Reader.duration_s),
+        "at_most": ("at_most_s", Reader.duration_s),
+    }
+    return WaitForSilence(**_read(at, "wait_for_silence", table), line=line)
+
+
+def _over(murmur: bool) -> Callable[[_Given, int], Step]:
+    def make(at: _Given, line: int) -> Step:
+        assert at is not None
+        name = "murmur" if murmur else "interrupt"
+        if not at.is_mapping:
+            return SpeakOver(text=at.text(name), murmur=murmur, line=line)
+        fields = at.fields(name, ("after", "say", "speed"))
+        text = _needed(at, fields, "say", name)
+        after = {"after_s": fields["after"].duration_s("after")} if "after" in fields else {}
+        return SpeakOver(text=text, murmur=murmur, speed=_speed(fields), line=line, **after)
+
+    return make
+
+
+def _hang_up(at: _Given, line: int) -> Step:
+    if at is None:
+        return HangUp(line=line)
+    fields = at.fields("hang_up", ("while_saying", "after"))
+    after = {"after_s": fields["after"].duration_s("after")} if "after" in fields else {}
+    return HangUp(text=_needed(at, fields, "while_saying", "hang_up"), line=line, **after)
+
+
+def _expect(at: _Given, line: int) -> Step:
+    assert at is not None
+    return Expect(**_read(at, "expect", _EXPECT_FIELDS), line=line)
+
+
+def _seconds(kind: Callable[..., Step], name: str) -> Callable[[_Given, int], Step]:
+    def make(at: _Given, line: int) -> Step:
+        assert at is not None
+        return kind(seconds=at.duration_s(name), line=line)
+
+    return make
+
+
+def _press(at: _Given, line: int) -> Step:
+    assert at is not None
+    return Press(keys=_keys(at), line=line)
+
+
+def _keys(at: Reader) -> str:
+    keys = at.text("keys").upper()
+    if not set(keys) <= KEYS:
+        at.fail(f"{keys!r} are not phone keys (0-9 * # A-D)")
+    return keys
+
+
+def _needed(at: Reader, fields: dict[str, Reader], name: str, what: str) -> str:
+    if name not in fields:
+        at.fail(f"{what} needs {name!r}")
+    return fields[name].text(name)
+
+
+def _speed(fields: dict[str, Reader]) -> int:
+    return fields["speed"].count("speed", 80, 450) if "speed" in fields else USUAL_SPEED
+
+
+_STEPS: dict[str, Callable[[_Given, int], Step]] = {
+    "say": _say,
+    "wav": _wav,
+    "beep": _seconds(Beep, "beep"),
+    "wait": _seconds(Wait, "wait"),
+    "wait_for_silence": _wait_for_silence,
+    "press": _press,
+    "interrupt": _over(murmur=False),
+    "murmur": _over(murmur=True),
+    "stay_silent": _seconds(StaySilent, "stay_silent"),
+    "hang_up": _hang_up,
+    "expect": _expect,
+}
+_ALONE = frozenset({"wait_for_silence", "hang_up"})

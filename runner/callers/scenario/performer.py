@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from runner.callers.phone import Phone
+from runner.callers.scenario import KEYS
 from runner.callers.scenario.expectations import check
-from runner.callers.scenario.scenario import KEYS
 from runner.callers.scenario.steps import (
     Beep,
     Expect,

@@ -131,7 +131,7 @@ def _check_scenario(scenario: str, transport: str) -> None:
         raise UsageError(
             f"--scenario {scenario}: over WebRTC there is only echo; use a phone transport for others"
         )
-    from runner.callers.scenario.scenario import find_scenario
+    from runner.callers.scenario import find_scenario
 
     find_scenario(scenario)
 

@@ -1,26 +1,34 @@
-"""Create a Daily room and a bot for each call, and delete the room when the call ends."""
+"""Create a Daily room and a bot for each call, and delete the room when the call ends.
+
+GET  /         with `-t daily` first: sends the browser to a new room
+POST /start    for Pipecat's clients: {"dailyRoom", "dailyToken", "sessionId"}
+"""
 
 from __future__ import annotations
 
 import asyncio
+import html
 import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route, Router
 
 from runner.arguments import DailyRunnerArguments
-from runner.errors import BotrunError
+from runner.errors import BotrunError, ProtocolError, ProviderError, UsageError
 from runner.providers.daily import DailyRest, Room, RoomWish
 from runner.server.daily import KEYS, own_room
+from runner.server.host import ApiError, Host
 from runner.server.state_file import Entry, StateFile
+from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id
 from runner.settings import read_keys, state_folder
 from runner.transports.session_port import SessionPort
-
-if TYPE_CHECKING:
-    from runner.server.host import Host
 
 logger = logging.getLogger(__name__)
 
@@ -274,3 +282,73 @@ class RoomJournal(StateFile[Made]):
     def remove(self, name: str) -> None:
         """It is gone."""
         self.drop(lambda entry: entry.name == name)
+
+
+NAME = "daily"
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>botrun</title>
+<p>The Daily room could not be opened: {why}.</p><p><a href="/">Try again</a></p></html>"""
+
+
+def daily_router(host: Host) -> Router:
+    """The routes of this endpoint."""
+    endpoint = DailyEndpoint(host.rooms if isinstance(host.rooms, DailyRooms) else DailyRooms(host))
+    host.rooms = endpoint.rooms
+    host.starters[NAME] = endpoint.start
+    return Router([Route("/", endpoint.visit)] if host.transports[:1] == (NAME,) else [])
+
+
+class DailyEndpoint:
+    """Opens rooms."""
+
+    def __init__(self, rooms: DailyRooms) -> None:
+        self.rooms = rooms
+
+    async def visit(self, request: Request) -> Response:
+        """A person opens the bot's address: to a room of their own."""
+        if refusal := _not_a_visit(request):
+            return Response(refusal, 403, media_type="text/plain")
+        try:
+            opened = await self.rooms.open(RoomAsk())
+        except BotrunError as error:
+            logger.warning("no room for a visitor: %s", error)
+            why = html.escape(str(error).rstrip("."))
+            return HTMLResponse(_PAGE.format(why=why), _status(error))
+        logger.info("visitor redirected to %s", opened.room.url)
+        return RedirectResponse(opened.address, 303, headers={"cache-control": "no-store"})
+
+    async def start(self, request: Request, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A program asks for a room and a bot."""
+        try:
+            opened = await self.rooms.open(_ask(asked))
+        except BotrunError as error:
+            raise ApiError(_status(error), str(error)) from None
+        return {"dailyRoom": opened.room.url, "dailyToken": opened.token, "sessionId": opened.session.id}
+
+
+def _ask(asked: Mapping[str, Any]) -> RoomAsk:
+    body, properties = asked.get("body"), asked.get("dailyRoomProperties") or {}
+    if not isinstance(properties, dict):
+        raise ProtocolError("dailyRoomProperties must be an object")
+    calls_out = isinstance(body, dict) and bool(body.get("dialout_settings"))
+    return RoomAsk(body=body, properties=properties, dial_out=calls_out)
+
+
+def _not_a_visit(request: Request) -> str:
+    """A room costs money: images on other pages, and browsers that prefetch, get none."""
+    headers = request.headers
+    if request.method != "GET":  # a HEAD comes from programs that look whether the address is there
+        return "rooms are opened by a GET"
+    if headers.get("sec-fetch-dest", "document") != "document":
+        return "this address is for people to open"
+    if "prefetch" in headers.get("sec-purpose", "") + headers.get("purpose", ""):
+        return "rooms are not opened ahead of time"
+    return ""
+
+
+def _status(error: BotrunError) -> int:
+    if isinstance(error, TooManySessionsError):
+        return 503
+    if isinstance(error, ProviderError):
+        return 502
+    return 500 if isinstance(error, UsageError) else 400

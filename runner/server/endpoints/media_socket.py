@@ -27,7 +27,7 @@ from runner.serializers.base import FrameSerializer
 from runner.serializers.handshake import CallInfo, is_stop_message
 from runner.serializers.websocket import LABEL, WebSocketFrameSerializer
 from runner.server.endpoints.call_events import events_route
-from runner.server.forwarding.middleware import HEARD, RESUME_S, Rejoining, go_on, key_of
+from runner.server.forwarding import HEARD, RESUME_S, Rejoining, go_on, key_of
 from runner.server.handover.peers import PhonePeer, can_move, wait_for_mended_code
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, TRY_AGAIN_LATER, close
 from runner.sessions.registry import TooManySessionsError

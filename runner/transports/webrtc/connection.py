@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import ProtocolError
 from runner.eventloop.ids import worker_prefix
 from runner.transports.base import Events, HandlerT
-from runner.transports.webrtc.media import MediaEnds
+from runner.transports.webrtc.peer import MediaEnds
 from runner.transports.webrtc.peer_watch import Missed, PeerWatch
 from runner.transports.webrtc.signaling.candidates import CandidatePolicy
 from runner.transports.webrtc.signaling.messages import (
@@ -46,8 +46,7 @@ if TYPE_CHECKING:
     from runner.settings.parsing import IceServer
     from runner.transports.tape import Tape
     from runner.transports.webrtc.inbound import InboundRtp, OnPcm
-    from runner.transports.webrtc.media import PictureWishes
-    from runner.transports.webrtc.peer import Peer
+    from runner.transports.webrtc.peer import Peer, PictureWishes
     from runner.transports.webrtc.tracks import OutboundAudioTrack
 
 logger = logging.getLogger(__name__)

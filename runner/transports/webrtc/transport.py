@@ -19,7 +19,7 @@ from runner.transports.output import BaseOutputTransport
 from runner.transports.params import TransportParams
 from runner.transports.session_port import current_port
 from runner.transports.webrtc.connection import SmallWebRTCConnection
-from runner.transports.webrtc.media import PictureWishes
+from runner.transports.webrtc.peer import PictureWishes
 from runner.transports.webrtc.stats import STATS_EVERY_SECS
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import segno
 
 from runner import RunnerArguments
 from runner.botcode.loader import LoadedBot
-from runner.cli.terminal import banner
-from runner.cli.terminal.banner import Banner, qr_code
+from runner.cli import banner
+from runner.cli.banner import Banner, qr_code
 from runner.errors import UsageError
 from runner.server.host import Host
 from runner.server.wire.tls import key_file, with_https

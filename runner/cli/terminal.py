@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner import logs
-from runner.cli.last_call import PROVIDERS
+from runner.cli.call import PROVIDERS
 
 if TYPE_CHECKING:
     from runner.settings import Settings
@@ -89,7 +89,7 @@ def _bar(level: float) -> str:
 
 def _last_turn(parts: Mapping[str, float]) -> Text:
     if not parts:
-        return Text("no answer yet", "dim")
+        return Text("no spoken turn answered yet", "dim")
     made_of = " + ".join(f"{name} {ms / 1000:.2f}" for name, ms in parts.items() if ms >= 1)
     return Text.assemble(
         "answered in ", (f"{sum(parts.values()) / 1000:.2f} s", "bold"), (f" = {made_of}", "dim")
@@ -119,7 +119,7 @@ LOOK_S = 0.5
 
 MOST_OUTPUT_BYTES = 1 << 16
 END_OF_INPUT = b""
-OPEN_PAGE = "runner.cli.terminal.banner:open_its_page"
+OPEN_PAGE = "runner.cli.banner:open_its_page"
 
 
 class Run(Protocol):
@@ -233,7 +233,7 @@ class Terminal:
 
     def _ring(self) -> None:
         """Call the bot, or hang up."""
-        from runner.cli.last_call import last_call
+        from runner.cli.call import last_call
 
         if self._call is not None and self._call.poll() is None:
             self._call.send_signal(signal.SIGINT)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli.last_call import last_call, remember_call
+from runner.cli.call import last_call, remember_call
 from runner.settings import Settings
 
 

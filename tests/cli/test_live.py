@@ -13,8 +13,8 @@ import pytest
 from eventually import eventually
 from rich.console import Console
 
-from runner.cli.terminal import terminal as terminal_module
-from runner.cli.terminal.terminal import KEYS, MOST_ROWS, render
+from runner.cli import terminal as terminal_module
+from runner.cli.terminal import KEYS, MOST_ROWS, render
 
 
 def shown(state: dict[str, Any], width: int = 120, **more: Any) -> str:

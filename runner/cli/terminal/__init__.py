@@ -1,1 +1,0 @@
-"""The terminal of a run: log lines, live calls, keys."""
