@@ -52,7 +52,7 @@ async def test_lines_come_whole_however_long_they_are() -> None:
     assert "".join(lines[4:]) == "y" * (LONGEST_LINE + 1) + "last"
 
 
-async def test_botruns_own_table_is_told_from_what_the_bot_prints() -> None:
+async def test_botruns_own_table_is_not_mistaken_for_what_the_bot_prints() -> None:
     printed: list[str] = []
     bot = BotProcess("bot.py", "twilio", printed=printed.append)
     stream = asyncio.StreamReader()
