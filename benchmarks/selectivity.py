@@ -51,7 +51,7 @@ from runner.services.local import LocalSTTService  # noqa: E402
 from runner.services.local.ears import Recognition, shared_ears  # noqa: E402
 from runner.services.local.recogniser import Recogniser  # noqa: E402
 from runner.testing import Recorder, ScriptedLLM, run_virtual  # noqa: E402
-from runner.transports.websocket.transport import FastAPIWebsocketParams  # noqa: E402
+from runner.transports.websocket import FastAPIWebsocketParams  # noqa: E402
 from runner.vad import SileroVADAnalyzer  # noqa: E402
 
 Serve = Callable[[Any], AbstractAsyncContextManager[Served]]

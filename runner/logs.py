@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from typing import TextIO
@@ -102,3 +103,39 @@ def configure(
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+EACH_S = 60.0
+MOST, MOST_KINDS = 2, 12
+_DIGITS = re.compile(r"\d+")
+
+
+class ThrottledLog:
+    """Log lines that strangers can cause: `MOST` of a kind within `EACH_S` seconds, the others as a count.
+
+    Lines with the same text, digits aside, are a kind, so that a flood of one does not silence another: the
+    refusal of a carrier is seen among those of strangers. Beyond `MOST_KINDS`, all others are one kind.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._since = 0.0
+        self._counts: dict[str, int] = {}
+
+    def warning(self, message: str, *args: object) -> None:
+        """As `Logger.warning`."""
+        now = time.monotonic()
+        if now - self._since > EACH_S:
+            self._report()
+            self._since = now
+        kind = _DIGITS.sub("", message % args)
+        kind = kind if kind in self._counts or len(self._counts) < MOST_KINDS else "of other kinds"
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if self._counts[kind] <= MOST:
+            self._logger.warning(message, *args)
+
+    def _report(self) -> None:
+        for kind, count in self._counts.items():
+            if count > MOST:
+                self._logger.warning("%d more in the last minute: %s", count - MOST, kind)
+        self._counts.clear()

@@ -157,8 +157,9 @@ def _supervise(
 ) -> int:
     import asyncio
 
-    from runner.supervisor.loading import FIXED, RunPlan
-    from runner.supervisor.supervisor import Supervisor
+    from runner.settings.table import FIXED
+    from runner.supervisor import Supervisor
+    from runner.supervisor.rollout import RunPlan
 
     plan = RunPlan(
         typed=file,

@@ -72,7 +72,7 @@ OF_TRANSPORT = {
 }
 PHONES = (
     "runner.server.endpoints.media_socket",
-    "runner.transports.websocket.transport",
+    "runner.transports.websocket",
 )
 PUBLIC = ("runner.worker.public_keeper", "runner.server.public.endpoints")
 

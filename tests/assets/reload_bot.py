@@ -17,7 +17,7 @@ from runner.processors import LLMContext, LLMContextAggregatorPair
 from runner.services.llm import LLMService
 from runner.services.tts import TTSService
 from runner.transports.base import BaseTransport, TransportParams
-from runner.transports.websocket.transport import FastAPIWebsocketParams
+from runner.transports.websocket import FastAPIWebsocketParams
 
 VERSION = "version 0"
 NOTES = Path(__file__).with_name("notes.txt")

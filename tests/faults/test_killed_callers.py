@@ -15,7 +15,7 @@ from public_world import Bot, World, public_world, wire
 
 from runner.frames import OutputAudioRawFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
-from runner.transports.websocket.transport import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 PHONE = Path(__file__).parents[1] / "support" / "plain_phone.py"
 TIMES = 100

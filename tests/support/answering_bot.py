@@ -10,7 +10,7 @@ from typing import Any
 from runner import RunnerArguments, WebSocketRunnerArguments
 from runner.frames import EndFrame, OutputAudioRawFrame, TransferCallFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
-from runner.transports.websocket.transport import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 VERSION = "version 0"
 

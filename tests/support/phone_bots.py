@@ -44,7 +44,7 @@ from runner.services.tts import TTSService
 from runner.sessions.registry import SessionLimits, Sessions
 from runner.settings import Settings
 from runner.testing import Recorder, ScriptedLLM
-from runner.transports.websocket.transport import FastAPIWebsocketParams
+from runner.transports.websocket import FastAPIWebsocketParams
 from runner.turns.vad import VADEvent, VADParams
 from runner.vad.base import VADAnalyzer
 

@@ -14,7 +14,7 @@ from runner.services.cartesia import CartesiaTTSService
 from runner.services.deepgram import DeepgramSTTService
 from runner.services.elevenlabs import ElevenLabsTTSService
 from runner.services.openai import OpenAILLMService
-from runner.transports.websocket.transport import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 
 async def bot(runner_args: RunnerArguments) -> None:

@@ -54,7 +54,7 @@ for name in modules_for(Path({bot!r}), {transports!r}):
 WHOLE = "\nprint(*sys.modules, sep=', ')\nsys.exit()"
 
 SUPERVISE = """
-from runner.supervisor.supervisor import Supervisor
+from runner.supervisor import Supervisor
 async def run(self): return 0
 Supervisor.run = run
 from runner.cli.program import run_program

@@ -21,6 +21,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from runner.errors import ProtocolError, ProviderError
+from runner.logs import ThrottledLog
 from runner.providers import Provider, provider_named
 from runner.providers.base import Event, masked
 from runner.providers.webhooks import CallFacts, Document, RefusedError, WebRequest
@@ -30,8 +31,7 @@ from runner.server.endpoints.media_socket import Carried, MediaSocketEndpoint
 from runner.server.host import LedgerUnavailableError
 from runner.server.public.ledger import Ticket
 from runner.server.public.pinless import PATHS, PinlessEndpoint
-from runner.server.public.public_calls import PublicCalls
-from runner.server.public.signed_requests import ThrottledLog, opening_of, webhook_of
+from runner.server.public.public_calls import PublicCalls, opening_of, webhook_of
 from runner.server.wire.connection_limits import verify
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, close
 from runner.settings.parsing import parse_phone_number

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from runner.errors import BotrunError
+from runner.logs import ThrottledLog
 from runner.providers.daily import SECRET, WaitingCall, check_pinless, is_test, read_waiting_call
 from runner.providers.webhooks import RefusedError
 from runner.server.daily.rooms import DailyRooms, RoomAsk
 from runner.server.host import LedgerUnavailableError
 from runner.server.public.address import DIAL_IN
-from runner.server.public.public_calls import PublicCalls
-from runner.server.public.signed_requests import ThrottledLog, webhook_of
+from runner.server.public.public_calls import PublicCalls, webhook_of
 from runner.server.wire.connection_limits import verify
 from runner.settings import read_keys
 

@@ -1,4 +1,7 @@
-"""What the public side of a run knows: its address, providers, answered calls and limits."""
+"""What the public side of a run knows: its address, providers, answered calls and limits.
+
+Requests are checked as their bytes came in, at the address that the provider was given.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import cast
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.types import Scope
+from starlette.websockets import WebSocket
 
 from runner.providers import Provider
 from runner.providers.base import DialRequest
@@ -163,3 +171,29 @@ class PublicCalls:
     async def reached_voicemail(self, call_id: str) -> bool:
         """A machine picked up; whether that was a call of ours."""
         return cast(bool, await self._ledger.ask("voicemail", call_id))
+
+
+async def webhook_of(request: Request, origin: str) -> WebRequest:
+    """A webhook."""
+    return WebRequest(
+        request.method.upper(), _url(request.scope, origin), _headers(request.scope), await request.body()
+    )
+
+
+def opening_of(websocket: WebSocket, origin: str) -> WebRequest:
+    """The request that opens a socket; its address is the ws one."""
+    url = _url(websocket.scope, "ws" + origin.removeprefix("http"))
+    return WebRequest("GET", url, _headers(websocket.scope))
+
+
+def _url(scope: Scope, origin: str) -> str:
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    query: bytes = scope["query_string"]
+    return (origin.encode() + raw + (b"?" + query if query else b"")).decode("latin-1")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    return headers

@@ -33,7 +33,7 @@ from runner.server.app import create_app
 from runner.server.wire.uvicorn_server import Server
 from runner.sessions.session import EndReason
 from runner.settings import Settings
-from runner.transports.websocket.transport import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 REST = ("twilio", "telnyx", "plivo")
 SECOND_S = 0.5

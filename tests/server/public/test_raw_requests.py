@@ -11,8 +11,8 @@ import pytest
 from public_world import Bot, public_world
 
 from runner.cli.listen import address_of, open_listener
+from runner.logs import MOST, MOST_KINDS, ThrottledLog
 from runner.server.app import create_app
-from runner.server.public.signed_requests import MOST, MOST_KINDS, ThrottledLog
 from runner.server.wire.uvicorn_server import Server
 from runner.services.common import warmup
 

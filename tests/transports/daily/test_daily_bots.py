@@ -8,7 +8,7 @@ from runner import DailyRunnerArguments, create_transport
 from runner.errors import UsageError
 from runner.transports.daily import DailyDialinSettings, DailyParams, DailyTransport
 from runner.transports.params import TransportParams
-from runner.transports.websocket.transport import FastAPIWebsocketParams
+from runner.transports.websocket import FastAPIWebsocketParams
 from runner.vad import SileroVADAnalyzer
 
 WAITING = {"call_id": "c", "call_domain": "d"}

@@ -21,7 +21,7 @@ from runner.serializers.telnyx import TelnyxFrameSerializer
 from runner.serializers.twilio import TwilioFrameSerializer
 from runner.testing import run_virtual
 from runner.transports.params import TransportParams
-from runner.transports.websocket.transport import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 
 class Echo(FrameProcessor):
