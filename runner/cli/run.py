@@ -17,6 +17,17 @@ from runner.settings import DEFAULTS, SETTINGS, Settings
 if TYPE_CHECKING:
     import socket
 
+    from runner.botcode.loader import BotTarget, LoadedBot
+    from runner.server.daily.rooms import DailyRooms, Opened
+    from runner.sessions.registry import Sessions
+    from runner.worker.shutdown import Shutdown
+
+FAILED = 1
+
+DIRECT_END_S = 6.0
+DIRECT_DEADLINE_S = 8.0
+"""After Ctrl-C, the longest wait (s) for the room of `-d` to be deleted."""
+
 _verbose = False
 
 
@@ -126,9 +137,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
     _configure_logs(settings)
     _warn_of_dotenv(dotenv, target.path)
     if settings.direct:
-        from runner.cli.direct import run_direct
-
-        return run_direct(target, settings, dotenv)
+        return _run_direct(target, settings, dotenv)
     with contextlib.ExitStack() as stack:
         if settings.https:
             from runner.server.wire.tls import key_file, with_https
@@ -212,3 +221,64 @@ def _configure_logs(settings: Settings) -> None:
 
     # https://no-color.org
     logs.configure(style=settings.log, verbose=settings.verbose, colour=not is_set("NO_COLOR"))
+
+
+# ------------------------------------------------------------------ -d
+
+
+def _run_direct(target: BotTarget, settings: Settings, dotenv: Mapping[str, str]) -> int:
+    """Join a Daily room without a server: one room, one bot, one call. Returns the exit status."""
+    from runner.integrations.pipecat import loading
+    from runner.settings import enter_dotenv
+    from runner.worker.standalone import run_loop
+
+    loading.prepare(target.path)
+    enter_dotenv(dotenv)
+    bot = loading.load(target)
+    failed = False
+
+    async def serve() -> None:
+        nonlocal failed
+        failed = await _serve_room(bot, settings)
+
+    run_loop(serve())
+    return FAILED if failed else 0
+
+
+async def _serve_room(bot: LoadedBot, settings: Settings) -> bool:
+    """Returns whether the bot failed."""
+    from runner.server.daily.rooms import DailyRooms, RoomAsk
+    from runner.server.host import Host
+    from runner.services.common import warmup
+    from runner.sessions.recording import make_recorder
+    from runner.sessions.registry import SessionLimits, Sessions
+    from runner.worker.shutdown import Shutdown
+
+    shutdown = Shutdown()
+    shutdown.deadline_s = DIRECT_DEADLINE_S + settings.shutdown_secs
+    sessions = Sessions(bot, SessionLimits(call_s=settings.max_call_secs), make_recorder(settings, bot))
+    rooms = DailyRooms(Host(settings, bot, sessions, ("daily",)))
+    with shutdown.capture():
+        try:
+            rooms.sweep_soon()
+            await warmup.start_all()
+            opened = await rooms.open(RoomAsk())
+            typer.echo(f"meet the bot at {opened.address}")
+            await _see_through(opened, sessions, shutdown, settings.shutdown_secs)
+            return opened.session.error is not None
+        finally:
+            await _close(rooms)
+
+
+async def _see_through(opened: Opened, sessions: Sessions, shutdown: Shutdown, grace_s: float) -> None:
+    from runner.eventloop.waiting import first_of
+
+    await first_of(opened.session.ended.wait(), shutdown.requested.wait())
+    await sessions.shut_down(DIRECT_END_S, grace_s)
+
+
+async def _close(rooms: DailyRooms) -> None:
+    from runner.services.common import warmup
+
+    await rooms.aclose()
+    await warmup.stop_all()
