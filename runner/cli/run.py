@@ -176,7 +176,7 @@ def _supervise(
         flags=dict(flags),
         fixed={name: getattr(settings, name) for name in FIXED},
         transports=settings.transports,
-        announce="runner.cli.banner:announce",
+        program=(sys.executable, "-P", "-m", "runner.cli.fork_server"),
         watch=[Path(path) for path in settings.watch],
         load_secs=settings.reload_secs,
         is_public=public is not None,

@@ -119,7 +119,6 @@ LOOK_S = 0.5
 
 MOST_OUTPUT_BYTES = 1 << 16
 END_OF_INPUT = b""
-OPEN_PAGE = "runner.cli.banner:open_its_page"
 
 
 class Run(Protocol):
@@ -128,7 +127,7 @@ class Run(Protocol):
     def look(self) -> None: ...
     def state(self) -> Mapping[str, Any]: ...
     def notice(self) -> str: ...
-    def order(self, function: str) -> None: ...
+    def open_page(self) -> None: ...
     def restart(self) -> None: ...
     def stop(self) -> None: ...
 
@@ -217,7 +216,7 @@ class Terminal:
         run = self._run
         assert run is not None
         actions: Mapping[str, Callable[[], None]] = {
-            "o": lambda: run.order(OPEN_PAGE),
+            "o": run.open_page,
             "r": run.restart,
             "c": self._ring,
             "q": run.stop,

@@ -36,6 +36,9 @@ from runner.supervisor.busy_answers import BusyAnswers
 from runner.supervisor.processes import CrashLimiter, ForkServer, Note, Worker, how_it_ended
 from runner.supervisor.public_keeper_client import KeeperOwner, PublicKeeperClient
 from runner.supervisor.rollout import EndedWorkers, Load, Loader, Rollout, RunPlan, RunView
+from runner.worker.encoding import (
+    MessageChannel,
+)
 from runner.worker.fork_server import modules_for
 from runner.worker.messages import (
     Accept,
@@ -48,7 +51,6 @@ from runner.worker.messages import (
     LeftOut,
     Loaded,
     LoadFailed,
-    MessageChannel,
     MoveCall,
     State,
     Totals,
@@ -113,7 +115,9 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._signalled)
         self._folder = Path(tempfile.mkdtemp(prefix="botrun-"))  # mode 0700
-        self._fork_server = ForkServer(self._listeners, self._ended, self._note_files, self._output)
+        self._fork_server = ForkServer(
+            self._plan.program, self._listeners, self._ended, self._note_files, self._output
+        )
         self._files = BotFiles(self._plan.typed_path, self._plan.watch, lambda: self._fork_server.pids)
         self._loader = Loader(self._plan, self._fork_server, self._folder, self._broken)
         self._watch = Watch(self._files, self._saved, self._take_notes)
@@ -138,10 +142,7 @@ class Supervisor:
         return self._outcome
 
     def _keeper_owner(self) -> KeeperOwner:
-        def announce() -> None:
-            self.view.order(self._plan.announce)
-
-        return KeeperOwner(spawn=self._spawn, announce=announce, renew=self._reload, end=self._end)
+        return KeeperOwner(spawn=self._spawn, announce=self.view.announce, renew=self._reload, end=self._end)
 
     def restart(self) -> None:
         """Load the bot again, saved or not."""

@@ -9,13 +9,17 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import assert_never
 
 from runner.eventloop.json_channel import Channel, LineWriter
+from runner.worker.encoding import (
+    MessageError,
+    decode,
+    encode,
+)
 from runner.worker.messages import (
     Ended,
     Fork,
@@ -23,13 +27,11 @@ from runner.worker.messages import (
     FromForkServer,
     ImportLater,
     ImportModules,
+    KeeperJob,
     Message,
-    MessageError,
     ToForkServer,
-    decode,
-    encode,
+    WorkerJob,
 )
-from runner.worker.spec import KeeperJob, WorkerJob
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +84,7 @@ class ForkServer:
     """Starts the fork server's process, and has it fork.
 
     Args:
+        program: the command that starts it, without its arguments.
         listeners: the port that all workers accept on, and that of a public address, if there is one.
         on_end: called with a worker that has ended.
         on_notes: called with what workers report of files (`BotFiles.note`).
@@ -90,6 +93,7 @@ class ForkServer:
 
     def __init__(
         self,
+        program: Sequence[str],
         listeners: Sequence[socket.socket],
         on_end: Callable[[Worker], None],
         on_notes: Callable[[list[Note]], None],
@@ -110,7 +114,7 @@ class ForkServer:
         fds = (theirs.fileno(), life, writes, *(listener.fileno() for listener in listeners))
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "runner.worker.fork_server", *map(str, fds)],
+                [*program, *map(str, fds)],
                 pass_fds=fds,
                 # Keys are the terminal's, where there is one.
                 stdin=None if output is None else subprocess.DEVNULL,

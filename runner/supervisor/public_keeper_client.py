@@ -12,19 +12,22 @@ from typing import Any, assert_never
 from runner.errors import BotrunError
 from runner.server.public.address import PublicAddress
 from runner.supervisor.processes import ForkServer, Worker
+from runner.worker.encoding import (
+    MessageChannel,
+)
 from runner.worker.messages import (
     CloseTunnel,
     FromKeeper,
     GiveBack,
     KeeperFailed,
-    MessageChannel,
+    KeeperJob,
     NumberOpen,
     OpenNumber,
     OpenTunnel,
+    RunJob,
     ToKeeper,
     TunnelOpen,
 )
-from runner.worker.spec import KeeperJob, RunJob
 
 logger = logging.getLogger(__name__)
 

@@ -19,15 +19,17 @@ from runner.botcode.location import is_users_file
 from runner.sessions.stats import CallTotals, added
 from runner.supervisor.processes import ForkServer, Worker
 from runner.worker.messages import (
+    Announce,
     AskState,
-    CallFunction,
     CodeState,
     EndedTotals,
     LastTotals,
+    OpenPage,
     Retire,
+    RunJob,
     TakeCall,
+    WorkerJob,
 )
-from runner.worker.spec import RunJob, WorkerJob
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class RunPlan:
         fixed: settings that stay what they were at the start.
         transports: those served.
         watch: further paths to watch.
-        announce: module:function that is given the `Host` when calls are first accepted.
+        program: the command that starts the fork server, without its arguments.
         load_secs: how long the import of an edited bot may take (s).
         is_public: whether it has a public address; then that is announced when it leads here.
     """
@@ -55,7 +57,7 @@ class RunPlan:
     flags: dict[str, Any]
     fixed: dict[str, Any]
     transports: Sequence[str]
-    announce: str
+    program: Sequence[str]
     watch: Sequence[Path] = ()
     load_secs: float = 10.0
     is_public: bool = False
@@ -113,7 +115,7 @@ class Loader:
         self.drop()
         self._count += 1
         trace = self._folder / f"trace-{self._count}"
-        announce = self._plan.announce if first and not self._plan.is_public else ""
+        announce = first and not self._plan.is_public
         job = WorkerJob(run=self._plan.job(self._folder), trace=str(trace), announce=announce)
         worker = await self._fork_server.fork(job)
         self.drop()  # another may have begun meanwhile
@@ -274,10 +276,15 @@ class RunView:
         failure = self._rollout.failure
         return failure.shown() if failure is not None else ""
 
-    def order(self, function: str) -> None:
-        """Have the accepting worker call module:function with its `Host`."""
+    def announce(self) -> None:
+        """Have the accepting worker show where the run can be reached."""
         if self._rollout.current is not None:
-            self._rollout.current.send(CallFunction(function=function))
+            self._rollout.current.send(Announce())
+
+    def open_page(self) -> None:
+        """Have the accepting worker open the run's page in a browser."""
+        if self._rollout.current is not None:
+            self._rollout.current.send(OpenPage())
 
     def restart(self) -> None:
         """Load the bot again; conversations move, as with a save."""

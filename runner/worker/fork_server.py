@@ -1,9 +1,9 @@
 """The process that workers are forked from: it has imported everything heavy, but no bot.
 
-    python -m runner.worker.fork_server CONTROL LIFE WRITES LISTENER [PUBLIC]     (numbers of open files)
+    CONTROL LIFE WRITES LISTENER [PUBLIC]     (its arguments: numbers of open files)
 
-Messages on CONTROL: `worker/messages.py`. LIFE is a pipe whose other end only the supervisor holds; WRITES is
-described in `worker/spec.py`.
+The program is `cli/fork_server.py`. Messages on CONTROL: `worker/messages.py`. LIFE is a pipe whose other end
+only the supervisor holds; WRITES is described in `worker/messages.py`.
 """
 
 from __future__ import annotations
@@ -20,25 +20,29 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import assert_never
 
 from runner.eventloop.json_channel import LineWriter
 from runner.integrations.pipecat import loading
 from runner.worker import gc_control
+from runner.worker.encoding import (
+    MessageError,
+    decode,
+    encode,
+)
 from runner.worker.messages import (
     Ended,
     Fork,
     Forked,
     ImportLater,
     ImportModules,
-    MessageError,
+    KeeperJob,
+    RunActions,
     ToForkServer,
-    decode,
-    encode,
+    WorkerSpec,
 )
-from runner.worker.spec import KeeperJob, WorkerSpec
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +61,6 @@ SERVER = (
     "runner.worker.supervised",
     "runner.server.handover.other_workers",
     "runner.server.forwarding",
-    "runner.cli.banner",
     "uvloop",
 )
 OF_TRANSPORT = {
@@ -117,8 +120,8 @@ def _imported(bot: Path) -> Iterator[str]:
 # ------------------------------------------------------------------ the process
 
 
-def main(args: Sequence[str]) -> int:
-    """Returns in each worker as well, when that one is done."""
+def main(args: Sequence[str], actions: RunActions) -> int:
+    """Returns in each worker as well, when that one is done. `actions`: what workers do for the terminal."""
     control_fd, life_fd, writes_fd, *listener_fds = map(int, args)
     control = socket.socket(fileno=control_fd)
     listeners = [socket.socket(fileno=fd) for fd in listener_fds]
@@ -133,7 +136,7 @@ def main(args: Sequence[str]) -> int:
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     gc_control.pause()  # until a worker is ready
-    forked = ForkServer(control, wake).run()
+    forked = ForkServer(control, wake, actions.prepare).run()
     if forked is None:
         return 0
     signal.set_wakeup_fd(-1)
@@ -147,7 +150,7 @@ def main(args: Sequence[str]) -> int:
     order, channel = forked
     status = _run(WorkerSpec(
         id=order.worker, job=order.job, channel=channel, listener=listeners[0],
-        public=listeners[1] if len(listeners) > 1 else None, writes=writes_fd,
+        public=listeners[1] if len(listeners) > 1 else None, writes=writes_fd, actions=actions,
     ))  # fmt: skip
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -169,12 +172,16 @@ def _run(spec: WorkerSpec) -> int:
 
 
 class ForkServer:
-    """Does what the supervisor asks for on `control`; `wake` is readable after a signal."""
+    """Does what the supervisor asks for on `control`; `wake` is readable after a signal.
 
-    def __init__(self, control: socket.socket, wake: int) -> None:
+    `prepare` is called with the first modules to import.
+    """
+
+    def __init__(self, control: socket.socket, wake: int, prepare: Callable[[], None]) -> None:
         control.setblocking(False)
         self._control = control
         self._wake = wake
+        self._prepare: Callable[[], None] | None = prepare
         self._writer = LineWriter(control)
         self._buffer = b""
         self._files: list[int] = []
@@ -213,6 +220,9 @@ class ForkServer:
             match message:
                 case ImportModules(modules=names):
                     import_all(names)
+                    if self._prepare is not None:
+                        self._prepare()
+                        self._prepare = None
                 case ImportLater():
                     import_later()
                 case Fork():
@@ -271,7 +281,3 @@ def _end_with_supervisor(life_fd: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE_S)
     os._exit(0)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,40 +1,107 @@
 """What supervisor, fork server, workers and the public keeper say to each other, one JSON line a message.
 
     supervisor  ─ ImportModules, ImportLater, Fork ─▶  fork server  ─ Forked, Ended ─▶  supervisor
-    supervisor  ─ Accept … CallFunction ─▶  worker  ─ Loaded … LeftOut ─▶  supervisor
+    supervisor  ─ Accept … OpenPage ─▶  worker  ─ Loaded … LeftOut ─▶  supervisor
     supervisor  ─ OpenTunnel … CloseTunnel ─▶  keeper  ─ TunnelOpen, NumberOpen, KeeperFailed ─▶  supervisor
 
-`{"v": 1, "type": "Forked", "worker": "3", "pid": 4711}`. All ends run the same version of botrun, except when
-it is upgraded during a run: then `decode` refuses what it does not know, with one sentence.
+And what a forked process starts with: its job, and the open files that it was handed. `encoding.py` makes
+lines of the messages.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
-import types
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from functools import cache
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from runner.botcode.failure import Failure
-from runner.errors import ProtocolError
-from runner.eventloop.json_channel import Channel
 from runner.server.public.address import PublicAddress
-from runner.worker.spec import KeeperJob, WorkerJob
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from runner.server.host import Host
 
-VERSION = 1
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunJob:
+    """What all processes of a run are given.
+
+    Attributes:
+        typed: FILE or FILE:function, as on the command line.
+        file: the bot's file.
+        flags: the command line's flags; each process resolves its settings again.
+        fixed: settings that an edited `.env` does not change.
+        folder: the run's own, for sockets and traces.
+    """
+
+    typed: str
+    file: str
+    flags: dict[str, Any]
+    fixed: dict[str, Any]
+    folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerJob:
+    """Load the bot and serve its calls.
+
+    Attributes:
+        trace: the file for faulthandler, which SIGUSR1 fills while the bot is imported.
+        announce: show where the run can be reached as soon as calls are accepted.
+    """
+
+    run: RunJob
+    trace: str
+    announce: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeeperJob:
+    """Keep the public address. `former` is the one that an earlier keeper of this run had."""
+
+    run: RunJob
+    former: PublicAddress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunActions:
+    """What the accepting worker does for the run's terminal; handed in by the program (`cli/fork_server.py`).
+
+    Attributes:
+        prepare: imports what the others need, before workers are forked.
+        announce: shows where the run can be reached.
+        open_page: opens the run's page in a browser.
+    """
+
+    prepare: Callable[[], None]
+    announce: Callable[[Host], None]
+    open_page: Callable[[Host], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec:
+    """What a forked process starts with.
+
+    Attributes:
+        id: digits; ids of its calls begin with it.
+        job: what it does.
+        channel: its end of the connection to the supervisor.
+        listener: the main port.
+        public: the public port, if the run has a public address.
+        actions: what it does for the terminal.
+        writes: a pipe; each path that this process opens for writing goes there first, one a line.
+    """
+
+    id: str
+    job: WorkerJob | KeeperJob
+    channel: socket.socket
+    listener: socket.socket
+    actions: RunActions
+    public: socket.socket | None = None
+    writes: int = -1
+
+
 Json = dict[str, Any]
-
-Received = TypeVar("Received")
-
-
-class MessageError(ProtocolError):
-    """A line that is no message of this version."""
 
 
 # ------------------------------------------------------------------ supervisor → fork server
@@ -137,10 +204,13 @@ class LastTotals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallFunction:
-    """Call module:function with the `Host`."""
+class Announce:
+    """Show where the run can be reached."""
 
-    function: str
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPage:
+    """Open the run's page in a browser."""
 
 
 # ------------------------------------------------------------------ worker → supervisor
@@ -264,7 +334,16 @@ class KeeperFailed:
 ToForkServer = ImportModules | ImportLater | Fork
 FromForkServer = Forked | Ended
 ToWorker = (
-    Accept | Retire | TakeCall | CallTaken | CodeState | AskState | EndedTotals | LastTotals | CallFunction
+    Accept
+    | Retire
+    | TakeCall
+    | CallTaken
+    | CodeState
+    | AskState
+    | EndedTotals
+    | LastTotals
+    | Announce
+    | OpenPage
 )
 FromWorker = (
     Loaded | LoadFailed | Accepting | ImportedFiles | Held | MoveCall | CallTaken | State | Totals | BotFailed
@@ -273,124 +352,3 @@ FromWorker = (
 ToKeeper = OpenTunnel | OpenNumber | GiveBack | CloseTunnel
 FromKeeper = TunnelOpen | NumberOpen | KeeperFailed
 Message = ToForkServer | FromForkServer | ToWorker | FromWorker | ToKeeper | FromKeeper
-
-
-def encode(message: Message) -> bytes:
-    """One line. Raises `TypeError` for what JSON cannot carry."""
-    line = {"v": VERSION, "type": type(message).__name__}
-    for field in fields(message):
-        line[field.name] = _plain(getattr(message, field.name))
-    return json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
-
-
-def decode(line: bytes | str, kinds: Any) -> Any:
-    """The message in a line. `kinds` are those that this end receives, such as `ToWorker`.
-
-    Raises:
-        MessageError: the line is not JSON, of another version, or no well-formed message of these kinds.
-    """
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise MessageError(f"a message is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise MessageError(f"a message is not a JSON object but {type(found).__name__}")
-    if (version := found.pop("v", None)) != VERSION:
-        raise MessageError(f"a message has version {version!r}, this process has {VERSION}: restart botrun")
-    name = found.pop("type", None)
-    kind = next((one for one in get_args(kinds) or (kinds,) if one.__name__ == name), None)
-    if kind is None:
-        raise MessageError(f"a message has the unknown type {name!r}")
-    return _built(kind, found, str(name))
-
-
-class MessageChannel(Generic[Received]):
-    """A `Channel` of typed messages: the receiver skips what it cannot read, with one line in the log."""
-
-    def __init__(self, channel: Channel, kinds: Any, peer: str) -> None:
-        self._channel = channel
-        self._kinds = kinds
-        self._peer = peer
-
-    def send(self, message: Message) -> None:
-        self._channel.send_line(encode(message))
-
-    async def messages(self) -> AsyncIterator[Received]:
-        """All messages, until the other end is gone."""
-        async for line in self._channel.lines():
-            message: Received | None = None
-            try:
-                message = decode(line, self._kinds)
-            except MessageError as error:
-                logger.error("%s: %s; botrun ignores it", self._peer, error)
-            if message is not None:
-                yield message
-
-    async def flush(self) -> None:
-        await self._channel.flush()
-
-    async def aclose(self) -> None:
-        with contextlib.suppress(OSError):
-            await self._channel.aclose()
-
-
-# ------------------------------------------------------------------ values
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (WorkerJob, KeeperJob)):
-        return {"type": type(value).__name__, **asdict(value)}
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-
-
-def _built(kind: Any, found: Mapping[str, Any], where: str) -> Any:
-    hints = _hints(kind)
-    if unknown := [name for name in found if name not in hints]:
-        raise MessageError(f"{where} has the unknown field {unknown[0]!r}")
-    values = {name: _value(hints[name], value, f"{where}.{name}") for name, value in found.items()}
-    try:
-        return kind(**values)
-    except TypeError:
-        missing = [name for name in hints if name not in found]
-        raise MessageError(f"{where} lacks {', '.join(missing)}") from None
-
-
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
-
-
-def _value(kind: Any, value: Any, where: str) -> Any:
-    origin = get_origin(kind)
-    if kind is Any:
-        return value
-    if origin in (Union, types.UnionType):
-        return _one_of(get_args(kind), value, where)
-    if is_dataclass(kind):
-        if isinstance(value, dict):
-            return _built(kind, value, where)
-    elif origin is tuple:
-        if isinstance(value, list):
-            return tuple(_value(get_args(kind)[0], item, where) for item in value)
-    elif origin in (dict, Mapping):
-        if isinstance(value, dict):
-            return {name: _value(get_args(kind)[1], item, where) for name, item in value.items()}
-    elif type(value) is kind:
-        return value
-    raise MessageError(f"{where} is not of the type {getattr(kind, '__name__', kind)}")
-
-
-def _one_of(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
-    """`X | None`, or one of several dataclasses, named by "type"."""
-    if value is None and type(None) in kinds:
-        return None
-    kinds = tuple(kind for kind in kinds if kind is not type(None))
-    if len(kinds) == 1:
-        return _value(kinds[0], value, where)
-    named = dict(value) if isinstance(value, dict) else {}
-    name = named.pop("type", None)
-    for kind in kinds:
-        if kind.__name__ == name:
-            return _built(kind, named, where)
-    raise MessageError(f"{where} has the unknown type {name!r}")

@@ -20,20 +20,23 @@ from runner.server.public.address import PublicAddress
 from runner.server.public.keeper import Keeper
 from runner.server.public.ledger_client import NAME, serving_ledger
 from runner.settings import Settings
+from runner.worker.encoding import (
+    MessageChannel,
+    encode,
+)
 from runner.worker.messages import (
     CloseTunnel,
     GiveBack,
     KeeperFailed,
-    MessageChannel,
+    KeeperJob,
     NumberOpen,
     OpenNumber,
     OpenTunnel,
     ToKeeper,
     TunnelOpen,
-    encode,
+    WorkerSpec,
 )
 from runner.worker.shutdown import END_AT_ONCE, Shutdown
-from runner.worker.spec import KeeperJob, WorkerSpec
 from runner.worker.standalone import PUBLIC_DEADLINE_S, PUBLIC_END_SESSIONS_S, first, run_loop
 from runner.worker.supervised import settings_of
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import importlib
 import logging
 import signal
 import sys
@@ -26,14 +25,18 @@ from runner.integrations.pipecat import loading
 from runner.settings import Settings, enter_dotenv, find_dotenv, is_set, read_dotenv, resolve
 from runner.settings.table import FIXED
 from runner.worker import gc_control
+from runner.worker.encoding import (
+    MessageChannel,
+    encode,
+)
 from runner.worker.file_notes import report_files
 from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
 from runner.worker.messages import (
     Accept,
     Accepting,
+    Announce,
     AskState,
     BotFailed,
-    CallFunction,
     CallTaken,
     CodeState,
     EndedTotals,
@@ -43,17 +46,18 @@ from runner.worker.messages import (
     LeftOut,
     Loaded,
     LoadFailed,
-    MessageChannel,
     MoveCall,
+    OpenPage,
     Retire,
+    RunJob,
     State,
     TakeCall,
     Totals,
     ToWorker,
-    encode,
+    WorkerJob,
+    WorkerSpec,
 )
 from runner.worker.shutdown import END_AT_ONCE, Shutdown
-from runner.worker.spec import RunJob, WorkerJob, WorkerSpec
 from runner.worker.standalone import (
     CLOSE_CONNECTIONS_S,
     end_sessions,
@@ -219,8 +223,10 @@ class SupervisedWorker:
                 host.run_totals.take_past(totals, workers)
             case LastTotals(worker=worker, totals=totals):
                 host.run_totals.take_last(worker, totals)
-            case CallFunction(function=function):
-                _call(function, host)
+            case Announce():
+                self._spec.actions.announce(host)
+            case OpenPage():
+                self._spec.actions.open_page(host)
             case _:
                 assert_never(message)
 
@@ -274,7 +280,7 @@ class SupervisedWorker:
         # Sent first: somebody who sees the address and stops the run at once gets exit status 0.
         self._channel.send(Accepting())
         if self._job.announce:
-            _call(self._job.announce, host)
+            self._spec.actions.announce(host)
 
     async def _drain(self, host: Host, server: Server, public: PublicSide) -> None:
         """Accept no more calls, hand over those that can move, and wait until the others end."""
@@ -310,8 +316,3 @@ async def _moved(host: Host) -> None:
     await host.moves.drain_moves(host.sessions)
     while host.forwarded:
         await asyncio.wait(set(host.forwarded))
-
-
-def _call(function: str, host: Host) -> None:
-    module, _, name = function.partition(":")
-    getattr(importlib.import_module(module), name)(host)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import socket
+import sys
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -18,7 +19,8 @@ from runner.botcode.failure import Failure
 from runner.eventloop.json_channel import Channel, LineWriter
 from runner.server.public.address import PublicAddress
 from runner.worker import messages as m
-from runner.worker.spec import KeeperJob, RunJob, WorkerJob
+from runner.worker.encoding import MessageChannel, MessageError, decode, encode
+from runner.worker.messages import KeeperJob, RunJob, WorkerJob
 
 TEXT = st.text(max_size=8)
 JSON = st.none() | st.booleans() | st.integers() | TEXT | st.lists(TEXT, max_size=2)
@@ -45,7 +47,7 @@ OF_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "public": st.none() | ADDRESS,
     "address": ADDRESS,
     "failure": FAILURE,
-    "job": st.builds(WorkerJob, run=RUN, trace=TEXT, announce=TEXT)
+    "job": st.builds(WorkerJob, run=RUN, trace=TEXT, announce=st.booleans())
     | st.builds(KeeperJob, run=RUN, former=st.none() | ADDRESS),
 }
 KINDS = get_args(m.Message)
@@ -60,14 +62,14 @@ MESSAGES = st.one_of(*map(a_message, KINDS))
 
 @given(MESSAGES)
 def test_every_message_survives_the_wire(message: Any) -> None:
-    line = m.encode(message)
+    line = encode(message)
     assert line.count(b"\n") == 1
-    assert m.decode(line, m.Message) == message
+    assert decode(line, m.Message) == message
 
 
 @given(MESSAGES, st.data())
 def test_a_damaged_message_is_refused_in_one_sentence_or_still_well_formed(message: Any, data: Any) -> None:
-    found = json.loads(m.encode(message))
+    found = json.loads(encode(message))
     name = data.draw(st.sampled_from([*found, "surplus"]))
     if data.draw(st.booleans()):
         found.pop(name, None)
@@ -75,26 +77,26 @@ def test_a_damaged_message_is_refused_in_one_sentence_or_still_well_formed(messa
         found[name] = data.draw(JSON)
     kept = refused = None
     try:
-        kept = m.decode(json.dumps(found), m.Message)
-    except m.MessageError as error:
+        kept = decode(json.dumps(found), m.Message)
+    except MessageError as error:
         refused = str(error)
     if refused is None:
         assert isinstance(kept, KINDS)
-        assert m.decode(m.encode(kept), m.Message) == kept
+        assert decode(encode(kept), m.Message) == kept
     else:
         assert "\n" not in refused
 
 
 @given(st.binary())
 def test_bytes_that_are_no_message_are_refused(line: bytes) -> None:
-    with pytest.raises(m.MessageError):
-        m.decode(line, m.Message)
+    with pytest.raises(MessageError):
+        decode(line, m.Message)
 
 
 def test_refusals_name_what_is_wrong() -> None:
     def refusal(line: str, kinds: Any = m.ToWorker) -> str:
-        with pytest.raises(m.MessageError) as caught:
-            m.decode(line, kinds)
+        with pytest.raises(MessageError) as caught:
+            decode(line, kinds)
         return str(caught.value)
 
     assert "unknown type 'Forked'" in refusal('{"v": 1, "type": "Forked", "worker": "3", "pid": 4}')
@@ -107,8 +109,8 @@ def test_refusals_name_what_is_wrong() -> None:
 
 async def test_a_receiver_skips_what_it_cannot_read(caplog: pytest.LogCaptureFixture) -> None:
     ours, theirs = socket.socketpair()
-    channel = m.MessageChannel[m.ToWorker](await Channel.over(ours), m.ToWorker, "supervisor")
-    theirs.sendall(b'{"v": 1, "type": "Surprise"}\n' + m.encode(m.Retire()))
+    channel = MessageChannel[m.ToWorker](await Channel.over(ours), m.ToWorker, "supervisor")
+    theirs.sendall(b'{"v": 1, "type": "Surprise"}\n' + encode(m.Retire()))
     theirs.close()
     assert [message async for message in channel.messages()] == [m.Retire()]
     await channel.aclose()
@@ -133,7 +135,7 @@ def test_a_fork_request_waits_while_the_pipe_is_full_and_arrives_with_its_file()
         job = WorkerJob(run=RunJob(typed="b.py", file="b.py", flags={}, fixed={}, folder="f"), trace="t")
         fork = m.Fork(worker="1", job=job)
         reader, passed = os.pipe()
-        writer.send(m.encode(fork), passed)
+        writer.send(encode(fork), passed)
         os.close(passed)  # as `ForkServer.fork` does
         assert writer.pending
         while filling:
@@ -141,7 +143,7 @@ def test_a_fork_request_waits_while_the_pipe_is_full_and_arrives_with_its_file()
         writer.flush()
         assert not writer.pending
         line, [received], _, _ = socket.recv_fds(theirs, 1 << 16, 1)
-        assert m.decode(line, m.ToForkServer) == fork
+        assert decode(line, m.ToForkServer) == fork
         os.write(received, b"!")
         assert os.read(reader, 1) == b"!"
         os.close(received)
@@ -154,7 +156,8 @@ async def test_the_fork_server_gets_what_did_not_fit_its_pipe_at_once() -> None:
 
     listener = socket.create_server(("127.0.0.1", 0))
     ended = asyncio.Event()
-    server = ForkServer([listener], lambda worker: ended.set(), lambda notes: None)
+    program = (sys.executable, "-P", "-m", "runner.cli.fork_server")
+    server = ForkServer(program, [listener], lambda worker: ended.set(), lambda notes: None)
     try:
         for _ in range(40):
             server.prepare(["no_such_module_" + "x" * 50_000])
