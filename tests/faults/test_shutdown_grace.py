@@ -25,7 +25,7 @@ from runner.callers.wires import BotMark, BotSound
 from runner.frames import TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.sessions.session import EndReason
-from runner.transports.websocket.transport import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
 

@@ -11,7 +11,7 @@ from typing import Any
 from runner import RunnerArguments, WebSocketRunnerArguments
 from runner.frames import TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
-from runner.transports.websocket.transport import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
 
 async def bot(runner_args: RunnerArguments) -> None:

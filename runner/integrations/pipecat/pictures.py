@@ -18,7 +18,7 @@ from runner.frames import InputImageRawFrame, OutputImageRawFrame
 from runner.transports.pictures import PictureError, PictureSlot
 from runner.transports.webrtc.camera import VIDEO_CLOCK_HZ, BotCamera
 from runner.transports.webrtc.connection import SmallWebRTCConnection
-from runner.transports.webrtc.media import PictureWishes
+from runner.transports.webrtc.peer import PictureWishes
 
 logger = logging.getLogger(__name__)
 
