@@ -15,7 +15,7 @@ from runner.arguments import RunnerArguments
 from runner.botcode import location
 from runner.botcode.loader import LoadedBot
 from runner.eventloop.waiting import first_of
-from runner.integrations.pipecat import hooks, loading, patches, runner_app
+from runner.integrations.pipecat import hooks, patches, runner_app
 from runner.integrations.pipecat.arguments import translate
 from runner.integrations.pipecat.call import PipecatCall
 from runner.sessions.stats import current_call
@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 def adapt(bot: LoadedBot) -> LoadedBot:
     """The same bot, to be called with botrun's arguments."""
-    loading.import_what_is_used_later()
     patches.apply()
     logger.info("%s runs on pipecat %s", bot.path.name, pipecat.__version__)
     command_line = runner_app.command_line_of(bot)

@@ -73,6 +73,7 @@ def load(target: BotTarget) -> LoadedBot:
         os.environ["ENV"] = env
     from runner.integrations.pipecat.adapter import adapt
 
+    import_what_is_used_later()
     return adapt(bot)
 
 
