@@ -12,10 +12,12 @@ import importlib.util
 import inspect
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -54,8 +56,37 @@ def can_make_namespaces() -> bool:
     return os.geteuid() == 0 and sys.platform == "linux" and shutil.which("ip") is not None
 
 
+HAS_GSTREAMER = """
+import gi
+for name in ("Gst", "GstWebRTC", "GstSdp"):
+    gi.require_version(name, "1.0")
+from gi.repository import Gst
+Gst.init(None)
+needed = "webrtcbin", "nicesrc", "dtlsdec", "srtpdec", "opusenc"
+raise SystemExit(not all(map(Gst.ElementFactory.find, needed)))
+"""
+
+
+@cache
+def has_gstreamer() -> bool:
+    """Asks the system's Python, whose packages Debian's bindings are."""
+    try:
+        return subprocess.run(["/usr/bin/python3", "-c", HAS_GSTREAMER], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
 NEEDS: dict[str, tuple[Callable[[], object], str]] = {
     "browser": (find_browser, "needs a browser: apt-get install chromium"),
+    "firefox": (
+        lambda: shutil.which("firefox-esr") or shutil.which("firefox"),
+        "needs Firefox: apt-get install firefox-esr",
+    ),
+    "gstreamer": (
+        has_gstreamer,
+        "needs GStreamer's webrtcbin: apt-get install python3-gi gir1.2-gst-plugins-bad-1.0"
+        " gstreamer1.0-nice gstreamer1.0-plugins-bad gstreamer1.0-plugins-good",
+    ),
     "local": (has_local_services, "needs the local ears and voice: pip install 'botrun[local]'"),
     "client_js": (
         has_client_packages,

@@ -30,13 +30,9 @@ if TYPE_CHECKING:
     from runner.transports.webrtc.camera import CameraTrack
 
 LOOPBACK = "127.0.0.1"
-
 # With a STUN or TURN server that does not answer, aioice holds the answer back for 5 s.
 GATHERING_SECS = 1.5
-
-MIN_RELAYED_BYTES = 4
-"""Header of TURN channel data."""
-
+MIN_RELAYED_BYTES = 4  # header of TURN channel data
 NTP_EPOCH_SECS = 2_208_988_800  # from 1900 to 1970
 
 _with_loopback: ContextVar[bool] = ContextVar("botrun_gather_loopback", default=False)
@@ -83,6 +79,16 @@ def bound_gathering(transport: RTCIceTransport) -> None:
     )
 
 
+def _with_rsa(create: Callable[..., Any], **options: Any) -> Any:
+    """As a DTLS client, aiortc takes peers with ECDSA certificates only; GStreamer's are RSA."""
+    context = create(**options)
+    suites = ("AES128-GCM-SHA256", "CHACHA20-POLY1305", "AES128-SHA", "AES256-SHA")
+    context.set_cipher_list(
+        ":".join(f"ECDHE-{kind}-{s}" for kind in ("ECDSA", "RSA") for s in suites).encode()
+    )
+    return context
+
+
 class MediaLink:
     """RTP of one transceiver past aiortc's own media path: SRTP, ICE and RTCP stay aiortc's.
 
@@ -110,6 +116,8 @@ class MediaLink:
         self._sender: Any = objects.sender
         self._dtls: Any = self._receiver.transport
         self._ice: Any = self._dtls.transport._connection
+        certificate = self._dtls._RTCDtlsTransport__local_certificate
+        certificate._create_ssl_context = functools.partial(_with_rsa, certificate._create_ssl_context)
         self.guard = DatagramGuard(self._ice.local_username)
         self.ssrc: int = self._sender._ssrc
         self._opus: set[int] = set()
@@ -309,7 +317,7 @@ class MediaLink:
 
 def missing_names() -> list[str]:
     """What we use and these versions of aiortc and aioice do not have. Called on a loop."""
-    from aiortc import RTCConfiguration, RTCPeerConnection
+    from aiortc import RTCCertificate, RTCConfiguration, RTCPeerConnection
 
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     transceiver = pc.addTransceiver("audio")
@@ -324,6 +332,7 @@ def missing_names() -> list[str]:
         "aiortc.RTCIceGatherer": (dtls.transport.iceGatherer, ("_connection",)),
         "aioice.Connection": (ice, _OF_ICE),
         "aiortc.RTCDtlsTransport": (dtls, _OF_DTLS),
+        "aiortc.RTCCertificate": (RTCCertificate, ("_create_ssl_context",)),
         "aiortc.RTCRtpReceiver": (receiver, _OF_RECEIVER),
         "aiortc.RTCRtpSender": (sender, _OF_SENDER),
     }
@@ -338,28 +347,19 @@ _OF_ICE = (
     *("_nominated", "_protocols", "_queue", "build_request", "local_username", "remote_password"),
     *("data_received", "get_component_candidates", "check_incoming", "check_state", "respond_error"),
 )
-_OF_DTLS = ("_rx_srtp", "_tx_srtp", "_rtp_router", "_register_rtp_receiver", "_recv_next")
-_HIDDEN_OF_RECEIVER = ("started", "rtcp_task", "remote_streams", "decoder_queue", "decoder_error")
-_OF_RECEIVER = (
-    "_run_rtcp",
-    "_RTCRtpReceiver__decoder_thread",
-    *(f"_RTCRtpReceiver__{name}" for name in _HIDDEN_OF_RECEIVER),
+_OF_DTLS = (
+    *("_rx_srtp", "_tx_srtp", "_rtp_router", "_register_rtp_receiver", "_recv_next"),
+    "_RTCDtlsTransport__local_certificate",
 )
-_HIDDEN_OF_SENDER = (
-    *("rtp_started", "rtp_exited", "packet_count", "octet_count"),
-    *("rtp_timestamp", "ntp_timestamp", "rtt", "encoder"),
-)
-_OF_SENDER = (
-    *("_ssrc", "_run_rtp", "_handle_rtcp_packet", "_send_keyframe"),
-    *(f"_RTCRtpSender__{name}" for name in _HIDDEN_OF_SENDER),
-)
+_HIDDEN_OF_RECEIVER = "started rtcp_task remote_streams decoder_queue decoder_error decoder_thread"
+_OF_RECEIVER = ("_run_rtcp", *(f"_RTCRtpReceiver__{name}" for name in _HIDDEN_OF_RECEIVER.split()))
+_HIDDEN_OF_SENDER = "rtp_started rtp_exited packet_count octet_count rtp_timestamp ntp_timestamp rtt encoder"
+_OPEN_OF_SENDER = ("_ssrc", "_run_rtp", "_handle_rtcp_packet", "_send_keyframe")
+_OF_SENDER = (*_OPEN_OF_SENDER, *(f"_RTCRtpSender__{name}" for name in _HIDDEN_OF_SENDER.split()))
 
 
-MAX_UNDECODED = 15
-"""Pictures (half a second) that may wait for the decoder's thread."""
-
-_DEFAULT_BITRATE = 500_000
-"""aiortc.codecs.vpx.DEFAULT_BITRATE: the value until the peer has reported one."""
+MAX_UNDECODED = 15  # pictures (half a second) that may wait for the decoder's thread
+_DEFAULT_BITRATE = 500_000  # aiortc.codecs.vpx.DEFAULT_BITRATE: the value until the peer has reported one
 
 
 class _BoundedQueue(queue.Queue[Any]):

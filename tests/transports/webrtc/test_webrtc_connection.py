@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import json
 from typing import Any
 
 import pytest
+from aiortc import RTCCertificate
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from eventually import eventually
 from webrtc_page import Log, Page, call
 
@@ -31,6 +36,43 @@ async def test_both_sides_connect_and_the_bot_hears_of_it_when_it_is_ready() -> 
         assert log.names == ["connected"]
     assert log.names == ["connected", "disconnected", "closed"]
     assert connection.close_reason is CloseReason.CLOSED
+
+
+def rsa_certificate() -> RTCCertificate:
+    """As GStreamer makes them; as a DTLS server it takes what fits it."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "rsa")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1)
+    builder = builder.not_valid_before(now - datetime.timedelta(1)).not_valid_after(
+        now + datetime.timedelta(1)
+    )
+    certificate = RTCCertificate(key, builder.sign(key, hashes.SHA256()))  # type: ignore[arg-type]
+    create = certificate._create_ssl_context
+
+    def any_cipher(**options: Any) -> Any:
+        context = create(**options)
+        context.set_cipher_list(b"DEFAULT")
+        return context
+
+    certificate._create_ssl_context = any_cipher  # type: ignore[method-assign]
+    return certificate
+
+
+async def test_a_peer_with_an_rsa_certificate_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RTCCertificate, "generateCertificate", classmethod(lambda cls: rsa_certificate()))
+    page = Page()
+    monkeypatch.undo()
+    connection = SmallWebRTCConnection(peer_is_local=True)
+    try:
+        await connection.initialize(**await page.offer())
+        assert "a=setup:active" in connection.get_answer()["sdp"]  # so the page is the DTLS server
+        await page.take(connection.get_answer())
+        await eventually(lambda: page.pc.connectionState == "connected" and connection.is_connected())
+    finally:
+        await connection.disconnect()
+        await connection.events.aclose()
+        await page.aclose()
 
 
 async def test_the_answer_has_all_candidates_and_the_connections_name() -> None:
