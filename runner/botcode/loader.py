@@ -46,6 +46,7 @@ class LoadedBot:
 
     Attributes:
         routes: Starlette routes that the bot's code has added to the server.
+        finished: returns when nothing of the bot runs on after its calls; None where nothing does.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class LoadedBot:
     function: BotFunction
     module: ModuleType
     routes: tuple[Any, ...] = ()
+    finished: Callable[[], Awaitable[None]] | None = None
 
 
 class NoBotFunctionError(BotLoadError):

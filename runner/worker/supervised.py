@@ -316,3 +316,5 @@ async def _moved(host: Host) -> None:
     await host.moves.drain_moves(host.sessions)
     while host.forwarded:
         await asyncio.wait(set(host.forwarded))
+    if host.bot.finished is not None:
+        await host.bot.finished()

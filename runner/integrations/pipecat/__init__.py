@@ -6,6 +6,7 @@
     phone_socket.py the provider's socket, as Pipecat's transport and serializers want it
     webrtc.py       botrun's WebRTC connection in the shape of Pipecat's; pictures.py: its video
     daily.py        a room that botrun opened
+    transport_params.py  parameters for a transport that the bot does not name
     memory.py       the conversation that a save keeps
     pipeline.py     joins a running pipeline to its call: greeting, interruption, app messages
     observers.py    turn and stop latency, silence, transcript, from the pipeline's frames

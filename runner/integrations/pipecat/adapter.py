@@ -30,7 +30,7 @@ def adapt(bot: LoadedBot) -> LoadedBot:
     logger.info("%s runs on pipecat %s", bot.path.name, pipecat.__version__)
     command_line = runner_app.command_line_of(bot)
     function = _calling(bot.function, command_line)
-    return replace(bot, function=function, routes=runner_app.added_routes())
+    return replace(bot, function=function, routes=runner_app.added_routes(), finished=finished)
 
 
 def _calling(
@@ -75,6 +75,12 @@ async def _until_over(running: Awaitable[None], call: PipecatCall) -> None:
 
 
 _unfinished: set[asyncio.Future[None]] = set()
+
+
+async def finished() -> None:
+    """Wait until all bots that go on after their calls are done."""
+    while _unfinished:
+        await asyncio.wait(tuple(_unfinished))
 
 
 def _finish_in_background(work: asyncio.Future[None], call: PipecatCall) -> None:

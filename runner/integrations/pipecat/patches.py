@@ -16,6 +16,7 @@ from typing import Any
 
 import pipecat
 
+from runner.integrations.pipecat import transport_params
 from runner.integrations.pipecat.call import current
 from runner.processors.handover_state import greeting, is_greeting
 from runner.transports.session_port import HangUpPolicy
@@ -144,6 +145,13 @@ PATCHES = (
         why="what on_client_connected makes the bot say is a greeting, and not said again after a save",
         replace=_mark_greeting,
     ),
+    Patch(
+        module="pipecat.runner.utils",
+        name="_get_transport_params",
+        takes=("transport_key", "transport_params"),
+        why="a bot can be called over a transport that it does not name",
+        replace=transport_params.from_another,
+    ),
 )
 
 READS = (
@@ -152,6 +160,12 @@ READS = (
         owner="PipelineWorker",
         attribute="_push_queue",
         why="a greeting queued before the pipeline runs is not said again after a save",
+    ),
+    Reads(
+        module="pipecat.transports.smallwebrtc.transport",
+        owner="RawAudioTrack",
+        attribute="_sample_rate",
+        why="the bot's sound over WebRTC is sent at its rate",
     ),
 )
 
@@ -193,15 +207,19 @@ def problems() -> Iterator[str]:
         if problem := problem_of(patch):
             yield f"{problem} ({patch.why})"
     for read in READS:
-        module = importlib.import_module(read.module)
+        try:
+            module = importlib.import_module(read.module)
+        except ImportError:  # of an extra that is not installed
+            continue
         if f"self.{read.attribute}" not in inspect.getsource(getattr(module, read.owner)):
             yield f"{read.module}.{read.owner} has no {read.attribute} ({read.why})"
 
 
 def _owner_of(patch: Patch) -> tuple[Any, str]:
-    module: Any = importlib.import_module(patch.module)
-    kind, _, name = patch.name.partition(".")
-    owner = getattr(module, kind)
+    owner: Any = importlib.import_module(patch.module)
+    *kinds, name = patch.name.split(".")
+    for kind in kinds:
+        owner = getattr(owner, kind)
     getattr(owner, name)
     return owner, name
 

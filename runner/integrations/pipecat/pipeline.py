@@ -23,14 +23,12 @@ from pipecat.transports.base_output import BaseOutputTransport
 from runner.integrations.pipecat.call import PipecatCall, current
 from runner.integrations.pipecat.memory import ContextMemory
 from runner.integrations.pipecat.observers import CallObserver, Silence
+from runner.integrations.pipecat.transport_params import PHONES
 from runner.processors.handover_state import is_greeting
 from runner.rtvi import messages
 from runner.transports.webrtc.stats import STATS_EVERY_SECS
 
 _SPEAKING = (LLMContextFrame, LLMMessagesAppendFrame, LLMRunFrame, TTSSpeakFrame)
-
-PHONES = frozenset(("twilio", "telnyx", "plivo", "exotel"))
-"""Their wires carry no messages; the terminal of this machine's phone is attached beside them."""
 
 
 async def join_call(worker: Any) -> None:
@@ -81,6 +79,7 @@ class _MainPipeline:
         self._conversation.attach(self)
         self._drop_queued_greeting()
         worker.queue_frame = self._queue_unless_greeting
+        # A phone's wire carries no messages; the terminal of this machine's phone is attached beside it.
         to_app = call.port.app.send if call.kind in PHONES else None
         worker.add_observer(CallObserver(call, self._silence, self.send_to_client, to_app))
         worker.add_event_handler("on_pipeline_started", self._started)

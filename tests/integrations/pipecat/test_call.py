@@ -73,6 +73,21 @@ def test_a_bot_that_does_not_want_to_hang_up_is_obeyed(call: PipecatCall) -> Non
     assert not call.port.hang_up.auto_hang_up
 
 
+def test_a_bot_for_the_browser_can_be_called_by_phone(call: PipecatCall) -> None:
+    from pipecat.runner import utils
+    from pipecat.transports.base_transport import TransportParams
+    from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams
+
+    browser = {"webrtc": lambda: TransportParams(audio_in_enabled=True, video_in_enabled=True)}
+    with call.entered():
+        params = utils._get_transport_params("twilio", browser)
+        assert isinstance(utils._get_transport_params("webrtc", browser), TransportParams)
+    assert isinstance(params, FastAPIWebsocketParams)
+    assert (params.audio_in_enabled, params.video_in_enabled) == (True, False)
+    with pytest.raises(ValueError, match="twilio"):
+        utils._get_transport_params("twilio", browser)
+
+
 def test_outside_of_a_call_pipecat_is_as_it_was(call: PipecatCall) -> None:
     with pytest.raises(ValueError, match="auto_hang_up"):
         TwilioFrameSerializer("MZ1", "CA1")
