@@ -1,5 +1,7 @@
 """A plain WebSocket client: pcm in binary messages, RTVI (or any other) JSON in text messages.
 
+A client whose first binary message is one of Pipecat's protobuf frames speaks protobuf from then on.
+
 Two messages of botrun's own, for clients that buffer sound:
 
     to the client     {"label":"botrun","type":"clear"}               drop all unplayed sound
@@ -23,6 +25,7 @@ from runner.frames import (
     OutputTransportMessageUrgentFrame,
 )
 from runner.serializers.base import ClearFrame, FrameSerializer, MarkFrame, MarkReachedFrame, check_sound
+from runner.serializers.protobuf import ProtobufFrameSerializer, is_frame
 from runner.serializers.wire import check_size, check_unicode, parse_object, text_in
 
 LABEL = "botrun"
@@ -45,8 +48,19 @@ class WebSocketFrameSerializer(FrameSerializer):
         self.sample_rate = sample_rate
         self.output_sample_rate = output_sample_rate
         self._marks = marks
+        self._is_first = True
+        self._frames: ProtobufFrameSerializer | None = None
 
     def deserialize(self, message: str | bytes) -> list[Frame]:
+        if self._is_first and isinstance(message, bytes):
+            self._is_first = False
+            if is_frame(message):
+                self._frames = ProtobufFrameSerializer(
+                    sample_rate=self.sample_rate, output_sample_rate=self.output_sample_rate
+                )
+                self._frames.counters = self.counters
+        if self._frames is not None:
+            return self._frames.deserialize(message)
         return self._text_in(message) if isinstance(message, str) else self._sound_in(message)
 
     def _sound_in(self, pcm: bytes) -> list[Frame]:
@@ -67,6 +81,8 @@ class WebSocketFrameSerializer(FrameSerializer):
         return []
 
     def serialize(self, frame: Frame) -> str | bytes | None:
+        if self._frames is not None:
+            return self._frames.serialize(frame)
         if isinstance(frame, OutputAudioRawFrame):
             return check_sound(frame, self.output_sample_rate) or None
         if isinstance(frame, MarkFrame):

@@ -39,6 +39,12 @@ class DialOrder:
     detect_voicemail: bool
 
 
+def socket_origin(request: Request) -> str:
+    """Where sockets of this application are, as the client of `request` sees it: "ws://host:port/prefix"."""
+    scheme = "wss" if request.url.scheme == "https" else "ws"
+    return f"{scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+
+
 class ApiError(BotrunError):
     """The local HTTP API refuses a request: `status` and one sentence."""
 

@@ -57,6 +57,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "serializers.base_serializer": ("runner.serializers.base",),
     "serializers.exotel": ("runner.serializers.exotel",),
     "serializers.plivo": ("runner.serializers.plivo",),
+    "serializers.protobuf": ("runner.serializers.protobuf",),
     "serializers.telnyx": ("runner.serializers.telnyx",),
     "serializers.twilio": ("runner.serializers.twilio",),
     "services.ai_services": ("runner.services.llm", "runner.services.stt", "runner.services.tts"),

@@ -20,12 +20,20 @@ from fastapi.routing import APIRoute
 from fastapi.security import APIKeyCookie, APIKeyHeader
 
 from runner.errors import ProtocolError, ProviderError, UsageError
+from runner.providers import PROVIDERS
 from runner.server import access
 from runner.server.endpoints import api_models as models
 from runner.server.endpoints import records
 from runner.server.endpoints.api_models import HEADERS, render
 from runner.server.endpoints.lazy import Lazy
-from runner.server.host import ApiError, DialOrder, Host, LedgerUnavailableError, PublicSideInfo
+from runner.server.host import (
+    ApiError,
+    DialOrder,
+    Host,
+    LedgerUnavailableError,
+    PublicSideInfo,
+    socket_origin,
+)
 from runner.sessions.registry import TooManySessionsError
 from runner.settings.parsing import parse_phone_number
 
@@ -110,8 +118,11 @@ def _add_sessions(api: FastAPI, host: Host, webrtc: Lazy[WebRTCEndpoint]) -> Non
         name = _transport_of(host, fields)
         if name == "webrtc":
             return await (await webrtc.get()).start(request, fields)
+        if name in PROVIDERS and name in host.transports:
+            return {"wsUrl": f"{socket_origin(request)}/ws"}  # the bot starts when the provider connects
         if name not in host.starters:
-            known = ", ".join(sorted({"webrtc", *host.starters}))
+            phones = PROVIDERS.keys() & host.transports
+            known = ", ".join(sorted({"webrtc", *host.starters, *phones}))
             raise ApiError(400, f"transport must be one of {known}, not {name[:40]!r}")
         return await host.starters[name](request, fields)
 

@@ -47,9 +47,16 @@ class Start(Request):
     """Which session a program wants."""
 
     transport: str | None = Field(
-        None, description='"webrtc", "websocket" or "daily"; the first transport of the run if left out.'
+        None,
+        description='"webrtc", "websocket", "daily" or a phone provider; default: the run\'s first one.',
     )
     body: Any = Field(None, description="`runner_args.body` of the session.")
+    format: Literal["protobuf", "pcm"] | None = Field(
+        None, description='What a WebSocket client sends: Pipecat\'s frames (default) or "pcm".'
+    )
+    enableDefaultIceServers: bool | None = Field(
+        None, description="WebRTC: answer a public STUN server where the run has no ICE servers of its own."
+    )
     createDailyRoom: bool | None = None
     dailyRoomProperties: Any = None
 

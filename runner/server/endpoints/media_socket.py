@@ -2,7 +2,7 @@
 
 `/ws` is for any provider: its handshake names the provider. The handshake is read before the bot is
 called, so that its arguments are complete. `/ws-client` is for a client of your own: pcm in binary
-messages, RTVI in text messages.
+messages, RTVI in text messages; or both in Pipecat's protobuf frames, as its clients send them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from runner.errors import ProtocolError
 from runner.processors.handover_state import Conversation
 from runner.serializers.base import FrameSerializer
 from runner.serializers.handshake import CallInfo, is_stop_message
+from runner.serializers.protobuf import ProtobufFrameSerializer
 from runner.serializers.websocket import LABEL, WebSocketFrameSerializer
 from runner.server.endpoints.call_events import events_route
 from runner.server.forwarding import HEARD, RESUME_S, Rejoining, go_on, key_of
 from runner.server.handover.peers import PhonePeer, can_move, wait_for_mended_code
+from runner.server.host import socket_origin
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, TRY_AGAIN_LATER, close
 from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id
@@ -239,11 +241,12 @@ class MediaSocketEndpoint:
             return
         moved = self._host.moves.claim(_client_key(token)) if token else None
         announced = self._take_announced(token) if token and moved is None else None
+        of_pipecat = announced is not None and websocket.query_params.get("format") != "pcm"
         if token and moved is None and announced is None:
             await close(websocket, POLICY_VIOLATION, "no call has this token, or no longer")
             return
         try:
-            serializer = client_serializer(websocket.query_params)
+            serializer = client_serializer(websocket.query_params, protobuf=of_pipecat)
         except ProtocolError as error:
             await close(websocket, POLICY_VIOLATION, str(error))
             return
@@ -255,9 +258,9 @@ class MediaSocketEndpoint:
         token = secrets.token_urlsafe(16)
         self._forget_announced()
         self._announced[token] = _Announced(asked.get("body"), time.monotonic())
-        scheme = "wss" if request.url.scheme == "https" else "ws"
-        origin = f"{scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
-        return {"wsUrl": f"{origin}/ws-client?token={token}", "token": token}
+        # Pipecat's client takes these two and refuses others. It appends the token to the address once more.
+        pcm = "&format=pcm" if asked.get("format") == "pcm" else ""
+        return {"wsUrl": f"{socket_origin(request)}/ws-client?token={token}{pcm}", "token": token}
 
     def _take_announced(self, token: str) -> _Announced | None:
         self._forget_announced()
@@ -277,7 +280,9 @@ class MediaSocketEndpoint:
         moved: dict[str, Any] | None,
         given: Any,
     ) -> None:
-        await websocket.send_json({"label": LABEL, "type": "session", "token": token, **rates_of(serializer)})
+        if isinstance(serializer, WebSocketFrameSerializer):
+            session = {"label": LABEL, "type": "session", "token": token}
+            await websocket.send_json({**session, **rates_of(serializer)})
         call = CallWebSocket(websocket, CallInfo(provider="websocket"), resume_s=RESUME_S["websocket"])
         port = SessionPort(serializer=serializer, disconnect=call.report_disconnect)
         conversation = Conversation(moved)
@@ -357,8 +362,16 @@ def _client_key(token: str) -> str:
     return f"client:{token}"
 
 
-def client_serializer(query: Mapping[str, str]) -> FrameSerializer:
-    """Rates (Hz) from the address: `?sample_rate=16000&output_sample_rate=24000&marks=1`."""
+def client_serializer(query: Mapping[str, str], *, protobuf: bool = False) -> FrameSerializer:
+    """Rates (Hz) from the address: `?sample_rate=16000&output_sample_rate=24000&marks=1`.
+
+    `protobuf`: the client sends Pipecat's frames; otherwise its first binary message decides.
+    """
+    if protobuf or query.get("format") == "protobuf":
+        return ProtobufFrameSerializer(
+            sample_rate=_rate(query, "sample_rate", 16000),
+            output_sample_rate=_rate(query, "output_sample_rate", 24000),
+        )
     return WebSocketFrameSerializer(
         sample_rate=_rate(query, "sample_rate", 16000),
         output_sample_rate=_rate(query, "output_sample_rate", 24000),

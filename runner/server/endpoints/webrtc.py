@@ -53,6 +53,10 @@ class _Start:
     at: float
 
 
+PIPECATS_STUN = "stun:stun.l.google.com:19302"
+"""What Pipecat's runner answers a client that asks for default ICE servers. botrun itself asks no server."""
+
+
 class WebRTCEndpoint:
     """Announced sessions, and the connections of those in progress."""
 
@@ -72,6 +76,8 @@ class WebRTCEndpoint:
         session_id = new_session_id()
         self._starts[session_id] = _Start(asked.get("body"), time.monotonic())
         servers = [_ice_server(server) for server in self._host.settings.ice_servers]
+        if not servers and asked.get("enableDefaultIceServers"):
+            servers = [{"urls": [PIPECATS_STUN]}]
         ice = {"iceConfig": {"iceServers": servers}} if servers else {}
         return {"sessionId": session_id, **ice}
 

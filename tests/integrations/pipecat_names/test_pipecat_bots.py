@@ -18,7 +18,6 @@ from runner.callers.webrtc import WebRTCCaller
 from runner.cli.listen import address_of, open_listener
 from runner.server.app import create_app
 from runner.server.wire.uvicorn_server import Server
-from runner.sessions.session import EndReason
 from runner.testing import Conversation
 from runner.transports.daily import transport as daily_transport
 from runner.vad import SileroVADAnalyzer
@@ -55,7 +54,7 @@ async def test_the_specification_s_bot_answers_a_browser() -> None:
                 await until(
                     lambda: np.abs(np.frombuffer(caller.pcm_heard(), "<i2").astype(int)).max(initial=0) > 1000
                 )
-            await host.sessions.end_all(EndReason.SHUTDOWN, 3)
+            await host.sessions.shut_down(3)
 
 
 async def test_the_specification_s_bot_joins_a_daily_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +79,7 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> Any:
     return load(BOTS / "newer_names.py")
 
 
-def test_a_newer_bot_greets_and_answers_and_is_told_of_its_turns(newer: Any) -> None:
+def test_a_newer_bot_greets_and_answers_and_hears_of_its_turns(newer: Any) -> None:
     it = Conversation("Hello there.", "It is ten.", bot=newer.function)
 
     async def script() -> None:

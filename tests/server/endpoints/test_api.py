@@ -134,7 +134,26 @@ async def test_start_tells_where_a_plain_client_connects() -> None:
         assert told["wsUrl"] == f"ws://localhost:7860/ws-client?token={told['token']}"
         other = (await http.post("/start", json={"transport": "websocket"})).json()
         assert other["token"] != told["token"]
+        # Pipecat's client for WebSockets refuses any other field.
+        assert other.keys() == {"wsUrl", "token"}
+        plain = (await http.post("/start", json={"transport": "websocket", "format": "pcm"})).json()
+        assert plain["wsUrl"].endswith(f"/ws-client?token={plain['token']}&format=pcm")
         assert set((await http.post("/start", json={"transport": "webrtc"})).json()) == {"sessionId"}
+
+
+async def test_start_names_the_socket_of_a_phone_provider_as_pipecat_s_runner_does() -> None:
+    async with client_of(create_app(host_of("twilio")), "http://localhost:7860") as http:
+        answer = await http.post("/start", json={"transport": "twilio"})
+        assert answer.json() == {"wsUrl": "ws://localhost:7860/ws"}
+        refused = await http.post("/start", json={"transport": "plivo"})
+        assert refused.json() == {"error": "transport must be one of twilio, webrtc, websocket, not 'plivo'"}
+
+
+async def test_start_names_a_stun_server_only_to_a_client_that_asks() -> None:
+    async with client_of(create_app(host_of("webrtc"))) as http:
+        answer = (await http.post("/start", json={"enableDefaultIceServers": True})).json()
+        assert answer["iceConfig"] == {"iceServers": [{"urls": ["stun:stun.l.google.com:19302"]}]}
+        assert "iceConfig" not in (await http.post("/start", json={})).json()
 
 
 @pytest.mark.parametrize("prefix", ["", "/bot"])
