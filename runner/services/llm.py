@@ -55,9 +55,11 @@ class LLMService(LanguageModel):
     Attributes:
         toolbox: the registered tools.
         sorry: what the bot says when the model fails before its first word; empty: nothing.
+        may_stay_silent: whether an answer without text is intended; otherwise it is reported as an error.
     """
 
     sorry = ""
+    may_stay_silent = False
 
     def __init__(self, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -214,6 +216,7 @@ class LLMService(LanguageModel):
         await work.push(replace(start))  # a new frame: observers report each frame once
         calls: list[FunctionCall] = []
         said: list[str] = []
+        is_silent = True
         try:
             async with contextlib.aclosing(self._timed(work, context, reply_id)) as pieces:
                 async for piece in pieces:
@@ -227,7 +230,11 @@ class LLMService(LanguageModel):
                         raise TypeError(f"{what}: yield text, a FunctionCall or a frame")
                     if isinstance(piece, TextFrame):
                         said.append(piece.text)
+                    is_silent = is_silent and isinstance(piece, TextFrame) and not piece.text.strip()
                     await work.push(piece)
+            if is_silent and not calls and not self.may_stay_silent:
+                what = f"{type(self).__name__}.run_llm yielded no text"
+                raise EmptyAnswer(f"it answered with nothing: {what}")
         except Exception as error:  # the boundary to the service's own code
             calls = []
             if not (isinstance(error, EmptyAnswer) and has_spoken):

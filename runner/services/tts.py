@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
@@ -28,8 +27,6 @@ from runner.services.common.sound_format import SoundReader, is_container
 from runner.services.common.spoken_text import Piece, SentenceAggregator, cut
 from runner.services.common.work import ReplyWork, iterating
 from runner.turns.segments import speaking_weight, units
-
-logger = logging.getLogger(__name__)
 
 CHARS_PER_S = 14.5
 """A typical speed of voices, to place the words of a voice without word times."""
@@ -161,9 +158,8 @@ class TTSService(FrameProcessor):
             first = False
         if first and not self._was_mute and any(map(str.isalnum, item.text)):
             self._was_mute = True
-            logger.warning(
-                "%s made no sound for %r: run_tts yielded no audio frame", self.name, item.text[:60]
-            )
+            what = f"made no sound for {item.text[:60]!r}: run_tts yielded no audio frame"
+            await self.push_error(f"{self.name} {what}")
         await work.push(TTSStoppedFrame(reply_id=item.reply_id))
 
 
