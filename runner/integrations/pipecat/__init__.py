@@ -10,6 +10,7 @@
     memory.py       the conversation that a save keeps
     pipeline.py     joins a running pipeline to its call: greeting, interruption, app messages
     observers.py    turn and stop latency, silence, transcript, from the pipeline's frames
+    call_events.py  the same frames as events of the session, for its record
     loguru_log.py   loguru's records in botrun's log
     runner_app.py   what bots ask of `pipecat.runner.run`: routes and command line arguments
     patches.py      every attribute of pipecat that is replaced, in one table

@@ -8,7 +8,9 @@ from collections.abc import Coroutine, Iterator
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from runner.integrations.pipecat.call_events import EventWriter
 from runner.integrations.pipecat.memory import ContextMemory
+from runner.sessions.events import current_events
 from runner.sessions.stats import CallFigures
 from runner.transports.session_port import SessionPort
 
@@ -35,6 +37,7 @@ class PipecatCall:
 
     Attributes:
         port: the session's.
+        events: the session's, for its record.
         figures: the session's statistics.
         kind: the transport: "twilio", "webrtc", "daily", …
         line: where the bot's sound goes; None where Pipecat itself waits until it is played.
@@ -47,6 +50,7 @@ class PipecatCall:
         self.port = port
         self.figures = figures
         self.kind = kind
+        self.events = EventWriter(current_events())
         self.line: Line | None = None
         self.connection: Any = None
         self.memories: list[ContextMemory] = []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pipecat.frames import frames as of_pipecat
 from pipecat.observers.base_observer import BaseObserver, FramePushed
+from pipecat.transports.base_output import BaseOutputTransport
 
 from runner.integrations.pipecat.call import PipecatCall
 from runner.pipeline.activity import EXPECTED, MESSAGE_S, MODEL_S, PAUSE_S, TRANSCRIPT_S, VOICE_S
@@ -21,6 +22,11 @@ RTVI_LABEL = "rtvi-ai"
 
 MAX_SEEN = 512
 """Number of frames remembered as handled."""
+
+
+def _of(handlers: Mapping[type, Any], kind: type) -> Any:
+    """The handler of this kind of frame, or of the nearest that it is derived from."""
+    return next((handlers[base] for base in kind.__mro__ if base in handlers), None)
 
 
 def _now() -> float:
@@ -82,23 +88,27 @@ class CallObserver(BaseObserver):  # type: ignore[misc]
         self._user_stopped: float | None = None
         self._seen: dict[int, None] = {}
         self._handlers = self._make_handlers()
-        self._by_type: dict[type, Callable[[Any], Awaitable[None] | None] | None] = {}
+        self._events = call.events
+        self._by_type: dict[type, tuple[Any, Any]] = {}
 
     async def on_push_frame(self, data: FramePushed) -> None:
         frame = data.frame
         kind = type(frame)
-        try:
-            handler = self._by_type[kind]
-        except KeyError:
-            handler = next((self._handlers[k] for k in kind.__mro__ if k in self._handlers), None)
-            self._by_type[kind] = handler
+        handlers = self._by_type.get(kind)
+        if handlers is None:
+            handlers = self._by_type[kind] = _of(self._handlers, kind), _of(self._events.handlers, kind)
+        handler, event_handler = handlers
+        if kind is of_pipecat.TTSTextFrame and isinstance(data.source, BaseOutputTransport):
+            self._events.heard(frame)
         # Each processor that a frame passes pushes it again.
-        if handler is None or frame.id in self._seen:
+        if (handler is None and event_handler is None) or frame.id in self._seen:
             return
         self._seen[frame.id] = None
         if len(self._seen) > MAX_SEEN:
             del self._seen[next(iter(self._seen))]
-        waiting = handler(frame)
+        if event_handler is not None:
+            self._events.take(event_handler, frame, data.source)
+        waiting = None if handler is None else handler(frame)
         if waiting is not None:
             await waiting
 

@@ -69,12 +69,13 @@ class _MainPipeline:
         self._worker = worker
         self._conversation = call.port.conversation
         self._running = False
+        self._processors: list[Any] = []
         self._queue_frame = worker.queue_frame
         self._silence = Silence(self._conversation)
 
     async def join(self, processors: list[Any]) -> None:
         """Called before the first frame."""
-        call, worker = self._call, self._worker
+        call, worker, self._processors = self._call, self._worker, processors
         call.figures.has_pipeline = True
         self._conversation.attach(self)
         self._drop_queued_greeting()
@@ -83,6 +84,7 @@ class _MainPipeline:
         to_app = call.port.app.send if call.kind in PHONES else None
         worker.add_observer(CallObserver(call, self._silence, self.send_to_client, to_app))
         worker.add_event_handler("on_pipeline_started", self._started)
+        worker.add_event_handler("on_pipeline_finished", self._finished)
         if call.kind in PHONES:
             call.port.app.open(self._from_app)
         elif call.kind == "daily":
@@ -144,12 +146,16 @@ class _MainPipeline:
 
     async def _started(self, worker: Any, frame: Any) -> None:
         self._running = True
+        self._call.events.pipeline("started", [p.name for p in self._processors])
         rtvi = getattr(worker, "_rtvi", None)
         if self._conversation.goes_on and rtvi is not None:
             await self.send_to_client(messages.server_message({"type": "code-updated"}))
         self._conversation.give_owed_answer()
         if self._call.connection is not None:
             self._call.start_task(self._report_sound(), "sound statistics")
+
+    async def _finished(self, worker: Any, frame: Any) -> None:
+        self._call.events.pipeline("ended", [])
 
     async def _report_sound(self) -> None:
         """How the sound fares, for the page."""
