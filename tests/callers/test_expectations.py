@@ -13,6 +13,7 @@ from runner.callers.phone import Phone
 from runner.callers.scenario.expectations import Verdict, check
 from runner.callers.scenario.steps import Expect
 from runner.callers.sound.microphone import Manner, Microphone, Utterance
+from runner.callers.sound.playout import Underrun
 from runner.callers.talk import Talk
 from runner.rtvi import messages
 
@@ -27,6 +28,8 @@ class SilentPhone:
     wire = SimpleNamespace(facts=SimpleNamespace(call_id="CA1"))
     sample_rate = RATE
     started_at = 0.0
+    log: Any
+    playout: Any
     speech = SimpleNamespace(spans=[])
 
     def __init__(self) -> None:
@@ -123,3 +126,25 @@ def test_a_bot_on_another_machine_cannot_be_asked() -> None:
     verdict = judge(talk, understood=("what time is it",))
     assert not verdict.met
     assert "known on its own machine only" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "met", "sentence"),
+    [
+        (2, False, "2 underruns in the bot's speech, 1 are allowed"),
+        (
+            45,
+            True,
+            "1 underruns in the bot's speech; 1 more, no longer than this phone itself was late (45 ms)",
+        ),
+    ],
+)
+def test_an_underrun_that_the_phone_may_have_made_itself_is_not_the_bots(
+    late_ms: float, met: bool, sentence: str
+) -> None:
+    talk, phone = call()
+    phone.log = SimpleNamespace(late_s=[0.001, late_ms / 1000])
+    phone.playout = SimpleNamespace(underruns=[Underrun(1.0, 0.040), Underrun(2.0, 0.200)])
+    verdict = judge(talk, underruns=1)
+    assert verdict.met is met
+    assert verdict.sentence.startswith(sentence)

@@ -11,6 +11,7 @@ from runner.frames import (
     Frame,
     FrameDirection,
     FunctionCall,
+    InterruptionFrame,
     TranscriptionFrame,
 )
 from runner.processors.base import DOWNSTREAM, UPSTREAM
@@ -145,13 +146,17 @@ class ScriptedDialogue(LLMService):
         super().__init__(name=name)
         self.now = now
         self._misses = 0
+        self._interrupted = False
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
+        if isinstance(frame, InterruptionFrame):
+            self._interrupted = True
         if not (isinstance(frame, TranscriptionFrame) and direction is DOWNSTREAM):
             return
-        # A listener's "mm-hmm" is no question: an answer to it would stop what the bot says.
-        if not frame.text.strip() and frame.murmur is not True:
+        # A listener's "mm-hmm" is no question: an answer to it would stop what the bot says. But if the bot
+        # was stopped for it, because the recogniser took so long, nobody would speak any more.
+        if not frame.text.strip() and (frame.murmur is not True or self._interrupted):
             self._misses += 1
             if answer_to_a_miss(self._misses) is not None:
                 await self.answer(_A_MISS)
@@ -162,6 +167,7 @@ class ScriptedDialogue(LLMService):
         return answer(said[-1], self.now(), said[:-1]) if said else Answer(greet(""))
 
     async def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame | FunctionCall, None]:
+        self._interrupted = False
         reply = self._reply_to(context)
         if isinstance(reply, FunctionCall):
             yield reply

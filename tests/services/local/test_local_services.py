@@ -17,7 +17,9 @@ from runner.frames import (
     EndFrame,
     Frame,
     InputAudioRawFrame,
+    InterruptionFrame,
     LLMMessagesAppendFrame,
+    LLMTextFrame,
     TranscriptionFrame,
     TTSAudioRawFrame,
     TTSSpeakFrame,
@@ -234,6 +236,24 @@ def test_speech_that_was_not_understood_is_answered_with_patience() -> None:
     assert answers[:2] == list(MISSES[:2])
     assert answers[2].startswith("Hello!")
     assert answers[3:] == list(MISSES)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_murmur_is_answered_only_if_the_bot_was_stopped_for_it(interrupted: bool) -> None:
+    """Else nobody would speak any more: the recogniser took so long that the bot was interrupted."""
+
+    async def run() -> list[str]:
+        dialogue, heard = ScriptedDialogue(), Recorder()
+        task = PipelineTask(Pipeline([dialogue, heard]))
+        if interrupted:
+            await task.queue_frame(InterruptionFrame())
+        await task.queue_frame(TranscriptionFrame("", murmur=True))
+        await task.stop_when_done()
+        await task.run()
+        return [str(getattr(seen.frame, "text", "")) for seen in heard.of(LLMTextFrame)]
+
+    said = run_virtual(run())
+    assert "".join(said) == (MISSES[0] if interrupted else "")
 
 
 def test_after_goodbye_the_call_ends_when_it_has_been_heard() -> None:
