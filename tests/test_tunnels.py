@@ -194,9 +194,9 @@ async def test_what_ngrok_refuses_is_reported_without_the_token(monkeypatch: pyt
     error = ValueError("failed to connect session", "authentication failed: canary-ngrok\n", "ERR_NGROK_105")
     monkeypatch.setitem(sys.modules, "ngrok", FakeNgrok(error))
     tunnel = NgrokTunnel("canary-ngrok")
-    with pytest.raises(TunnelError, match=r"ngrok refused the tunnel: .*ERR_NGROK_105") as told:
+    with pytest.raises(TunnelError, match=r"ngrok refused the tunnel: .*ERR_NGROK_105") as caught:
         await tunnel.open(1)
-    assert "canary" not in str(told.value)
+    assert "canary" not in str(caught.value)
     await tunnel.aclose()
 
 
@@ -228,12 +228,12 @@ async def test_an_address_that_does_not_lead_here_is_reported_before_any_number_
         config = settings(tmp_path, number=CALLED, provider_api=server.url)
         tunnel = FakeTunnel(f"http://127.0.0.1:{free_port()}")
         side = PublicSide(make_host(Bot(), config), tunnel)
-        with pytest.raises(UnreachableError, match="does not lead here") as told:
+        with pytest.raises(UnreachableError, match="does not lead here") as caught:
             await side.open()
         await side.aclose()
         assert server.asked == []
     assert tunnel.closed == 1
-    assert "/ws/" not in str(told.value)
+    assert "/ws/" not in str(caught.value)
 
 
 async def test_something_else_that_answers_there_is_not_taken_for_us(tmp_path: Path, keys: None) -> None:

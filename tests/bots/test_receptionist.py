@@ -72,10 +72,10 @@ def test_what_cannot_be_booked_is_refused_with_a_reason(diary: Any, starts: date
 def test_a_model_gets_every_tool(diary: Any) -> None:
     from receptionist_desk import Desk
 
-    told = Toolbox().definitions(Desk(diary, lambda: NOW).tools())
-    assert len(told) == 9
-    assert all(definition["function"]["description"] for definition in told)
-    book = next(d["function"] for d in told if d["function"]["name"] == "book")
+    result = Toolbox().definitions(Desk(diary, lambda: NOW).tools())
+    assert len(result) == 9
+    assert all(definition["function"]["description"] for definition in result)
+    book = next(d["function"] for d in result if d["function"]["name"] == "book")
     assert book["parameters"]["required"] == ["name", "day", "at"]
     assert book["parameters"]["properties"]["day"]["format"] == "date"
 

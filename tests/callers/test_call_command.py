@@ -74,10 +74,10 @@ def test_an_impossible_option_is_reported_in_one_line(
     args: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_program(["call", *args]) == 2
-    out, told = capsys.readouterr()
-    assert sentence in told
-    assert told.startswith("botrun: ")
-    assert (told.count("\n"), out) == (1, "")
+    out, output = capsys.readouterr()
+    assert sentence in output
+    assert output.startswith("botrun: ")
+    assert (output.count("\n"), out) == (1, "")
 
 
 def test_the_scenarios_that_come_along_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,8 +90,10 @@ def test_help_loads_nothing_heavy() -> None:
         "import sys; from runner.cli.program import run_program; run_program(['call', '--help']);"
         "print('LOADED', sorted({'numpy', 'websockets', 'yaml', 'fastapi'} & set(sys.modules)))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert "LOADED []" in told.stdout
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "LOADED []" in result.stdout
 
 
 def test_a_call_is_shown_as_it_goes_and_kept(goodbye_bot: str, tmp_path: Path) -> None:

@@ -107,11 +107,11 @@ def test_what_is_wrong_is_reported_in_one_sentence_with_its_line(
     if not sentence:  # a tag makes nothing here: it is read as the text that it stands before
         assert load_scenario(path).steps == (Say(text="x", line=2),)
         return
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as caught:
         load_scenario(path)
-    assert str(told.value).startswith(f"{path}:{line}: ")
-    assert sentence in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_no_text_is_reported(tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ class It:
     """A call whose reported lines are kept."""
 
     def __init__(self, *, words_known: bool = True) -> None:
-        self.phone, self.told = QuietPhone(), list[Said]()
-        self.talk = Talk(cast(Phone, self.phone), self.told.append)
+        self.phone, self.said = QuietPhone(), list[Said]()
+        self.talk = Talk(cast(Phone, self.phone), self.said.append)
         self.talk.side.open = words_known
 
     def at(self, seconds: float, event: str, **data: Any) -> None:
@@ -61,8 +61,8 @@ class It:
         self.phone.speech.spans.append(Span(start + begin, start + end))
 
     def seen(self) -> list[tuple[float, str, str]]:
-        assert self.talk.lines == self.told
-        return [(line.at, line.who, line.text) for line in self.told]
+        assert self.talk.lines == self.said
+        return [(line.at, line.who, line.text) for line in self.said]
 
 
 def test_what_others_say_during_a_sentence_is_reported_behind_it() -> None:

@@ -40,7 +40,7 @@ def test_the_ending_may_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "fields"),
     [
         (["there.py"], "already exists"),
         (["nowhere/bot.py"], "folder nowhere does not exist"),
@@ -51,7 +51,7 @@ def test_the_ending_may_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_what_cannot_be_written_is_said_and_nothing_is_touched(
     words: list[str],
-    told: str,
+    fields: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -59,5 +59,5 @@ def test_what_cannot_be_written_is_said_and_nothing_is_touched(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.py").write_text("mine")
     assert run_program(["new", *words]) == 2
-    assert told in capsys.readouterr().err
+    assert fields in capsys.readouterr().err
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("there.py", "mine")]

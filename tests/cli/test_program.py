@@ -97,10 +97,10 @@ def test_what_is_wrong_is_reported_in_one_line(
     # Port 0, for those that come as far as opening one.
     port = [] if "--port" in args or args[0] in {"run", "call", "load"} else ["--port", "0"]
     assert run_program([*args, *port]) == status
-    out, told = capsys.readouterr()
-    assert sentence in told
-    assert told.startswith("botrun: ")
-    assert (told.count("\n"), out) == (1, "")
+    out, output = capsys.readouterr()
+    assert sentence in output
+    assert output.startswith("botrun: ")
+    assert (output.count("\n"), out) == (1, "")
 
 
 def test_an_unknown_setting_is_reported_and_does_not_stop_botrun(
@@ -108,26 +108,26 @@ def test_an_unknown_setting_is_reported_and_does_not_stop_botrun(
 ) -> None:
     monkeypatch.setenv("BOTRUN_PROT", "1")
     assert run_program([str(BOTS / "syntax_error.py"), "--port", "0", "--no-reload"]) == 1
-    told = capsys.readouterr().err
-    assert "BOTRUN_PROT is not a setting; did you mean BOTRUN_PORT?" in told
-    assert "syntax_error.py:4" in told
+    output = capsys.readouterr().err
+    assert "BOTRUN_PROT is not a setting; did you mean BOTRUN_PORT?" in output
+    assert "syntax_error.py:4" in output
 
 
 @pytest.mark.faults(26)
 def test_a_dotenv_with_a_meaningless_line_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     Path(".env").write_text("A=1\nTWILIO_AUTH_TOKEN 'canary'\n")
     assert run_program([PLAIN, "--port", "0"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("botrun: .env:2 is not a setting. Write NAME=value")
-    assert told.count("\n") == 1
-    assert "canary" not in told
+    output = capsys.readouterr().err
+    assert output.startswith("botrun: .env:2 is not a setting. Write NAME=value")
+    assert output.count("\n") == 1
+    assert "canary" not in output
 
 
 def test_verbose_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_program([str(BOTS / "fails_on_import.py"), "-v", "--port", "0"]) == 1
-    told = capsys.readouterr().err
-    assert "Traceback" in told
-    assert told.splitlines()[-1].startswith("botrun: ")
+    output = capsys.readouterr().err
+    assert "Traceback" in output
+    assert output.splitlines()[-1].startswith("botrun: ")
 
 
 @pytest.mark.faults(26)
@@ -147,10 +147,10 @@ def test_a_port_in_use_is_reported_with_the_process_that_has_it(capsys: pytest.C
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert run_program([PLAIN, "--port", str(port)]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith(f"botrun: port {port} is in use")
+    output = capsys.readouterr().err
+    assert output.startswith(f"botrun: port {port} is in use")
     if sys.platform == "linux":
-        assert f"(pid {os.getpid()}," in told
+        assert f"(pid {os.getpid()}," in output
 
 
 def test_a_password_in_a_bad_value_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,8 +163,8 @@ def test_help_shows_every_flag_and_loads_nothing_heavy() -> None:
         "import sys; from runner.cli.program import run_program; run_program(['--help']);"
         f"print('LOADED', sorted({HEAVY!r} & set(sys.modules)))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "LOADED []" in told
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "LOADED []" in done
     for flag in (
         "FILE",
         "--transport",
@@ -176,4 +176,4 @@ def test_help_shows_every_flag_and_loads_nothing_heavy() -> None:
         "--verbose",
         "--version",
     ):
-        assert flag in told
+        assert flag in done

@@ -64,9 +64,9 @@ def test_the_files_hold_both_speakers_and_nothing_that_was_cut_off(tmp_path: Pat
         "3\n00:00:03,000 --> 00:00:04,000\nCaller: another one\n\n"
         "4\n00:00:04,230 --> 00:00:05,430\nBot: There was a dog.\n\n"
     )
-    told = vtt.read_text()
-    assert told.startswith("WEBVTT\n\n00:00:00.500 --> 00:00:01.500\n<v Caller>tell me a story\n\n")
-    assert told.count("-->") == 4
+    output = vtt.read_text()
+    assert output.startswith("WEBVTT\n\n00:00:00.500 --> 00:00:01.500\n<v Caller>tell me a story\n\n")
+    assert output.count("-->") == 4
 
 
 def test_the_files_can_be_read_while_the_call_goes_on(tmp_path: Path) -> None:
@@ -82,11 +82,11 @@ def test_the_files_can_be_read_while_the_call_goes_on(tmp_path: Path) -> None:
 
 def test_the_page_gets_each_word_as_it_is_heard() -> None:
     call = Call(replies=REPLIES).run(a_talk_with_an_interruption)
-    told = [m["data"] for m in call.transport.listener.messages if m["type"] == "server-message"]
-    growing = [one["text"] for one in told if one["type"] == "subtitle" and one["speaker"] == "bot"]
+    received = [m["data"] for m in call.transport.listener.messages if m["type"] == "server-message"]
+    growing = [one["text"] for one in received if one["type"] == "subtitle" and one["speaker"] == "bot"]
     whole = "Once upon a time there"
     assert growing[:6] == ["Once", "Once upon", "Once upon a", "Once upon a time", whole, whole]
-    assert [one["final"] for one in told[:2]] == [True, False]
+    assert [one["final"] for one in received[:2]] == [True, False]
     times = [seen.at for seen in call.seen.of(SubtitleFrame)]
     assert times[1:6] == pytest.approx([1.73, 2.03, 2.33, 2.63, 2.93], abs=0.03)
 

@@ -81,11 +81,11 @@ def test_an_answer_that_is_to_be_read_makes_no_sound_and_is_remembered() -> None
     assert it.transport.listener.sent == []
     assert it.heard.of(TTSTextFrame) == []
     assert it.remembered() == [("user", "hello"), ("assistant", "Good day. How are you?")]
-    assert [(told["text"], told["will_be_spoken"]) for told in it.data("bot-output")] == [
+    assert [(message["text"], message["will_be_spoken"]) for message in it.data("bot-output")] == [
         ("Good day.", False),
         ("How are you?", False),
     ]
-    assert [told["text"] for told in it.data("bot-transcription")] == ["Good day.", "How are you?"]
+    assert [message["text"] for message in it.data("bot-transcription")] == ["Good day.", "How are you?"]
 
 
 def test_the_answer_after_one_that_was_read_is_spoken_again() -> None:
@@ -97,7 +97,7 @@ def test_the_answer_after_one_that_was_read_is_spoken_again() -> None:
 
     it = Typed("Good day.", "Very well.").run(script)
     assert [seen.frame.text for seen in it.heard.of(TTSTextFrame)] == ["Very", "well."]  # type: ignore[attr-defined]
-    assert [told["will_be_spoken"] for told in it.data("bot-output")] == [False, True, True, True]
+    assert [message["will_be_spoken"] for message in it.data("bot-output")] == [False, True, True, True]
 
 
 def test_what_was_heard_is_remembered_before_the_typed_turn_that_cut_it() -> None:

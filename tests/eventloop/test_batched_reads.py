@@ -196,8 +196,8 @@ def test_a_broken_connection_is_reported_once_after_all_that_was_sent_before(run
 
 def test_one_that_fails_on_what_it_was_sent_is_alone_with_it(run: Run) -> None:
     async def talk() -> None:
-        told: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+        received: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: received.append(context))
 
         def fail(reading: Reading, data: bytes) -> None:
             if data == b"poison":
@@ -210,7 +210,7 @@ def test_one_that_fails_on_what_it_was_sent_is_alone_with_it(run: Run) -> None:
             await server.until(lambda: bool(server.readings[2].ends))
             await server.until(lambda: all(r.got == b"well" for r in server.readings if r.got != b"poison"))
             assert sum(reading.ends for reading in server.readings) == 1
-            assert [type(context["exception"]) for context in told] == [ValueError]
+            assert [type(context["exception"]) for context in received] == [ValueError]
 
     run(talk())
 
@@ -266,8 +266,8 @@ def test_what_is_due_is_done_in_order_never_early_and_goes_on_without_rounds(run
 
 def test_what_fails_when_it_is_due_keeps_nothing_else_from_being_done(run: Run) -> None:
     async def talk() -> None:
-        loop, told = asyncio.get_running_loop(), []
-        loop.set_exception_handler(lambda loop, context: told.append(context))
+        loop, result = asyncio.get_running_loop(), []
+        loop.set_exception_handler(lambda loop, context: result.append(context))
         done = asyncio.Event()
 
         def fail() -> None:
@@ -277,7 +277,7 @@ def test_what_fails_when_it_is_due_keeps_nothing_else_from_being_done(run: Run) 
             server.rounds.call_at(loop.time(), fail)
             server.rounds.call_at(loop.time() + 0.001, done.set)
             await done.wait()
-        assert len(told) == 1
+        assert len(result) == 1
 
     run(talk())
 

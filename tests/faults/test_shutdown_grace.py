@@ -224,18 +224,20 @@ async def test_sigterm_lets_a_run_end_its_calls(tmp_path: Path, *, whole_group: 
         late = signed("twilio", "/twilio/answer", call_fields("twilio", "C4"), origin=run.origin)
         refused = await post(run.origin, late)
         status = await run.ended()
-    assert status == 0, run.told
+    assert status == 0, run.output
     assert "<Reject" in refused.text
     for phone in phones:
         assert phone.heard_s == pytest.approx(SAYS_S, abs=0.02)
         assert phone.close == (1000, str(EndReason.SHUTDOWN))
-        assert run.told.count(f"{phone.call_id} left") == run.told.count(f"{phone.call_id} cleaned up") == 1
+        assert (
+            run.output.count(f"{phone.call_id} left") == run.output.count(f"{phone.call_id} cleaned up") == 1
+        )
         hang_ups = [asked for asked in server.asked if f"/Calls/{phone.call_id}" in asked.path]
         assert [asked.status for asked in hang_ups] == [200]
         assert server.calls[phone.call_id] == "completed"
     assert server.address("twilio") == BEFORE
-    assert "Traceback" not in run.told
-    assert "shutdown timed out" not in run.told
+    assert "Traceback" not in run.output
+    assert "shutdown timed out" not in run.output
 
 
 @pytest.mark.faults(20)

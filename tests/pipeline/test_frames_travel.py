@@ -267,11 +267,11 @@ def test_a_slow_processor_is_reported_by_name_and_line(caplog: pytest.LogCapture
         await task.queue_frames([LLMTextFrame("slow"), LLMTextFrame("again"), EndFrame()])
 
     run_virtual(run(task, script))
-    told = [record.getMessage() for record in caplog.records if "delays the frames" in record.getMessage()]
-    assert len(told) == 1
+    output = [record.getMessage() for record in caplog.records if "delays the frames" in record.getMessage()]
+    assert len(output) == 1
     line = Sleepy.process_frame.__code__.co_firstlineno + 4
-    assert told[0].startswith("Sleepy delays the frames behind it")
-    assert f"test_frames_travel.py:{line}" in told[0]
+    assert output[0].startswith("Sleepy delays the frames behind it")
+    assert f"test_frames_travel.py:{line}" in output[0]
 
 
 def test_a_processor_that_only_waits_for_the_next_is_not_called_slow(

@@ -22,21 +22,21 @@ class Fails(FrameProcessor):
 
 
 def events_of(*frames: Any, **more: Any) -> list[tuple[Any, ...]]:
-    told: list[tuple[Any, ...]] = []
+    received: list[tuple[Any, ...]] = []
 
     async def run() -> None:
         task = PipelineTask(Pipeline([Fails()]), **more)
         for name in EVENTS:
 
             async def tell(task: PipelineTask, *what: Any, name: str = name) -> None:
-                told.append((name, *what))
+                received.append((name, *what))
 
             task.event_handler(name)(tell)
         await task.queue_frames(frames)
         await task.run()
 
     run_virtual(run())
-    return told
+    return received
 
 
 def test_the_start_a_failure_and_the_end_are_reported_in_order() -> None:

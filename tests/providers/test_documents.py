@@ -66,10 +66,10 @@ def test_exotel_gets_the_address_in_json() -> None:
 @pytest.mark.parametrize("name", ["twilio", "telnyx", "plivo"])
 def test_the_caller_s_number_comes_back_in_the_start_message(name: str) -> None:
     tree = ET.fromstring(provider_named(name, {}).answer(CALL, SOCKET).text)
-    told = {p.attrib["name"]: p.attrib["value"] for p in tree.iter("Parameter")}
+    fields = {p.attrib["name"]: p.attrib["value"] for p in tree.iter("Parameter")}
     extra = next(tree.iter("Stream")).attrib.get("extraHeaders", "")
-    told |= dict(pair.split("=") for pair in extra.split(",") if pair)
-    result = handshake(name, told)
+    fields |= dict(pair.split("=") for pair in extra.split(",") if pair)
+    result = handshake(name, fields)
     assert result.from_number is not None
     assert result.from_number.removeprefix("+") in ("14150000001", "15550001001")  # Telnyx tells it itself
 

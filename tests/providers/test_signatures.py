@@ -279,8 +279,8 @@ def test_a_refusal_tells_address_and_parameters_but_neither_values_nor_secrets()
     vector = replace(VECTORS[0], headers={"x-twilio-signature": "x"})
     with pytest.raises(RefusedError) as refused:
         provider_named("twilio", vector.keys).check_request(vector.request(), NOW)
-    told = str(refused.value)
-    assert "https://mycompany.com/myapp.php?foo&bar=…" in told
-    assert "CallSid, Caller" in told
-    assert "TWILIO_AUTH_TOKEN" in told
-    assert "+1415" not in told
+    result = str(refused.value)
+    assert "https://mycompany.com/myapp.php?foo&bar=…" in result
+    assert "CallSid, Caller" in result
+    assert "TWILIO_AUTH_TOKEN" in result
+    assert "+1415" not in result

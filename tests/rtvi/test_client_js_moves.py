@@ -33,6 +33,6 @@ async def test_its_call_moves_to_what_was_saved(open_at: Open, tmp_path: Path) -
         await guest.until("document.querySelector('#state').innerText === 'ready'")
         kinds = {kind for kind, _ in await events(guest)}
         assert not kinds & {"disconnected", "botDisconnected", "error"}
-        assert "has gone" not in saved.told
+        assert "has gone" not in saved.output
         # 503 makes it come again; candidates that it sends late, under its old id, find nobody (404, 410).
         assert all(any(status in fault for status in ("503", "404", "410")) for fault in guest.faults)

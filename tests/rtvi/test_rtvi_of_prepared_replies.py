@@ -21,13 +21,13 @@ class Client:
 
     def __init__(self, it: Conversation) -> None:
         self.it = it
-        self.told: list[tuple[float, dict[str, Any]]] = []
+        self.messages: list[tuple[float, dict[str, Any]]] = []
         output: Any = it.transport.output()
         output.carries_messages = True
         output.send_message = self._take
 
     async def _take(self, message: dict[str, Any]) -> None:
-        self.told.append((self.it.stt.processor_setup.clock(), message))
+        self.messages.append((self.it.stt.processor_setup.clock(), message))
 
     async def ready(self) -> None:
         rtvi = self.it.task.rtvi
@@ -36,7 +36,7 @@ class Client:
         await rtvi.on_message({"label": "rtvi-ai", "type": "client-ready", "id": "1", "data": about})
 
     def of(self, kind: str) -> list[tuple[float, Any]]:
-        return [(at, message.get("data")) for at, message in self.told if message["type"] == kind]
+        return [(at, message.get("data")) for at, message in self.messages if message["type"] == kind]
 
     def texts(self, kind: str) -> str:
         return "".join(data["text"] for _, data in self.of(kind)).strip()
@@ -58,11 +58,11 @@ def test_a_prepared_reply_is_sent_only_after_the_turn_and_then_whole_and_in_orde
 
     it.run(script)
     certain = 2.01  # the words end at 1.01, and a second of doubt follows
-    told = [(at, m["type"]) for at, m in client.told if m["type"] in OF_THE_REPLY]
-    assert min(at for at, _ in told) == pytest.approx(certain, abs=0.01)
+    received = [(at, m["type"]) for at, m in client.messages if m["type"] in OF_THE_REPLY]
+    assert min(at for at, _ in received) == pytest.approx(certain, abs=0.01)
     assert client.texts("bot-llm-text") == "Here it is."
     assert client.texts("user-llm-text") == "bring me tea"
-    order = [kind for _, kind in told]
+    order = [kind for _, kind in received]
     assert order.index("user-llm-text") < order.index("bot-llm-started") < order.index("bot-llm-text")
     assert order.index("bot-llm-text") < order.index("bot-llm-stopped")
     assert [data["text"] for _, data in client.of("bot-tts-text")] == ["Here", "it", "is."]
@@ -80,13 +80,13 @@ def test_of_a_reply_that_is_thrown_away_the_client_hears_nothing() -> None:
 
     it.run(script)
     assert len(it.llm.asked) == 2
-    assert "early" not in str(client.told)
+    assert "early" not in str(client.messages)
     assert client.texts("bot-llm-text") == "Here it is."
     assert [data["text"] for _, data in client.of("user-llm-text")] == ["bring me tea with milk"]
-    kinds = [message["type"] for _, message in client.told]
+    kinds = [message["type"] for _, message in client.messages]
     assert (kinds.count("bot-llm-started"), kinds.count("bot-llm-stopped")) == (1, 1)
     assert kinds.count("bot-tts-started") == 1
-    by_reply = [m for _, m in client.told if m["type"] == "metrics" and "ttfb" in m["data"]]
+    by_reply = [m for _, m in client.messages if m["type"] == "metrics" and "ttfb" in m["data"]]
     assert len(by_reply) == 2  # the model's and the voice's, of the reply that was heard
 
 

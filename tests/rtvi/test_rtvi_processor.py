@@ -41,19 +41,19 @@ class Client:
     """An RTVI client: what it received, and what it made the pipeline do."""
 
     def __init__(self) -> None:
-        self.told: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]] = []
         self.frames: list[Frame] = []
         self.rtvi = RTVI(self._take, self._frame)
 
     async def _take(self, message: dict[str, Any]) -> None:
-        self.told.append(message)
+        self.messages.append(message)
 
     async def _frame(self, frame: Frame) -> None:
         self.frames.append(frame)
 
     async def ready(self, version: str = "2.1.0") -> Client:
         await self.says("client-ready", {"version": version, "about": {"library": "test"}}, "r1")
-        self.told.clear()
+        self.messages.clear()
         return self
 
     async def says(self, kind: str, data: Any = None, id: str = "1") -> None:
@@ -67,10 +67,10 @@ class Client:
 
     @property
     def kinds(self) -> list[str]:
-        return [message["type"] for message in self.told]
+        return [message["type"] for message in self.messages]
 
     def data(self, kind: str) -> list[dict[str, Any]]:
-        return [message["data"] for message in self.told if message["type"] == kind]
+        return [message["data"] for message in self.messages if message["type"] == kind]
 
 
 def heard(word: str, reply_id: int = 1) -> TTSTextFrame:
@@ -82,22 +82,22 @@ async def test_client_ready_is_answered_under_its_id() -> None:
     assert not client.rtvi.ready
     await client.says("client-ready", {"version": "2.1.0"}, "abc")
     assert client.rtvi.ready
-    assert client.told[0]["type"] == "bot-ready"
-    assert client.told[0]["id"] == "abc"
-    assert client.told[0]["data"]["version"] == "2.2.0"
+    assert client.messages[0]["type"] == "bot-ready"
+    assert client.messages[0]["id"] == "abc"
+    assert client.messages[0]["data"]["version"] == "2.2.0"
 
 
 async def test_a_client_of_the_old_major_gets_its_own_version() -> None:
     client = Client()
     await client.says("client-ready", {"version": "1.2.0"})
-    assert client.told[0]["data"]["version"] == "1.2.0"
+    assert client.messages[0]["data"]["version"] == "1.2.0"
 
 
 async def test_a_client_of_an_unknown_major_is_warned_and_served() -> None:
     client = Client()
     await client.says("client-ready", {"version": "9.0.0"}, "x")
     assert client.kinds == ["bot-ready", "error-response"]
-    assert client.told[1]["id"] == "x"
+    assert client.messages[1]["id"] == "x"
     await client.sees(UserStartedSpeakingFrame())
     assert client.kinds[-1] == "user-started-speaking"
 
@@ -105,7 +105,7 @@ async def test_a_client_of_an_unknown_major_is_warned_and_served() -> None:
 async def test_messages_wait_for_client_ready_and_come_in_order() -> None:
     client = Client()
     await client.sees(UserStartedSpeakingFrame(), TTSStartedFrame("Hello.", reply_id=1))
-    assert client.told == []
+    assert client.messages == []
     await client.says("client-ready", {"version": "2.0.0"})
     assert client.kinds == [
         "bot-ready",
@@ -143,7 +143,7 @@ async def test_sound_is_not_watched() -> None:
     client = await Client().ready()
     assert InputAudioRawFrame not in client.rtvi.frame_types
     await client.sees(InputAudioRawFrame(b"", 16000))
-    assert client.told == []
+    assert client.messages == []
 
 
 async def test_a_whole_turn_is_reported_in_order() -> None:
@@ -219,7 +219,9 @@ async def test_an_interruption_leaves_the_segment_unfinished() -> None:
 async def test_speech_that_was_not_understood_is_reported_without_inventing_text() -> None:
     client = await Client().ready()
     await client.sees(TranscriptionFrame(""))
-    assert client.told == [{"label": "rtvi-ai", "type": "server-message", "data": {"type": "not-understood"}}]
+    assert client.messages == [
+        {"label": "rtvi-ai", "type": "server-message", "data": {"type": "not-understood"}}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +243,7 @@ async def test_the_users_text_for_the_model_is_sent(content: object, text: str) 
 async def test_a_context_without_a_last_word_of_the_user_is_passed_over(messages: object) -> None:
     client = await Client().ready()
     await client.sees(LLMContextFrame(SimpleNamespace(messages=messages)))
-    assert client.told == []
+    assert client.messages == []
 
 
 async def test_an_error_names_file_and_line_of_the_bot() -> None:
@@ -250,10 +252,10 @@ async def test_an_error_names_file_and_line_of_the_bot() -> None:
         raise ValueError("no such voice")
     except ValueError as caught:
         await client.sees(ErrorFrame("no such voice", "MyVoice", fatal=True, exception=caught))
-    told = client.data("error")[0]
-    assert (told["error"], told["fatal"], told["processor"]) == ("no such voice", True, "MyVoice")
-    assert told["file"] == "test_rtvi_processor.py"
-    assert told["line"] > 1
+    result = client.data("error")[0]
+    assert (result["error"], result["fatal"], result["processor"]) == ("no such voice", True, "MyVoice")
+    assert result["file"] == "test_rtvi_processor.py"
+    assert result["line"] > 1
 
 
 async def test_an_error_without_an_exception_has_no_place() -> None:
@@ -287,19 +289,19 @@ async def test_the_client_can_end_the_call_and_press_keys() -> None:
 async def test_what_nobody_serves_is_refused_under_its_id(kind: str) -> None:
     client = await Client().ready()
     await client.says(kind, {}, "77")
-    assert (client.kinds, client.told[0]["id"], client.frames) == (["error-response"], "77", [])
+    assert (client.kinds, client.messages[0]["id"], client.frames) == (["error-response"], "77", [])
 
 
 async def test_a_badly_made_message_is_refused_under_its_id() -> None:
     client = await Client().ready()
     await client.says("send-text", {"content": 5}, "78")
-    assert (client.kinds, client.told[0]["id"]) == (["error-response"], "78")
+    assert (client.kinds, client.messages[0]["id"]) == (["error-response"], "78")
 
 
 async def test_messages_of_other_kinds_are_left_to_the_bot() -> None:
     client = await Client().ready()
     await client.sees(InputTransportMessageFrame({"type": "mine"}), InputTransportMessageFrame("text"))
-    assert (client.told, client.frames) == ([], [])
+    assert (client.messages, client.frames) == ([], [])
 
 
 async def test_a_request_comes_in_as_a_frame_and_is_served_once() -> None:

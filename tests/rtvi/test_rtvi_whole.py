@@ -74,20 +74,20 @@ class Client:
     """The client: what it received, and what it made the pipeline do."""
 
     def __init__(self, level: RTVIFunctionCallReportLevel = RTVIFunctionCallReportLevel.FULL) -> None:
-        self.told: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]] = []
         self.frames: list[Frame] = []
         params = RTVIObserverParams(function_call_report_level={"*": level})
         self.rtvi = RTVI(self._take, self._frame, params=params)
 
     async def _take(self, message: dict[str, Any]) -> None:
-        self.told.append(message)
+        self.messages.append(message)
 
     async def _frame(self, frame: Frame) -> None:
         self.frames.append(frame)
 
     async def ready(self, version: str = "2.1.0") -> Client:
         await self.says("client-ready", {"version": version, "about": {"library": "test"}}, "r1")
-        self.told.clear()
+        self.messages.clear()
         return self
 
     async def says(self, kind: str, data: Any = None, id: str = "1") -> None:
@@ -100,10 +100,10 @@ class Client:
 
     @property
     def kinds(self) -> list[str]:
-        return [message["type"] for message in self.told]
+        return [message["type"] for message in self.messages]
 
     def data(self, kind: str) -> list[Any]:
-        return [message["data"] for message in self.told if message["type"] == kind]
+        return [message["data"] for message in self.messages if message["type"] == kind]
 
 
 # ------------------------------------------------------------------ what the client says
@@ -151,7 +151,7 @@ async def test_every_message_of_the_client_is_served(kind: str) -> None:
     await client.says(kind, data, "9")
     assert client.frames == frames
     assert client.kinds == answers
-    assert all(message["id"] == "9" for message in client.told if message["type"] != "user-input")
+    assert all(message["id"] == "9" for message in client.messages if message["type"] != "user-input")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ async def test_every_message_of_the_client_is_served(kind: str) -> None:
 async def test_a_message_that_is_badly_made_is_refused_under_its_id(kind: str, data: Any) -> None:
     client = await Client().ready()
     await client.says(kind, data, "78")
-    assert (client.kinds, client.told[0]["id"], client.frames) == (["error-response"], "78", [])
+    assert (client.kinds, client.messages[0]["id"], client.frames) == (["error-response"], "78", [])
 
 
 async def test_a_typed_turn_may_ask_for_an_answer_to_read() -> None:
@@ -264,9 +264,9 @@ async def test_every_message_for_the_client_is_sent_once(kind: str) -> None:
     frames, data = TO_CLIENT[kind]
     client = await Client().ready()
     await client.sees(*frames)
-    told = [message for message in client.told if message["type"] == kind]
-    assert [message.get("data") for message in told] == [data]
-    assert all(message["label"] == "rtvi-ai" for message in told)
+    received = [message for message in client.messages if message["type"] == kind]
+    assert [message.get("data") for message in received] == [data]
+    assert all(message["label"] == "rtvi-ai" for message in received)
 
 
 def test_the_table_holds_every_message_of_the_published_client() -> None:
@@ -306,7 +306,7 @@ async def test_handlers_of_the_bot_get_the_clients_messages_and_answer_them() ->
     await client.says("client-message", {"t": "language"}, "7")
     await client.says("client-message", {"t": "weather"}, "8")
     await client.rtvi.aclose()
-    assert [(told["type"], told.get("id")) for told in client.told] == [
+    assert [(message["type"], message.get("id")) for message in client.messages] == [
         ("bot-ready", "1"),
         ("server-message", None),
         ("server-response", "7"),
@@ -330,7 +330,7 @@ async def test_what_the_page_says_of_itself_comes_as_an_event_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "told"),
+    ("level", "events"),
     [
         (RTVIFunctionCallReportLevel.DISABLED, None),
         (RTVIFunctionCallReportLevel.NONE, set()),
@@ -340,14 +340,14 @@ async def test_what_the_page_says_of_itself_comes_as_an_event_too() -> None:
     ],
 )
 async def test_the_client_gets_no_more_of_a_tool_than_was_allowed(
-    level: RTVIFunctionCallReportLevel, told: set[str] | None
+    level: RTVIFunctionCallReportLevel, events: set[str] | None
 ) -> None:
     client = await Client(level).ready()
     await client.sees(
         FunctionCallsStartedFrame([CALL]), FunctionCallInProgressFrame(CALL), FunctionCallResultFrame(CALL, 7)
     )
-    fields = {key for message in client.told for key in message["data"]} - {"tool_call_id", "cancelled"}
-    assert (fields, len(client.told)) == ((told, 3) if told is not None else (set(), 0))
+    fields = {key for message in client.messages for key in message["data"]} - {"tool_call_id", "cancelled"}
+    assert (fields, len(client.messages)) == ((events, 3) if events is not None else (set(), 0))
 
 
 async def test_private_is_the_default() -> None:

@@ -35,9 +35,9 @@ class Case:
     def call(self, **options: Any) -> tuple[Wire, TelephonySerializer]:
         """Both ends of a call whose handshake is done."""
         wire = self.wire(**options)
-        told = self.answer(wire)
+        result = self.answer(wire)
         # Telnyx sends back what the answer document asks for; here the same both ways.
-        return wire, told.serializer(output_format=told.media_format)
+        return wire, result.serializer(output_format=result.media_format)
 
 
 CASES = [

@@ -50,12 +50,12 @@ def pieces(pcm: bytes, size: int) -> list[bytes]:
 
 @every_format
 def test_the_handshake_tells_provider_ids_and_format(case: Case) -> None:
-    told = case.answer(case.wire(stream_id="stream-1", call_id="call-1", account_id="account-1"))
-    assert (told.provider, told.stream_id, told.call_id, told.account_id) == (
+    result = case.answer(case.wire(stream_id="stream-1", call_id="call-1", account_id="account-1"))
+    assert (result.provider, result.stream_id, result.call_id, result.account_id) == (
         case.provider, "stream-1", "call-1", "account-1",
     )  # fmt: skip
-    assert told.sample_rate == case.sample_rate
-    serializer = told.serializer()
+    assert result.sample_rate == case.sample_rate
+    serializer = result.serializer()
     assert serializer.provider == case.provider
     assert (serializer.stream_id, serializer.call_id) == ("stream-1", "call-1")
     assert serializer.sample_rate == case.sample_rate
@@ -65,18 +65,18 @@ def test_the_handshake_tells_provider_ids_and_format(case: Case) -> None:
 def test_the_callers_numbers_arrive_one_way_or_the_other(case: Case) -> None:
     parameters = {"from_number": "+14150000001", "to_number": "+14150000002", "plan": "a b"}
     wire = case.wire(from_number="+14150000001", to_number="+14150000002", custom_parameters=parameters)
-    told = case.answer(wire)
-    assert (told.from_number, told.to_number) == ("+14150000001", "+14150000002")
-    assert told.custom_parameters == parameters
+    result = case.answer(wire)
+    assert (result.from_number, result.to_number) == ("+14150000001", "+14150000002")
+    assert result.custom_parameters == parameters
 
 
 @every_provider
 def test_neither_credentials_nor_numbers_are_shown(case: Case) -> None:
-    told = case.answer(
+    result = case.answer(
         case.wire(from_number="+14150000001", custom_parameters={"from_number": "+14150000001"})
     )
     keys = dict.fromkeys(("auth_token", "api_key", "auth_id", "account_sid"), "canary")
-    serializer = told.serializer(credentials=keys)
+    serializer = result.serializer(credentials=keys)
     for shown in (
         repr(serializer),
         str(serializer),
@@ -85,7 +85,7 @@ def test_neither_credentials_nor_numbers_are_shown(case: Case) -> None:
     ):
         assert "canary" not in shown
     assert "canary" in serializer.credentials.values()
-    assert "4150000001" not in repr(told)
+    assert "4150000001" not in repr(result)
 
 
 # ------------------------------------------------------------------ inbound

@@ -145,9 +145,9 @@ def test_only_protocol_errors_escape_from_the_handshake(case: Case) -> None:
         handshake = Handshake()
         try:
             for _ in range(3):
-                told = handshake.feed(stranger(source, [lambda: source.choice(opening)]))
-                if told is not None:
-                    repr(told.serializer()).encode("utf-8", "backslashreplace")
+                result = handshake.feed(stranger(source, [lambda: source.choice(opening)]))
+                if result is not None:
+                    repr(result.serializer()).encode("utf-8", "backslashreplace")
                     break
         except ProtocolError:
             pass

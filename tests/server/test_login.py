@@ -45,8 +45,8 @@ async def ask(
     first = sent[0]
     if kind == "websocket":
         return (101 if first["type"] == "websocket.accept" else 403), {}
-    told = {name.decode(): value.decode() for name, value in first["headers"]}
-    return first["status"], told
+    fields = {name.decode(): value.decode() for name, value in first["headers"]}
+    return first["status"], fields
 
 
 async def test_without_a_public_address_nothing_is_asked() -> None:

@@ -101,8 +101,8 @@ def test_the_next_model_answers_when_the_first_cannot(caplog: pytest.LogCaptureF
         it = Talk(FallbackLLM(first, second)).says("hello")
     assert it.words() == "Here I am."
     assert second.asked[0] == [{"role": "user", "content": "hello"}]
-    told = [r.getMessage() for r in caplog.records]
-    assert told == ["FallbackLLM: first failed: it broke", "FallbackLLM: second answers now"]
+    output = [r.getMessage() for r in caplog.records]
+    assert output == ["FallbackLLM: first failed: it broke", "FallbackLLM: second answers now"]
 
 
 def test_a_model_that_does_not_begin_is_not_waited_for() -> None:

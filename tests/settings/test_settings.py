@@ -106,9 +106,9 @@ def test_a_meaningless_line_of_dotenv_is_reported_by_number_and_not_shown(
 ) -> None:
     path = tmp_path / ".env"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=rf"\.env:{line} .*Write NAME=value") as told:
+    with pytest.raises(UsageError, match=rf"\.env:{line} .*Write NAME=value") as caught:
         read_dotenv(path)
-    assert "canary" not in str(told.value)
+    assert "canary" not in str(caught.value)
     assert not caplog.records
 
 

@@ -40,8 +40,8 @@ async def test_the_webrtc_caller_moves_with_its_conversation_over_tls(
     state = tmp_path / "state"
     more = ("-t", "webrtc", "--https", "--host", "127.0.0.1")
     async with saving(tmp_path, *more, BOTRUN_STATE_DIR=str(state)) as saved:
-        found = re.search(r"talk\s+(https://127\.0\.0\.1:\d+)/", saved.told)
-        assert found, saved.told
+        found = re.search(r"talk\s+(https://127\.0\.0\.1:\d+)/", saved.output)
+        assert found, saved.output
         with pytest.raises(TransportError, match="CERTIFICATE_VERIFY_FAILED"):
             async with WebRTCCaller(found[1]):
                 pass
@@ -56,7 +56,7 @@ async def test_the_webrtc_caller_moves_with_its_conversation_over_tls(
                 caller.send_message(typed(f"turn{version}"))
                 await eventually(lambda: caller.moved == version)  # noqa: B023
                 caller.send_message(HELLO)
-                await caller.wait_for(lambda told: f"version {version}, heard" in said(told), 20)  # noqa: B023
+                await caller.wait_for(lambda messages: f"version {version}, heard" in said(messages), 20)  # noqa: B023
             assert caller.session_id == session
             assert caller.pc_id != before
             words = " ".join(said(message.value) for message in caller.messages)
@@ -91,7 +91,7 @@ async def test_loads_callers_ring_over_tls(tmp_path: Path, monkeypatch: pytest.M
     async with saving(tmp_path, *more) as saved:
         address = r"talk\s+https://(127\.0\.0\.1:\d+)/"
         await saved.until(address)
-        found = re.search(address, saved.told)
+        found = re.search(address, saved.output)
         assert found
         assert await asyncio.to_thread(pid_of, f"wss://{found[1]}/ws") == saved.process.pid
         line = PhoneLine(f"wss://{found[1]}/ws", "twilio", 1)

@@ -41,8 +41,8 @@ async def test_a_call_that_stays_with_the_old_code_gets_its_candidates_and_a_fur
         saved.edit("version 0", "version 1")
         await saved.reloaded(1)
         trickle = {"pc_id": caller.pc_id, "candidates": []}
-        told = await http.patch("/api/offer", json=trickle)
-        assert (told.status_code, told.json()) == (200, {"status": "success"})
+        response = await http.patch("/api/offer", json=trickle)
+        assert (response.status_code, response.json()) == (200, {"status": "success"})
         for path in ("/api/offer", f"/sessions/{caller.session_id}/api/offer"):
             broken = await http.post(path, json={"pc_id": caller.pc_id, "sdp": "x", "type": "offer"})
             assert broken.status_code == 400, "a further offer in its call, not a new one"
@@ -54,10 +54,10 @@ async def test_a_call_that_stays_with_the_old_code_gets_its_candidates_and_a_fur
             answer = await http.patch("/api/offer", json=trickle)
             return None if answer.status_code == 200 else answer
 
-        told = await eventually(refused)
-        assert told is not None
-        assert told.status_code in {404, 410}
-        assert "any more" in told.text or "ended" in told.text
+        response = await eventually(refused)
+        assert response is not None
+        assert response.status_code in {404, 410}
+        assert "any more" in response.text or "ended" in response.text
 
 
 async def test_a_call_announced_before_a_save_begins_with_the_new_code(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ async def test_the_page_and_calls_come_over_tls_with_the_key_only(
     state = tmp_path / "state"
     more = ("-t", "twilio", "--https", "--host", "127.0.0.1")
     async with saving(tmp_path, *more, BOTRUN_STATE_DIR=str(state)) as saved:
-        found = re.search(r"talk\s+(https://127\.0\.0\.1:(\d+))/\?key=(\S+)", saved.told)
-        assert found, saved.told
+        found = re.search(r"talk\s+(https://127\.0\.0\.1:(\d+))/\?key=(\S+)", saved.output)
+        assert found, saved.output
         base, port, key = found.groups()
         assert (state / f"dial-{port}.key").read_text() == key
         trusting = ssl.create_default_context(cafile=str(state / "https.pem"))
@@ -45,11 +45,11 @@ async def test_the_page_and_calls_come_over_tls_with_the_key_only(
             assert "Secure" in welcome.headers["set-cookie"]
             assert (await http.get("/")).status_code == 200
         monkeypatch.setenv("BOTRUN_STATE_DIR", str(state))
-        wire, told = new_wire("twilio"), []
+        wire, result = new_wire("twilio"), []
         async with Phone(socket, wire, connect=dial_network) as phone:
-            side = SideChannel(socket, wire.facts.call_id, lambda kind, data: told.append(kind))
+            side = SideChannel(socket, wire.facts.call_id, lambda kind, data: result.append(kind))
             following = asyncio.create_task(side.run())
-            await eventually(lambda: phone.bot_has_spoken() and told)
+            await eventually(lambda: phone.bot_has_spoken() and result)
             following.cancel()
         async with httpx2.AsyncClient(base_url=base, trust_env=False) as stranger:
             with pytest.raises(httpx2.ConnectError):

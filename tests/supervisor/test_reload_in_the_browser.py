@@ -37,8 +37,8 @@ async def test_twenty_edits_lose_no_turn(page_of: Any, tmp_path: Path) -> None:
             )
 
         async def greetings() -> int:
-            told = "JSON.stringify(message.data ?? '').includes('Greetings')"
-            return int(await here.page.evaluate(f"botrun.messages.filter((message) => {told}).length"))
+            result = "JSON.stringify(message.data ?? '').includes('Greetings')"
+            return int(await here.page.evaluate(f"botrun.messages.filter((message) => {result}).length"))
 
         await turn()
         greeted = await greetings()
@@ -66,7 +66,7 @@ async def test_twenty_edits_lose_no_turn(page_of: Any, tmp_path: Path) -> None:
             assert await greetings() <= greeted  # the page keeps the last thousand messages
         assert await here.page.evaluate("botrun.state") == "connected"
         assert here.faults == []
-        assert "has gone" not in saved.told
+        assert "has gone" not in saved.output
         await here.page.click("#end")
         await saved.until(f"the client of version {version} has gone")
-        assert saved.told.count("has gone") == 1
+        assert saved.output.count("has gone") == 1

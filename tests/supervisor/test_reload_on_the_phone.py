@@ -38,14 +38,14 @@ async def test_the_phone_moves_with_its_conversation(tmp_path: Path) -> None:
     async with saving(tmp_path, "-t", "twilio") as saved:
         await talk_through_edits(saved)
         await saved.until("has gone")
-        assert re.findall("the client of .* has gone", saved.told) == ["the client of version 2 has gone"]
+        assert re.findall("the client of .* has gone", saved.output) == ["the client of version 2 has gone"]
 
 
 async def talk_through_edits(saved: Saved) -> None:
-    told, url = Spoken(), f"ws://127.0.0.1:{saved.port}/ws"
+    result, url = Spoken(), f"ws://127.0.0.1:{saved.port}/ws"
     wire = new_wire("twilio")
     async with Phone(url, wire, connect=lambda url: dial_network(url, waits=True)) as phone:
-        side = SideChannel(url, wire.facts.call_id, told.take)
+        side = SideChannel(url, wire.facts.call_id, result.take)
         following = asyncio.create_task(side.run())
         await eventually(phone.bot_has_spoken, what="the greeting was heard")
         await eventually(lambda: phone.bot_quiet_s() > 0.3, what="the greeting is over")
@@ -53,8 +53,8 @@ async def talk_through_edits(saved: Saved) -> None:
             wire = phone.wire
             saved.edit(f"version {version - 1}", f"version {version}")
             await saved.reloaded(version)
-            await say(phone, wire, side, told, f"turn{version}", f"version {version}")
-        assert "turn1 turn2" in told.text
+            await say(phone, wire, side, result, f"turn{version}", f"version {version}")
+        assert "turn1 turn2" in result.text
         wire = phone.wire
         saved.edit("    # here a test makes it fail", "    raise RuntimeError('no voice')")
         await saved.until("no voice")
@@ -62,16 +62,16 @@ async def talk_through_edits(saved: Saved) -> None:
         saved.edit("    raise RuntimeError('no voice')", "    # here a test makes it fail")
         await saved.reloaded(4)
         await eventually(lambda: phone.wire is not wire, what="the call has moved")
-        await say(phone, wire, side, told, "turn3", "turn1 turn2 turn3")
-        assert told.text.count("Greetings") <= 1
+        await say(phone, wire, side, result, "turn3", "turn1 turn2 turn3")
+        assert result.text.count("Greetings") <= 1
         assert phone.log.violations == []
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def say(phone: Phone, wire: Wire, side: SideChannel, told: Spoken, text: str, answer: str) -> None:
+async def say(phone: Phone, wire: Wire, side: SideChannel, spoken: Spoken, text: str, answer: str) -> None:
     """Typed beside the wire, once the call has moved."""
     data = {"content": text, "options": {"run_immediately": True, "audio_response": True}}
     await eventually(lambda: side.live and phone.wire is not wire, what="the call has moved")
     assert await side.send("send-text", data)
-    await eventually(lambda: answer in told.text, what=f"{answer} in {told.text}")
+    await eventually(lambda: answer in spoken.text, what=f"{answer} in {spoken.text}")

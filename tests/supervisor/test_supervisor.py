@@ -31,7 +31,7 @@ async def test_what_is_saved_is_taken_over_and_what_is_not_changed_is_not(tmp_pa
         saved.write(saved.bot.read_text())
         (tmp_path / "unrelated.py").write_text("x = 1")
         await asyncio.sleep(0.5)
-        assert "was saved" not in saved.told
+        assert "was saved" not in saved.output
         (tmp_path / "prompts").mkdir()
         reads = "\nimport pathlib; PROMPTS = [*pathlib.Path(__file__).with_name('prompts').glob('*.md')]\n"
         saved.write(saved.bot.read_text().replace("version 0", "version 1") + reads)
@@ -48,8 +48,8 @@ async def test_what_is_saved_is_taken_over_and_what_is_not_changed_is_not(tmp_pa
         (tmp_path / ".env").write_text("KEY=value")
         await saved.until(r"\.env was saved")
         assert await serves(saved)
-        assert saved.told.count("helper.py was saved") == 1
-    assert "Traceback" not in saved.told
+        assert saved.output.count("helper.py was saved") == 1
+    assert "Traceback" not in saved.output
 
 
 @pytest.mark.faults(19)
@@ -109,8 +109,8 @@ async def test_a_signal_to_all_processes_at_once_is_no_crash_and_no_second_signa
         saved.process.terminate()
         async with asyncio.timeout(5):
             status = await saved.process.wait()
-    assert (status, "restarts it" in saved.told) == (0, False), saved.told
-    assert "farewell" in saved.told
+    assert (status, "restarts it" in saved.output) == (0, False), saved.output
+    assert "farewell" in saved.output
 
 
 async def refuses_nothing(port: int) -> bool:
@@ -151,7 +151,7 @@ async def test_without_reload_there_is_one_process(tmp_path: Path) -> None:
         assert saved.processes() == []
         saved.edit("version 0", "version 1")
         await asyncio.sleep(0.3)
-        assert "was saved" not in saved.told
+        assert "was saved" not in saved.output
 
 
 async def test_a_run_whose_nursery_is_killed_ends_and_says_so(tmp_path: Path) -> None:
@@ -161,6 +161,6 @@ async def test_a_run_whose_nursery_is_killed_ends_and_says_so(tmp_path: Path) ->
         nursery.kill()
         async with asyncio.timeout(15):
             assert await saved.process.wait() == 1
-        assert "the fork server of the workers died" in saved.told
+        assert "the fork server of the workers died" in saved.output
         _, alive = await asyncio.to_thread(psutil.wait_procs, family, 10)
         assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]

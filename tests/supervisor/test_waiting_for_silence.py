@@ -101,10 +101,10 @@ class Peer:
     in_a_hurry = False
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.shown: list[str] = []
 
     def tell_waiting(self, busy: str) -> None:
-        self.told.append(busy)
+        self.shown.append(busy)
 
 
 @pytest.mark.parametrize(("speaks_s", "waits_s", "cut"), [(0.5, 0.5, 0), (15, 15, 0), (1000, 20, 1)])
@@ -135,6 +135,6 @@ def test_a_long_bot_turn_is_waited_for_up_to_a_limit_and_reported(
         return clock() - begun
 
     assert run_virtual(wait(), 60) == pytest.approx(waits_s, abs=0.3)
-    assert peer.told == (["the bot speaks"] if speaks_s > 1 else [])
+    assert peer.shown == (["the bot speaks"] if speaks_s > 1 else [])
     assert len(cuts) == cut
     assert all(at >= LONGEST_WAIT_S for at in cuts)

@@ -76,8 +76,8 @@ class ProviderServer:
 
     def address(self, provider: str) -> str:
         """What the number asks now."""
-        told = {"twilio": self.number, "telnyx": self.application, "plivo": self.plivo_application}[provider]
-        return told.get("voice_url") or told.get("answer_url") or ""
+        facts = {"twilio": self.number, "telnyx": self.application, "plivo": self.plivo_application}[provider]
+        return facts.get("voice_url") or facts.get("answer_url") or ""
 
     async def handle(self, request: Request) -> Response:
         if "json" in request.headers.get("content-type", ""):
@@ -188,12 +188,12 @@ class ProviderServer:
 
     # ------------------------------------------------------------ all
 
-    def _dialled(self, fields: dict[str, Any], wanted: set[str], told: dict[str, Any]) -> Response:
+    def _dialled(self, fields: dict[str, Any], wanted: set[str], message: dict[str, Any]) -> Response:
         if missing := wanted - set(fields):
             return JSONResponse({"message": f"missing {sorted(missing)}"}, 400)
-        call_id = next(str(v) for v in [*told.values(), *_inner(told)] if isinstance(v, str))
+        call_id = next(str(v) for v in [*message.values(), *_inner(message)] if isinstance(v, str))
         self.calls[call_id] = "ringing"
-        return JSONResponse(told, 201)
+        return JSONResponse(message, 201)
 
     def _changed(self, call_id: str, state: str, provider: str, status: int = 200) -> Response:
         if self.calls.get(call_id) not in ("ringing", "talking", "answer"):
@@ -202,8 +202,8 @@ class ProviderServer:
         return Response(status_code=204) if status == 204 else JSONResponse({"ok": True}, status)
 
 
-def _inner(told: dict[str, Any]) -> list[Any]:
-    return [inner for value in told.values() if isinstance(value, dict) for inner in value.values()]
+def _inner(message: dict[str, Any]) -> list[Any]:
+    return [inner for value in message.values() if isinstance(value, dict) for inner in value.values()]
 
 
 def _provider_of(path: str) -> str:

@@ -69,10 +69,10 @@ class Provided:
 
 def call_fields(provider: str, call_id: str, **more: str) -> dict[str, str]:
     if provider == "plivo":
-        told = {"CallUUID": call_id, "From": CALLER[1:], "To": CALLED[1:], "Direction": "inbound"}
+        fields = {"CallUUID": call_id, "From": CALLER[1:], "To": CALLED[1:], "Direction": "inbound"}
     else:
-        told = {"CallSid": call_id, "From": CALLER, "To": CALLED, "Direction": "inbound"}
-    return {**told, **more}
+        fields = {"CallSid": call_id, "From": CALLER, "To": CALLED, "Direction": "inbound"}
+    return {**fields, **more}
 
 
 def signed(

@@ -31,13 +31,13 @@ def free_port() -> int:
 
 @dataclass
 class Run:
-    """A botrun that takes calls. `told`: all that it printed and logged."""
+    """A botrun that takes calls. `output`: all that it printed and logged."""
 
     process: asyncio.subprocess.Process
     port: int
     public_port: int
     folder: Path
-    told: str = ""
+    output: str = ""
     readers: list[asyncio.Task[None]] = field(default_factory=list)
     bot: Path = BOT
 
@@ -83,14 +83,14 @@ class Run:
 
     async def read(self, stream: asyncio.StreamReader | None) -> None:
         while stream is not None and (line := await stream.readline()):
-            self.told += line.decode(errors="replace")
+            self.output += line.decode(errors="replace")
 
     async def ready(self, word: str, times: int = 1) -> None:
         """Wait until this was printed or logged so often."""
-        missing = lambda: f"never printed: {word}\n{self.told}"  # noqa: E731
+        missing = lambda: f"never printed: {word}\n{self.output}"  # noqa: E731
         over = lambda: self.process.returncode is not None  # noqa: E731
-        await eventually(lambda: self.told.count(word) >= times or over(), READY_S, what=missing)
-        assert self.told.count(word) >= times, missing()
+        await eventually(lambda: self.output.count(word) >= times or over(), READY_S, what=missing)
+        assert self.output.count(word) >= times, missing()
 
 
 @contextlib.asynccontextmanager

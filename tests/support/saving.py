@@ -19,18 +19,18 @@ READY_S = 30.0
 
 
 class Saved:
-    """A botrun whose bot can be edited. `told`: all that it printed and logged."""
+    """A botrun whose bot can be edited. `output`: all that it printed and logged."""
 
     def __init__(self, process: asyncio.subprocess.Process, bot: Path) -> None:
         self.process = process
         self.bot = bot
-        self.told = ""
+        self.output = ""
         self._saves = 0
 
     @property
     def address(self) -> str:
-        found = re.search(r"talk\s+(http://\S+)", self.told)
-        assert found, self.told
+        found = re.search(r"talk\s+(http://\S+)", self.output)
+        assert found, self.output
         return found[1].rstrip("/")
 
     @property
@@ -53,11 +53,11 @@ class Saved:
         """Wait until this was printed or logged so often."""
 
         def printed() -> bool:
-            found = len(re.findall(pattern, self.told)) >= times
-            assert found or self.process.returncode is None, self.told
+            found = len(re.findall(pattern, self.output)) >= times
+            assert found or self.process.returncode is None, self.output
             return found
 
-        await eventually(printed, READY_S, what=lambda: f"printed: {pattern}\n{self.told}")
+        await eventually(printed, READY_S, what=lambda: f"printed: {pattern}\n{self.output}")
 
     async def reloaded(self, times: int) -> None:
         await self.until("the new code answers", times)
@@ -67,7 +67,7 @@ class Saved:
 
     async def read(self, stream: asyncio.StreamReader | None) -> None:
         while stream is not None and (line := await stream.readline()):
-            self.told += line.decode(errors="replace")
+            self.output += line.decode(errors="replace")
 
 
 @contextlib.asynccontextmanager

@@ -122,9 +122,9 @@ def test_the_gap_is_reported_and_the_speech_is_one_speech() -> None:
         BotResumedSpeakingFrame,
         BotStoppedSpeakingFrame,
     )
-    told = [seen.frame for seen in heard.of(*kinds)]
-    assert [type(frame) for frame in told] == list(kinds)
-    assert told[2].gap_ms == pytest.approx(1000)  # type: ignore[attr-defined]
+    received = [seen.frame for seen in heard.of(*kinds)]
+    assert [type(frame) for frame in received] == list(kinds)
+    assert received[2].gap_ms == pytest.approx(1000)  # type: ignore[attr-defined]
 
 
 def test_a_paused_bot_sends_nothing() -> None:

@@ -116,20 +116,22 @@ def test_in_a_conversation_it_is_asked_about_what_was_said(model: Path) -> None:
 
 @pytest.mark.models
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "sentence"),
     [
         ("none", "there is no model"),
         ("text", "is no ONNX model"),
         ("other", "it takes sound, not input_features"),
     ],
 )
-def test_a_file_that_is_no_such_model_is_reported_in_a_sentence(fault: str, told: str, model: Path) -> None:
+def test_a_file_that_is_no_such_model_is_reported_in_a_sentence(
+    fault: str, sentence: str, model: Path
+) -> None:
     path = model.with_name("other.onnx")
     if fault == "text":
         path.write_text("nothing of the kind")
     elif fault == "other":
         make(path, takes="sound")
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=sentence):
         SmartTurnAnalyzer(path)
 
 

@@ -22,7 +22,7 @@ class Call:
 
     def __init__(self, pcm: bytes, rate: int, begins_s: float) -> None:
         self.analyzer = SileroVADAnalyzer(sample_rate=rate)
-        self.told: list[tuple[VADEvent, float]] = []
+        self.events: list[tuple[VADEvent, float]] = []
         self._pcm, self._rate, self._begins_s = pcm, rate, begins_s
 
     async def run(self) -> None:
@@ -35,7 +35,7 @@ class Call:
         await asyncio.sleep(2 * TICK_S)
 
     def _hear(self, event: VADEvent) -> None:
-        self.told.append((event, asyncio.get_running_loop().time() - self._begins_s))
+        self.events.append((event, asyncio.get_running_loop().time() - self._begins_s))
 
 
 def sound(index: int, rate: int) -> bytes:
@@ -71,7 +71,7 @@ def test_four_calls_together_are_heard_as_each_alone(monkeypatch: pytest.MonkeyP
     for index, (call, rate) in enumerate(zip(calls, rates, strict=True)):
         alone = listen(SileroVADAnalyzer(sample_rate=rate), sound(index, rate), rate)
         assert alone
-        assert shown([event for event, _ in call.told]) == shown(alone)
+        assert shown([event for event, _ in call.events]) == shown(alone)
 
 
 def test_calls_of_every_kind_in_one_batch_get_the_events_of_each_window_alone() -> None:
@@ -97,7 +97,7 @@ def test_calls_of_every_kind_in_one_batch_get_the_events_of_each_window_alone() 
         for count, at in enumerate(range(0, len(pcm), size), 1):
             expected += plain.hear(pcm[at : at + size], count * CHUNK_S)
         assert len(expected) >= 20
-        assert [event for event, _ in call.told] == expected
+        assert [event for event, _ in call.events] == expected
 
 
 def test_a_call_ended_by_another_in_the_same_batch_gets_no_more_events(
@@ -117,7 +117,7 @@ def test_a_call_ended_by_another_in_the_same_batch_gets_no_more_events(
 
     run_virtual(script())
     assert not caplog.records
-    assert len(first.told) == 2
+    assert len(first.events) == 2
 
 
 def test_windows_of_many_calls_do_not_wait_for_the_end_of_the_tick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_windows_of_many_calls_do_not_wait_for_the_end_of_the_tick(monkeypatch: 
 
 
 def shown_of(call: Call) -> str:
-    return str(shown([event for event, _ in call.told]))
+    return str(shown([event for event, _ in call.events]))
 
 
 def test_company_makes_an_event_late_by_a_tick_at_most() -> None:
@@ -145,7 +145,7 @@ def test_company_makes_an_event_late_by_a_tick_at_most() -> None:
             await asyncio.gather(*(call.run() for call in calls))
 
         run_virtual(together())
-        return [at for _, at in calls[0].told]
+        return [at for _, at in calls[0].events]
 
     alone, together = delays(1), delays(3)
     assert len(alone) == len(together) > 0
@@ -164,5 +164,5 @@ def test_an_ended_call_gets_no_more_events() -> None:
         await running[1]
 
     run_virtual(script())
-    assert first.told == []
-    assert second.told
+    assert first.events == []
+    assert second.events

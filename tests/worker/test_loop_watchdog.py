@@ -62,9 +62,9 @@ class Reports:
         self.first.set()
 
 
-async def guarded(bot: LoadedBot, told: Reports, until: Callable[[], bool], calls: int = 1) -> None:
+async def guarded(bot: LoadedBot, reports: Reports, until: Callable[[], bool], calls: int = 1) -> None:
     sessions = Sessions(bot)
-    with LoopGuard(bot.path, sessions, told).watching():
+    with LoopGuard(bot.path, sessions, reports).watching():
         for number in range(calls):
             sessions.start("test", RunnerArguments(session_id=f"call-{number}"))
         await eventually(until, 20)
@@ -82,9 +82,9 @@ async def guarded(bot: LoadedBot, told: Reports, until: Callable[[], bool], call
 async def test_a_blocked_loop_is_reported_with_session_and_line(tmp_path: Path, how: str) -> None:
     if "until" in how:
         how = "until = time.thread_time() + 0.9\n    while time.thread_time() < until: pass"
-    bot, told = written(tmp_path, how), Reports()
-    await guarded(bot, told, lambda: any("runs again" in sentence for sentence in told.sentences))
-    first, last = told.sentences[0], told.sentences[-1]
+    bot, result = written(tmp_path, how), Reports()
+    await guarded(bot, result, lambda: any("runs again" in sentence for sentence in result.sentences))
+    first, last = result.sentences[0], result.sentences[-1]
     assert "has stood still for" in first
     assert f"sleepy_bot.py:{LINE}" in first or f"sleepy_bot.py:{LINE + 1}" in first
     assert "(session call-0)" in first
@@ -94,20 +94,20 @@ async def test_a_blocked_loop_is_reported_with_session_and_line(tmp_path: Path, 
 
 @pytest.mark.faults(17)
 async def test_a_blocked_loop_is_reported_while_it_is_blocked(tmp_path: Path) -> None:
-    told = Reports()
+    result = Reports()
     bot = written(tmp_path, "import sleepy_gate; sleepy_gate.opened.wait(10)")
     import sys
     from types import ModuleType
 
     gate: Any = ModuleType("sleepy_gate")
     # The loop goes on only when the sentence has been said: said too late, it would never be.
-    gate.opened = told.first
+    gate.opened = result.first
     sys.modules["sleepy_gate"] = gate
     try:
-        await guarded(bot, told, lambda: len(told.sentences) > 1)
+        await guarded(bot, result, lambda: len(result.sentences) > 1)
     finally:
         del sys.modules["sleepy_gate"]
-    assert f"sleepy_bot.py:{LINE}" in told.sentences[0]
+    assert f"sleepy_bot.py:{LINE}" in result.sentences[0]
 
 
 async def test_the_call_that_stands_still_is_found_among_several(tmp_path: Path) -> None:
@@ -119,10 +119,10 @@ async def test_the_call_that_stands_still_is_found_among_several(tmp_path: Path)
         "    if args.session_id == 'call-1': time.sleep(0.7)\n"
         "    await asyncio.sleep(30)\n"
     )
-    told = Reports()
-    await guarded(load_bot(BotTarget(path)), told, lambda: len(told.sentences) > 1, calls=3)
-    assert "one_of_two.py:4" in told.sentences[0]
-    assert "(session call-1)" in told.sentences[0]
+    result = Reports()
+    await guarded(load_bot(BotTarget(path)), result, lambda: len(result.sentences) > 1, calls=3)
+    assert "one_of_two.py:4" in result.sentences[0]
+    assert "(session call-1)" in result.sentences[0]
 
 
 async def test_botruns_own_work_below_the_bots_await_is_not_the_bots(tmp_path: Path) -> None:
@@ -132,12 +132,12 @@ async def test_botruns_own_work_below_the_bots_await_is_not_the_bots(tmp_path: P
     code = compile(source, sums, "exec")
     space: dict[str, Any] = {"time": time}
     exec(code, space)
-    bot, told = written(tmp_path, "WORK()"), Reports()
+    bot, result = written(tmp_path, "WORK()"), Reports()
     bot.function.__globals__["WORK"] = space["work"]  # type: ignore[attr-defined]
-    await guarded(bot, told, lambda: len(told.sentences) > 1)
-    assert "botrun at runner/a_module_of_ours.py:3" in told.sentences[0]
-    assert "sleepy_bot.py" not in told.sentences[0]
-    assert "not in your code" in told.sentences[0]
+    await guarded(bot, result, lambda: len(result.sentences) > 1)
+    assert "botrun at runner/a_module_of_ours.py:3" in result.sentences[0]
+    assert "sleepy_bot.py" not in result.sentences[0]
+    assert "not in your code" in result.sentences[0]
 
 
 def stalled(garbage_s: float = 0.0, queued_s: float = 0.0) -> tuple[str, str]:
@@ -172,13 +172,13 @@ async def test_an_import_in_the_bots_call_is_named_as_one(tmp_path: Path) -> Non
     package = tmp_path / "elsewhere" / "site-packages"
     package.mkdir(parents=True)
     (package / "slow_library.py").write_text("import time\ntime.sleep(0.6)\n")
-    bot, told = (
+    bot, result = (
         written(tmp_path, f"import sys; sys.path.append({str(package)!r}); import slow_library"),
         Reports(),
     )
-    await guarded(bot, told, lambda: len(told.sentences) > 1)
-    assert f"an import at sleepy_bot.py:{LINE}" in told.sentences[0]
-    assert "top of the bot's file" in told.sentences[0]
+    await guarded(bot, result, lambda: len(result.sentences) > 1)
+    assert f"an import at sleepy_bot.py:{LINE}" in result.sentences[0]
+    assert "top of the bot's file" in result.sentences[0]
 
 
 async def test_a_call_that_older_code_began_has_just_been_given_to_this_bot(
@@ -186,32 +186,32 @@ async def test_a_call_that_older_code_began_has_just_been_given_to_this_bot(
 ) -> None:
     """Its age survives the move; the bot was called only now."""
     monkeypatch.setattr(guard, "NO_PIPELINE_S", 5.0)
-    bot, told = written(tmp_path, "pass"), Reports()
+    bot, result = written(tmp_path, "pass"), Reports()
     sessions = Sessions(bot)
-    with LoopGuard(bot.path, sessions, told).watching():
+    with LoopGuard(bot.path, sessions, result).watching():
         moved = Conversation({"secs": 38.0})
         session = sessions.start("test", RunnerArguments(session_id="a-call"), conversation=moved)
         await asyncio.sleep(3 * guard.LOOK_S)
         assert session.duration_s > 38
         await sessions.shut_down(2)
-    assert told.sentences == []
+    assert result.sentences == []
 
 
 async def test_a_loop_that_only_waits_is_not_complained_of(tmp_path: Path) -> None:
-    bot, told = written(tmp_path, "pass"), Reports()
+    bot, result = written(tmp_path, "pass"), Reports()
     since = time.monotonic()
-    await guarded(bot, told, lambda: time.monotonic() - since > 0.8)
-    assert told.sentences == []
+    await guarded(bot, result, lambda: time.monotonic() - since > 0.8)
+    assert result.sentences == []
 
 
 async def test_a_bot_that_runs_no_pipeline_is_warned_about_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard, "NO_PIPELINE_S", 0.2)
-    bot, told = written(tmp_path, "pass"), Reports()
+    bot, result = written(tmp_path, "pass"), Reports()
     since = time.monotonic()
-    await guarded(bot, told, lambda: time.monotonic() - since > 1.0)
-    (sentence,) = told.sentences
+    await guarded(bot, result, lambda: time.monotonic() - since > 1.0)
+    (sentence,) = result.sentences
     assert "sleepy_bot.py was called" in sentence
     assert "runs no pipeline" in sentence
 

@@ -100,11 +100,11 @@ def test_without_a_terminal_all_is_plain(tmp_path: Path) -> None:
         assert process.stdout is not None
         lines = [next(process.stdout) for _ in range(3)]
         process.send_signal(signal.SIGTERM)
-        out, told = process.communicate(timeout=10)
+        out, done = process.communicate(timeout=10)
     assert [line.split()[0] for line in lines] == ["bot", "transports", "talk"]
     assert process.returncode == 0
-    assert "\x1b" not in "".join(lines) + out + told
-    assert told.startswith('{"time": ')
+    assert "\x1b" not in "".join(lines) + out + done
+    assert done.startswith('{"time": ')
 
 
 def test_a_helper_that_does_not_start_is_reported_in_one_line(tmp_path: Path) -> None:

@@ -229,10 +229,10 @@ def test_talks_are_counted_by_their_answers_and_stops() -> None:
     report = merged(talk, plan=replace(PLAN, scenario="talk"))
     assert report.latency_ms == Spread(1, 500, 500, 500, 500)
     assert report.stop_ms.n == 1
-    told = dict(rows(report))
-    assert "1 ignored" in told["stop latency"]
-    assert "2 talks" in told["calls"]
-    assert "verdict" not in told
+    fields = dict(rows(report))
+    assert "1 ignored" in fields["stop latency"]
+    assert "2 talks" in fields["calls"]
+    assert "verdict" not in fields
 
 
 def test_the_servers_share_is_shown_where_it_is_known() -> None:
@@ -353,6 +353,6 @@ botrun_sound_dropped_seconds_total 0.04
 """
     word = word_of(sample for family in text_string_to_metric_families(page) for sample in family.samples)
     assert word == ServerWord(loop_lag_ms=5.0, underruns=3, dropped=0, dropped_ms=40, refused=0)
-    told = dict(rows(replace(merged(GOOD), word=word)))["server says"]
-    assert told == "loop within 5 ms p99; [yellow]3 underruns, 40 ms of sound dropped[/yellow]"
+    fields = dict(rows(replace(merged(GOOD), word=word)))["server says"]
+    assert fields == "loop within 5 ms p99; [yellow]3 underruns, 40 ms of sound dropped[/yellow]"
     assert word_of([]) is None

@@ -23,10 +23,10 @@ async def test_the_bot_greets_and_answers_on_each_wire(tmp_path: Path, spoken: P
         for number, provider in enumerate(PHONES, 1):
             report = await ring(run, provider, "--wav", str(spoken))
             assert report["violations"] == [], provider
-            assert said(report, "bot") == ["Polly greets.", "Polly heard 1: line 1."], run.told
+            assert said(report, "bot") == ["Polly greets.", "Polly heard 1: line 1."], run.output
             assert len(report["turn_latencies_ms"]) == 1, provider
             await run.until(r"turn latency \d+ ms p50 \(n=1\)", number)
-        assert run.told.count("Client disconnected") == len(PHONES)
+        assert run.output.count("Client disconnected") == len(PHONES)
 
 
 async def test_a_bot_that_reads_the_socket_itself_says_goodbye_to_its_end(
@@ -39,4 +39,4 @@ async def test_a_bot_that_reads_the_socket_itself_says_goodbye_to_its_end(
     assert report["lost_ms"] == 0
     # 70 characters, 20 ms each.
     assert report["bot_speech_s"] == pytest.approx(1.4, abs=0.1)
-    assert "is over" in run.told
+    assert "is over" in run.output

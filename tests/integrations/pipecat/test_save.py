@@ -71,7 +71,7 @@ async def test_three_saves_in_one_call(tmp_path: Path) -> None:
             await call.moved(wire)
             await call.ask("still there", "Petra heard 4: still there.", said)
             assert " ".join(said).count("greets") == 1
-            assert "Client disconnected" not in run.told
+            assert "Client disconnected" not in run.output
             assert phone.log.violations == []
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -84,4 +84,4 @@ async def test_code_that_cannot_be_loaded_leaves_the_old_one_in_place(tmp_path: 
         run.edit("from loguru import logger", "from loguru import loggers")
         await run.until(r"talk_bot.py:\d+.*loggers")
         report = await ring(run, "twilio", "--wav", str(spoken))
-        assert len(report["turn_latencies_ms"]) == 1, run.told
+        assert len(report["turn_latencies_ms"]) == 1, run.output

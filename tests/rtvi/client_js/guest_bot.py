@@ -104,8 +104,8 @@ async def bot(runner_args: SmallWebRTCRunnerArguments) -> None:
         transport.output(),
         memory.assistant(),
     ]
-    told = RTVIObserverParams(function_call_report_level={"*": RTVIFunctionCallReportLevel.FULL})
-    task = PipelineTask(Pipeline(steps), rtvi_observer_params=told)
+    result = RTVIObserverParams(function_call_report_level={"*": RTVIFunctionCallReportLevel.FULL})
+    task = PipelineTask(Pipeline(steps), rtvi_observer_params=result)
     assert task.rtvi is not None
 
     @task.rtvi.event_handler("on_client_ready")

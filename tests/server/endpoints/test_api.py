@@ -130,10 +130,10 @@ async def test_a_body_is_json_whatever_its_content_type() -> None:
 
 async def test_start_tells_where_a_plain_client_connects() -> None:
     async with client_of(create_app(host_of("websocket")), "http://localhost:7860") as http:
-        told = (await http.post("/start", json={})).json()
-        assert told["wsUrl"] == f"ws://localhost:7860/ws-client?token={told['token']}"
+        response = (await http.post("/start", json={})).json()
+        assert response["wsUrl"] == f"ws://localhost:7860/ws-client?token={response['token']}"
         other = (await http.post("/start", json={"transport": "websocket"})).json()
-        assert other["token"] != told["token"]
+        assert other["token"] != response["token"]
         # Pipecat's client for WebSockets refuses any other field.
         assert other.keys() == {"wsUrl", "token"}
         plain = (await http.post("/start", json={"transport": "websocket", "format": "pcm"})).json()

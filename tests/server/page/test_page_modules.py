@@ -20,12 +20,12 @@ def address() -> Iterator[str]:
 LATENCY = """
 async (readings) => {
   const { Latency } = await import("/page/latency.js");
-  const latency = new Latency(), told = [];
+  const latency = new Latency(), seen = [];
   for (const name of ["turn", "stop", "bot-sound"])
-    latency.addEventListener(name, ({ detail }) => told.push([name, Math.round(detail)]));
+    latency.addEventListener(name, ({ detail }) => seen.push([name, Math.round(detail)]));
   for (const [at, what, ...more] of readings)
     what === "hear" ? latency.hear(at, ...more) : latency[what](at, ...more);
-  return told;
+  return seen;
 }
 """
 QUIET, LOUD = -90, -20
@@ -37,12 +37,12 @@ def hear(start: int, end: int, you: int, bot: int) -> list[list[object]]:
 
 async def latency(visit: Any, address: str, *readings: list[object]) -> list[list[object]]:
     here: Visit = await visit(address)
-    told: list[list[object]] = await here.page.evaluate(LATENCY, list(readings))
-    return told
+    result: list[list[object]] = await here.page.evaluate(LATENCY, list(readings))
+    return result
 
 
 async def test_a_turn_is_counted_from_the_last_word_not_from_its_notice(visit: Any, address: str) -> None:
-    told = await latency(
+    result = await latency(
         visit,
         address,
         *hear(0, 400, QUIET, QUIET),
@@ -52,12 +52,12 @@ async def test_a_turn_is_counted_from_the_last_word_not_from_its_notice(visit: A
         *hear(1300, 1600, QUIET, QUIET),
         *hear(1600, 1700, QUIET, LOUD),
     )
-    assert told == [["bot-sound", 1600], ["turn", 620]]
+    assert result == [["bot-sound", 1600], ["turn", 620]]
 
 
 async def test_a_typed_turn_is_counted_from_its_sending(visit: Any, address: str) -> None:
-    told = await latency(visit, address, [500, "typed"], *hear(700, 760, QUIET, LOUD))
-    assert told == [["bot-sound", 700], ["turn", 200]]
+    result = await latency(visit, address, [500, "typed"], *hear(700, 760, QUIET, LOUD))
+    assert result == [["bot-sound", 700], ["turn", 200]]
 
 
 @pytest.mark.parametrize("bot_speaks", [True, False])
@@ -65,7 +65,7 @@ async def test_cutting_in_is_counted_until_the_bot_is_silent(
     bot_speaks: bool, visit: Any, address: str
 ) -> None:
     """Whichever news comes first: that the person speaks, or that the bot was cut."""
-    told = await latency(
+    result = await latency(
         visit,
         address,
         *hear(0, 1000, QUIET, LOUD),
@@ -74,12 +74,12 @@ async def test_cutting_in_is_counted_until_the_bot_is_silent(
         *hear(1200, 1260, LOUD, LOUD),  # last heard at 1240
         *hear(1260, 1500, LOUD, QUIET),
     )
-    assert told == [["bot-sound", 0], ["stop", 240]]
+    assert result == [["bot-sound", 0], ["stop", 240]]
 
 
 async def test_speaking_into_silence_cuts_nothing_off(visit: Any, address: str) -> None:
-    told = await latency(visit, address, [100, "userStarted", False], *hear(120, 400, LOUD, QUIET))
-    assert told == []
+    result = await latency(visit, address, [100, "userStarted", False], *hear(120, 400, LOUD, QUIET))
+    assert result == []
 
 
 CONVERSATION = """

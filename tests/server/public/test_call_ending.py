@@ -99,14 +99,14 @@ async def test_a_transfer_comes_after_the_last_word_and_nobody_hangs_up(name: st
         assert await ring(world, server, name) >= SECOND_S
         assert server.calls["C1"] in ("transferred", "transfer")
         assert len(server.asked) == 1
-        told = server.asked[0].fields
+        result = server.asked[0].fields
         if name == "plivo":
-            path = told["aleg_url"].removeprefix(world.public_calls.origin)
+            path = result["aleg_url"].removeprefix(world.public_calls.origin)
             document = await world.send(signed("plivo", path, {"CallUUID": "C1"}))
             assert "<Number>+14150000009</Number>" in document.text
             assert (await world.send(signed("plivo", path, {"CallUUID": "C1"}))).status_code == 404
         else:
-            assert "+14150000009" in str(told)
+            assert "+14150000009" in str(result)
 
 
 async def test_exotel_is_handed_on_by_closing_its_socket() -> None:

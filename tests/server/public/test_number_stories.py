@@ -61,13 +61,13 @@ async def test_a_number_rings_the_bot_is_heard_and_all_is_put_back(
             shown = shown_by_the_system(run)
             page = (await post(f"http://127.0.0.1:{run.port}", Provided("GET", "/status"))).text
             status = await run.end()
-        assert status == 0, run.told
+        assert status == 0, run.output
         assert (server.number, server.application, server.plivo_application) == before
         assert not (tmp_path / "state" / "numbers.json").exists()
         assert not list((tmp_path / "state").glob("*.key"))
-    no_canary(run.told, shown, page)
-    assert "Traceback" not in run.told
-    assert CALLER not in run.told
+    no_canary(run.output, shown, page)
+    assert "Traceback" not in run.output
+    assert CALLER not in run.output
 
 
 @pytest.mark.timeout(120)
@@ -126,7 +126,7 @@ async def test_a_provider_that_is_down_at_the_end_is_asked_again_at_the_next_sta
             server.faults.extend(["500"] * 20)
             await run.end()  # within its deadline
         server.faults.clear()
-        assert "botrun tries again at its next start" in run.told
+        assert "botrun tries again at its next start" in run.output
         async with running("plivo", server, tmp_path) as again:
             await again.end()
         assert server.address("plivo") == BEFORE
@@ -168,10 +168,10 @@ async def test_dial_calls_out_and_sees_the_call_to_its_end(name: str, tmp_path: 
         words = ["dial", "+14150000077", "-t", name, "--port", str(run.port), "--from", "+14150000002"]
         dialling = asyncio.create_task(command(run, *words))
         assert await picked_up(run, server, name) >= 0.5
-        status, told = await dialling
-        assert (status, told.splitlines()[-1]) == (0, "over: completed"), told
+        status, result = await dialling
+        assert (status, result.splitlines()[-1]) == (0, "over: completed"), result
         await run.end()
-    no_canary(run.told, told)
+    no_canary(run.output, result)
 
 
 @pytest.mark.timeout(120)
@@ -179,8 +179,8 @@ async def test_a_voicemail_is_hung_up_and_reported(tmp_path: Path) -> None:
     async with provider_server() as server, running("twilio", server, tmp_path) as run:
         dialling = asyncio.create_task(command(run, "dial", "+14150000077", "--port", str(run.port)))
         assert await picked_up(run, server, "twilio", AnsweredBy="machine_start") == 0
-        status, told = await dialling
-        assert (status, told.splitlines()[-1]) == (1, "over: voicemail")
+        status, result = await dialling
+        assert (status, result.splitlines()[-1]) == (1, "over: voicemail")
         await run.end()
 
 
@@ -212,17 +212,17 @@ async def test_doctor_tries_keys_account_number_and_address(name: str, tmp_path:
         port = str(run.public_port)
         env = {**KEYS, "BOTRUN_PROVIDER_API": server.url + API[name], "BOTRUN_PUBLIC_PORT": port}
         words = ("doctor", "-t", name, "--number", CALLED, "--proxy", f"http://127.0.0.1:{port}")
-        status, told = await command(run, *words, **env)
-        assert status == 0, told
-        assert [line[:4] for line in told.splitlines()[-4:]] == ["ok  "] * 4, told
-        assert "FAIL" not in told
+        status, result = await command(run, *words, **env)
+        assert status == 0, result
+        assert [line[:4] for line in result.splitlines()[-4:]] == ["ok  "] * 4, result
+        assert "FAIL" not in result
         assert server.address(name) == BEFORE
         wrong = dict.fromkeys(("TWILIO_AUTH_TOKEN", "TELNYX_API_KEY", "PLIVO_AUTH_TOKEN"), "x" * 20)
         status, bad = await command(run, *words[:3], **env | wrong)
         assert status == 1
         assert "FAIL" in bad
         assert "check the keys" in bad
-    no_canary(told, bad)
+    no_canary(result, bad)
 
 
 @pytest.mark.timeout(120)
@@ -230,7 +230,7 @@ async def test_doctor_tries_keys_account_number_and_address(name: str, tmp_path:
 async def test_ctrl_c_in_the_middle_of_a_call_hangs_up_and_puts_the_number_back(tmp_path: Path) -> None:
     async with provider_server() as server, running("twilio", server, tmp_path, then="stay") as run:
         talking = asyncio.create_task(call_in(run, server, "twilio"))
-        await eventually(lambda: "session" in run.told, 10)
+        await eventually(lambda: "session" in run.output, 10)
         assert await run.end() == 0
         await talking
         assert server.calls["C1"] == "completed"
@@ -250,5 +250,5 @@ async def test_even_a_talkative_run_tells_no_secret(name: str, tmp_path: Path) -
         server.faults.extend(["401"] * 3)
         shown = shown_by_the_system(run)
         await run.end()
-    assert "refused" in run.told
-    no_canary(run.told, page, shown)
+    assert "refused" in run.output
+    no_canary(run.output, page, shown)

@@ -131,8 +131,8 @@ async def test_a_caller_is_handed_to_another_number(name: str) -> None:
         server.calls["c1"] = "talking"
         await provider.transfer("c1", "+14150000009", "https://h/doc")
         assert server.calls["c1"] in ("transferred", "transfer")
-        told = server.asked[0].fields
-        assert "+14150000009" in str(told) or told["aleg_url"] == "https://h/doc"
+        result = server.asked[0].fields
+        assert "+14150000009" in str(result) or result["aleg_url"] == "https://h/doc"
 
     await with_provider(name, use)
 

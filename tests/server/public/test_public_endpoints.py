@@ -248,10 +248,10 @@ async def test_five_hundred_forged_requests_start_nothing_and_are_logged_without
     assert bot.args == []
     lines = [r.getMessage() for r in caplog.records if r.name == "runner.server.public.endpoints"]
     assert 5 <= len(lines) <= 30
-    told = caplog.text + bodies
-    assert "webhook was refused" in told
-    assert not any(canary in told for canary in CANARIES)
-    assert CALLER not in told
+    output = caplog.text + bodies
+    assert "webhook was refused" in output
+    assert not any(canary in output for canary in CANARIES)
+    assert CALLER not in output
 
 
 @pytest.mark.faults(27)
@@ -432,8 +432,8 @@ def event(kind: str, path: str = "/telnyx/status", event_id: str = "e1", **paylo
 
     from public_world import SIGNING_KEY
 
-    told = {"call_control_id": "v3:out", "from": CALLED, "to": CALLER, "direction": "outgoing", **payload}
-    body = json.dumps({"data": {"event_type": kind, "id": event_id, "payload": told}}).encode()
+    facts = {"call_control_id": "v3:out", "from": CALLED, "to": CALLER, "direction": "outgoing", **payload}
+    body = json.dumps({"data": {"event_type": kind, "id": event_id, "payload": facts}}).encode()
     stamp = str(int(time.time()))
     signature = base64.b64encode(SIGNING_KEY.sign(f"{stamp}|".encode() + body)).decode()
     headers = {"telnyx-signature-ed25519": signature, "telnyx-timestamp": stamp}

@@ -108,8 +108,8 @@ async def test_three_saves_during_a_call_and_the_next_call_has_the_new_code(tmp_
         assert times_set(server) == 1
         assert await run.end() == 0
         assert (times_set(server), server.address("twilio")) == (2, BEFORE)
-    assert run.told.count("ring  ") == 1
-    assert "Traceback" not in run.told
+    assert run.output.count("ring  ") == 1
+    assert "Traceback" not in run.output
     assert not list((tmp_path / "state").glob("*.key"))
 
 
@@ -120,8 +120,8 @@ async def test_what_became_of_a_dialled_call_is_known_after_a_save(tmp_path: Pat
         order = signed("twilio", "/dial", {})
         order.body = json.dumps({"provider": "twilio", "to": "+14150000077"}).encode()
         order.headers = {"content-type": "application/json", "x-botrun-key": key}
-        told = await post(main, order)
-        assert told.status_code == 200, told.text
+        response = await post(main, order)
+        assert response.status_code == 200, response.text
         run.save("version 0", "version 1")
         await run.reloaded(1)
         fields = call_fields("twilio", "CA-out", CallStatus="busy")
@@ -139,7 +139,7 @@ async def test_a_broken_edit_leaves_the_good_code_at_the_public_door(tmp_path: P
         run.save("version 0", "version 1")
         await run.reloaded(1)
         assert await call_in(run, server, "twilio", "C2") >= 0.5
-        assert ("version 0 answers C1" in run.told, "version 1 answers C2" in run.told) == (True, True)
+        assert ("version 0 answers C1" in run.output, "version 1 answers C2" in run.output) == (True, True)
         assert times_set(server) == 1
 
 
@@ -216,8 +216,8 @@ async def test_an_address_that_cannot_be_opened_again_ends_the_run(tmp_path: Pat
         async with asyncio.timeout(30):
             assert await run.process.wait() == 1
         await run.end()
-        assert "botrun restarts it" in run.told
-        assert run.told.rstrip().splitlines()[-1].startswith("botrun: Twilio: it refused with 401")
+        assert "botrun restarts it" in run.output
+        assert run.output.rstrip().splitlines()[-1].startswith("botrun: Twilio: it refused with 401")
         (left,) = json.loads((tmp_path / "state" / "numbers.json").read_text())
         assert left["state"]["voice_url"] == BEFORE, "the next start puts it back"
 
@@ -293,6 +293,6 @@ async def test_a_second_socket_of_exotel_s_finds_its_call_in_the_old_code(tmp_pa
             await run.reloaded(2)
             await asyncio.sleep(2.5)  # longer than a broken socket is waited for
             await second.ping()
-            assert "was left" not in run.told
+            assert "was left" not in run.output
         await run.ready("version 0 was left by C1")
-        assert "version 1 answers" not in run.told
+        assert "version 1 answers" not in run.output

@@ -99,7 +99,7 @@ async def shown(run: Run, key: str, *paths: str) -> str:
 async def test_a_call_in_which_every_key_is_refused_and_repeated_tells_none(
     style: str, voice: str, tmp_path: Path
 ) -> None:
-    told: list[str] = []
+    received: list[str] = []
     async with (
         provider_server() as server,
         refusing_vendor() as vendor,
@@ -119,23 +119,23 @@ async def test_a_call_in_which_every_key_is_refused_and_repeated_tells_none(
         async with connect(url, additional_headers=headers, proxy=None, compression=None) as socket:
             for message in phone.opening():
                 await socket.send(message)
-            await eventually(lambda: "session" in run.told, 10)
+            await eventually(lambda: "session" in run.output, 10)
             events = f"ws://127.0.0.1:{run.port}/sessions/C1/events"
             async with connect(events, additional_headers={HEADER: key}, proxy=None) as beside:
                 ready = {"label": LABEL, "type": "client-ready", "id": "1", "data": {"version": VERSION}}
                 await beside.send(json.dumps(ready))
-                listening = asyncio.create_task(listen(beside, told))
+                listening = asyncio.create_task(listen(beside, received))
                 for title in ("Deepgram", voice, vendor.address):
                     await run.ready(f"{title} refused the key")
-                await eventually(lambda: any("refused the key" in text for text in told), 15)
-                told.append(await shown(run, key, "/status", "/metrics", "/"))
+                await eventually(lambda: any("refused the key" in text for text in received), 15)
+                received.append(await shown(run, key, "/status", "/metrics", "/"))
                 server.faults.extend(["401"] * 3)
             await listening
         await run.end()
     assert len(vendor.asked) >= 4
-    assert "no good" in run.told
-    assert "a Twilio webhook was refused" in run.told
-    log = "\n".join(line for line in run.told.splitlines() if f"?key={key}" not in line)
+    assert "no good" in run.output
+    assert "a Twilio webhook was refused" in run.output
+    log = "\n".join(line for line in run.output.splitlines() if f"?key={key}" not in line)
     for secret in (*CANARIES, *SECRETS.values(), "canary", token, key):
         assert secret not in log
-        assert not any(secret in text for text in told)
+        assert not any(secret in text for text in received)

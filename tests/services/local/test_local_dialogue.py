@@ -135,11 +135,11 @@ def test_goodbye_ends_the_call() -> None:
 
 def test_no_joke_comes_twice_before_all_came_once() -> None:
     asked = ["hello"]
-    told = []
+    received = []
     for _ in JOKES:
-        told.append(answer("tell me a joke", NOW, asked).text)
+        received.append(answer("tell me a joke", NOW, asked).text)
         asked.append("tell me a joke")
-    assert sorted(told) == sorted(JOKES)
+    assert sorted(received) == sorted(JOKES)
 
 
 def test_misses_are_answered_with_more_and_more_help_and_then_with_silence() -> None:

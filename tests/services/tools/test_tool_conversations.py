@@ -294,9 +294,9 @@ def test_a_tool_that_fails_is_given_to_the_model_and_logged_once(caplog: pytest.
         it = Talk(StubLLM([[ask("look_up")], ["Sorry."]]), look_up).says("go")
     assert it.answers() == [{"error": "ValueError: no such thing"}]
     assert it.words() == "Sorry."
-    told = [r.getMessage() for r in caplog.records if "look_up" in r.getMessage()]
-    assert len(told) == 1
-    assert "test_tool_conversations.py:" in told[0]
+    output = [r.getMessage() for r in caplog.records if "look_up" in r.getMessage()]
+    assert len(output) == 1
+    assert "test_tool_conversations.py:" in output[0]
 
 
 def test_a_tool_has_a_deadline() -> None:

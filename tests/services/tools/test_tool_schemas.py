@@ -102,8 +102,8 @@ def run(function: Callable[..., Any], **arguments: Any) -> Any:
 
 
 def test_arguments_reach_the_function_in_its_own_types() -> None:
-    told = run(order, guest="Ann", dishes=[{"name": "soup", "count": "2"}], size="large")
-    assert told == "Ann [Dish(name='soup', count=2)] Size.LARGE here None True None"
+    done = run(order, guest="Ann", dishes=[{"name": "soup", "count": "2"}], size="large")
+    assert done == "Ann [Dish(name='soup', count=2)] Size.LARGE here None True None"
 
 
 @pytest.mark.parametrize(
@@ -245,9 +245,9 @@ def test_a_schema_and_its_function_are_missed_once(caplog: pytest.LogCaptureFixt
 def test_pipecats_schemas_are_known() -> None:
     schema = FunctionSchema("weather", "Tells it.", {"city": {"type": "string"}}, ["city"])
     raw = {"type": "function", "function": {"name": "other", "parameters": {}}}
-    told = Toolbox().definitions(ToolsSchema(standard_tools=[schema, raw, order]))
-    assert [definition["function"]["name"] for definition in told] == ["weather", "other", "order"]
-    assert told[0]["function"]["parameters"]["required"] == ["city"]
+    result = Toolbox().definitions(ToolsSchema(standard_tools=[schema, raw, order]))
+    assert [definition["function"]["name"] for definition in result] == ["weather", "other", "order"]
+    assert result[0]["function"]["parameters"]["required"] == ["city"]
 
 
 def test_a_docstring_without_sections_is_all_description() -> None:
@@ -261,5 +261,5 @@ def test_a_docstring_without_sections_is_all_description() -> None:
 
 def test_importing_the_language_model_loads_neither_pydantic_nor_http() -> None:
     code = "import sys, runner.services.openai; print({'pydantic', 'httpx2', 'fastapi'} & set(sys.modules))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "set()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

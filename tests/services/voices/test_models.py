@@ -120,9 +120,9 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fetch(hub: Hub, model: Model) -> list[tuple[str, int, int]]:
-    told: list[tuple[str, int, int]] = []
-    models.fetch(model, hub.url, lambda *progress: told.append(progress))
-    return told
+    received: list[tuple[str, int, int]] = []
+    models.fetch(model, hub.url, lambda *progress: received.append(progress))
+    return received
 
 
 def test_a_missing_model_is_named_with_the_command_that_brings_it() -> None:
@@ -134,7 +134,7 @@ def test_a_missing_model_is_named_with_the_command_that_brings_it() -> None:
 
 def test_a_model_comes_whole_and_only_what_it_needs(hub: Hub, folder: Path) -> None:
     model = Model("whisper", "base.en")
-    told = fetch(hub, model)
+    result = fetch(hub, model)
     assert need_model("whisper", "base.en", "X") == folder / "whisper" / "base.en"
     assert sorted(path.name for path in model.path.iterdir()) == [
         "config.json",
@@ -142,7 +142,7 @@ def test_a_model_comes_whole_and_only_what_it_needs(hub: Hub, folder: Path) -> N
         "tokenizer.json",
     ]
     assert (model.path / "model.bin").read_bytes() == BIG
-    assert told[-1] == ("model.bin", len(BIG), len(BIG))
+    assert result[-1] == ("model.bin", len(BIG), len(BIG))
     assert hub.asked[0][0] == "/api/models/Systran/faster-whisper-base.en/tree/main"
     assert ("/Systran/faster-whisper-base.en/resolve/main/model.bin", None) in hub.asked
     assert models_here() == [model]
@@ -248,15 +248,15 @@ def test_the_command_fetches_and_lists(hub: Hub, folder: Path, capsys: pytest.Ca
         capsys.readouterr().out == f"whisper base.en is installed: 0 MB in {folder / 'whisper' / 'base.en'}\n"
     )
     assert run_program(["models", "list"]) == 0
-    told = capsys.readouterr().out
-    assert f"Installed in {folder}:\n  whisper  base.en" in told
-    assert "turbo" in told
-    assert models.PIPER_EXAMPLES[0] in told
+    output = capsys.readouterr().out
+    assert f"Installed in {folder}:\n  whisper  base.en" in output
+    assert "turbo" in output
+    assert models.PIPER_EXAMPLES[0] in output
 
 
 def test_without_a_network_one_sentence_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_program(["models", "fetch", "whisper", "tiny", "--from", "http://127.0.0.1:1"]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("botrun: 127.0.0.1:1 cannot be reached (")
-    assert "copy the models folder from another machine, or name a mirror with --from" in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith("botrun: 127.0.0.1:1 cannot be reached (")
+    assert "copy the models folder from another machine, or name a mirror with --from" in output
+    assert output.count("\n") == 1

@@ -88,8 +88,8 @@ def test_a_missing_voice_raises_before_the_call_with_its_command(
 def test_words_are_the_texts_own_where_espeak_makes_as_many() -> None:
     sentences = [list("ab cd"), list("efg")]
     words = PhonemeWords("One two. Three.", sentences)
-    told = [("^", 10), ("a", 10), ("b", 10), (" ", 5), ("c", 10), ("d", 10), ("$", 5)]
-    assert words.place(sentences[0], told, 60) == [(0, 10), (4, 35)]
+    received = [("^", 10), ("a", 10), ("b", 10), (" ", 5), ("c", 10), ("d", 10), ("$", 5)]
+    assert words.place(sentences[0], received, 60) == [(0, 10), (4, 35)]
     assert words.place(sentences[1], [], 300) == [(9, 0)]
 
 

@@ -139,9 +139,9 @@ def test_what_whisper_makes_of_noise_is_no_text() -> None:
 
     noise = [segment(" Thank you.", 0.9, -1.5, 1.0), segment(" the the the", 0.0, -0.1, 5.0)]
     assert words_of(noise) == {"text": "", "confidence": None}
-    told = words_of([*noise, segment(" Good ", 0.9, 0.0, 1.0), segment(" day.", 0.0, -0.5, 1.0)])
-    assert told["text"] == "Good day."
-    assert told["confidence"] == pytest.approx(0.607, abs=0.001)
+    result = words_of([*noise, segment(" Good ", 0.9, 0.0, 1.0), segment(" day.", 0.0, -0.5, 1.0)])
+    assert result["text"] == "Good day."
+    assert result["confidence"] == pytest.approx(0.607, abs=0.001)
 
 
 @pytest.mark.parametrize("hz", [8000, 16000])

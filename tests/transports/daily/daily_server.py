@@ -32,7 +32,7 @@ class Asked:
 
     method: str
     path: str
-    told: dict[str, Any]
+    fields: dict[str, Any]
     status: int
 
 
@@ -56,12 +56,12 @@ class DailyServer:
 
     async def handle(self, request: Request) -> Response:
         raw = await request.body()
-        told = json.loads(raw) if raw else {}
-        answer = await self._answer(request, told)
-        self.asked.append(Asked(request.method, request.scope["path"], told, answer.status_code))
+        result = json.loads(raw) if raw else {}
+        answer = await self._answer(request, result)
+        self.asked.append(Asked(request.method, request.scope["path"], result, answer.status_code))
         return answer
 
-    async def _answer(self, request: Request, told: dict[str, Any]) -> Response:
+    async def _answer(self, request: Request, fields: dict[str, Any]) -> Response:
         late = False
         if self.faults:
             match self.faults.popleft():
@@ -84,13 +84,13 @@ class DailyServer:
                     late = True
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return refused(400, "authorization-header-error", "missing or malformed")
-        answer = self._do(request.method, request.scope["path"], told)
+        answer = self._do(request.method, request.scope["path"], fields)
         return refused(500, "server-error", "lost") if late else answer
 
-    def _do(self, method: str, path: str, told: dict[str, Any]) -> Response:
+    def _do(self, method: str, path: str, fields: dict[str, Any]) -> Response:
         match method, path.strip("/").split("/"):
             case "POST", ["rooms"]:
-                return self._create(told)
+                return self._create(fields)
             case "GET", ["rooms"]:
                 return JSONResponse({"total_count": len(self.rooms), "data": []})
             case "GET", ["rooms", name] if name in self.rooms:
@@ -99,14 +99,14 @@ class DailyServer:
                 del self.rooms[name]
                 return JSONResponse({"deleted": True, "name": name})
             case "POST", ["meeting-tokens"]:
-                return self._token(told)
+                return self._token(fields)
             case "POST", ["dialin", "pinlessCallUpdate"]:
-                self.connected.append(told)
+                self.connected.append(fields)
                 return JSONResponse({"ok": "true"})
         return refused(404, "not-found", "no such thing")
 
-    def _create(self, told: dict[str, Any]) -> Response:
-        name, properties = told["name"], told["properties"]
+    def _create(self, fields: dict[str, Any]) -> Response:
+        name, properties = fields["name"], fields["properties"]
         if name in self.rooms:
             return refused(400, "invalid-request-error", f"a room named {name} already exists")
         if not isinstance(properties.get("exp"), int):
@@ -117,15 +117,15 @@ class DailyServer:
         self.rooms[name] = {
             "id": f"id-{name}",
             "name": name,
-            "privacy": told["privacy"],
+            "privacy": fields["privacy"],
             "url": f"{DOMAIN}/{name}",
             "config": config,
         }
         self.made.append(name)
         return JSONResponse(self.rooms[name])
 
-    def _token(self, told: dict[str, Any]) -> Response:
-        properties = told["properties"]
+    def _token(self, fields: dict[str, Any]) -> Response:
+        properties = fields["properties"]
         if not isinstance(properties.get("exp"), int) or "room_name" not in properties:
             return refused(400, "invalid-request-error", "the tests want exp and room_name")
         token = f"token-{len(self.tokens)}"

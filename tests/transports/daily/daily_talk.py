@@ -25,12 +25,12 @@ URL = "https://house.daily.co/room"
 
 @dataclass
 class Talk:
-    """A bot in a room. `told`: its events in order."""
+    """A bot in a room. `events`: what happened in order."""
 
     transport: DailyTransport
     task: PipelineTask
     frames: Recorder
-    told: list[tuple[Any, ...]]
+    events: list[tuple[Any, ...]]
     run: asyncio.Task[None]
 
     def of(self, kind: type[Frame]) -> list[Any]:
@@ -47,21 +47,21 @@ EVENTS = ("on_joined", "on_left", "on_before_leave", "on_first_participant_joine
 async def talk(daily: FakeDaily, **more: Any) -> AsyncIterator[Talk]:
     params = DailyParams(audio_in_enabled=True, audio_out_enabled=True, **more)
     transport = DailyTransport(URL, "bot-token", "Bot", params, library=daily)
-    frames, told = Recorder(), []
+    frames, result = Recorder(), []
     pipeline = Pipeline([transport.input(), frames, transport.output()])
     task = PipelineTask(pipeline, enable_rtvi=False)
     for name in EVENTS:
-        transport.event_handler(name)(_noting(name, told))
+        transport.event_handler(name)(_noting(name, result))
     run = asyncio.create_task(task.run())
     try:
-        yield Talk(transport, task, frames, told, run)
+        yield Talk(transport, task, frames, result, run)
     finally:
         await task.cancel()
         await run
 
 
-def _noting(name: str, told: list[tuple[Any, ...]]) -> Callable[..., Any]:
+def _noting(name: str, events: list[tuple[Any, ...]]) -> Callable[..., Any]:
     async def note(transport: DailyTransport, *what: Any) -> None:
-        told.append((name, *what))
+        events.append((name, *what))
 
     return note

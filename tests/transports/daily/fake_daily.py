@@ -100,10 +100,10 @@ class FakeDaily:
         visitor.tell("on_participant_joined", visitor.participant)
         return visitor
 
-    def tell(self, url: str, name: str, *told: Any) -> None:
+    def tell(self, url: str, name: str, *details: Any) -> None:
         """Something happens in a room."""
         for client in self.rooms.get(url, []):
-            self.later(0, lambda client=client: client.on_event(name, told))  # type: ignore[misc]
+            self.later(0, lambda client=client: client.on_event(name, details))  # type: ignore[misc]
 
 
 @dataclass
@@ -118,8 +118,8 @@ class Visitor:
     def participant(self) -> dict[str, Any]:
         return {"id": self.who, "info": {"isLocal": False, "userName": self.who}}
 
-    def tell(self, name: str, *told: Any) -> None:
-        self.daily.tell(self.url, name, *told)
+    def tell(self, name: str, *details: Any) -> None:
+        self.daily.tell(self.url, name, *details)
 
     def speak(self, pcm: bytes) -> None:
         for client in self.daily.rooms[self.url]:

@@ -68,7 +68,7 @@ async def without_network() -> dict[str, Any]:
         camera.write(b"short")
     except Exception as error:
         found["short_picture"] = str(error)
-    call = DailyCall(library, "bot", lambda name, told: events.append((name, told)))
+    call = DailyCall(library, "bot", lambda name, details: events.append((name, details)))
     params = DailyParams(video_out_bitrate=600_000, video_out_framerate=20)
     settings = join_settings(params, first, camera)
     found["inputs"] = await refused(call, "update_inputs", settings["inputs"])
@@ -83,13 +83,13 @@ async def without_network() -> dict[str, Any]:
     except TransportError as error:
         found["garbage"] = str(error)
     await asyncio.sleep(0.05)
-    found["errors_told"] = [told for name, told in events if name == "on_error"]
+    found["errors_told"] = [details for name, details in events if name == "on_error"]
     found["left"] = await call.leave(5.0)
     return found
 
 
 async def join(url: str) -> dict[str, Any]:
-    call = DailyCall(load_library(), "bot", lambda name, told: None)
+    call = DailyCall(load_library(), "bot", lambda name, details: None)
     began, said = time.monotonic(), ""
     try:
         await call.join(url, "token", join_settings(DailyParams(), None, None), 1.0)

@@ -55,9 +55,9 @@ async def line_with(process: Process, word: str) -> str:
 async def test_direct_prints_the_visitor_s_address_and_ctrl_c_deletes_the_room(tmp_path: Path) -> None:
     async with daily_server() as server:
         async with botrun(server, tmp_path, "-d") as process:
-            told = await line_with(process, "meet the bot at")
+            result = await line_with(process, "meet the bot at")
             (name,) = server.rooms
-            address, _, token = told.removeprefix("meet the bot at ").partition("?t=")
+            address, _, token = result.removeprefix("meet the bot at ").partition("?t=")
             assert address == f"{DOMAIN}/{name}"
             assert server.tokens[token]["is_owner"] is False
             process.send_signal(signal.SIGINT)

@@ -61,8 +61,8 @@ class Line:
     server: DailyServer
     daily: FakeDaily
 
-    async def ring(self, told: dict[str, Any] = CALL, *, path: str = PATHS[0], secret: str = SECRET) -> int:
-        body, stamp = json.dumps(told).encode(), str(int(time.time()))
+    async def ring(self, fields: dict[str, Any] = CALL, *, path: str = PATHS[0], secret: str = SECRET) -> int:
+        body, stamp = json.dumps(fields).encode(), str(int(time.time()))
         raw = hmac.digest(base64.b64decode(secret), stamp.encode() + b"." + body, hashlib.sha256)
         signed = {"x-pinless-timestamp": stamp, "x-pinless-signature": base64.b64encode(raw).decode()}
         return await self.post(body, path, signed)

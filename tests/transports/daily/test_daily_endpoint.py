@@ -263,11 +263,11 @@ async def test_a_public_room_needs_no_key(
 async def test_pipecat_s_clients_are_answered_in_their_words(daily: FakeDaily, server: DailyServer) -> None:
     async with running("webrtc", "daily") as run:
         asked = {"createDailyRoom": True, "dailyRoomProperties": {"enable_chat": True}, "body": {"a": 1}}
-        told = (await run.start(**asked)).json()
+        response = (await run.start(**asked)).json()
         (session,) = run.sessions
-        assert told["sessionId"] == session.id
-        assert told["dailyRoom"] == f"{DOMAIN}/{server.made[0]}"
-        assert server.tokens[told["dailyToken"]]["is_owner"] is False
+        assert response["sessionId"] == session.id
+        assert response["dailyRoom"] == f"{DOMAIN}/{server.made[0]}"
+        assert server.tokens[response["dailyToken"]]["is_owner"] is False
         assert session.args.body == {"a": 1}
         config = server.rooms[server.made[0]]["config"]
         assert config["enable_chat"] is True

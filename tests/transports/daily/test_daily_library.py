@@ -24,9 +24,9 @@ def run(*args: str, alone: bool = False) -> dict[str, Any]:
     command = [sys.executable, str(HERE / "real_library.py"), *args]
     if alone:
         command = ["unshare", "--net", *command]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=ENDS_WITHIN_S)
-    assert told.returncode == 0, told.stderr[-2000:]
-    found: dict[str, Any] = json.loads(told.stdout)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=ENDS_WITHIN_S)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 

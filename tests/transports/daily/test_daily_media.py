@@ -90,7 +90,7 @@ async def test_messages_go_both_ways_and_wait_for_the_join(daily: FakeDaily) -> 
         )
         assert sent == [({"early": 1}, None), ({"early": 2}, None), ({"late": 3}, None)]
         assert here.of(InputTransportMessageFrame)[0].message == {"hello": "bot"}
-    assert ("on_app_message", {"hello": "bot"}, "ann") in here.told
+    assert ("on_app_message", {"hello": "bot"}, "ann") in here.events
 
 
 async def test_pictures_go_both_ways(daily: FakeDaily) -> None:

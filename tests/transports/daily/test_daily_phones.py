@@ -30,9 +30,9 @@ async def test_a_caller_who_waits_is_connected_when_the_room_is_ready(daily: Fak
             assert not server.connected
             daily.tell(URL, "on_dialin_ready", "sip:room@sip.daily.co")
             await eventually(lambda: server.connected)
-        told = {"callId": "c1", "callDomain": "d1", "sipUri": "sip:room@sip.daily.co"}
-        assert server.connected == [told]
-        assert ("on_dialin_ready", "sip:room@sip.daily.co") in here.told
+        fields = {"callId": "c1", "callDomain": "d1", "sipUri": "sip:room@sip.daily.co"}
+        assert server.connected == [fields]
+        assert ("on_dialin_ready", "sip:room@sip.daily.co") in here.events
 
 
 async def test_a_caller_who_cannot_be_connected_does_not_hear_music_for_ever(daily: FakeDaily) -> None:

@@ -46,8 +46,8 @@ async def test_the_events_of_a_visit_come_in_their_order(daily: FakeDaily) -> No
         await eventually(lambda: len(here.transport.participants()) == 2)
         visitor.leave("leftCall")
         await eventually(lambda: len(here.transport.participants()) == 1)
-    names = [(name, *(what["id"] for what in told[:1] if isinstance(what, dict) and "id" in what))
-             for name, *told in here.told]  # fmt: skip
+    names = [(name, *(what["id"] for what in event[:1] if isinstance(what, dict) and "id" in what))
+             for name, *event in here.events]  # fmt: skip
     assert names == [
         ("on_joined",),
         ("on_first_participant_joined", "ann"),
@@ -68,7 +68,7 @@ async def test_what_comes_after_leaving_is_for_nobody(daily: FakeDaily) -> None:
     await eventually(lambda: daily.clients[0].released)
     await asyncio.sleep(0.02)
     assert here.transport.participants() == {}
-    assert not [told for told in here.told if told[0] == "on_client_connected"]
+    assert not [event for event in here.events if event[0] == "on_client_connected"]
 
 
 async def test_a_room_that_cannot_be_joined_ends_the_call_in_words_once(
@@ -84,7 +84,7 @@ async def test_a_room_that_cannot_be_joined_ends_the_call_in_words_once(
         " its firewall"
     )
     assert here.task.end_reason == sentence
-    assert [told for told in here.told if told[0] == "on_error"] == [("on_error", sentence)]
+    assert [event for event in here.events if event[0] == "on_error"] == [("on_error", sentence)]
     assert [record.getMessage() for record in caplog.records] == [sentence]
 
 

@@ -24,8 +24,8 @@ CALL = {
 }
 
 
-def webhook(told: dict[str, Any] = CALL, *, stamp: str = "1700000000", **headers: str) -> WebRequest:
-    body = json.dumps(told).encode()
+def webhook(fields: dict[str, Any] = CALL, *, stamp: str = "1700000000", **headers: str) -> WebRequest:
+    body = json.dumps(fields).encode()
     raw = hmac.digest(base64.b64decode(SECRET), stamp.encode() + b"." + body, hashlib.sha256)
     signed = {"x-pinless-timestamp": stamp, "x-pinless-signature": base64.b64encode(raw).decode()}
     return WebRequest("POST", "https://h/daily/dialin", {**signed, **headers}, body)
@@ -37,7 +37,7 @@ def test_a_signed_webhook_of_now_is_taken(stamp: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "told"),
+    ("request_", "sentence"),
     [
         (webhook(stamp="1699999000"), "timestamp differs from this"),
         (webhook(stamp="1699999000000"), "timestamp differs from this"),
@@ -52,8 +52,8 @@ def test_a_signed_webhook_of_now_is_taken(stamp: str) -> None:
         ),
     ],
 )
-def test_what_is_not_daily_s_is_refused(request_: WebRequest, told: str) -> None:
-    with pytest.raises(RefusedError, match=told):
+def test_what_is_not_daily_s_is_refused(request_: WebRequest, sentence: str) -> None:
+    with pytest.raises(RefusedError, match=sentence):
         check_pinless(request_, SECRET, NOW)
 
 
@@ -72,13 +72,13 @@ def test_the_caller_who_waits_is_read() -> None:
     )
 
 
-@pytest.mark.parametrize("told", [{}, {"callId": 7, "callDomain": "d"}, {"callId": "c"}, {"callId": ["c"]}])
-def test_a_webhook_that_names_no_call_is_refused(told: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fields", [{}, {"callId": 7, "callDomain": "d"}, {"callId": "c"}, {"callId": ["c"]}])
+def test_a_webhook_that_names_no_call_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(RefusedError, match="has no callId"):
-        read_waiting_call(webhook(told))
+        read_waiting_call(webhook(fields))
 
 
-@pytest.mark.parametrize(("told", "test"), [({"test": "x"}, True), ({"Test": "x"}, True), (CALL, False),
+@pytest.mark.parametrize(("fields", "test"), [({"test": "x"}, True), ({"Test": "x"}, True), (CALL, False),
                                             ({**CALL, "test": True}, False)])  # fmt: skip
-def test_a_configuration_s_test_is_known(told: dict[str, Any], test: bool) -> None:
-    assert is_test(webhook(told)) is test
+def test_a_configuration_s_test_is_known(fields: dict[str, Any], test: bool) -> None:
+    assert is_test(webhook(fields)) is test

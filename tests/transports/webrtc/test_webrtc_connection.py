@@ -113,10 +113,10 @@ async def test_the_page_learns_that_we_leave_and_why() -> None:
             "the bot failed", {"message": "ValueError: x", "file": "bot.py", "line": 7}
         )
         await eventually(lambda: page.got)
-        told = json.loads(page.got[-1])["message"]
-        assert told["type"] == "peerLeft"
-        assert told["reason"] == "the bot failed"
-        assert told["error"]["line"] == 7
+        result = json.loads(page.got[-1])["message"]
+        assert result["type"] == "peerLeft"
+        assert result["reason"] == "the bot failed"
+        assert result["error"]["line"] == 7
         await eventually(lambda: page.pc.connectionState == "closed", 3)
 
 

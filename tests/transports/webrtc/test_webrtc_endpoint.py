@@ -143,14 +143,14 @@ async def test_a_bot_that_fails_tells_the_page_where(serve: Any) -> None:
         raise ValueError("no voice today")
 
     async with serve(bot) as served, WebRTCCaller(served.url) as caller:
-        told = await caller.wait_for(lambda message: message.get("type") == "error")
-        assert told.value["label"] == "rtvi-ai"
-        assert told.value["data"]["fatal"] is True
+        response = await caller.wait_for(lambda message: message.get("type") == "error")
+        assert response.value["label"] == "rtvi-ai"
+        assert response.value["data"]["fatal"] is True
         assert (
-            "conftest.py" in told.value["data"]["error"]
-            or "test_webrtc_endpoint.py" in told.value["data"]["error"]
+            "conftest.py" in response.value["data"]["error"]
+            or "test_webrtc_endpoint.py" in response.value["data"]["error"]
         )
-        assert "no voice today" in told.value["data"]["error"]
+        assert "no voice today" in response.value["data"]["error"]
         await asyncio.wait_for(caller.ended.wait(), 5)
         assert caller.signaling[-1]["error"]["message"] == "ValueError: no voice today"
         assert caller.signaling[-1]["error"]["line"]
@@ -162,8 +162,8 @@ async def test_a_bot_that_returns_at_once_tells_the_page_so(serve: Any) -> None:
         """Forgets its pipeline."""
 
     async with serve(bot) as served, WebRTCCaller(served.url) as caller:
-        told = await caller.wait_for(lambda message: message.get("type") == "error")
-        assert "returned at once and ran no pipeline" in told.value["data"]["error"]
+        response = await caller.wait_for(lambda message: message.get("type") == "error")
+        assert "returned at once and ran no pipeline" in response.value["data"]["error"]
         await asyncio.wait_for(caller.ended.wait(), 5)
         assert "ran no pipeline" in caller.signaling[-1]["error"]["message"]
         await eventually(lambda: not served.sessions.active)

@@ -75,6 +75,8 @@ def test_what_the_channel_cannot_carry_is_a_protocol_error(message: Any) -> None
 
 def test_leaving_says_why_only_if_there_is_something_to_say() -> None:
     assert json.loads(peer_left()) == {"type": "signalling", "message": {"type": "peerLeft"}}
-    told = json.loads(peer_left("the bot failed", {"message": "ValueError: x", "file": "bot.py", "line": 3}))
-    assert told["message"]["reason"] == "the bot failed"
-    assert told["message"]["error"] == {"message": "ValueError: x", "file": "bot.py", "line": 3}
+    result = json.loads(
+        peer_left("the bot failed", {"message": "ValueError: x", "file": "bot.py", "line": 3})
+    )
+    assert result["message"]["reason"] == "the bot failed"
+    assert result["message"]["error"] == {"message": "ValueError: x", "file": "bot.py", "line": 3}

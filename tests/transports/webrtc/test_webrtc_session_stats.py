@@ -23,22 +23,22 @@ CALM_MS = 100.0
 
 async def test_a_call_tells_its_figures(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "STATS_EVERY_SECS", 0.5)
-    told: list[SessionStats] = []
+    received: list[SessionStats] = []
     push = transport.SmallWebRTCInput.push_frame
 
     async def note(self: Any, frame: Any, *more: Any) -> None:
         if isinstance(frame, SessionStats):
-            told.append(frame)
+            received.append(frame)
         await push(self, frame, *more)
 
     monkeypatch.setattr(transport.SmallWebRTCInput, "push_frame", note)
     async with serve(EchoBot()) as served, WebRTCCaller(served.url) as caller:
         await caller.say(tone(1.0), 16000)
-        await eventually(lambda: sum(stats.packets for stats in told) > 50)
+        await eventually(lambda: sum(stats.packets for stats in received) > 50)
         # The round trip is known with the caller's second report.
-        await eventually(lambda: told and told[-1].round_trip_ms is not None)
-    assert all(not stats.loss and not stats.concealed and not stats.late for stats in told)
-    last = told[-1]
+        await eventually(lambda: received and received[-1].round_trip_ms is not None)
+    assert all(not stats.loss and not stats.concealed and not stats.late for stats in received)
+    last = received[-1]
     assert last.round_trip_ms is not None
     assert 0 <= last.round_trip_ms < CALM_MS
     assert last.outbound_loss == 0
@@ -73,10 +73,10 @@ async def test_a_processor_the_status_and_the_last_line_tell_how_the_sound_fared
             async with WebRTCCaller(served.url) as caller:
                 await caller.say(tone(0.5), 16000)
                 await eventually(lambda: all(reader.read and reader.read[-1].packets for reader in readers))
-                [told] = (await http.get("/status")).json()["sessions"]
+                [response] = (await http.get("/status")).json()["sessions"]
                 [session] = served.seen
             await eventually(lambda: session.ended.is_set())
-    assert (told["kind"], told["id"]) == ("webrtc", session.id[:6])
-    assert {"loss", "concealed", "jitter_ms", "buffer_ms"} <= told["sound"].keys()
+    assert (response["kind"], response["id"]) == ("webrtc", session.id[:6])
+    assert {"loss", "concealed", "jitter_ms", "buffer_ms"} <= response["sound"].keys()
     [line] = [record.getMessage() for record in caplog.records if " ended after " in record.getMessage()]
     assert "the caller left. The caller's sound came whole" in line

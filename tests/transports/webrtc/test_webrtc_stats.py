@@ -28,8 +28,8 @@ def test_a_new_peer_is_counted_from_zero() -> None:
 
 
 def test_a_call_is_summarised_in_sentences() -> None:
-    told = summary(replace(FIRST, round_trip_secs=0.05, outbound_loss=0.015))
-    assert told == (
+    result = summary(replace(FIRST, round_trip_secs=0.05, outbound_loss=0.015))
+    assert result == (
         "Of the caller's sound 5.0 % was lost and 4.0 % made up; it came 0 ms uneven and waited 2 ms here. "
         "Of the bot's, 1.5 % was lost lately; round trip 50 ms."
     )
@@ -58,7 +58,7 @@ def test_from_outside_the_last_reading_is_seen_or_the_whole_call() -> None:
 
 def test_what_is_not_known_is_left_out_of_the_message() -> None:
     assert SessionStats().as_message() == {"jitter_ms": 0, "target_ms": 0, "packets": 0}
-    told = StatsMeter().read(MediaCounters(round_trip_secs=0.0123456, outbound_loss=0.25)).as_message()
-    assert told["round_trip_ms"] == 12.3456
-    assert told["outbound_loss"] == 0.25
-    assert "loss" not in told
+    result = StatsMeter().read(MediaCounters(round_trip_secs=0.0123456, outbound_loss=0.25)).as_message()
+    assert result["round_trip_ms"] == 12.3456
+    assert result["outbound_loss"] == 0.25
+    assert "loss" not in result

@@ -52,13 +52,13 @@ def make_serializer(provider: str, data: Any) -> Any:
 
 @pytest.mark.parametrize("provider", PHONES)
 async def test_a_bot_may_parse_the_socket_and_bring_its_own_serializer(provider: str) -> None:
-    told: list[tuple[str, Any]] = []
+    received: list[tuple[str, Any]] = []
 
     async def bot(runner_args: WebSocketRunnerArguments) -> None:
         transport_type, call_data = await parse_telephony_websocket(runner_args.websocket)
         assert runner_args.call_data is call_data
-        told.append((transport_type, call_data))
-        told.append(await parse_telephony_websocket(runner_args.websocket))
+        received.append((transport_type, call_data))
+        received.append(await parse_telephony_websocket(runner_args.websocket))
         serializer = make_serializer(transport_type, call_data)
         transport = FastAPIWebsocketTransport(
             websocket=runner_args.websocket,
@@ -81,7 +81,7 @@ async def test_a_bot_may_parse_the_socket_and_bring_its_own_serializer(provider:
         await phone.until(lambda: phone.bot_quiet_s() > 0.3, 3)
     assert phone.log.violations == []
     assert phone.speech.spans[0].duration_s == pytest.approx(0.3, abs=0.1)
-    (name, data), again = told
+    (name, data), again = received
     assert name == provider
     assert again == (name, data)
     assert data["call_id"] == wire.facts.call_id

@@ -91,9 +91,9 @@ def test_the_line_that_ends_a_call_has_its_figures(caplog: pytest.LogCaptureFixt
 
     with caplog.at_level(logging.INFO, "runner.sessions.session"):
         run_virtual(run(), 60)
-    told = next(line for line in caplog.messages if "ended after" in line)
-    assert "the caller left; turn latency " in told
-    assert "ms p50 (n=1)" in told
+    output = next(line for line in caplog.messages if "ended after" in line)
+    assert "the caller left; turn latency " in output
+    assert "ms p50 (n=1)" in output
 
 
 async def test_metrics_are_served_on_the_local_door() -> None:
