@@ -8,6 +8,7 @@ as numbers, and wall-clock timestamps.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from runner.callers.wires.base import (
@@ -24,10 +25,56 @@ from runner.callers.wires.base import (
 from runner.serializers.wire import parse_encoding
 
 
-class TwilioWire(Wire):
+class _EnvelopeWire(Wire):
+    """A wire whose messages carry event, sequence number, stream id and, under the event, their content.
+
+    All numbers are strings.
+    """
+
+    _sequence_name = "sequence_number"
+    _stream_name = "stream_sid"
+    _track: Mapping[str, str] = MappingProxyType({"track": "inbound"})
+    _unknown_event = ""
+
+    def _message(self, event: str, content: Mapping[str, Any]) -> str:
+        envelope = {
+            "event": event,
+            self._sequence_name: str(self._next_sequence()),
+            self._stream_name: self.facts.stream_id,
+        }
+        return compact(envelope | {event: content})
+
+    def media(self, pcm: bytes, now: float = 0.0) -> str:
+        chunk, stamp_ms, payload = self._next_chunk(pcm)
+        content = {"chunk": str(chunk), "timestamp": str(stamp_ms), "payload": payload}
+        return self._message("media", {**self._track, **content})
+
+    def mark_reached(self, name: str) -> str:
+        return self._message("mark", {"name": name})
+
+    def _receive(self, data: Mapping[str, Any]) -> list[WireEvent]:
+        event = text_of(data, "event")
+        if event not in ("media", "mark", "clear"):
+            raise BadMessage(
+                f"an unknown event {event!r}{self._unknown_event}; there are media, mark and clear."
+            )
+        self._check_stream(data, event)
+        if event == "media":
+            return self._sound(data.get("media"))
+        return [BotClear()] if event == "clear" else [BotMark(text_of(data.get("mark"), "name"))]
+
+    def _check_stream(self, data: Mapping[str, Any], event: str) -> None:
+        if text_of(data, self._stream_name) != self.facts.stream_id:
+            raise BadMessage(f"a {event} for another `{self._stream_name}`.")
+
+
+class TwilioWire(_EnvelopeWire):
     """`connected`, `start`, 20 ms media, `dtmf`, `mark`, `stop`; all numbers are strings."""
 
     provider = "twilio"
+    _sequence_name = "sequenceNumber"
+    _stream_name = "streamSid"
+    _unknown_event = " (Twilio's warning 31924)"
     _default_ids = (
         "MZ00000000000000000000000000000001",
         "CA00000000000000000000000000000001",
@@ -47,41 +94,11 @@ class TwilioWire(Wire):
         connected = {"event": "connected", "protocol": "Call", "version": "1.0.0"}
         return [compact(connected), self._message("start", start)]
 
-    def _message(self, event: str, content: Mapping[str, Any]) -> str:
-        return compact(
-            {
-                "event": event,
-                "sequenceNumber": str(self._next_sequence()),
-                "streamSid": self.facts.stream_id,
-                event: content,
-            }
-        )
-
-    def media(self, pcm: bytes, now: float = 0.0) -> str:
-        chunk, stamp_ms, payload = self._next_chunk(pcm)
-        content = {"track": "inbound", "chunk": str(chunk), "timestamp": str(stamp_ms), "payload": payload}
-        return self._message("media", content)
-
     def dtmf(self, digit: str) -> str:
         return self._message("dtmf", {"track": "inbound_track", "digit": digit})
 
-    def mark_reached(self, name: str) -> str:
-        return self._message("mark", {"name": name})
-
     def stop(self, reason: str = "") -> str:
         return self._message("stop", {"accountSid": self.facts.account_id, "callSid": self.facts.call_id})
-
-    def _receive(self, data: Mapping[str, Any]) -> list[WireEvent]:
-        event = text_of(data, "event")
-        if event not in ("media", "mark", "clear"):
-            raise BadMessage(
-                f"an unknown event {event!r} (Twilio's warning 31924); there are media, mark, clear."
-            )
-        if text_of(data, "streamSid") != self.facts.stream_id:
-            raise BadMessage(f"a {event} for another `streamSid`.")
-        if event == "media":
-            return self._sound(data.get("media"))
-        return [BotClear()] if event == "clear" else [BotMark(text_of(data.get("mark"), "name"))]
 
 
 _EXOTEL_MULTIPLE = 320
@@ -90,10 +107,11 @@ _EXOTEL_MOST = 100_000
 _EXOTEL_SHORTEST_MS = 100
 
 
-class ExotelWire(Wire):
+class ExotelWire(_EnvelopeWire):
     """`connected`, `start`, 100 ms media, `dtmf`, `mark`, `stop`; snake_case, numbers are strings."""
 
     provider = "exotel"
+    _track: Mapping[str, str] = MappingProxyType({})
     ptime_ms = 100
     default_encoding = "audio/x-raw"
     _default_ids = ("MZ-exotel-stream-1", "CA-exotel-call-1", "AC-exotel-1")
@@ -115,25 +133,8 @@ class ExotelWire(Wire):
         }
         return [compact({"event": "connected"}), self._message("start", start)]
 
-    def _message(self, event: str, content: Mapping[str, Any]) -> str:
-        return compact(
-            {
-                "event": event,
-                "sequence_number": str(self._next_sequence()),
-                "stream_sid": self.facts.stream_id,
-                event: content,
-            }
-        )
-
-    def media(self, pcm: bytes, now: float = 0.0) -> str:
-        chunk, stamp_ms, payload = self._next_chunk(pcm)
-        return self._message("media", {"chunk": str(chunk), "timestamp": str(stamp_ms), "payload": payload})
-
     def dtmf(self, digit: str) -> str:
         return self._message("dtmf", {"digit": digit, "duration": "100"})
-
-    def mark_reached(self, name: str) -> str:
-        return self._message("mark", {"name": name})
 
     def stop(self, reason: str = "callended") -> str:
         facts = self.facts
@@ -143,16 +144,6 @@ class ExotelWire(Wire):
             "reason": reason or "callended",
         }
         return self._message("stop", content)
-
-    def _receive(self, data: Mapping[str, Any]) -> list[WireEvent]:
-        event = text_of(data, "event")
-        if event not in ("media", "mark", "clear"):
-            raise BadMessage(f"an unknown event {event!r}; there are media, mark and clear.")
-        if text_of(data, "stream_sid") != self.facts.stream_id:
-            raise BadMessage(f"a {event} for another `stream_sid`.")
-        if event == "media":
-            return self._sound(data.get("media"))
-        return [BotClear()] if event == "clear" else [BotMark(text_of(data.get("mark"), "name"))]
 
     def _complaints(self, payload: bytes) -> list[str]:
         found = super()._complaints(payload)
@@ -170,10 +161,11 @@ _TELNYX_SHORTEST_MS = 20
 _TELNYX_LONGEST_MS = 30_000
 
 
-class TelnyxWire(Wire):
+class TelnyxWire(_EnvelopeWire):
     """`connected`, `start`, 20 ms media, `dtmf`, `mark`, `stop`; snake_case, numbers are strings."""
 
     provider = "telnyx"
+    _stream_name = "stream_id"
     default_encoding = "PCMU"
     _default_ids = ("32de0dea-0000-4000-8000-000000000001", "v3:call-control-1", "user-1")
 
@@ -192,26 +184,8 @@ class TelnyxWire(Wire):
         }
         return [compact({"event": "connected", "version": "1.0.0"}), self._message("start", start)]
 
-    def _message(self, event: str, content: Mapping[str, Any]) -> str:
-        return compact(
-            {
-                "event": event,
-                "sequence_number": str(self._next_sequence()),
-                "stream_id": self.facts.stream_id,
-                event: content,
-            }
-        )
-
-    def media(self, pcm: bytes, now: float = 0.0) -> str:
-        chunk, stamp_ms, payload = self._next_chunk(pcm)
-        content = {"track": "inbound", "chunk": str(chunk), "timestamp": str(stamp_ms), "payload": payload}
-        return self._message("media", content)
-
     def dtmf(self, digit: str) -> str:
         return self._message("dtmf", {"digit": digit})
-
-    def mark_reached(self, name: str) -> str:
-        return self._message("mark", {"name": name})
 
     def stop(self, reason: str = "") -> str:
         content = {"user_id": self.facts.account_id, "call_control_id": self.facts.call_id}
@@ -222,15 +196,8 @@ class TelnyxWire(Wire):
         payload = {"code": 100003, "title": title, "detail": detail}
         return compact({"event": "error", "stream_id": self.facts.stream_id, "payload": payload})
 
-    def _receive(self, data: Mapping[str, Any]) -> list[WireEvent]:
-        event = text_of(data, "event")
-        if event == "media":
-            return self._sound(data.get("media"))
-        if event == "mark":
-            return [BotMark(text_of(data.get("mark"), "name"))]
-        if event == "clear":
-            return [BotClear()]
-        raise BadMessage(f"an unknown event {event!r}; there are media, mark and clear.")
+    def _check_stream(self, data: Mapping[str, Any], event: str) -> None:
+        """Telnyx reads no id."""
 
     def _complaints(self, payload: bytes) -> list[str]:
         found = super()._complaints(payload)
