@@ -205,11 +205,35 @@ class WireDecoder:
         )
 
 
+def message_of(line: WireLine) -> dict[str, Any]:
+    """One message; the fields of a `WirePage` in `docs/records.md`."""
+    message = None
+    if line.text is not None:
+        try:
+            message = json.loads(line.text)
+        except (ValueError, RecursionError):
+            message = None
+    return {
+        "line": line.line,
+        "t": line.t,
+        "d": "in" if line.inbound else "out",
+        "k": line.kind,
+        "text": line.text,
+        "message": message,
+        "type": message_type(line.text),
+        "at": line.at,
+        "n": line.n,
+        "seq": line.seq,
+        "ts": line.ts,
+        "size": len(line.text or "") + line.n if line.size is None else line.size,
+    }
+
+
 def message_type(text: str | None) -> str:
     """What a message calls itself: its `event`, or its `type`; "" if it has none."""
     try:
         message = json.loads(text or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(message, dict):
         return ""

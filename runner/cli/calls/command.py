@@ -35,6 +35,10 @@ _Wav = Annotated[
 ]
 _Srt = Annotated[str | None, typer.Option("--srt", metavar="FILE", help="Write subtitles.")]
 _Labels = Annotated[str | None, typer.Option("--labels", metavar="FILE", help="Write labels for Audacity.")]
+_Html = Annotated[
+    str | None,
+    typer.Option("--html", metavar="FILE", help="Write the inspector's page of this call, with its sound."),
+]
 
 
 def calls(
@@ -67,8 +71,9 @@ def show(
     wav: _Wav = None,
     srt: _Srt = None,
     labels: _Labels = None,
+    html: _Html = None,
 ) -> int:
-    """Show a recorded call as a timeline, or write its sound, subtitles or labels to a file."""
+    """Show a recorded call as a timeline, or write it, its sound, subtitles or labels to a file."""
     from runner.records.call import RecordedCall
     from runner.records.folder import calls_folder, find
 
@@ -76,8 +81,8 @@ def show(
     if as_json:
         everything = {**record.detail(), "timeline": record.events}
         typer.echo(json.dumps(everything, indent=2, ensure_ascii=False, default=str))
-    elif wav or srt or labels:
-        _write(record, wav, srt, labels)
+    elif wav or srt or labels or html:
+        _write(record, wav, srt, labels, html)
     else:
         from runner.cli.calls.view import print_call
 
@@ -85,7 +90,9 @@ def show(
     return 0
 
 
-def _write(record: RecordedCall, wav: str | None, srt: str | None, labels: str | None) -> None:
+def _write(
+    record: RecordedCall, wav: str | None, srt: str | None, labels: str | None, html: str | None
+) -> None:
     from runner.records.render import wav_of
     from runner.records.timeline import labels_of, srt_of
 
@@ -93,6 +100,7 @@ def _write(record: RecordedCall, wav: str | None, srt: str | None, labels: str |
         (wav, lambda: wav_of(record.sound)),
         (srt, lambda: srt_of(record.words).encode()),
         (labels, lambda: labels_of(record.spans).encode()),
+        (html, lambda: _page(record)),
     )
     for path, make in made:
         if path:
@@ -102,3 +110,9 @@ def _write(record: RecordedCall, wav: str | None, srt: str | None, labels: str |
             except OSError as error:
                 raise UsageError(f"{path} cannot be written: {error.strerror}") from None
             typer.echo(f"wrote {path}")
+
+
+def _page(record: RecordedCall) -> bytes:
+    from runner.cli.calls.saved_page import page_of  # imports the server's files, 0.1 s
+
+    return page_of(record).encode()
