@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.records.folder import RecordError
-from runner.records.record import EVENTS, WIRE, Record, Summary
+from runner.records.record import EVENTS, WIRE, Record, Summary, numbered
 from runner.records.render import peaks_of
 from runner.records.sound import Piece, Samples, decode
 from runner.records.wire import WireDecoder, WireLine
@@ -112,7 +112,7 @@ class Follower:
         """
         record = Record(self._path)
         over = record.state != "running"  # before the files are read: nothing comes after that
-        events = [{"line": number, **line} for number, line in self._events.read()]
+        events = [numbered(number, line) for number, line in self._events.read()]
         self._hear(record, list(self._lines()))
         return News(
             summary=record.summary,

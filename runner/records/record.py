@@ -178,6 +178,14 @@ def _changed_ago(path: Path) -> float:
     return time.time() - max((file.stat().st_mtime for file in path.glob("*")), default=0.0)
 
 
+def numbered(number: int, event: Mapping[str, Any]) -> dict[str, Any]:
+    """An event with its line number as `line`; the place in the user's code that it names becomes `place`."""
+    found = {**event, "line": number}
+    if event.get("file") and "place" not in event:
+        found["place"] = f"{event['file']}:{event['line']}" if event.get("line") else str(event["file"])
+    return found
+
+
 class Record:
     """One record.
 
@@ -220,7 +228,7 @@ class Record:
         """The events from this line number on."""
         for number, event in self._lines(EVENTS, line):
             if isinstance(event.get("t"), int | float) and isinstance(event.get("kind"), str):
-                yield {"line": number, **event}
+                yield numbered(number, event)
             else:
                 self._note(f"{EVENTS}: line {number + 1} is no event and was left out")
 

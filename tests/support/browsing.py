@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 ASSETS = Path(__file__).parents[1] / "assets" / "page"
 BOTS = Path(__file__).parents[2] / "bots"
@@ -36,9 +37,14 @@ MICROPHONE = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-str
 
 @contextmanager
 def botrun(
-    bot: Path, goodbye: signal.Signals = signal.SIGINT, inside: str | None = None, **environment: str
+    bot: Path,
+    goodbye: signal.Signals = signal.SIGINT,
+    inside: str | None = None,
+    folder: Path | None = None,
+    **environment: str,
 ) -> Iterator[str]:
-    """Runs `botrun` for the length of the block, in a network namespace if named; gives its address."""
+    """Runs `botrun` for the length of the block, in a network namespace if named, and in this working
+    directory; gives its address."""
     prefix = ["ip", "netns", "exec", inside] if inside else []
     main = "from runner.cli import main; raise SystemExit(main())"
     process = subprocess.Popen(
@@ -46,6 +52,7 @@ def botrun(
         env={**os.environ, "BOTRUN_PORT": "0", "BOTRUN_RELOAD": "0", **environment},
         stdout=subprocess.PIPE,
         text=True,
+        cwd=folder,
     )
     try:
         yield _address(process)
@@ -90,7 +97,7 @@ class Visit:
         self.page = page
         self.hosts: set[str] = set()
         self.faults: list[str] = []
-        page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("console", lambda message: message.type == "error" and self.faults.append(message.text))
 

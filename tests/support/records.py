@@ -5,6 +5,7 @@ Usage: python tests/support/records.py FOLDER [MINUTES] writes a few calls, and 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -19,7 +20,7 @@ import psutil
 
 from runner.audio.g711 import ulaw_encode
 
-RATE, CHUNK, CHUNK_S = 8000, 160, 0.02
+RATE, CHUNK = 8000, 160
 QUIET = 0xFF
 START = datetime(2026, 11, 29, 11, 15, tzinfo=UTC)
 STREAM = "MZ18ad3ab5a668481ce02b83e7395059f0"
@@ -49,6 +50,7 @@ class Turn:
     extra: Sequence[dict[str, Any]] = ()
 
 
+@functools.lru_cache(maxsize=64)
 def speech(text: str, pitch_hz: float, seed: int = 1) -> np.ndarray[Any, np.dtype[np.int16]]:
     """Sound with the rhythm of speech, s16 at `RATE`."""
     random = np.random.default_rng(seed + sum(map(ord, text)))
@@ -71,6 +73,7 @@ class CallWriter:
     session: str
     started: datetime = START
     head: dict[str, Any] = field(default_factory=dict)
+    chunk: int = CHUNK
 
     def __post_init__(self) -> None:
         self.now = 0.0
@@ -161,7 +164,7 @@ class CallWriter:
         if turn.cut is not None:
             self.note(until, "interruption")
         self.note(until, "bot_stopped", interrupted=turn.cut is not None)
-        self.played.append((heard_from, sound, None if turn.cut is None else until))
+        self.played.append((at, sound, None if turn.cut is None else until))
         if silence_from is not None:
             self.silences.append(heard_from - silence_from)
         self.now = until + (0.05 if turn.cut is not None else 0.7)
@@ -232,7 +235,7 @@ class CallWriter:
         }
 
     def _write_wire(self, path: Path, duration: float) -> None:
-        caller = np.zeros(round(duration * RATE / CHUNK) * CHUNK + CHUNK, np.int16)
+        caller = np.zeros(round(duration * RATE / self.chunk) * self.chunk + self.chunk, np.int16)
         for at, sound in self.said:
             begin = round(at * RATE)
             caller[begin : begin + len(sound)] = sound[: max(0, len(caller) - begin)]
@@ -249,18 +252,18 @@ class CallWriter:
         media = {"event": "media", "media": {"payload": ""}, "streamSid": STREAM}
         text = json.dumps(media, separators=(",", ":"))
         cut = {"text": text, "cut": text.index('""') + 1}
-        for n in range(len(inbound) // CHUNK):
-            at = (n + 1) * CHUNK_S
-            lines.append((at, _line(at, "in", at=n * CHUNK, n=CHUNK, **(cut if n == 0 else {}))))
+        for n in range(len(inbound) // self.chunk):
+            at = (n + 1) * (self.chunk / RATE)
+            lines.append((at, _line(at, "in", at=n * self.chunk, n=self.chunk, **(cut if n == 0 else {}))))
         outbound = bytearray()
         for number, (at, sound, until) in enumerate(self.played):
             data = ulaw_encode(sound.tobytes())
-            for n in range(-(-len(data) // CHUNK)):
-                piece = data[n * CHUNK : (n + 1) * CHUNK].ljust(CHUNK, bytes([QUIET]))
-                moment = at if n < 5 else at + (n - 5) * CHUNK_S
+            for n in range(-(-len(data) // self.chunk)):
+                piece = data[n * self.chunk : (n + 1) * self.chunk].ljust(self.chunk, bytes([QUIET]))
+                moment = at if n < 5 else at + (n - 5) * (self.chunk / RATE)
                 if until is not None and moment > until:
                     break
-                line = _line(moment, "out", at=len(outbound), n=CHUNK, **({} if outbound else cut))
+                line = _line(moment, "out", at=len(outbound), n=self.chunk, **({} if outbound else cut))
                 lines.append((moment, line))
                 outbound += piece
             end = at + len(sound) / RATE
@@ -355,14 +358,14 @@ def failed_call(session: str, started: datetime) -> CallWriter:
 
 
 def long_call(session: str, started: datetime, minutes: float) -> CallWriter:
-    """Turn after turn, for so many minutes."""
-    call, n = CallWriter(session, started), 0
+    """Turn after turn, for so many minutes, in messages of 50 ms: some 1800 a minute both ways."""
+    call, n = CallWriter(session, started, chunk=RATE // 20), 0
     call.greet("Good morning, this is Skyline. Where would you like to fly?")
     while call.now < minutes * 60:
         n += 1
         call.turn(
             Turn(
-                user=f"Tell me more about the flight number {n} please",
+                user=f"Tell me more about flight {n % 20} please",
                 bot="It leaves in the morning, and it arrives two hours later at the same place as always.",
                 llm=0.2 + (n * 7 % 10) / 10,
                 voice=0.1 + (n * 3 % 7) / 20,

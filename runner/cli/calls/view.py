@@ -132,7 +132,7 @@ def _event(event: dict[str, Any]) -> Iterator[Line]:
             colour = "red" if event.get("failed") else "dim"
             yield at, "tool", f"[{colour}]→ {plain(result)}[/{colour}]{took}"
         case "error":
-            where = f" ({event['file']}:{event['line']})" if event.get("file") else ""
+            where = f" ({event['place']})" if event.get("place") else ""
             yield at, "error", f"{plain(event.get('message', ''))}{plain(where)}"
         case "retry" | "fallback":
             yield (

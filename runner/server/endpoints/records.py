@@ -21,7 +21,7 @@ from runner.records.live import Follower, News
 from runner.records.record import CALL, SLOW_S, Record
 from runner.records.render import peaks_of, wav_part, wav_size
 from runner.records.timeline import labels_of, srt_of
-from runner.records.wire import WireLine
+from runner.records.wire import message_of
 from runner.server.endpoints import api_models
 from runner.server.endpoints import record_models as models
 
@@ -149,7 +149,7 @@ def _add_lists(router: APIRouter, calls: _Calls) -> None:
             found[limit].line if len(found) > limit else (record.wire[-1].line + 1 if record.wire else 0)
         )
         return {
-            "messages": [_message(line) for line in found[:limit]],
+            "messages": [message_of(line) for line in found[:limit]],
             "next": following,
             "total": len(record.wire),
             "problems": record.problems,
@@ -246,30 +246,6 @@ def _changed_ns(path: Path) -> int:
 
 def _end(lines: Iterable[Mapping[str, Any]], key: str) -> int:
     return max((each[key] for each in lines), default=-1) + 1
-
-
-def _message(line: WireLine) -> dict[str, Any]:
-    message = None
-    if line.text is not None:
-        try:
-            message = json.loads(line.text)
-        except (ValueError, RecursionError):
-            message = None
-    kinds = [message.get(name) for name in ("event", "type")] if isinstance(message, dict) else []
-    return {
-        "line": line.line,
-        "t": line.t,
-        "d": "in" if line.inbound else "out",
-        "k": line.kind,
-        "text": line.text,
-        "message": message,
-        "type": next((kind for kind in kinds if isinstance(kind, str)), ""),
-        "at": line.at,
-        "n": line.n,
-        "seq": line.seq,
-        "ts": line.ts,
-        "size": line.size,
-    }
 
 
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:

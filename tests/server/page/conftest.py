@@ -13,6 +13,7 @@ import pytest
 from browsing import FLAGS, MICROPHONE, Visit
 
 Open = Callable[..., Any]
+READY = "window.botrun !== undefined"
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +40,12 @@ async def visit(chromium: str, silent_chromium: str) -> AsyncIterator[Open]:
         playwright = await stack.enter_async_context(async_playwright())
 
         async def open_page(
-            address: str, *, microphone: Path | None = None, init: str = "", **context: Any
+            address: str,
+            *,
+            microphone: Path | None = None,
+            init: str = "",
+            ready: str = READY,
+            **context: Any,
         ) -> Visit:
             if microphone:
                 sound = [*MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}%noloop"]
@@ -53,7 +59,7 @@ async def visit(chromium: str, silent_chromium: str) -> AsyncIterator[Open]:
             if init:
                 await page.add_init_script(init)
             await page.goto(address)
-            await opened.until("window.botrun !== undefined")
+            await opened.until(ready)
             return opened
 
         yield open_page

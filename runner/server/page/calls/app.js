@@ -37,10 +37,15 @@ function shown(host, view) {
   return view;
 }
 
-start().then(
-  (view) => (window.inspector = view), // for tests and tools
-  (error) => byId("app").replaceChildren(failed(error)),
-);
+// A long call takes the server some seconds to read.
+const patience = setTimeout(() => byId("app").append(el("p.nothing.soft", { role: "status" }, "Reading the call …")), 400);
+
+start()
+  .then(
+    (view) => (window.inspector = view), // for tests and tools
+    (error) => byId("app").replaceChildren(failed(error)),
+  )
+  .finally(() => clearTimeout(patience));
 
 function failed(error) {
   console.warn(error);
