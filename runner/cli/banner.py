@@ -38,6 +38,10 @@ _QR_QUIET_MODULES = 2
 """The standard asks for four, but all readers accept two."""
 
 
+CALLS_PATH = "/calls"
+_AFTER_TALK = 3
+
+
 class Banner:
     """Shows a run that has begun to listen. `dotenv`: the `.env` that was read, if any."""
 
@@ -48,6 +52,8 @@ class Banner:
         console = Console(highlight=False)
         rows = list(self._rows(host))
         if console.is_terminal:
+            if host.settings.record is not False:
+                rows.insert(_AFTER_TALK, ("recorded", _link(page_address(host, CALLS_PATH))))
             console.print(as_table(rows))
         else:
             # At once: `botrun call` tells these lines from what the bot prints.
@@ -86,9 +92,9 @@ def announce(host: Host) -> None:
     Banner(find_dotenv(host.bot.path)).show(host)
 
 
-def open_its_page(host: Host) -> None:
-    """Open the page of a run in a browser."""
-    open_page(page_address(host))
+def open_its_page(host: Host, path: str = "") -> None:
+    """Open the page of a run in a browser, or the one at `path`."""
+    open_page(page_address(host, path))
 
 
 def as_table(rows: list[Row]) -> Table:
@@ -146,9 +152,11 @@ def _number_rows(host: Host) -> Iterator[Row]:
             yield "webhook", row.append(f"  set as the webhook of your number at {name}", "default not link")
 
 
-def page_address(host: Host) -> str:
-    """The page's address, with the key if others can reach the run (`server/access.py`)."""
-    return address(host, _page(host), "http")
+def page_address(host: Host, path: str = "") -> str:
+    """The address of a page, with the key if others can reach the run (`server/access.py`)."""
+    if path and host.login_key:
+        path += f"{'&' if '?' in path else '?'}key={host.login_key}"
+    return address(host, path or _page(host), "http")
 
 
 def mobile_address(host: Host) -> str:

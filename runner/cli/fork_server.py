@@ -29,10 +29,10 @@ def _announce(host: Host) -> None:
     announce(host)
 
 
-def _open_page(host: Host) -> None:
+def _open_page(host: Host, path: str) -> None:
     from runner.cli.banner import open_its_page
 
-    open_its_page(host)
+    open_its_page(host, path)
 
 
 ACTIONS = RunActions(prepare=_prepare, announce=_announce, open_page=_open_page)

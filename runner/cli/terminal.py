@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 
 KEYS = {
     "o": "open the page",
+    "i": "inspect the last call",
     "r": "restart the bot",
     "c": "call it",
     "q": "quit",
     "?": "this help",
 }
+
+LAST_CALL = "/calls?call=last"
 
 MOST_ROWS = 8
 """Calls shown; the others are only counted."""
@@ -127,7 +130,7 @@ class Run(Protocol):
     def look(self) -> None: ...
     def state(self) -> Mapping[str, Any]: ...
     def notice(self) -> str: ...
-    def open_page(self) -> None: ...
+    def open_page(self, path: str = "") -> None: ...
     def restart(self) -> None: ...
     def stop(self) -> None: ...
 
@@ -217,6 +220,7 @@ class Terminal:
         assert run is not None
         actions: Mapping[str, Callable[[], None]] = {
             "o": run.open_page,
+            "i": lambda: run.open_page(LAST_CALL),
             "r": run.restart,
             "c": self._ring,
             "q": run.stop,

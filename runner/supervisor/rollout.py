@@ -281,10 +281,10 @@ class RunView:
         if self._rollout.current is not None:
             self._rollout.current.send(Announce())
 
-    def open_page(self) -> None:
-        """Have the accepting worker open the run's page in a browser."""
+    def open_page(self, path: str = "") -> None:
+        """Have the accepting worker open the run's page in a browser, or the one at `path`."""
         if self._rollout.current is not None:
-            self._rollout.current.send(OpenPage())
+            self._rollout.current.send(OpenPage(path=path))
 
     def restart(self) -> None:
         """Load the bot again; conversations move, as with a save."""

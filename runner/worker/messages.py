@@ -70,12 +70,12 @@ class RunActions:
     Attributes:
         prepare: imports what the others need, before workers are forked.
         announce: shows where the run can be reached.
-        open_page: opens the run's page in a browser.
+        open_page: opens the run's page in a browser; the text is a path of another one, or "".
     """
 
     prepare: Callable[[], None]
     announce: Callable[[Host], None]
-    open_page: Callable[[Host], None]
+    open_page: Callable[[Host, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +210,9 @@ class Announce:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPage:
-    """Open the run's page in a browser."""
+    """Open the run's page in a browser, or the one at `path`."""
+
+    path: str = ""
 
 
 # ------------------------------------------------------------------ worker → supervisor

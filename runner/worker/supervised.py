@@ -225,8 +225,8 @@ class SupervisedWorker:
                 host.run_totals.take_last(worker, totals)
             case Announce():
                 self._spec.actions.announce(host)
-            case OpenPage():
-                self._spec.actions.open_page(host)
+            case OpenPage(path=path):
+                self._spec.actions.open_page(host, path)
             case _:
                 assert_never(message)
 

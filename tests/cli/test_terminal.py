@@ -33,6 +33,11 @@ class Screen:
         ours, self.theirs = pty.openpty()
         self.ours = ours
         env = {name: value for name, value in os.environ.items() if name not in {"CI", "BOTRUN_RELOAD"}}
+        browser = folder / "programs" / ("open" if sys.platform == "darwin" else "xdg-open")
+        browser.parent.mkdir()
+        browser.write_text(f'#!/bin/sh\necho "$1" >> "{folder}/opened"\n')
+        browser.chmod(0o755)
+        env["PATH"] = f"{browser.parent}{os.pathsep}{env['PATH']}"
         self.before = termios.tcgetattr(self.theirs)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "runner.cli", "terminal_bot.py", "-t", "webrtc", "--port", "0"],
@@ -57,6 +62,14 @@ class Screen:
     def press(self, key: str) -> None:
         self.text = ""
         os.write(self.ours, key.encode())
+
+    def opened(self, note: Path) -> str:
+        """The address that the browser was asked for."""
+        end = time.monotonic() + WAIT_S
+        while not note.exists() or not note.read_text():
+            assert time.monotonic() < end, self.text
+            self.read(0.1)
+        return note.read_text()
 
     def ended(self) -> int:
         end = time.monotonic() + WAIT_S
@@ -83,6 +96,8 @@ def test_a_run_shows_its_calls_and_takes_keys(screen: Screen, tmp_path: Path) ->
     screen.until("restart the bot", "the VAD waiting for more")
     screen.press("c")
     screen.until("This run serves no phone")
+    screen.press("i")
+    assert screen.opened(tmp_path / "opened").endswith("/calls?call=last\n")
     screen.press("r")
     screen.until("restarted: the new code answers")
     (tmp_path / "terminal_bot.py").write_text("x = (")

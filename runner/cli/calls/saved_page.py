@@ -1,4 +1,4 @@
-"""One call as a single HTML file: the inspector's page with the record and its sound in it. It opens offline."""
+"""One call as a single HTML file: the inspector's page with the record and its sound. It opens offline."""
 
 from __future__ import annotations
 

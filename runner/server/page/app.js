@@ -173,10 +173,19 @@ call.addEventListener("ended", ({ detail }) => {
   meters.stop();
   showLevels(performance.now());
   conversation.divide(detail.text && !detail.word ? `Call ended: ${detail.text}` : "Call ended");
+  offerRecord(call.sessionId);
   notices.clear("connection");
   notices.clear("waits");
   if (detail.word) explainEnd(detail);
 });
+
+// A link to the call's record, if there is one.
+async function offerRecord(id) {
+  if (!id) return;
+  const answer = await fetch(`api/calls?limit=1&q=${encodeURIComponent(id)}`).catch(() => null);
+  const { calls = [] } = answer?.ok ? await answer.json() : {};
+  if (calls.length) conversation.link("Look at this call", `calls?call=${encodeURIComponent(calls[0].id)}`);
+}
 
 function explainEnd({ word, text, place }) {
   const subject = word === "botFailed" ? "bot" : "connection";

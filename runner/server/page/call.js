@@ -22,6 +22,7 @@ const MOST_SHORT = 3; // calls that end before they have settled; a bot that fai
 export class Call extends EventTarget {
   state = "idle";
   #signaling = new Signaling();
+
   #onNetwork = () => this.#networkChanged();
   #peer = null;
   #channel = null;
@@ -36,6 +37,11 @@ export class Call extends EventTarget {
   #leftBehind = null; // a lost peer; closing it would tell the server that we hang up
 
   // ------------------------------------------------------------ what the page asks for
+
+  // "" before the first call, and of a server without /start
+  get sessionId() {
+    return this.#signaling.sessionId;
+  }
 
   async start(track = null) {
     this.#track = track;

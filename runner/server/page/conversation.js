@@ -127,6 +127,13 @@ export class Conversation {
     this.#line(text);
   }
 
+  // Behind the last line, to a page that opens beside this one
+  link(text, href) {
+    const anchor = element("a", text);
+    Object.assign(anchor, { href, target: "_blank", rel: "noopener" });
+    [...this.#log.querySelectorAll(".divider")].at(-1)?.append(anchor);
+  }
+
   #line(text) {
     if (this.#log.querySelector(".bubble")) this.#log.append(element("p", text, "divider"));
     this.#follow();

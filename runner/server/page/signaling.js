@@ -13,6 +13,7 @@ export class Signaling {
   #route = "api/offer";
   iceServers = [];
   peerId = null;
+  sessionId = "";
 
   // A new session; a server without /start is spoken to on its plain route.
   async start(body = {}) {
@@ -22,6 +23,7 @@ export class Signaling {
     const answer = await request("POST", "start", { transport: "webrtc", enableDefaultIceServers: true, body });
     if (answer.status === 404 || answer.status === 405) return;
     const session = await accepted(answer);
+    this.sessionId = session.sessionId ?? "";
     if (session.sessionId) this.#route = `sessions/${encodeURIComponent(session.sessionId)}/api/offer`;
     this.iceServers = session.iceConfig?.iceServers ?? [];
   }

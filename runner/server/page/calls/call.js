@@ -9,6 +9,7 @@ import { CallModel } from "./model.js";
 import { Overview } from "./overview.js";
 import { Details, facts, toolList } from "./pieces.js";
 import { Player } from "./player.js";
+import { ServedCall } from "./source.js";
 import { Messages, eventTable, logTable } from "./tables.js";
 import { Timeline } from "./timeline.js";
 import { hideTip, showTip } from "./tip.js";
@@ -29,7 +30,12 @@ const TABS = [
 
 export class CallView {
   static async open(source, keys) {
-    return new CallView(source, await source.detail(), keys);
+    const detail = await source.detail();
+    const { id } = detail.summary;
+    if (source.saved || source.id === id) return new CallView(source, detail, keys);
+    // Asked for as "last" or by a part of its id: from now on the page names this very call.
+    history.replaceState(null, "", `${location.pathname}?call=${encodeURIComponent(id)}${location.hash}`);
+    return new CallView(new ServedCall(id), detail, keys);
   }
 
   constructor(source, detail, keys) {
