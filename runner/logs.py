@@ -30,8 +30,19 @@ NOISY = (
     "websockets",
 )
 
-# What comes from outside must not steer the terminal: control characters are shown, not obeyed.
-_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
+# What comes from outside must not steer the terminal: these characters are shown, not obeyed. They are the
+# controls of ASCII and of ISO 6429 (U+009B begins a command like ESC [), and those that end a line or change
+# the direction of writing.
+_C0, _C1 = (*range(32), 127), range(0x80, 0xA0)
+_UNSEEN = (*range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_VISIBLE = {code: f"\\x{code:02x}" for code in (*_C0, *_C1) if chr(code) not in "\n\t"}
+_VISIBLE |= {code: f"\\u{code:04x}" for code in _UNSEEN}
+_VISIBLE_IN_JSON = {code: f"\\u{code:04x}" for code in (127, *_C1, *_UNSEEN)}
+
+_FORGED = re.compile(r"\n(?=\S)")
+"""Within a message, where a line begins that could pass for one of ours."""
+
+_FORGED_IN_TRACEBACK = re.compile(r"\n(?=\d\d:\d\d:\d\d |talk |ring |webhook )")
 
 _DIM, _YELLOW, _RED, _BOLD, _RESET = "\x1b[2m", "\x1b[33m", "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
@@ -47,7 +58,7 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         origin = f" {record.name}" if self._verbose else ""
-        message = record.getMessage().translate(_VISIBLE)
+        message = _FORGED.sub("\n  ", record.getMessage().translate(_VISIBLE))
         line = f"{self._paint(clock + origin, _DIM)} {self._level(record)}{message}"
         return line + self._traceback(record)
 
@@ -59,7 +70,11 @@ class TextLines(logging.Formatter):
         )
 
     def _traceback(self, record: logging.LogRecord) -> str:
-        return "\n" + self.formatException(record.exc_info) if record.exc_info else ""
+        if not record.exc_info:
+            return ""
+        return "\n" + _FORGED_IN_TRACEBACK.sub(
+            "\n  ", self.formatException(record.exc_info).translate(_VISIBLE)
+        )
 
     def _paint(self, text: str, code: str) -> str:
         return f"{code}{text}{_RESET}" if self._colour else text
@@ -79,7 +94,7 @@ class JsonLines(logging.Formatter):
             line["session"] = session
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, ensure_ascii=False, default=str).translate(_VISIBLE_IN_JSON)
 
 
 class Lines(logging.StreamHandler[TextIO]):

@@ -62,6 +62,27 @@ def test_control_characters_from_outside_do_not_reach_the_terminal() -> None:
     assert stream.getvalue().endswith("from \\x1b[2Jevil\\x0d\n")
 
 
+NASTY = "\x1b[31m\x07\x9b2J\u202e\u2028\r\n12:00:00 session 9 ended\ntalk http://evil"
+"""What a caller may write into an id: colours, C1 controls, another direction, forged lines."""
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_callers_text_neither_steers_a_terminal_nor_forges_a_line(style: str) -> None:
+    stream = io.StringIO()
+    logs.configure(stream=stream, style=style)
+    logger = logging.getLogger("runner")
+    logger.warning("session 1 ended: %s", NASTY)
+    try:
+        raise ValueError(NASTY)
+    except ValueError:
+        logger.exception("it failed")
+    written = stream.getvalue()
+    assert not set(written) & set("\x1b\x07\x9b\u202e\u2028\r")
+    assert "session 9 ended" in written
+    forged = ("12:00:00 session 9", "talk http")
+    assert not [line for line in written.splitlines() if line.startswith(forged)]
+
+
 def test_libraries_are_quiet_until_more_is_wanted() -> None:
     logs.configure(stream=io.StringIO())
     assert not logging.getLogger("uvicorn.error").isEnabledFor(logging.INFO)

@@ -74,6 +74,13 @@ class HttpProtocol(H11Protocol):
             extensions = connection_limits.extension(lambda: self._limits.verified(transport))
             self.scope["extensions"] = extensions
 
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """uvicorn would drop what came behind the request, and read the rest as if it began a frame."""
+        if self.conn.trailing_data[0]:
+            self.send_400_response("Data came before the answer to the upgrade.")
+        else:
+            super().handle_websocket_upgrade(event)
+
     def on_response_complete(self) -> None:
         self._limits.idle(self.transport)
         super().on_response_complete()

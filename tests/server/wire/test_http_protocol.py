@@ -190,8 +190,13 @@ def chunked(*headers: str) -> bytes:
             + b"x\r\n\r\n",
             b"200",
         ),
+        # RFC 6455, 4.1: no frame before the server's answer.
+        (UPGRADE + b"dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x85\0\0\0\0hello", b"400"),
     ],
-    ids=["chunked", "with a length", "with another length", "upgrade of HTTP/1.0", "unknown upgrade"],
+    ids=[
+        *("chunked", "with a length", "with another length", "upgrade of HTTP/1.0", "unknown upgrade"),
+        "frames before the answer",
+    ],
 )
 async def test_a_request_that_two_servers_may_read_differently_is_refused(
     request_bytes: bytes, status: bytes
