@@ -28,6 +28,8 @@ from runner.callers.sound.microphone import CallerVoice, caller_voice
 from runner.callers.talk import Said, Talk, Tell
 from runner.callers.wires import Wire, wire_for
 from runner.errors import BotrunError, UsageError
+from runner.records.folder import calls_folder
+from runner.records.reports import attach_report
 
 FOLLOW_PATIENCE_S = 0.5
 """After the call, what the bot said last may still be on its way here (s)."""
@@ -65,11 +67,18 @@ class CallRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class CallResult:
-    """The result of a call."""
+    """The result of a call.
+
+    Attributes:
+        call_id: the provider's id of the call.
+        record: the folder in which the bot's process recorded the call; None if it did not, or elsewhere.
+    """
 
     report: Report
     outcomes: list[Outcome]
     lines: list[Said] = field(default_factory=list)
+    call_id: str = ""
+    record: Path | None = None
 
     @property
     def met(self) -> bool:
@@ -80,6 +89,7 @@ class CallResult:
         """For JSON."""
         return {
             "met": self.met,
+            "record": None if self.record is None else str(self.record),
             "expectations": [{"at": o.place, "met": o.met, "seen": o.sentence} for o in self.outcomes],
             **self.report.as_dict(),
             "conversation": [{"at": line.at, "who": line.who, "text": line.text} for line in self.lines],
@@ -101,8 +111,17 @@ async def make_call(request: CallRequest, tell: Tell | None = None) -> CallResul
         await _prepare(request, voice)
         async with _bot(request, prints) as url:
             result = await _ring(request, url, voice, prints)
+    record = await asyncio.to_thread(_attach, request, result)
     # What the bot printed when it was stopped.
-    return replace(result, lines=prints.lines)
+    return replace(result, lines=prints.lines, record=record)
+
+
+def _attach(request: CallRequest, result: CallResult) -> Path | None:
+    """Note in the call's record what this caller saw."""
+    scenario = request.scenario.name if request.scenario is not None else ""
+    failures = [f"{outcome.place}: {outcome.sentence}" for outcome in result.outcomes if not outcome.met]
+    report = {"passed": result.met, "failures": failures, "scenario": scenario}
+    return attach_report(calls_folder(), result.call_id, {"kind": "call", "scenario": scenario}, report)
 
 
 class Prints:
@@ -184,7 +203,9 @@ async def _ring(request: CallRequest, url: str, voice: CallerVoice, prints: Prin
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
-    result = CallResult(report=measure(phone), outcomes=outcomes, lines=talk.lines)
+    result = CallResult(
+        report=measure(phone), outcomes=outcomes, lines=talk.lines, call_id=wire.facts.call_id
+    )
     if request.save is not None:
         try:
             save_call(request.save, phone, result.as_dict())

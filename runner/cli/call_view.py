@@ -72,10 +72,17 @@ class CallView:
                 self._console.print(f"{name:<16}{value}")
         for outcome in result.outcomes:
             self._console.print(_verdict(outcome))
+        if result.record is not None:
+            self._console.print(f"[dim]recorded[/dim] {escape(_near(result.record))}: botrun show last")
         if saved is not None:
             self._console.print(
                 f"[dim]saved[/dim] {escape(str(saved))}/call.wav, messages.jsonl, report.json"
             )
+
+
+def _near(path: Path) -> str:
+    """The path from the working directory."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _verdict(outcome: Outcome) -> str:

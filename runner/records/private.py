@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable
 
-from runner.settings.credentials import hide
+from runner.settings.credentials import given_count, hide_forms, secret_forms
 
 _SECRET_NAMES = r"[\w-]*(?:token|secret|passw|signature|api[-_]?key|authorization|credential|dial_key)[\w-]*"
 _IN_JSON = re.compile(rf'(\\?")({_SECRET_NAMES})(\\?"\s*:\s*\\?")((?:[^"\\]|\\[^"])+)', re.IGNORECASE)
 _IN_URL = re.compile(rf"([?&])({_SECRET_NAMES}|key|sig)=[^&\s\"'\\]+", re.IGNORECASE)
+_NAMED = re.compile(
+    r"token|secret|passw|signature|api[-_]?key|authorization|credential|key|sig=", re.IGNORECASE
+)
 HIDDEN = "…"
+REFRESH_S = 5.0
 
 
 def masked(number: str) -> str:
@@ -32,6 +37,8 @@ class Privacy:
 
     def __init__(self, keeps_content: bool = True, numbers: Iterable[str | None] = ()) -> None:
         self.keeps_content = keeps_content
+        self._forms: tuple[str, ...] = ()
+        self._known, self._until = -1, 0.0
         self._masks = [(number, masked(number)) for number in numbers if number and masked(number) != number]
 
     def clean(self, text: str) -> str:
@@ -39,5 +46,14 @@ class Privacy:
         for number, mask in self._masks:
             if number in text:
                 text = text.replace(number, mask)
-        text = _IN_JSON.sub(rf"\1\2\3{HIDDEN}", text)
-        return hide(_IN_URL.sub(rf"\1\2={HIDDEN}", text))
+        if _NAMED.search(text) is not None:
+            text = _IN_JSON.sub(rf"\1\2\3{HIDDEN}", text)
+            text = _IN_URL.sub(rf"\1\2={HIDDEN}", text)
+        return hide_forms(text, self._secrets())
+
+    def _secrets(self) -> tuple[str, ...]:
+        """The keys to hide; asked for again when a bot has passed a new one, and now and then."""
+        now, count = time.monotonic(), given_count()
+        if count != self._known or now > self._until:
+            self._forms, self._known, self._until = secret_forms(), count, now + REFRESH_S
+        return self._forms

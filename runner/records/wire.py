@@ -22,7 +22,6 @@ LARGEST_TEXT = 1 << 16
 """Longer messages (characters) are noted, not kept."""
 
 _PAYLOAD = re.compile(r'"payload"\s*:\s*"')
-_MEDIA_WORDS = ('"media"', '"playAudio"')
 _DIRECTIONS = ("out", "in")
 CLEARS = frozenset({"clear", "clearAudio"})
 
@@ -82,11 +81,10 @@ class WireEncoder:
             self._media(f'{begin}"{"pcm" if kind is Kind.PCM else "binary"}"', side, content)
 
     def _text(self, begin: str, side: _Side, text: str) -> None:
-        found = _PAYLOAD.search(text) if any(word in text for word in _MEDIA_WORDS) else None
-        if found is None or '"outbound' in text:
+        cut = _payload_in(text)
+        if not cut:
             self.lines.append(f'{begin}"text",{self._plain(text)}}}\n')
             return
-        cut = found.end()
         end = text.find('"', cut)
         try:
             data = binascii.a2b_base64(text[cut:end], strict_mode=True)
@@ -120,6 +118,17 @@ class WireEncoder:
         if len(text) > LARGEST_TEXT or not self._privacy.keeps_content:
             return f'"size":{len(text)}'
         return f'"text":{quoted(self._privacy.clean(text))}'
+
+
+def _payload_in(text: str) -> int:
+    """Where the base64 of a media message begins; 0 if it is none, or repeats the bot's own sound."""
+    cut = text.find('"payload":"') + 11
+    if cut == 10:
+        found = _PAYLOAD.search(text)
+        cut = 0 if found is None else found.end()
+    if not cut or ('"media"' not in text and '"playAudio"' not in text) or '"outbound' in text:
+        return 0
+    return cut
 
 
 # ------------------------------------------------------------------ back

@@ -227,7 +227,7 @@ class CallRecord:
         self._write_head()
         self.close()
         if self.head["state"] == "ended":
-            _append_to_index(self._folder, self.head)
+            append_to_index(self._folder, self.head)
 
     def _write_head(self) -> None:
         assert self.path is not None
@@ -256,7 +256,12 @@ def write_head(path: Path, head: Mapping[str, Any]) -> None:
     new.replace(path / CALL)
 
 
-def _append_to_index(folder: Path, head: Mapping[str, Any]) -> None:
+def append_to_index(folder: Path, head: Mapping[str, Any]) -> None:
+    """Add the summary of a call that has ended to the index.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     line = json.dumps(summary_of(head, "ended").as_dict(), ensure_ascii=False, default=str) + "\n"
     descriptor = os.open(folder / INDEX, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
     try:

@@ -94,11 +94,27 @@ def remember(key: str) -> str:
 
 def hide(text: str) -> str:
     """The text with all known keys masked. (Servers repeat the keys that they refuse.)"""
-    there = {value for key in KEYS if key.secret and len(value := read(key.env)) >= SHORTEST}
-    for secret in sorted(_given | there, key=len, reverse=True):
-        for form in _forms(secret):
+    return hide_forms(text, secret_forms())
+
+
+def hide_forms(text: str, forms: tuple[str, ...]) -> str:
+    """The text with these masked; `secret_forms` returns them all."""
+    for form in forms:
+        if form in text:
             text = text.replace(form, "…")
     return text
+
+
+def secret_forms() -> tuple[str, ...]:
+    """All known keys in all their forms, as of now."""
+    there = {value for key in KEYS if key.secret and len(value := read(key.env)) >= SHORTEST}
+    secrets = sorted(_given | there, key=len, reverse=True)
+    return tuple(form for secret in secrets for form in _forms(secret))
+
+
+def given_count() -> int:
+    """How many keys bots have passed so far: a change means that `secret_forms` has more to say."""
+    return len(_given)
 
 
 @cache
