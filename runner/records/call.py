@@ -107,7 +107,9 @@ class RecordedCall(Record):
             placed = place_arriving(pieces, rate, at_end=False)
             lead = np.zeros(round(self._listener_delay_s() * rate), np.int16)
             return np.concatenate([lead, placed]), rate
-        return place_played(pieces, rate, self._listener_delay_s()), rate
+        played = place_played(pieces, rate, self._listener_delay_s())
+        ended = self.head.get("duration_s")  # what was on its way then was not heard
+        return (played if ended is None else played[: round(ended * rate)]), rate
 
     def _listener_delay_s(self) -> float:
         """How long the bot's sound was on its way, as the session measured it: from sending to hearing."""
