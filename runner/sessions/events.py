@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar
 
 logger = logging.getLogger(__name__)
@@ -36,11 +37,16 @@ class CallEvent:
 
     def as_fields(self) -> dict[str, Any]:
         """Its own fields, by name; None is left out."""
-        values = ((each.name, getattr(self, each.name)) for each in fields(self) if each.name not in _TIMES)
+        values = ((name, getattr(self, name)) for name in _names_of(type(self)))
         return {name: value for name, value in values if value is not None}
 
 
 _TIMES = frozenset({"at", "seen"})
+
+
+@cache
+def _names_of(kind: type[CallEvent]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind) if each.name not in _TIMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

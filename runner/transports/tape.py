@@ -36,6 +36,8 @@ class Kind(IntEnum):
     """An event of the session."""
 
 
+_MESSAGE = Kind.MESSAGE
+
 Item = tuple[float, Kind, bool, Any]
 """Time (s, of the call's clock), kind, whether it came in, and the content."""
 
@@ -63,12 +65,22 @@ class Tape:
 
     def received(self, message: str | bytes) -> None:
         """A message came in."""
-        self.add(Kind.MESSAGE, True, message, size=len(message))
+        items, size = self._items, self._bytes
+        if len(items) < MOST_ITEMS and size < MOST_BYTES:
+            self._bytes = size + len(message)
+            items.append((self.clock(), _MESSAGE, True, message))
+        else:
+            self.dropped += 1
 
     def sent(self, message: MessageT) -> MessageT:
         """A message goes out; returns it. None is no message."""
         if message is not None:
-            self.add(Kind.MESSAGE, False, message, size=len(message))
+            items, size = self._items, self._bytes
+            if len(items) < MOST_ITEMS and size < MOST_BYTES:
+                self._bytes = size + len(message)
+                items.append((self.clock(), _MESSAGE, False, message))
+            else:
+                self.dropped += 1
         return message
 
     def rtp(self, packet: RtpPacket, *, inbound: bool) -> None:
