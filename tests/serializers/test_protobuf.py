@@ -82,9 +82,9 @@ def test_sound_to_a_client_is_written(kind: type[OutputAudioRawFrame]) -> None:
 
 def test_messages_and_interruptions_to_a_client_are_written() -> None:
     serializer = ProtobufFrameSerializer()
-    told = {"label": "rtvi-ai", "type": "bot-ready", "data": {"text": "ä" * 200}}
-    written = serializer.serialize(OutputTransportMessageUrgentFrame(told))
-    assert json.loads(Frame.FromString(written).message.data) == told
+    message = {"label": "rtvi-ai", "type": "bot-ready", "data": {"text": "ä" * 200}}
+    written = serializer.serialize(OutputTransportMessageUrgentFrame(message))
+    assert json.loads(Frame.FromString(written).message.data) == message
     assert Frame.FromString(serializer.serialize(InterruptionFrame())).WhichOneof("frame") == "interruption"
 
 

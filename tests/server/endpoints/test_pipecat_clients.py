@@ -86,8 +86,8 @@ async def test_a_client_asks_start_first() -> None:
     async with over_sockets(bot) as served, httpx2.AsyncClient(trust_env=False) as http:
         start = address(served).replace("ws://", "http://").replace("/ws-client", "/start")
         answer = await http.post(start, json={"transport": "websocket", "body": {"guest": "Ada"}})
-        told = answer.json()
+        connect_to = answer.json()
         # As @pipecat-ai/websocket-transport does, which appends the token once more.
-        async with connect(f"{told['wsUrl']}&token={told['token']}") as socket:
+        async with connect(f"{connect_to['wsUrl']}&token={connect_to['token']}") as socket:
             await check(socket)
     assert bodies[-1] == {"guest": "Ada"}
