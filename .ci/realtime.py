@@ -1,4 +1,4 @@
-"""Run the tests marked `realtime`, one after the other, and name those that are flaky.
+"""Run the tests marked `processes`, two at a time, then those marked `realtime`, one after the other.
 
 A test that fails is run once more, alone. If it passes then, it is flaky: the last lines of the run name it
 with its first failure. More than three flaky tests, or one that fails twice, fail the run.
@@ -14,6 +14,10 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
+GROUPS = {
+    "processes": ("-m", "processes and not realtime", "-n", "2"),
+    "realtime": ("-m", "realtime"),
+}
 MOST_FLAKY = 3
 MOST_REPEATED = 8
 
@@ -28,11 +32,14 @@ class Failure:
 
 def main(folder: str, *arguments: str) -> int:
     Path(folder).mkdir(parents=True, exist_ok=True)
-    status, failures = run(Path(folder) / "first.xml", "-m", "realtime", *arguments)
-    if status not in (0, 1):
-        return status
+    failures: list[Failure] = []
+    for name, group in GROUPS.items():
+        status, failed = run(Path(folder) / f"{name}.xml", *group, "--durations=20", *arguments)
+        if status not in (0, 1):
+            return status
+        failures += failed
     if len(failures) > MOST_REPEATED:
-        print(f"\n{len(failures)} realtime tests failed: too many to be repeated")
+        print(f"\n{len(failures)} of these tests failed: too many to be repeated")
         return 1
     flaky, broken = [], []
     for number, failure in enumerate(failures):
