@@ -62,6 +62,7 @@ def load(target: BotTarget) -> LoadedBot:
     if not prepare(target.path):
         return pipecat_names.load(target)
     env = os.environ["ENV"]
+    _prefer(target.path.parent)
     try:
         bot = load_bot(target)
     except NoBotFunctionError as error:
@@ -75,6 +76,12 @@ def load(target: BotTarget) -> LoadedBot:
 
     import_what_is_used_later()
     return adapt(bot)
+
+
+def _prefer(folder: Path) -> None:
+    """Modules beside the bot come before installed ones, as where Python runs its file; bots rely on it."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def modules_of(bot: Path, transports: Sequence[str]) -> list[str]:

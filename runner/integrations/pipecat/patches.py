@@ -162,6 +162,12 @@ READS = (
         why="a greeting queued before the pipeline runs is not said again after a save",
     ),
     Reads(
+        module="pipecat.processors.frameworks.rtvi",
+        owner="RTVIProcessor",
+        attribute="_client_version",
+        why="a client of Pipecat's stays connected through a save, and announces itself once",
+    ),
+    Reads(
         module="pipecat.transports.smallwebrtc.transport",
         owner="RawAudioTrack",
         attribute="_sample_rate",

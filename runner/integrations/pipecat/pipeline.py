@@ -17,6 +17,7 @@ from pipecat.frames.frames import (
     OutputTransportMessageUrgentFrame,
     TTSSpeakFrame,
 )
+from pipecat.processors.frameworks.rtvi import RTVIProcessor
 from pipecat.transports.base_input import BaseInputTransport
 from pipecat.transports.base_output import BaseOutputTransport
 
@@ -72,12 +73,16 @@ class _MainPipeline:
         self._processors: list[Any] = []
         self._queue_frame = worker.queue_frame
         self._silence = Silence(self._conversation)
+        self._rtvi = next((p for p in _processors(worker.pipeline) if isinstance(p, RTVIProcessor)), None)
 
     async def join(self, processors: list[Any]) -> None:
         """Called before the first frame."""
         call, worker, self._processors = self._call, self._worker, processors
         call.figures.has_pipeline = True
         self._conversation.attach(self)
+        if self._rtvi is not None and (major := self._conversation.kept_major) is not None:
+            # The client has announced itself to older code, and does not do so again.
+            self._rtvi._client_version = [major, 0, 0]
         self._drop_queued_greeting()
         worker.queue_frame = self._queue_unless_greeting
         # A phone's wire carries no messages; the terminal of this machine's phone is attached beside it.
@@ -111,7 +116,7 @@ class _MainPipeline:
         self._call.start_task(self._queue_frame(LLMRunFrame()), "answer")
 
     def client_major(self) -> int | None:
-        return None
+        return None if self._rtvi is None else self._rtvi.client_version[0] or None
 
     # ------------------------------------------------------------ greetings
 
@@ -147,8 +152,7 @@ class _MainPipeline:
     async def _started(self, worker: Any, frame: Any) -> None:
         self._running = True
         self._call.events.pipeline("started", [p.name for p in self._processors])
-        rtvi = getattr(worker, "_rtvi", None)
-        if self._conversation.goes_on and rtvi is not None:
+        if self._conversation.goes_on and self._rtvi is not None:
             await self.send_to_client(messages.server_message({"type": "code-updated"}))
         self._conversation.give_owed_answer()
         if self._call.connection is not None:

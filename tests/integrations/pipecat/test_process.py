@@ -72,5 +72,12 @@ def test_env_is_local_before_and_after_the_bot_reads_its_own_file(tmp_path: Path
     assert "ENV local" in said
 
 
+def test_modules_beside_the_bot_come_before_installed_ones(tmp_path: Path) -> None:
+    (tmp_path / "iniconfig.py").write_text("NAME = 'neighbour'\n")
+    said = run(tmp_path, "import iniconfig\nimport pipecat\nprint('FOUND', iniconfig.NAME)")
+    assert "FOUND neighbour" in said
+    assert "is hidden" not in said
+
+
 def test_what_the_user_has_set_for_the_process_stays(tmp_path: Path) -> None:
     assert "ENV staging" in run(tmp_path, "import pipecat", ENV="staging")
