@@ -63,14 +63,19 @@ def address(site: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def open_at(chromium: str, bundle: Path, tmp_path: Path) -> AsyncIterator[Open]:
-    """`await open_at(address)` opens the application there; its microphone says something 4 s after."""
+def microphone(tmp_path: Path) -> str:
+    """What Chromium's microphone hears: something is said once, after 4 s."""
+    return f"{microphone_file(tmp_path / 'talk.wav', 4.0, 'what_time_is_it', 30.0)}%noloop"
+
+
+@pytest.fixture
+async def open_at(chromium: str, bundle: Path, microphone: str) -> AsyncIterator[Open]:
+    """`await open_at(address)` opens the application there."""
     from playwright.async_api import async_playwright
 
-    microphone = microphone_file(tmp_path / "talk.wav", 4.0, "what_time_is_it", 30.0)
     async with AsyncExitStack() as stack:
         playwright = await stack.enter_async_context(async_playwright())
-        sound = [*MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}%noloop"]
+        sound = [*MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}"]
         browser = await playwright.chromium.launch(executable_path=chromium, args=[*FLAGS, *sound])
         stack.push_async_callback(browser.close)
 

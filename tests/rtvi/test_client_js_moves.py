@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from saving import saving
-from test_client_js import READY, Open, bundle, events, open_at  # noqa: F401
+from test_client_js import READY, Open, bundle, events, microphone, open_at  # noqa: F401
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.client_js, pytest.mark.timeout(120)]
 

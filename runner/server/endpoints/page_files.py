@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, Router
 
 CONTENT_TYPES = {
@@ -38,7 +38,7 @@ HEADERS = {
 
 
 def page_router() -> Router:
-    """`GET /`, `GET /calls` and `GET /page/<file>`."""
+    """`GET /`, `/calls` and `/page/<file>`. `/client`, the page in Pipecat's runner, leads to `/`."""
 
     async def index(request: Request) -> Response:
         return _answer(request, "index.html")
@@ -49,7 +49,12 @@ def page_router() -> Router:
     async def asset(request: Request) -> Response:
         return _answer(request, request.path_params["name"])
 
-    return Router([Route("/", index), Route("/calls", calls), Route("/page/{name:path}", asset)])
+    async def client(request: Request) -> Response:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/{query}", 307)
+
+    routes = {"/": index, "/calls": calls, "/client": client, "/client/": client, "/page/{name:path}": asset}
+    return Router([Route(path, handle) for path, handle in routes.items()])
 
 
 def find_asset(name: str) -> Traversable | None:

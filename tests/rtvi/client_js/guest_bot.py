@@ -8,7 +8,7 @@ from array import array
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from runner import SmallWebRTCRunnerArguments
+from runner import RunnerArguments, create_transport
 from runner.frames import (
     ErrorFrame,
     Frame,
@@ -32,7 +32,6 @@ from runner.services.llm import LLMService
 from runner.services.stt import SegmentedSTTService
 from runner.services.tts import TTSService
 from runner.transports.params import TransportParams
-from runner.transports.webrtc import SmallWebRTCTransport
 from runner.vad import SileroVADAnalyzer
 
 RATE, WORD_MS = 16000, 200
@@ -90,9 +89,12 @@ async def serve(task: PipelineTask, body: Any, asked: RTVIClientMessageFrame) ->
     return None
 
 
-async def bot(runner_args: SmallWebRTCRunnerArguments) -> None:
-    params = TransportParams(audio_in_enabled=True, audio_out_enabled=True, vad_analyzer=SileroVADAnalyzer())
-    transport = SmallWebRTCTransport(params=params, webrtc_connection=runner_args.webrtc_connection)
+def params() -> TransportParams:
+    return TransportParams(audio_in_enabled=True, audio_out_enabled=True, vad_analyzer=SileroVADAnalyzer())
+
+
+async def bot(runner_args: RunnerArguments) -> None:
+    transport = await create_transport(runner_args, {"webrtc": params, "websocket": params})
     memory, llm = LLMContextAggregatorPair(LLMContext()), Script()
     llm.register_function(clock)
     steps = [

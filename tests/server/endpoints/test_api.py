@@ -156,6 +156,14 @@ async def test_start_names_a_stun_server_only_to_a_client_that_asks() -> None:
         assert "iceConfig" not in (await http.post("/start", json={})).json()
 
 
+@pytest.mark.parametrize("path", ["/client", "/client/"])
+async def test_where_pipecat_s_runner_has_its_page_is_ours(path: str) -> None:
+    async with client_of(create_app(host_of("webrtc"))) as http:
+        answer = await http.get(f"{path}?autoconnect=1")
+        assert (answer.status_code, answer.headers["location"]) == (307, "/?autoconnect=1")
+        assert "<html" in (await http.get(answer.headers["location"])).text
+
+
 @pytest.mark.parametrize("prefix", ["", "/bot"])
 async def test_the_app_of_a_bot_is_mounted_in_another_application(prefix: str) -> None:
     outer = FastAPI()
