@@ -66,7 +66,7 @@ def find_faults(name: str, text: str) -> list[str]:
     found = []
     for first, span in spans:
         for offset, line in enumerate(span.splitlines()):
-            number = first + offset
+            number = min(first + offset, len(lines))  # an escaped "\n" ends no line of the file
             if QUOTED in lines[number - 1]:
                 continue
             found += [f"{name}:{number}: {match[0]}: {line.strip()[:110]}" for match in BANNED.finditer(line)]

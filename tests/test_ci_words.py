@@ -48,6 +48,7 @@ def test_a_refused_word_is_found_with_file_and_line(words: ModuleType, name: str
         ("runner/a.py", "x = 1  # RFC: a client SHALL send it  plain-words: quoted\n"),
         ("docs/a.md", "Use `told` here.\n```\ntold\n```\n"),
         ("runner/a.py", "tolde = untold = 1\n"),
+        ("runner/a.py", 'x = "one\\n\\ntwo"\n'),
     ],
 )
 def test_data_quotations_and_code_are_left_alone(words: ModuleType, name: str, text: str) -> None:

@@ -73,7 +73,7 @@ class ContextMemory:
         self.context.set_messages(messages)
 
     def _count_own(self) -> int:
-        """How many of the bot's own messages still stand at the beginning."""
+        """How many of the bot's own messages are still at the beginning."""
         count = 0
         for mine, there in zip(self._own, self._get(), strict=False):
             if mine != there:
