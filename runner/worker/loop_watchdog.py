@@ -26,6 +26,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from runner.botcode.location import OURS, is_users_file
+from runner.sessions.events import LoopStalled
 from runner.sessions.registry import Sessions
 from runner.sessions.session import Session
 
@@ -127,8 +128,13 @@ class LoopGuard:
                 break
             self._say(stall, whose)
         if not self._over.is_set():
-            what, _ = stall.verdict(self._usage())
-            self._tell(f"the event loop runs again after {_words(stall.seconds)}: {what}{whose}")
+            seconds, now = stall.seconds, self._usage()
+            what, _ = stall.verdict(now)
+            self._tell(f"the event loop runs again after {_words(seconds)}: {what}{whose}")
+            cause, place = stall.cause(now)
+            event = LoopStalled(at=self._loop.time(), seconds=round(seconds, 4), cause=cause, place=place)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                self._loop.call_soon_threadsafe(self._emit, event)
 
     def _wait(self, seconds: float | None, stall: _Stall) -> bool:
         """Whether the loop has answered, or watching is over, within so many seconds (None: ever)."""
@@ -163,6 +169,11 @@ class LoopGuard:
         return f" (session {found[0]})" if found else ""
 
     # ------------------------------------------------------------ in the loop
+
+    def _emit(self, event: LoopStalled) -> None:
+        """Every call of the loop stood still."""
+        for session in self._sessions.active.values():
+            session.events.emit(event)
 
     def _look_for_pipelines(self) -> None:
         for session in self._sessions.active.values():
@@ -242,6 +253,15 @@ class _Stall:
     def is_starved(self, now: _Usage) -> bool:
         """Whether the loop would have answered in time on a free processor."""
         return self.seconds - (now.queued_s - self._before.queued_s) < STALL_S
+
+    def cause(self, now: _Usage) -> tuple[str, str]:
+        """What held the loop up, in one word of `LoopStalled`, and the place in the code, if any."""
+        if self.is_starved(now):
+            return "busy_machine", ""
+        if self._garbage.seconds - self._garbage_before_s >= max(self.seconds, 0.001) / 2:
+            return "garbage_collection", ""
+        [(place, _)] = self.samples.most_common(1)
+        return ("bot_code" if place.kind == "user" else place.kind), place.shown.partition(" (")[0]
 
     def verdict(self, now: _Usage) -> tuple[str, str]:
         """What held the loop up, with the evidence, and what to do about it."""

@@ -92,6 +92,20 @@ async def test_a_blocked_loop_is_reported_with_session_and_line(tmp_path: Path, 
     assert "stack samples" in last
 
 
+async def test_a_blocked_loop_is_an_event_of_every_call(tmp_path: Path) -> None:
+    bot, taken = written(tmp_path, "time.sleep(0.9)"), []
+    sessions = Sessions(bot)
+    with LoopGuard(bot.path, sessions, Reports()).watching():
+        for number in range(2):
+            session = sessions.start("test", RunnerArguments(session_id=f"call-{number}"))
+            session.events.subscribe(taken.append)
+        await eventually(lambda: sum(event.kind == "stall" for event in taken) >= 2, 20)
+        await sessions.shut_down(2)
+    for stall in [event for event in taken if event.kind == "stall"][:2]:
+        assert (stall.cause, stall.place) == ("bot_code", f"sleepy_bot.py:{LINE}")
+        assert stall.seconds > 0.2
+
+
 @pytest.mark.faults(17)
 async def test_a_blocked_loop_is_reported_while_it_is_blocked(tmp_path: Path) -> None:
     result = Reports()
