@@ -82,8 +82,9 @@ class Liveness:
         return self.connected and now - self._heard_at >= GONE_SECS
 
     def is_unreached(self, now: float) -> bool:
-        """It was reached, and has answered nothing for so long that nothing of ours arrives."""
-        return self.connected and now - self._consent_at >= UNREACHED_SECS
+        """It is heard, and has answered nothing for so long that nothing of ours arrives."""
+        is_heard = now - self._heard_at < SILENT_SECS
+        return self.connected and is_heard and now - self._consent_at >= UNREACHED_SECS
 
 
 WATCH_SECS = 0.5

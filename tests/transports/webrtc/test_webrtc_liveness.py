@@ -59,6 +59,13 @@ def test_a_caller_who_is_heard_but_does_not_answer_is_not_reached() -> None:
     assert not liveness.is_gone(100 + UNREACHED_SECS)
 
 
+def test_a_caller_of_whom_nothing_is_heard_is_gone_and_not_unreached() -> None:
+    liveness = connected()
+    liveness.on_packets(10, 102)
+    assert not liveness.is_unreached(100 + UNREACHED_SECS)
+    assert liveness.is_gone(102 + GONE_SECS)
+
+
 def test_answers_keep_a_caller_and_are_asked_for_all_the_time() -> None:
     liveness = connected()
     liveness.on_packets(10, 101)
@@ -68,6 +75,7 @@ def test_answers_keep_a_caller_and_are_asked_for_all_the_time() -> None:
     liveness.on_packets(20, 104)
     assert not liveness.wants_consent(104.1)
     assert not liveness.is_unreached(112.9)
+    liveness.on_packets(30, 112)
     assert liveness.is_unreached(104 + UNREACHED_SECS)
 
 
