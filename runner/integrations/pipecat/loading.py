@@ -19,7 +19,10 @@ from runner.integrations.pipecat import detect
 OURS = "runner.integrations.pipecat."
 
 USED_LATER = {
-    "pipecat.services.llm_service": ("pipecat.adapters.llm.services.open_ai_adapter",),
+    "pipecat.services.llm_service": (
+        "pipecat.adapters.llm.services.open_ai_adapter",
+        "pipecat.adapters.services.open_ai_adapter",  # where it was before 1.14
+    ),
     "pipecat.processors.aggregators.llm_response_universal": (
         "pipecat.audio.turn.smart_turn.local_smart_turn_v3",
     ),

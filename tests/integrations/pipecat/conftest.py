@@ -47,9 +47,19 @@ def spoken(tmp_path: Path) -> Path:
     return path
 
 
+def without_abbreviations(folder: Path) -> Path:
+    """NLTK's data for splitting sentences, with nothing in it; older versions of Pipecat download it."""
+    data = folder / "nltk_data" / "tokenizers" / "punkt_tab" / "english"
+    data.mkdir(parents=True, exist_ok=True)
+    for name in ("abbrev_types.txt", "collocations.tab", "sent_starters.txt", "ortho_context.tab"):
+        (data / name).touch()
+    return folder / "nltk_data"
+
+
 @contextlib.asynccontextmanager
 async def serving(folder: Path, bot: str, *more: str, **env: str) -> AsyncIterator[Saved]:
     """botrun with a copy of that bot, which may be edited."""
+    env = {"NLTK_DATA": str(without_abbreviations(folder)), **env}
     copied = shutil.copytree(BOTS, folder / "bots", dirs_exist_ok=True)
     async with saving(folder, *more, bot=copied / bot, name="bots/" + bot, BOTRUN_LOG="text", **env) as run:
         yield run
