@@ -17,10 +17,11 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+from runner.records.files import append_to_index, write_head
 from runner.records.folder import record_id
 from runner.records.listing import Filter, list_calls
 from runner.records.private import Privacy
-from runner.records.writer import CallRecord, append_to_index, write_head
+from runner.records.writer import CallRecord
 from runner.sessions import events
 from runner.transports.tape import Kind, Tape
 

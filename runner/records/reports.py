@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from runner.records.files import append_to_index, write_head
 from runner.records.folder import RecordError, ids_in
 from runner.records.record import Record, read_head
-from runner.records.writer import append_to_index, write_head
 
 WAIT_S, LOOK_S = 2.0, 0.1
 NEWEST = 200

@@ -70,6 +70,11 @@ class WireEncoder:
         self._sides = tuple(map(_Side, offsets))
         self.lines: list[str] = []
 
+    @property
+    def inbound_bytes(self) -> int:
+        """The size of the inbound media file, with what was not taken yet."""
+        return self._sides[1].offset
+
     def take(self) -> tuple[str, bytes, bytes]:
         """The lines, the outbound and the inbound media since the last call of this."""
         out, inbound = self._sides

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -21,9 +22,10 @@ from typing import Any, Protocol
 
 from runner.records import folder as folders
 from runner.records.code import code_of
+from runner.records.files import append_to_index, as_json, write_head
 from runner.records.folder import FILE_MODE, FOLDER_MODE
 from runner.records.private import Privacy
-from runner.records.record import is_running, summary_of
+from runner.records.record import CALL, EVENTS, WIRE, is_running
 from runner.records.wire import WireEncoder
 from runner.transports.tape import Item, Kind, Tape
 
@@ -36,9 +38,9 @@ SWEEP_S = 600.0
 MOVED_S = 2.0
 """How long (s) the record of a call that came from another worker may take to be complete there."""
 
-LONGEST_VALUE = 1 << 16
-INDEX = "index.jsonl"
-CALL, EVENTS, WIRE = "call.json", "events.jsonl", "wire.jsonl"
+STALLED_S = {Kind.MESSAGE: 0.5, Kind.RTP: 1.0, Kind.PCM: math.inf, Kind.APP: math.inf}
+"""Media of the caller that is away for longer (s) counts as stalled. A phone sends without a pause, a browser
+every 0.4 s at least; in a Daily room nothing comes while nobody speaks."""
 
 
 class Event(Protocol):
@@ -94,7 +96,8 @@ class CallRecord:
         self._encoder: WireEncoder | None = None
         self._files: dict[str, int] = {}
         self._ending: Mapping[str, Any] | None = None
-        self._not_recorded = 0
+        self._not_recorded = self._input_stalls = 0
+        self._inbound_bytes, self._inbound_at = 0, 0.0
 
     def finish(self, ending: Mapping[str, Any]) -> None:
         """The call is over: these are the last fields of `call.json`. Any thread may call it."""
@@ -170,8 +173,13 @@ class CallRecord:
         for at, kind, inbound, content in items:
             if kind is Kind.EVENT:
                 events.append(self._event(content))
-            else:
-                encoder.add(at, kind, inbound, content)
+                continue
+            encoder.add(at, kind, inbound, content)
+            if inbound and encoder.inbound_bytes != self._inbound_bytes:
+                self._inbound_bytes = encoder.inbound_bytes
+                if at - self._inbound_at > STALLED_S[kind] and self._inbound_at:
+                    events.append(self._stalled(at))
+                self._inbound_at = at
         if dropped := self.tape.take_dropped():
             self._not_recorded += dropped
             now = self.tape.clock() - self._start
@@ -190,6 +198,12 @@ class CallRecord:
             media[side]["sample_rate"] = rate
         if new:
             self._write_head()
+
+    def _stalled(self, at: float) -> str:
+        """The caller's media was away until this time (s)."""
+        self._input_stalls += 1
+        seconds = round(at - self._inbound_at, 3)
+        return as_json({"t": round(at - self._start, 4), "kind": "input_stalled", "seconds": seconds})
 
     def _event(self, event: Event) -> str:
         line: dict[str, Any] = {"t": round(event.at - self._start, 4), "kind": event.kind}
@@ -224,6 +238,7 @@ class CallRecord:
         self.head |= ending
         figures = self.head.get("figures") or {}
         self.head["figures"] = {**figures, "not_recorded": self._not_recorded}
+        self.head["figures"]["input_stalls"] = self._input_stalls
         self._write_head()
         self.close()
         if self.head["state"] == "ended":
@@ -240,53 +255,6 @@ def _process_started() -> float:
     import psutil  # with the first call, not with the start
 
     return psutil.Process().create_time()
-
-
-def write_head(path: Path, head: Mapping[str, Any]) -> None:
-    """Replace a record's `call.json` at once.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    text = json.dumps(head, ensure_ascii=False, indent=1, default=str)
-    new = path / f".{CALL}.new"
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
-        file.write(text + "\n")
-    new.replace(path / CALL)
-
-
-def append_to_index(folder: Path, head: Mapping[str, Any]) -> None:
-    """Add the summary of a call that has ended to the index.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    line = json.dumps(summary_of(head, "ended").as_dict(), ensure_ascii=False, default=str) + "\n"
-    descriptor = os.open(folder / INDEX, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE_MODE)
-    try:
-        os.write(descriptor, line.encode(errors="replace"))
-    finally:
-        os.close(descriptor)
-
-
-def as_json(line: Mapping[str, Any]) -> str:
-    """One line of JSON; what is no JSON becomes text, and what is too long is cut."""
-    try:
-        text = json.dumps(line, default=repr)
-    except (TypeError, ValueError, RecursionError):  # odd keys, circles
-        text = ""
-    if text and len(text) <= LONGEST_VALUE:
-        return text
-    short = {name: _short(value) for name, value in line.items()}
-    return json.dumps(short, default=repr)
-
-
-def _short(value: Any) -> Any:
-    if isinstance(value, int | float | bool | None):
-        return value
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= LONGEST_VALUE // 8 else text[: LONGEST_VALUE // 8] + "…"
 
 
 class RecordWriter:

@@ -9,7 +9,6 @@ import logging
 import os
 import time
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,7 +220,6 @@ class Recording:
             "retries": counts["retry"] + counts["fallback"],
             "stalls": counts["stall"],
             "stall_max_s": round(self._stall_max_s, 3) or None,
-            "input_stalls": counts["input_stalled"],
             "tools": counts["tool_call"],
             "tool_errors": counts["tool_errors"],
             **{name: round(totals[name], 1) for name in ("underruns", "malformed", "dropped_ms")},
@@ -271,6 +269,9 @@ def _utc(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+_ATTACHED: dict[str, type[events.CallEvent]] = {"retry": events.Retried, "fallback": events.FellBack}
+
+
 class _LogLines(logging.Handler):
     """Passes the log lines of recorded calls to their events. The lines of a call name its session, or come
     from code that runs in it."""
@@ -300,5 +301,7 @@ class _LogLines(logging.Handler):
             at=at, level=record.levelname.lower(), logger=record.name, message=record.getMessage()
         )
         session.events.emit(line)
-        if isinstance(event := getattr(record, "call_event", None), events.CallEvent):
-            session.events.emit(replace(event, at=at))
+        # Services stand below sessions: they attach what happened to the line that says so.
+        kind, fields = getattr(record, "call_event", ("", {}))
+        if kind in _ATTACHED:
+            session.events.emit(_ATTACHED[kind](at=at, **fields))

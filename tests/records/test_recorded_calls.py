@@ -283,3 +283,18 @@ def test_the_record_of_a_failure_says_where_it_was(tmp_path: Path) -> None:
     assert failure["line"]
     assert record.summary.failed
     assert json.loads((record.path / "call.json").read_text())["end"]["reason"] == "BOT_FAILED"
+
+
+def test_a_caller_whose_sound_stalls_is_an_event(tmp_path: Path) -> None:
+    async def stall(phone: Phone, bot: CountedBot) -> None:
+        await bot_spoke(phone, 1)
+        send, phone._out.put = phone._out.put, lambda *args, **more: None  # type: ignore[method-assign]
+        await asyncio.sleep(2)
+        phone._out.put = send  # type: ignore[method-assign]
+        await asyncio.sleep(1)
+
+    _, record = call(CountedBot(), tmp_path, stall)
+    (stalled,) = [event for event in record.events if event["kind"] == "input_stalled"]
+    assert stalled["seconds"] == pytest.approx(2.0, abs=0.05)
+    assert record.head["figures"]["input_stalls"] == 1
+    assert any(span.lane == "line" and span.bad for span in record.spans)

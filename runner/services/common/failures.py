@@ -137,7 +137,13 @@ class Order(Generic[Service]):
         """Note that this service answered."""
         if service is not self._current:
             self._current = service
-            logger.warning("%s: %s answers now", self._owner.name, service.name)
+            took_over = {"service": self._owner.name, "to": service.name}
+            logger.warning(
+                "%s: %s answers now",
+                self._owner.name,
+                service.name,
+                extra={"call_event": ("fallback", took_over)},
+            )
 
 
 def check_services(owner: FrameProcessor, services: Sequence[object], kind: type[FrameProcessor]) -> None:

@@ -132,7 +132,14 @@ class ServiceHttp:
                 )
                 if pause_s > LONGEST_PAUSE_S:
                     raise
-                logger.info("%s: %s; once more in %.1f s", self._owner.name, error, pause_s)
+                retry = {"service": self._owner.name, "attempt": tries + 1, "wait_s": pause_s}
+                logger.info(
+                    "%s: %s; once more in %.1f s",
+                    self._owner.name,
+                    error,
+                    pause_s,
+                    extra={"call_event": ("retry", {**retry, "message": str(error)})},
+                )
                 await asyncio.sleep(pause_s)
         return await self._send(stack, path, silence_s, request)
 
