@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner.botcode.loader import BotTarget, LoadedBot, NoBotFunctionError, load_bot
+from runner.botcode.loader import BotTarget, LoadedBot, NoBotFunctionError
 from runner.integrations import pipecat_names
 from runner.integrations.pipecat import detect
 
@@ -67,7 +67,7 @@ def load(target: BotTarget) -> LoadedBot:
     env = os.environ["ENV"]
     _prefer(target.path.parent)
     try:
-        bot = load_bot(target)
+        bot = pipecat_names.load(target)
     except NoBotFunctionError as error:
         from runner.integrations.pipecat.without_bot import what_to_add
 

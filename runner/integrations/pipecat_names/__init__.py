@@ -14,6 +14,7 @@ from pathlib import Path
 from runner.botcode.failure import register_name_hint
 from runner.botcode.loader import BotTarget, LoadedBot, load_bot
 from runner.integrations.pipecat_names.finder import Finder, OursFinder, open_loaded
+from runner.integrations.pipecat_names.moved import MovedFinder
 from runner.integrations.pipecat_names.table import hint_for
 
 __all__ = ["install", "load"]
@@ -44,6 +45,7 @@ def install(bot: Path | None = None) -> Finder:
     finder = Finder(bot)
     sys.meta_path.insert(0, finder)
     sys.meta_path.append(OursFinder(finder))
+    sys.meta_path.append(MovedFinder(finder.is_asked_by_the_bot))
     open_loaded()
     register_name_hint(hint_for)
     return finder

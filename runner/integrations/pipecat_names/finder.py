@@ -20,6 +20,7 @@ from types import FrameType, ModuleType
 from runner.botcode.failure import install_command
 from runner.botcode.location import is_users_file
 from runner.errors import UsageError
+from runner.integrations.pipecat_names import moved
 from runner.integrations.pipecat_names.installed import DISTRIBUTION, PIPECAT, why_absent
 from runner.integrations.pipecat_names.table import ALSO, MODULES, PACKAGES, SHADOWED, instead_of
 
@@ -168,7 +169,7 @@ class OursFinder(MetaPathFinder):
         return self._finder.spec(fullname)
 
 
-_PASSED = frozenset((__file__, str(import_module.__code__.co_filename)))
+_PASSED = frozenset((__file__, moved.__file__, str(import_module.__code__.co_filename)))
 """Files between the bot's import statement and a finder."""
 
 
