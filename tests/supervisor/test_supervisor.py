@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 async def serves(saved: Saved) -> bool:
     def ask() -> int:
-        with urllib.request.urlopen(f"{saved.address}/status", timeout=5) as answer:
+        with urllib.request.urlopen(f"{saved.address}/status", timeout=30) as answer:
             return int(answer.status)
 
     return await asyncio.to_thread(ask) == 200
