@@ -19,6 +19,8 @@ from public_world import call_fields, media_url, signed, socket_headers, wire
 from run_process import BOT, Run, running
 from websockets.asyncio.client import ClientConnection, connect
 
+from runner.supervisor.processes import MOST_CRASHES
+
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 
@@ -187,6 +189,30 @@ async def test_a_worker_that_is_killed_is_replaced_and_its_calls_count_no_more(t
         async with calling(media_url("twilio", await asked(run, "twilio", "C3")), "twilio", "C3"):
             await run.ready("version 0 answers C3")
         assert times_set(server) == 1
+
+
+async def test_a_worker_that_crashes_again_and_again_ends_the_run_and_gives_the_number_back(
+    tmp_path: Path,
+) -> None:
+    """Callers are never left in silence: they hear that it is busy while no worker accepts."""
+    async with provider_server() as server, edited("twilio", server, tmp_path) as run:
+        keeper, killed = keeper_of(run), 0
+
+        def workers() -> list[psutil.Process]:
+            return [p for p in run.family() if p.pid != keeper.pid and p.ppid() == keeper.ppid()]
+
+        while killed < MOST_CRASHES:
+            (worker,) = await eventually(workers)
+            worker.kill()
+            killed += 1
+            await run.ready("the bot's process was ended by SIGKILL", killed)
+            if killed < MOST_CRASHES:
+                if killed > 3:  # long enough that it is surely asked in between
+                    assert "<Reject" in await asked(run, "twilio", f"C{killed}")
+                await run.ready("the new code answers", killed)
+        assert await run.ended() == 1
+        assert f"{MOST_CRASHES} times in a row; botrun restores the number and exits" in run.output
+        assert server.address("twilio") == BEFORE
 
 
 async def test_when_the_keeper_is_killed_the_number_is_taken_again_and_calls_go_on(tmp_path: Path) -> None:
