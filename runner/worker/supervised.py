@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -123,7 +124,13 @@ def settings_of(run: RunJob) -> tuple[Settings, BotTarget]:
 def modules_of(bot: Path) -> tuple[str, ...]:
     """The files of the user's own that have been imported."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return tuple(sorted({str(bot), *(file for file in files if file and is_users_file(Path(file), bot))}))
+    return tuple(sorted({str(bot), *(file for file in files if file and _is_users(file, bot))}))
+
+
+@cache
+def _is_users(file: str, bot: Path) -> bool:
+    """Remembered: a large framework's thousands of files would take 60 ms during calls, again and again."""
+    return is_users_file(Path(file), bot)
 
 
 class SupervisorMessages:
