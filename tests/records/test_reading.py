@@ -18,6 +18,7 @@ from runner.records.listing import Filter, list_calls, parse_since
 from runner.records.private import Privacy, masked
 from runner.records.record import Record
 from runner.records.render import peaks_of, wav_of, wav_part, wav_size
+from runner.records.reports import attach_report, keep_failed
 from runner.records.sound import CallSound, Piece, place_arriving, place_played
 from runner.records.timeline import Word, srt_of
 
@@ -225,6 +226,22 @@ def test_old_and_too_many_records_are_deleted_but_no_running_call(tmp_path: Path
     assert sweep(tmp_path, lambda path: path == paths[1], most_bytes=6000) != []
     assert paths[1].exists()
     assert paths[3].exists()
+
+
+def test_of_a_loads_calls_only_those_that_failed_are_kept(tmp_path: Path) -> None:
+    failed = make(tmp_path, 1, pid=7, failure={"message": "ValueError: no", "file": "bot.py", "line": 3})
+    passed, others = make(tmp_path, 2, pid=7), make(tmp_path, 3, pid=8)
+    assert keep_failed(tmp_path, {7}, 0.0) == [failed]
+    assert [path.exists() for path in (failed, passed, others)] == [True, False, True]
+
+
+def test_a_report_is_found_in_the_calls_record_and_in_the_list(tmp_path: Path) -> None:
+    path = make(tmp_path, 1, call_id="CA1")
+    report = {"passed": False, "failures": ["it was late"], "scenario": "ordinary"}
+    assert attach_report(tmp_path, "CA1", {"kind": "call", "scenario": "ordinary"}, report) == path
+    (found,) = list_calls(tmp_path, Filter(failed=True, scenario="ordinary")).calls
+    assert (found.problem, found.origin) == ("it was late", "call")
+    assert attach_report(tmp_path, "CA2", {}, {}) is None
 
 
 # ------------------------------------------------------------------ rendering

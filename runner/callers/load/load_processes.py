@@ -18,6 +18,8 @@ from runner.callers.load import LoadPlan, Schedule, WorkerPlan, shares
 from runner.callers.load.report import LoadReport, merge
 from runner.callers.load.server import Meter, Reading, ask, callers_cores, other_cores, pid_of
 from runner.errors import BotrunError
+from runner.records.folder import calls_folder
+from runner.records.reports import keep_failed
 from runner.settings import child_environment
 
 PREPARED_WITHIN_S = 60.0
@@ -177,13 +179,18 @@ async def run_load(plan: LoadPlan, on_progress: OnProgress, stop: asyncio.Event)
         LoadError: the callers could not begin.
     """
     on_progress(Progress("bot"))
+    begun = time.time()
     async with _server(plan) as (url, pid):
         meter = Meter(pid)
         on_progress(Progress("callers"))
         async with CallerProcesses(plan, url) as callers:
             report = await _Load(plan, callers, meter, on_progress, stop).run()
         # Its counters are this load's only if it was started for it.
-        return replace(report, word=await asyncio.to_thread(ask, url)) if plan.file else report
+        if plan.file is None:
+            return report
+        report = replace(report, word=await asyncio.to_thread(ask, url))
+    failed = await asyncio.to_thread(keep_failed, calls_folder(), {pid or 0}, begun)
+    return replace(report, records=tuple(map(str, failed)))
 
 
 @contextlib.asynccontextmanager

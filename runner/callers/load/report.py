@@ -104,6 +104,7 @@ class LoadReport:
             too, for the chart.
         stopped: whether it was broken off.
         word: what a botrun that was started for the load says of it.
+        records: folders of calls that failed, where the bot recorded them; the others are not kept.
     """
 
     whom: str
@@ -133,6 +134,7 @@ class LoadReport:
     points: tuple[tuple[float, float], ...] = field(repr=False)
     stopped: bool = False
     word: ServerWord | None = None
+    records: tuple[str, ...] = ()
 
     @property
     def latency_ms(self) -> Spread:

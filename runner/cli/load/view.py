@@ -33,6 +33,8 @@ def rows(report: LoadReport) -> Iterator[Row]:
     yield "calls", _calls(report)
     for sentence, count in report.failures[:3]:
         yield "", f"[red]{count} × {escape(sentence)}[/red]"
+    for folder in report.records[:3]:
+        yield "recorded", escape(folder)
     yield from _latencies(report)
     yield "underruns", _underruns(report)
     for name, sentences in (("not met", report.missed), ("protocol", report.violations)):
