@@ -27,6 +27,7 @@ from runner.callers.sound.line import ROOM_DBFS, Line
 from runner.callers.sound.microphone import CallerVoice, caller_voice
 from runner.callers.talk import Said, Talk, Tell
 from runner.callers.wires import Wire, wire_for
+from runner.callers.wires.base import FROM_NUMBER, TO_NUMBER
 from runner.errors import BotrunError, UsageError
 from runner.records.folder import calls_folder
 from runner.records.reports import attach_report
@@ -216,8 +217,15 @@ async def _ring(request: CallRequest, url: str, voice: CallerVoice, prints: Prin
 
 
 def new_wire(provider: str, parameters: dict[str, str] | None = None, **numbers: str) -> Wire:
-    """A wire whose ids are like the provider's, and unlike any other call's."""
+    """A wire whose ids are like the provider's, and unlike any other call's.
+
+    Twilio's and Plivo's start messages have no numbers: there they are custom parameters, as in botrun's own
+    answer documents.
+    """
     stream, call, account = _IDS[provider]()
+    if provider in ("twilio", "plivo"):
+        made_up = {"from_number": FROM_NUMBER, "to_number": TO_NUMBER}
+        parameters = {**made_up, **numbers, **(parameters or {})}
     return wire_for(
         provider,
         stream_id=stream,

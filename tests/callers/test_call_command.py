@@ -289,6 +289,30 @@ def test_numbers_and_parameters_of_the_call_are_sent(goodbye_bot: str, tmp_path:
     assert start["custom_parameters"] == {"plan": "gold=1"}
 
 
+NUMBERS_BOT = """
+from phone_bots import CountedBot
+
+class Bot(CountedBot):
+    async def __call__(self, runner_args):
+        print("numbers", runner_args.from_number, runner_args.to_number)
+        await super().__call__(runner_args)
+
+the_bot = Bot(greeting="hello there.")
+
+async def bot(runner_args):
+    await the_bot(runner_args)
+"""
+
+
+@pytest.mark.parametrize("provider", ["twilio", "telnyx", "plivo", "exotel"])
+def test_the_bot_learns_the_numbers_of_the_call(provider: str, goodbye_bot: str, tmp_path: Path) -> None:
+    path = Path(goodbye_bot).with_name("numbers_bot.py")
+    path.write_text(NUMBERS_BOT)
+    steps = scenario(tmp_path, "wait: 200ms", "hang_up")
+    done = call(str(path), "-t", provider, "--scenario", steps, "--from", "+4930123", "--to", "+4930456")
+    assert "numbers +4930123 +4930456" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_full_disk_is_one_sentence(goodbye_bot: str, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()

@@ -16,6 +16,8 @@ from runner.serializers.websocket import LABEL
 from runner.serializers.wire import MediaFormat, decoder_for, encoder_for, parse_encoding
 
 LONGEST_MESSAGE = 1 << 20
+FROM_NUMBER, TO_NUMBER = "+15550001001", "+15550001002"
+"""Of a call whose numbers do not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class CallFacts:
     stream_id: str = ""
     call_id: str = ""
     account_id: str = ""
-    from_number: str = "+15550001001"
-    to_number: str = "+15550001002"
+    from_number: str = FROM_NUMBER
+    to_number: str = TO_NUMBER
     custom_parameters: Mapping[str, str]
 
 
@@ -95,8 +97,8 @@ class Wire(ABC):
         stream_id: str = "",
         call_id: str = "",
         account_id: str = "",
-        from_number: str = "+15550001001",
-        to_number: str = "+15550001002",
+        from_number: str = FROM_NUMBER,
+        to_number: str = TO_NUMBER,
         custom_parameters: Mapping[str, str] | None = None,
         encoding: str | None = None,
         sample_rate: int = 8000,

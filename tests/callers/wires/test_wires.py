@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runner.callers.call import new_wire
 from runner.callers.wires import (
     WIRES,
     BotBad,
@@ -22,6 +23,7 @@ from runner.callers.wires import (
     Wire,
     wire_for,
 )
+from runner.callers.wires.base import FROM_NUMBER, TO_NUMBER
 
 SILENCE = bytes(320)
 ULAW = base64.b64encode(b"\xff" * 160).decode()
@@ -241,3 +243,14 @@ def test_odd_pieces_of_sound_keep_the_timestamps_true(provider: str) -> None:
 def test_a_provider_that_we_do_not_know_is_named() -> None:
     with pytest.raises(ValueError, match="twilio, telnyx, plivo, exotel"):
         wire_for("nobody")
+
+
+@pytest.mark.parametrize("provider", ["twilio", "telnyx", "plivo", "exotel"])
+@pytest.mark.parametrize("numbers", [{}, {"from_number": "+4930123", "to_number": "+4930456"}])
+def test_the_numbers_of_a_local_call_are_in_its_first_messages(
+    provider: str, numbers: dict[str, str]
+) -> None:
+    opening = "".join(map(str, new_wire(provider, {"plan": "gold"}, **numbers).opening()))
+    for number in numbers.values() or (FROM_NUMBER, TO_NUMBER):
+        assert number in opening
+    assert "gold" in opening
