@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 import pytest
+
+import runner
 
 PUBLIC = {
     "runner": [
@@ -55,3 +58,8 @@ PUBLIC = {
 def test_a_public_import_stays_valid(module: str) -> None:
     found = import_module(module)
     assert [name for name in PUBLIC[module] if not hasattr(found, name)] == []
+
+
+def test_type_checkers_read_our_annotations() -> None:
+    """PEP 561: without this file every name of botrun is `Any` for them."""
+    assert (Path(runner.__file__).parent / "py.typed").is_file()
