@@ -3,10 +3,8 @@
     loading.py      before and after the bot's file is imported; the only module that needs no pipecat
     adapter.py      wraps `bot(runner_args)`: one call, from its arguments to its end
     arguments.py    botrun's arguments -> the classes of `pipecat.runner.types`
-    phone_socket.py the provider's socket, as Pipecat's transport and serializers want it
-    webrtc.py       botrun's WebRTC connection in the shape of Pipecat's; pictures.py: its video
-    daily.py        a room that botrun opened
-    transport_params.py  parameters for a transport that the bot does not name
+    transports/     the provider's socket, botrun's WebRTC connection and a Daily room in Pipecat's shape;
+                    parameters for a transport that the bot does not name
     memory.py       the conversation that a save keeps
     pipeline.py     joins a running pipeline to its call: greeting, interruption, app messages
     observers.py    turn and stop latency, silence, transcript, from the pipeline's frames

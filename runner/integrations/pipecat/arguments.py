@@ -16,7 +16,7 @@ from runner.arguments import (
 )
 from runner.errors import MissingPackageError, UsageError
 from runner.integrations.pipecat.call import PipecatCall
-from runner.integrations.pipecat.phone_socket import PhoneSocket
+from runner.integrations.pipecat.transports.phone_socket import PhoneSocket
 from runner.transports.websocket.socket import CallWebSocket
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def _websocket(args: WebSocketRunnerArguments, call: PipecatCall) -> Any:
 
 def _webrtc(args: SmallWebRTCRunnerArguments, call: PipecatCall) -> Any:
     try:
-        from runner.integrations.pipecat.webrtc import BridgedConnection
+        from runner.integrations.pipecat.transports.webrtc import BridgedConnection
     except ImportError as error:
         raise MissingPackageError(
             "Pipecat's WebRTC transport", error.name or "aiortc", "pip install 'pipecat-ai[webrtc]'"

@@ -31,7 +31,7 @@ USED_LATER = {
 """What these modules import in a call. Imported before, so that no caller waits for it."""
 
 OF_TRANSPORT = {
-    "webrtc": ("pipecat.transports.smallwebrtc.transport", f"{OURS}webrtc"),
+    "webrtc": ("pipecat.transports.smallwebrtc.transport", f"{OURS}transports.webrtc"),
     "daily": ("pipecat.transports.daily.transport",),
 }
 

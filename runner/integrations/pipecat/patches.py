@@ -16,8 +16,8 @@ from typing import Any
 
 import pipecat
 
-from runner.integrations.pipecat import transport_params
 from runner.integrations.pipecat.call import current
+from runner.integrations.pipecat.transports import params as transport_params
 from runner.processors.handover_state import greeting, is_greeting
 from runner.transports.session_port import HangUpPolicy
 

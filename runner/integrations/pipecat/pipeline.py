@@ -24,7 +24,7 @@ from pipecat.transports.base_output import BaseOutputTransport
 from runner.integrations.pipecat.call import PipecatCall, current
 from runner.integrations.pipecat.memory import ContextMemory
 from runner.integrations.pipecat.observers import CallObserver, Silence
-from runner.integrations.pipecat.transport_params import PHONES
+from runner.integrations.pipecat.transports.params import PHONES
 from runner.processors.handover_state import is_greeting
 from runner.rtvi import messages
 from runner.transports.webrtc.stats import STATS_EVERY_SECS
@@ -93,7 +93,7 @@ class _MainPipeline:
         if call.kind in PHONES:
             call.port.app.open(self._from_app)
         elif call.kind == "daily":
-            from runner.integrations.pipecat.daily import follow_room
+            from runner.integrations.pipecat.transports.daily import follow_room
 
             follow_room(call, processors)
 

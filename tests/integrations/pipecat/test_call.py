@@ -20,7 +20,7 @@ from runner.arguments import DailyRunnerArguments
 from runner.integrations.pipecat import adapter, patches
 from runner.integrations.pipecat.arguments import translate
 from runner.integrations.pipecat.call import PipecatCall
-from runner.integrations.pipecat.daily import follow_room
+from runner.integrations.pipecat.transports.daily import follow_room
 from runner.sessions.stats import CallFigures
 from runner.transports.session_port import HangUpPolicy, SessionPort
 

@@ -19,7 +19,7 @@ from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 
 from runner.audio.level import downmix
 from runner.audio.resampler import Resampler
-from runner.integrations.pipecat.pictures import BotPictures, CallerPictures
+from runner.integrations.pipecat.transports.pictures import BotPictures, CallerPictures
 from runner.transports.webrtc import connection as ours
 from runner.transports.webrtc.opus import CHUNK_MS, nearest_rate
 from runner.transports.webrtc.stats import SessionStats
