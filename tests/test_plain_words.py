@@ -63,15 +63,15 @@ FAULTS: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: FallbackLLM(ScriptedLLM([]), FrameProcessor()),
-        "FallbackLLM takes LLMServices, and FrameProcessor is none",
+        "FallbackLLM takes LLMServices, and FrameProcessor is not one",
     ),
     (
         lambda: FallbackTTS(ScriptedLLM([])),
-        "FallbackTTS takes TTSServices, and ScriptedLLM is none",
+        "FallbackTTS takes TTSServices, and ScriptedLLM is not one",
     ),
     (
         lambda: FallbackSTT(ScriptedLLM([])),
-        "FallbackSTT takes STTServices, and ScriptedLLM is none",
+        "FallbackSTT takes STTServices, and ScriptedLLM is not one",
     ),
     (
         lambda: asyncio.run(any_task().queue_frame("Hello")),

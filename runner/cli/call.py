@@ -143,7 +143,7 @@ def _list_scenarios() -> int:
 def _check_ways(**ways: object) -> None:
     given = [f"--{'type' if name == 'typed' else name}" for name, value in ways.items() if value]
     if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)}: the caller does one of them")
+        raise UsageError(f"{' and '.join(given)}: give only one of them")
 
 
 def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None, str | None]:
@@ -153,7 +153,7 @@ def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None,
     if provider not in PROVIDERS:
         known = ", ".join(PROVIDERS)
         hint = did_you_mean(provider, list(PROVIDERS))
-        raise UsageError(f"--transport: {provider!r} is no phone provider ({known}){hint}")
+        raise UsageError(f"--transport: {provider!r} is not a phone provider ({known}){hint}")
     if file is not None and url is not None:
         raise UsageError("FILE and --url are both given; FILE starts a bot, --url rings a running one")
     if file is None and url is None:

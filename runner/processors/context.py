@@ -60,7 +60,7 @@ class LLMContext:
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Go on from a snapshot: our own system messages stay, the conversation follows them."""
         if snapshot.get("version") != SNAPSHOT_VERSION:
-            raise ValueError(f"this is no snapshot of version {SNAPSHOT_VERSION}: {str(snapshot)[:80]}")
+            raise ValueError(f"this is not a snapshot of version {SNAPSHOT_VERSION}: {str(snapshot)[:80]}")
         own = [message for message in self.messages if is_instruction(message)]
         conversation = [dict(message) for message in snapshot["messages"] if not is_instruction(message)]
         self.messages[:] = [*own, *conversation]

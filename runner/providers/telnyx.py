@@ -146,7 +146,7 @@ class Telnyx(Provider):
             body["answering_machine_detection"] = "detect"
         answer = await self.rest.call("POST", "/calls", body=body, repeatable=False)
         if not (call_id := text_at(answer, "data", "call_control_id")):
-            raise ProviderError(self.title, "its answer to the dial request has no call id")
+            raise ProviderError(self.title, "the answer to the dial request has no call id")
         return call_id
 
     async def check_account(self) -> str:

@@ -256,7 +256,7 @@ class Record:
             raise NoRecordError(f"{self.id} has no {side} media")
         name = str(described.get("file", ""))
         if name != Path(name).name:
-            raise RecordError(f"{self.id}: {name[:40]!r} is no file name")
+            raise RecordError(f"{self.id}: {name[:40]!r} is not a file name")
         try:
             data = (self.path / name).read_bytes()
         except FileNotFoundError:

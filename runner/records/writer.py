@@ -322,7 +322,7 @@ class RecordWriter:
         except OSError as error:
             self._fail(error)
         except Exception:  # a fault of ours must not end the other calls' records
-            logger.exception("a call is recorded no further")
+            logger.exception("recording of a call failed; the call goes on unrecorded")
             record.close()
             self._remove(record)
         else:

@@ -175,7 +175,7 @@ class _Counted:
             raise HTTPException(408, "the body did not arrive in time", _CLOSE) from None
         if message["type"] == "http.disconnect":
             # The client is gone; but Starlette's own error would be logged as a fault of ours.
-            raise HTTPException(400, "the body is incomplete", _CLOSE)
+            raise HTTPException(400, "the connection closed before the whole body arrived", _CLOSE)
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             raise HTTPException(413, "the body is too large", _CLOSE)

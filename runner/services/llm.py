@@ -197,7 +197,7 @@ class LLMService(LanguageModel):
             has_spoken = has_spoken or bool(said.strip())
             if calls and self.toolbox.withheld:
                 logger.warning(
-                    "%s calls tools without end: after %d rounds it is not heard", self.name, TOOL_ROUNDS
+                    "%s calls tools without end; botrun stops after %d rounds", self.name, TOOL_ROUNDS
                 )
                 break
             if not calls:

@@ -91,7 +91,7 @@ class Model:
         if self.kind == WHISPER and self.name not in WHISPER_MODELS:
             raise UsageError(f"whisper has no model {self.name!r}; there are: {', '.join(WHISPER_MODELS)}")
         if self.kind == PIPER and not PIPER_VOICE.fullmatch(self.name):
-            raise UsageError(f"{self.name!r} is no name of a Piper voice: they are like en_US-lessac-medium")
+            raise UsageError(f"{self.name!r} is not a Piper voice: names look like en_US-lessac-medium")
 
     @property
     def path(self) -> Path:

@@ -241,7 +241,7 @@ class Conversation:
         try:
             yield
         except TimeoutError:
-            raise ConversationError(f"waited in vain until {what}") from None
+            raise ConversationError(f"gave up waiting until {what}") from None
         self._waits.remove(entry)
 
     async def _until(self, holds: Callable[[], bool], within_s: float) -> None:

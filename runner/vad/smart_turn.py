@@ -209,8 +209,8 @@ def _session(path: str) -> Any:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the boundary to onnxruntime, whose errors have no common class
-        raise UsageError(f"{path} is no ONNX model: {type(error).__name__}") from error
+        raise UsageError(f"{path} is not an ONNX model: {type(error).__name__}") from error
     if [given.name for given in session.get_inputs()] != ["input_features"]:
         names = ", ".join(given.name for given in session.get_inputs())
-        raise UsageError(f"{path} is no end-of-turn model: it takes {names}, not input_features")
+        raise UsageError(f"{path} is not an end-of-turn model: it takes {names}, not input_features")
     return session

@@ -64,7 +64,7 @@ def test_words_that_are_never_said_fail_with_a_timeline_and_without_the_event_lo
     with pytest.raises(ConversationError) as failed:
         it.run(script)
     shown = "".join(traceback.format_exception(failed.value))
-    assert "ConversationError: waited in vain until the bot says 'hours'" in shown
+    assert "ConversationError: gave up waiting until the bot says 'hours'" in shown
     assert "caller says    'when does it open'" in shown
     assert "understood     'when does it open'" in shown
     assert "bot is heard   'It opens in ten minutes.'" in shown

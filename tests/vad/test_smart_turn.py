@@ -119,7 +119,7 @@ def test_in_a_conversation_it_is_asked_about_what_was_said(model: Path) -> None:
     ("fault", "sentence"),
     [
         ("none", "there is no model"),
-        ("text", "is no ONNX model"),
+        ("text", "is not an ONNX model"),
         ("other", "it takes sound, not input_features"),
     ],
 )

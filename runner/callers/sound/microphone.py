@@ -200,5 +200,5 @@ def read_wav(path: Path) -> Speech:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except (wave.Error, EOFError):
-        raise UsageError(f"{path} is no WAV file of 16-bit pcm") from None
+        raise UsageError(f"{path} is not a WAV file of 16-bit PCM") from None
     return Speech(downmix(pcm[: len(pcm) // (2 * channels) * 2 * channels], channels), rate)

@@ -193,7 +193,7 @@ class Wire(ABC):
         if not isinstance(message, str):
             raise BadMessage("a binary message; only text messages are taken.")
         if len(message) > LONGEST_MESSAGE:
-            raise BadMessage(f"a message of {len(message)} characters.")
+            raise BadMessage(f"a message of {len(message)} characters; at most {LONGEST_MESSAGE} are taken.")
         try:
             data = json.loads(message)
         except (ValueError, RecursionError):

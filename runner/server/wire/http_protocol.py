@@ -129,10 +129,10 @@ class _StrictConnection(h11.Connection):
             names = {name for name, _ in event.headers}
             if b"content-length" in names and b"transfer-encoding" in names:
                 # RFC 9112, 6.1: a sign of request smuggling, which a server may refuse.
-                raise h11.RemoteProtocolError("Content-Length beside Transfer-Encoding")
+                raise h11.RemoteProtocolError("the request has both Content-Length and Transfer-Encoding")
             if event.http_version < b"1.1" and (b"upgrade", b"websocket") in _lower(event.headers):
                 # RFC 6455, 4.1: the version must be 1.1 or higher.
-                raise h11.RemoteProtocolError("an upgrade of HTTP/1.0")
+                raise h11.RemoteProtocolError("an upgrade needs HTTP/1.1")
         return event
 
 

@@ -153,7 +153,7 @@ def check_services(owner: FrameProcessor, services: Sequence[object], kind: type
     for service in services:
         if not isinstance(service, kind):
             what = getattr(service, "__name__", type(service).__name__)
-            raise UsageError(f"{type(owner).__name__} takes {kind.__name__}s, and {what} is none")
+            raise UsageError(f"{type(owner).__name__} takes {kind.__name__}s, and {what} is not one")
 
 
 class Outlet(FrameProcessor):

@@ -180,7 +180,7 @@ class StreamedTTSService(TTSService):
         for utterance in concerned:
             utterance.fail(error)
         if not concerned:
-            logger.info("%s: %s (of what is over)", self.name, error)
+            logger.info("%s: %s (about speech that has ended)", self.name, error)
 
     def on_trouble(self, error: ServiceError, was_open: bool) -> None:
         """Called by the link when it broke, or cannot be opened."""

@@ -81,7 +81,7 @@ async def patiently(pieces: AsyncGenerator[T, None], first_s: float | None) -> A
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise TimeoutError(f"it had not begun after {first_s:g} s") from None
+            raise TimeoutError(f"the answer did not begin within {first_s:g} s") from None
         yield piece
         async for piece in pieces:
             yield piece

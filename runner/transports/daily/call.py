@@ -215,7 +215,7 @@ class DailyCall:
                 self._do(job, client)
             self._leave(client)
         except Exception:  # the library's own code
-            logger.exception("daily-python failed")
+            logger.exception("a call into daily-python failed")
         finally:
             self._closed = True
             try:
@@ -227,7 +227,7 @@ class DailyCall:
         try:
             job(client)
         except Exception:  # the library's own code
-            logger.exception("daily-python failed")
+            logger.exception("a call into daily-python failed")
 
     def _leave(self, client: RoomClient) -> None:
         left = threading.Event()

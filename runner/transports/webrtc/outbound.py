@@ -73,7 +73,7 @@ class _Phase:
         try:
             member(tick)
         except Exception:  # the boundary between calls: one that fails must not silence the others
-            logger.exception("a sender failed, and sends no more")
+            logger.exception("the audio sender of a WebRTC call failed; this call gets no more sound")
             if member in self.members:
                 self.members.remove(member)
 

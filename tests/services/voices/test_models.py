@@ -228,8 +228,8 @@ def test_a_model_without_its_parts_is_reported(hub: Hub) -> None:
     ("kind", "name", "sentence"),
     [
         ("whisper", "huge", "whisper has no model 'huge'; there are: tiny.en"),
-        ("piper", "lessac", "'lessac' is no name of a Piper voice: they are like en_US-lessac-medium"),
-        ("piper", "../../x_Y-a-b", "is no name of a Piper voice"),
+        ("piper", "lessac", "'lessac' is not a Piper voice: names look like en_US-lessac-medium"),
+        ("piper", "../../x_Y-a-b", "is not a Piper voice"),
         ("llama", "x", "there are models of whisper and piper, not of 'llama'"),
     ],
 )
