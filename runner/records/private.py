@@ -39,11 +39,16 @@ class Privacy:
         self._known, self._until = -1, 0.0
         self._masks = [(number, masked(number)) for number in numbers if number and masked(number) != number]
 
-    def clean(self, text: str) -> str:
-        """The text without secrets and numbers."""
+    def mask_numbers(self, text: str) -> str:
+        """The text without the call's numbers."""
         for number, mask in self._masks:
             if number in text:
                 text = text.replace(number, mask)
+        return text
+
+    def clean(self, text: str) -> str:
+        """The text without secrets and numbers."""
+        text = self.mask_numbers(text)
         lowered = text.lower()
         if any(name in lowered for name in _NAMED):  # the patterns are slow, and most texts name nothing
             text = _IN_JSON.sub(rf"\1\2\3{HIDDEN}", text)

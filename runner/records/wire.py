@@ -38,12 +38,13 @@ class _Side:
     """What was written of one direction: media not yet flushed and its offset, and of the last media message
     where its payload began and what stood before and behind it."""
 
-    __slots__ = ("cut", "head", "media", "offset", "ssrc", "tail")
+    __slots__ = ("cut", "end", "head", "media", "offset", "shown_end", "ssrc", "tail")
 
     def __init__(self, offset: int) -> None:
         self.media: list[bytes] = []
         self.offset = offset
         self.head, self.tail, self.cut = _NEVER, "", 0
+        self.end = self.shown_end = ""  # what followed the last payload, and the same without secrets
         self.ssrc: int | None = None
 
     def add(self, data: bytes) -> int:
@@ -128,10 +129,13 @@ class WireEncoder:
         tail = text[end:]
         if not inbound:
             side.head, side.tail = head, tail
+        if tail != side.end:  # Plivo repeats the call's parameters there, numbers included
+            side.end, side.shown_end = tail, self._privacy.clean(tail)
+        shown = self._privacy.mask_numbers(head)
         direction = "in" if inbound else "out"
         self.lines.append(
-            f'{{"t":{seconds:.4f},"d":"{direction}","k":"text","text":{quoted(head + tail)},'
-            f'"cut":{cut},"at":{at},"n":{size}}}\n'
+            f'{{"t":{seconds:.4f},"d":"{direction}","k":"text","text":{quoted(shown + side.shown_end)},'
+            f'"cut":{len(shown)},"at":{at},"n":{size}}}\n'
         )
         return True
 
@@ -148,10 +152,10 @@ class WireEncoder:
         elif not self._keeps:
             self.lines.append(f'{begin}"text","size":{len(text)},"n":{len(data)}}}\n')
         else:
-            cut = found.end()
+            head = self._privacy.clean(text[: found.end()])
             side.head = _NEVER  # the next line cannot leave its text out
-            rest = text[:cut] + text[end:]
-            line = f'{begin}"text","text":{quoted(rest)},"cut":{cut},"at":{side.add(data)}'
+            rest = head + self._privacy.clean(text[end:])
+            line = f'{begin}"text","text":{quoted(rest)},"cut":{len(head)},"at":{side.add(data)}'
             self.lines.append(f'{line},"n":{len(data)}}}\n')
 
     def _rtp(self, begin: str, side: _Side, packet: RtpPacket) -> None:

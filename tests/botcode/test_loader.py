@@ -84,7 +84,7 @@ def test_what_cannot_be_a_bot_is_reported_in_one_line(
 ) -> None:
     with pytest.raises(UsageError) as caught:
         load(text)
-    assert type(caught.value) is kind
+    assert isinstance(caught.value, kind)
     assert re.search(sentence, str(caught.value)), str(caught.value)
     assert "\n" not in str(caught.value)
 

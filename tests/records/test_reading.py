@@ -115,7 +115,7 @@ def test_a_file_name_in_a_record_cannot_leave_its_folder(tmp_path: Path) -> None
     secret.write_text("secret")
     media = {"file": "../secret", "encoding": "ulaw", "sample_rate": 8000}
     call = RecordedCall(make(tmp_path, media={"inbound": media}))
-    with pytest.raises(RecordError, match="no file name"):
+    with pytest.raises(RecordError, match="not a file name"):
         call.media("inbound")
 
 

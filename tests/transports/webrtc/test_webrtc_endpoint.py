@@ -245,9 +245,13 @@ async def test_ice_servers_are_sent_only_where_they_were_asked_for(
 ) -> None:
     turn = IceServer(("turn:10.0.0.1:3478",), "ada", "secret")
     async with serve(EchoBot()) as served:
-        asked = {"transport": "webrtc", "enableDefaultIceServers": True, "body": {}}
+        asked = {"transport": "webrtc", "body": {}}
         answer = (await http.post(f"{served.url}/start", json=asked)).json()
         assert set(answer) == {"sessionId"}
+        answer = (
+            await http.post(f"{served.url}/start", json={**asked, "enableDefaultIceServers": True})
+        ).json()
+        assert [list(server) for server in answer["iceConfig"]["iceServers"]] == [["urls"]]
     async with serve(EchoBot(), ice_servers=(turn,)) as served:
         answer = (await http.post(f"{served.url}/start", json={})).json()
         assert answer["iceConfig"] == {
