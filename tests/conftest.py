@@ -107,12 +107,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="also run the tests marked `processes` and, one after the other, those marked `realtime`",
     )
+    parser.addoption(
+        "--long", action="store_true", help="also run the tests marked `long` (with --realtime, too)"
+    )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     slow = item.get_closest_marker("realtime") or item.get_closest_marker("processes")
     if slow is not None and not item.config.getoption("--realtime"):
         pytest.skip("takes real time: pytest --realtime")
+    options = item.config.option
+    if item.get_closest_marker("long") is not None and not (options.long or options.realtime):
+        pytest.skip("takes many seconds of CPU: pytest --long")
     for marker, (is_there, reason) in NEEDS.items():
         if item.get_closest_marker(marker) is not None and not is_there():
             missing(reason)

@@ -31,6 +31,7 @@ async def test_nothing_goes_on():
 """
 
 
+@pytest.mark.long
 @pytest.mark.faults(9)
 def test_a_test_that_leaves_a_task_a_thread_or_a_process_behind_fails(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST.read_text().replace("GRACE_S = 1.0", "GRACE_S = 0.2"))
@@ -46,6 +47,7 @@ def test_a_test_that_leaves_a_task_a_thread_or_a_process_behind_fails(pytester: 
     )
 
 
+@pytest.mark.long
 def test_what_is_missing_skips_a_marked_test_but_fails_it_in_ci(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -145,6 +145,7 @@ def test_a_rate_that_cannot_be_converted_is_refused_with_what_can(rate: int, sai
         Resampler(24000, rate)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rate", [4000, 11025, 12000, 64000, 88200, 96000, 176400, 192000])
 def test_unusual_rates_keep_the_length_of_the_sound(rate: int) -> None:
     for to in (8000, 11025, 16000, 24000, 48000):

@@ -190,6 +190,7 @@ payload_text = st.binary(max_size=400).map(lambda data: base64.b64encode(data).d
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", ONE_EACH, ids=str)
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(

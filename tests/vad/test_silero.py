@@ -178,6 +178,7 @@ LOUD, QUIET, AT_THE_THRESHOLD = 1.0, 0.1, 0.03
 NO_NOISE, LINE_NOISE, ROOM, LOUD_ROOM, STREET = -200.0, -75.0, -60.0, -52.0, -32.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize(
     ("gain", "noise_dbfs"),

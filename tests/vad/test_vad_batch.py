@@ -74,6 +74,7 @@ def test_four_calls_together_are_heard_as_each_alone(monkeypatch: pytest.MonkeyP
         assert shown([event for event, _ in call.events]) == shown(alone)
 
 
+@pytest.mark.long
 def test_calls_of_every_kind_in_one_batch_get_the_events_of_each_window_alone() -> None:
     kinds = [
         (8000, 1.0, -200.0),

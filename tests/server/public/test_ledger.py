@@ -70,6 +70,7 @@ def test_exotel_may_come_back_once() -> None:
         tickets.redeem(token, 3000.0)
 
 
+@pytest.mark.long
 def test_tokens_cannot_be_guessed_and_do_not_pile_up() -> None:
     tickets = Tickets()
     tokens = {tickets.issue("twilio", CallFacts(call_id=f"C{n}"), 0.0) for n in range(MOST_TICKETS + 10)}

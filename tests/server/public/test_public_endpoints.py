@@ -230,6 +230,7 @@ def forged(provider: str, number: int) -> Provided:
 WRONG = {"TWILIO_AUTH_TOKEN": "x" * 12, "PLIVO_AUTH_TOKEN": "x" * 12, "EXOTEL_WEBHOOK_AUTH": "user:other"}
 
 
+@pytest.mark.long
 @pytest.mark.faults(28)
 async def test_five_hundred_forged_requests_start_nothing_and_are_logged_without_secrets(
     caplog: pytest.LogCaptureFixture,

@@ -208,6 +208,7 @@ def test_a_message_of_endless_empty_fragments_is_refused() -> None:
     assert serve([most, frame(CONT), frame(CONT)], 1024).code == 1009
 
 
+@pytest.mark.long
 def test_a_large_message_may_have_many_small_fragments() -> None:
     """Autobahn 9.3.1: 4 MiB in fragments of 64 bytes."""
     part = b"x" * 64
@@ -288,6 +289,7 @@ def by_websockets(data: bytes) -> tuple[list[str | bytes], int | None]:
     return messages, protocol.close_sent.code if protocol.close_sent else None
 
 
+@pytest.mark.long
 @settings(max_examples=400, deadline=None)
 @given(st.lists(frames(), max_size=8), st.randoms(use_true_random=False))
 def test_however_the_bytes_are_cut_websockets_sees_the_same(sent: list[bytes], random) -> None:  # type: ignore[no-untyped-def]

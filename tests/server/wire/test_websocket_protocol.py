@@ -218,6 +218,7 @@ async def test_a_client_that_sends_for_ever_after_the_close_is_disconnected(
             await asyncio.wait_for(send_for_ever(), PATIENCE_S)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("app", [echo, echo_directly])
 @pytest.mark.faults(30)
 async def test_pings_of_a_client_that_never_reads_take_no_memory(app: App) -> None:

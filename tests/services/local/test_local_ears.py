@@ -59,6 +59,7 @@ async def ears() -> AsyncIterator[Ears]:
     await ears.stop()
 
 
+@pytest.mark.long
 async def test_commands_are_understood_and_other_speech_is_refused(ears: Ears) -> None:
     heard = [(said(path), await speak(ears.open(), sound(path)).finish()) for path in FILES]
     commands = [(text, found) for text, found in heard if text in IN_GRAMMAR]
@@ -77,6 +78,7 @@ async def test_silence_and_a_stream_without_sound_are_refused(ears: Ears) -> Non
     assert (await speak(ears.open(), b"\x01").finish()).rejected
 
 
+@pytest.mark.long
 async def test_only_short_speech_over_the_bot_is_weighed(ears: Ears) -> None:
     thanks, yes = (next(sound(path) for path in FILES if said(path) == word) for word in ("thanks", "yes"))
     assert (await speak(ears.open(over_bot=True), thanks).finish()).murmur is False

@@ -216,6 +216,7 @@ async def test_a_room_that_cannot_be_joined_ends_the_call(daily: FakeDaily, serv
         assert not server.rooms
 
 
+@pytest.mark.long
 async def test_a_hundred_calls_leave_no_room_thread_or_task(daily: FakeDaily, server: DailyServer) -> None:
     async with running("daily") as run:
         for _ in range(10):

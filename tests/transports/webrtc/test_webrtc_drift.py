@@ -67,6 +67,7 @@ def call(ppm: float, minutes: float, jitter_ms: float) -> tuple[float, InboundRt
     return (total / RATE - elapsed) * 1000, inbound
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ppm", [200, -200])
 def test_after_25_minutes_the_sound_is_no_further_off_than_after_one(ppm: float) -> None:
     ahead_ms, inbound = call(ppm, MINUTES, jitter_ms=15)

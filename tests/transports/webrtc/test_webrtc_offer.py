@@ -233,6 +233,7 @@ def mutated_offers(draw: st.DrawFn) -> str:
     return "".join(lines)
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(mutated_offers())
 @pytest.mark.faults(24)
@@ -245,6 +246,7 @@ def test_a_mutated_offer_passes_or_is_refused(sdp: str) -> None:
     assert offer.bundle_mid in offer.mids
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.none(), st.integers(), st.binary(), st.text(), st.text().map("v=0\r\n".__add__)))
 def test_anything_at_all_passes_or_is_refused(sdp: object) -> None:

@@ -142,6 +142,7 @@ def _silence_callers_packets(link: MediaLink) -> None:
     link.guard.checked.clear()
 
 
+@pytest.mark.long
 async def test_ten_thousand_empty_datagrams_write_one_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         async with running_call() as (connection, page, log):

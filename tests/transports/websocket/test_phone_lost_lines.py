@@ -105,6 +105,7 @@ async def ends_within(served: Served, limit_s: float) -> float:
     return loop.time() - began
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("provider", PHONES)
 @pytest.mark.parametrize("ways", [("to bot", "from bot"), ("to bot",)], ids=["half open", "one-way"])
 @pytest.mark.faults(12)

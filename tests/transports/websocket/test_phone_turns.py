@@ -34,6 +34,7 @@ def heard_words(phone: Phone, bot: CountedBot) -> int:
     return -(-length // round(2 * WORD_S * 8000))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jitter_ms", [0, 60])
 @pytest.mark.parametrize("provider", PHONES)
 def test_memory_and_recording_differ_by_at_most_one_word(provider: str, jitter_ms: float) -> None:
