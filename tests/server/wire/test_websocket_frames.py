@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websocket_bytes import BINARY, CLOSE, CONT, FIN, MASK, PING, PONG, TEXT, frame
 from websockets.client import ClientProtocol
@@ -269,7 +269,7 @@ def frames(draw: st.DrawFn) -> bytes:
 
 def by_websockets(data: bytes) -> tuple[list[str | bytes], int | None]:
     """What websockets makes of these bytes, with text decoded when its message is complete."""
-    protocol = Protocol(SERVER, state=OPEN, max_size=None)
+    protocol = Protocol(SERVER, state=OPEN, max_size=2**20)
     protocol.receive_data(data)
     messages: list[str | bytes] = []
     parts: list[bytes] = []
@@ -313,6 +313,7 @@ def test_however_the_bytes_are_cut_websockets_sees_the_same(sent: list[bytes], r
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
+@example(b"\x00\xff\x00\x00\x00\x00\x00\x10\x00\x01")  # announces more bytes than a message may have
 def test_bytes_that_are_no_frames_are_refused_as_websockets_does(data: bytes) -> None:
     expected, failed = by_websockets(data)
     outcome = serve([data])
