@@ -15,6 +15,7 @@ import numpy.typing as npt
 from runner.audio.g711 import alaw_decode, ulaw_decode
 from runner.audio.resampler import Resampler
 from runner.records.wire import WireLine, clears
+from runner.serializers.protobuf import SOUND_FIELD, Kind, is_frame, parse_frame
 from runner.transports.webrtc.opus import RTP_CLOCK_HZ, OpusError, open_decoder
 
 Samples = npt.NDArray[np.int16]
@@ -66,6 +67,10 @@ def decode(
 def _plain(data: bytes) -> bytes:
     if data[:4] == b"RIFF":  # a chunk with a header of its own
         data = data[44:]
+    elif is_frame(data):  # a client of Pipecat's: a frame with sound, or with something else
+        kind, fields = parse_frame(data)
+        pcm = fields.get(SOUND_FIELD, b"") if kind == Kind.AUDIO else b""
+        data = pcm if isinstance(pcm, bytes) else b""
     return data[: len(data) // 2 * 2]
 
 

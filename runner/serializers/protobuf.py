@@ -51,6 +51,10 @@ class Kind(IntEnum):
     INTERRUPTION = 5
 
 
+SOUND_FIELD = 3
+"""The field of an audio frame that holds its pcm."""
+
+
 class ProtobufFrameSerializer(FrameSerializer):
     """For Pipecat's `@pipecat-ai/websocket-transport` and other clients with protobuf frames.
 
@@ -89,7 +93,7 @@ class ProtobufFrameSerializer(FrameSerializer):
                 return []
 
     def _sound(self, fields: dict[int, Value]) -> list[Frame]:
-        pcm, rate, channels = fields.get(3, b""), fields.get(4, 0), fields.get(5, 1)
+        pcm, rate, channels = fields.get(SOUND_FIELD, b""), fields.get(4, 0), fields.get(5, 1)
         if not isinstance(pcm, bytes) or not isinstance(rate, int) or not isinstance(channels, int):
             raise ProtocolError("A field of an audio frame has the wrong type.")
         if not 1 <= channels <= MOST_CHANNELS:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runner.frames import OutputAudioRawFrame, OutputTransportMessageFrame
 from runner.records.call import RecordedCall
 from runner.records.folder import BadCallNameError, NoRecordError, RecordError, find, record_id, sweep
 from runner.records.listing import Filter, list_calls, parse_since
@@ -19,8 +20,10 @@ from runner.records.private import Privacy, masked
 from runner.records.record import Record
 from runner.records.render import peaks_of, wav_of, wav_part, wav_size
 from runner.records.reports import attach_report, keep_failed
-from runner.records.sound import CallSound, Piece, place_arriving, place_played
+from runner.records.sound import CallSound, Piece, decode, place_arriving, place_played
 from runner.records.timeline import Word, srt_of
+from runner.records.wire import WireLine
+from runner.serializers.protobuf import ProtobufFrameSerializer
 
 BEGIN = datetime(2026, 11, 29, 10, 0, 0, tzinfo=UTC)
 
@@ -245,6 +248,22 @@ def test_a_report_is_found_in_the_calls_record_and_in_the_list(tmp_path: Path) -
 
 
 # ------------------------------------------------------------------ rendering
+
+
+def test_protobuf_frames_of_pipecats_clients_are_read_as_sound() -> None:
+    pcm = np.arange(320, dtype="<i2").tobytes()
+    frames = ProtobufFrameSerializer(output_sample_rate=16000)
+    sound = frames.serialize(OutputAudioRawFrame(pcm, 16000))
+    message = frames.serialize(OutputTransportMessageFrame({"label": "rtvi-ai"}))
+    assert sound is not None
+    assert message is not None
+    lines = [
+        WireLine(0, 0.1, False, "binary", at=0, n=len(sound)),
+        WireLine(1, 0.2, False, "binary", at=len(sound), n=len(message)),
+    ]
+    pieces, rate = decode(lines, sound + message, inbound=False, encoding="pcm", sample_rate=16000)
+    assert rate == 16000
+    assert b"".join(piece.pcm.tobytes() for piece in pieces if isinstance(piece, Piece)) == pcm
 
 
 def test_a_stall_moves_no_sound_and_a_pause_of_the_sender_does() -> None:
