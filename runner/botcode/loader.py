@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from runner.botcode.failure import explain
+from runner.botcode.sources import SourceLoader, compile_always
 from runner.errors import BotLoadError
 from runner.settings.parsing import did_you_mean, nearest
 
@@ -138,10 +139,17 @@ def load_bot(target: BotTarget) -> LoadedBot:
         MissingPackageError: it needs a package that is not installed.
         BotLoadError: it has no function that can be the bot.
     """
+    compile_always(_top_folder(target.path))
     _make_importable(target.path)
     module = _import(target.path)
     name, function = _choose(target, module)
     return LoadedBot(target.path, name, function, module)
+
+
+def _top_folder(path: Path) -> Path:
+    """The folder from which the bot's own modules are imported."""
+    found = package_of(path)
+    return path.parent if found is None else found[0]
 
 
 def _make_importable(path: Path) -> None:
@@ -211,7 +219,7 @@ def _enter_package(path: Path) -> str:
 
 def _import(path: Path) -> ModuleType:
     name = _enter_package(path)
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=SourceLoader(name, str(path)))
     if spec is None or spec.loader is None:
         raise BotLoadError(f"{path} is not a Python file (.py)")
     module = importlib.util.module_from_spec(spec)
