@@ -222,7 +222,7 @@ def spans(pattern: str) -> list[str]:
 
 
 # Flags of other programs.
-OTHERS_FLAGS = {"--extra", "--no-deps", "-m", "-n", "--realtime"}
+OTHERS_FLAGS = {"--extra", "--no-deps", "-m", "-n", "--realtime", "--long"}
 
 
 def test_every_flag_that_is_named_exists() -> None:
