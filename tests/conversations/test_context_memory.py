@@ -53,7 +53,7 @@ def test_a_summary_is_restored_with_the_rest() -> None:
 
 
 def test_a_snapshot_of_another_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="no snapshot of version 1"):
+    with pytest.raises(ValueError, match="not a snapshot of version 1"):
         LLMContext().restore({"version": 9})
 
 
