@@ -17,6 +17,7 @@ import pytest
 from carrier_calls import post, talk
 from eventually import eventually
 from fake_tunnel import FakeTunnel
+from free_port import free_port
 from provider_server import API, BEFORE, provider_server
 from public_world import CALLED, KEYS, Bot, call_fields, make_host, media_url, signed
 
@@ -25,11 +26,6 @@ from runner.server.public.address import PublicAddress, UnreachableError, check_
 from runner.server.public.public_side import PublicSide
 from runner.settings import Settings
 from runner.tunnels import NgrokTunnel, SshTunnel, TunnelError, check_tunnel, make_tunnel
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 class _Login(asyncssh.SSHServer):

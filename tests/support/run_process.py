@@ -15,18 +15,12 @@ from typing import Any
 
 import psutil
 from eventually import eventually
+from free_port import free_port
 from provider_server import API, ProviderServer
 from public_world import CALLED, KEYS
 
 BOT = Path(__file__).with_name("answering_bot.py")
 READY_S = 40.0
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @dataclass

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import ASSETS, Visit, botrun, microphone_file
+from free_port import free_port
 
 pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
@@ -146,9 +146,7 @@ async def test_a_processor_that_fails_is_named_and_the_call_goes_on(visit: Any) 
 
 
 async def test_a_server_that_went_away_is_found_again(visit: Any, silence: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     # One that is stopped says goodbye; one that is killed does not.
     with botrun(BOT, signal.SIGKILL, BOTRUN_PORT=port) as address:
         here: Visit = await visit(address, microphone=silence)
