@@ -20,11 +20,13 @@ GROUPS = {
 }
 MOST_FLAKY = 3
 MOST_REPEATED = 8
+MOST_SHOWN = 1200
+"""Characters of a failure's message."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A test that failed, by the id that pytest takes, and the first line of why."""
+    """A test that failed, by the id that pytest takes, and why: the message's first and last lines."""
 
     test: str
     reason: str
@@ -71,8 +73,14 @@ def read_failures(report: Path) -> list[Failure]:
     for case in ElementTree.parse(report).iter("testcase"):
         for fault in (*case.iter("failure"), *case.iter("error")):
             name = f"{case.get('file')}::{case.get('name')}"
-            found.setdefault(name, (fault.get("message") or "").partition("\n")[0][:200])
+            found.setdefault(name, shortened(fault.get("message") or ""))
     return [Failure(*item) for item in found.items()]
+
+
+def shortened(message: str) -> str:
+    """The lines of a failure's message in one; of a long one (the output of a process, say) both ends."""
+    line = " | ".join(filter(None, map(str.strip, message.splitlines())))
+    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN // 4]} … {line[-MOST_SHOWN * 3 // 4 :]}"
 
 
 if __name__ == "__main__":
