@@ -7,6 +7,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -15,6 +16,7 @@ from runner.providers.rest import Rest
 from runner.providers.webhooks import RefusedError, WebRequest, as_base64, from_base64, same
 
 PREFIX = "botrun-"
+_NO_PROPERTIES: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,12 +158,20 @@ class DailyRest:
         answer = await self._call("GET", _at(name), gone=lambda status, _: status == 404)
         return room_in(answer) is not None
 
-    async def token(self, room: str, *, expires_at: float, owner: bool, user_name: str = "") -> str:
-        """A token for this room, valid until a Unix time (s)."""
+    async def token(
+        self,
+        room: str,
+        *,
+        expires_at: float,
+        owner: bool,
+        user_name: str = "",
+        properties: Mapping[str, Any] = _NO_PROPERTIES,
+    ) -> str:
+        """A token for this room, valid until a Unix time (s). `properties`: further ones, in Daily's words."""
         # Without room_name a token opens every room of the account; without exp it never expires (§5).
-        properties = {"room_name": room, "exp": int(expires_at), "is_owner": owner}
+        wanted = {"exp": int(expires_at), "is_owner": owner, **properties, "room_name": room}
         named = {"user_name": user_name} if user_name else {}
-        answer = await self._call("POST", "/meeting-tokens", body={"properties": {**properties, **named}})
+        answer = await self._call("POST", "/meeting-tokens", body={"properties": {**wanted, **named}})
         token = answer.get("token")
         if not isinstance(token, str) or not token:
             raise ProviderError(TITLE, "its answer has no token")

@@ -40,6 +40,10 @@ BACK_S = 4.0
 """How long (s) a visitor may be away: a page that is reloaded leaves first."""
 
 BOT_GRACE_S = 2.0
+
+OF_A_PERSON = ("is_owner", "user_id", "user_name")
+"""Properties of a token that are the visitor's only."""
+
 CLOSE_S = 0.2
 
 
@@ -57,12 +61,14 @@ class RoomAsk:
     Attributes:
         body: for the bot.
         properties: of the room, in Daily's words.
+        token_properties: of the visitor's token, in Daily's words; the bot's has those that name no person.
         dial_in: whether a phone will be connected to it, `shown_as` what it is called there.
         dial_out: whether the bot may call phones from it.
     """
 
     body: Any = None
     properties: Mapping[str, Any] = field(default_factory=dict)
+    token_properties: Mapping[str, Any] = field(default_factory=dict)
     dial_in: bool = False
     dial_out: bool = False
     shown_as: str = "dial-in"
@@ -115,7 +121,7 @@ class DailyRooms:
         room = own or await self._make(ask, ends_at)
         made = None if own else room.name
         try:
-            bot, visitor = await self._tokens(room, ends_at)
+            bot, visitor = await self._tokens(room, ends_at, ask.token_properties)
             return self._send_bot(room, (bot, visitor), ask, made, on_end, call_s)
         except BaseException:
             await self._delete(made)
@@ -137,13 +143,16 @@ class DailyRooms:
             await self._delete(wish.name)
             raise
 
-    async def _tokens(self, room: Room, ends_at: float) -> tuple[str | None, str | None]:
+    async def _tokens(
+        self, room: Room, ends_at: float, properties: Mapping[str, Any]
+    ) -> tuple[str | None, str | None]:
         """The bot's, which is an owner's, and the visitor's. A public room of one's own needs no key."""
         if not self.can_make:
             return None, None
         rest = self.rest()
-        bot = rest.token(room.name, expires_at=ends_at, owner=True)
-        visitor = rest.token(room.name, expires_at=ends_at, owner=False)
+        for_bot = {name: value for name, value in properties.items() if name not in OF_A_PERSON}
+        bot = rest.token(room.name, expires_at=ends_at, owner=True, properties=for_bot)
+        visitor = rest.token(room.name, expires_at=ends_at, owner=False, properties=properties)
         tokens = await asyncio.gather(bot, visitor)
         return tokens[0], tokens[1]
 
@@ -327,11 +336,21 @@ class DailyEndpoint:
 
 
 def _ask(asked: Mapping[str, Any]) -> RoomAsk:
-    body, properties = asked.get("body"), asked.get("dailyRoomProperties") or {}
-    if not isinstance(properties, dict):
-        raise ProtocolError("dailyRoomProperties must be an object")
+    body = asked.get("body")
     calls_out = isinstance(body, dict) and bool(body.get("dialout_settings"))
-    return RoomAsk(body=body, properties=properties, dial_out=calls_out)
+    return RoomAsk(
+        body=body,
+        properties=_object(asked, "dailyRoomProperties"),
+        token_properties=_object(asked, "dailyMeetingTokenProperties"),
+        dial_out=calls_out,
+    )
+
+
+def _object(asked: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = asked.get(name) or {}
+    if not isinstance(value, dict):
+        raise ProtocolError(f"{name} must be an object")
+    return value
 
 
 def _not_a_visit(request: Request) -> str:

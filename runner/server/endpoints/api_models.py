@@ -58,7 +58,10 @@ class Start(Request):
         None, description="WebRTC: answer a public STUN server where the run has no ICE servers of its own."
     )
     createDailyRoom: bool | None = None
-    dailyRoomProperties: Any = None
+    dailyRoomProperties: Any = Field(None, description="Properties of the room, in Daily's words.")
+    dailyMeetingTokenProperties: Any = Field(
+        None, description="Properties of the token, in Daily's words. `room_name` is always the room's."
+    )
 
 
 class Dial(Request):

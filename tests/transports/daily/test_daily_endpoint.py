@@ -275,6 +275,20 @@ async def test_pipecat_s_clients_are_answered_in_their_words(daily: FakeDaily, s
         assert "enable_dialout" not in config
 
 
+async def test_a_token_has_the_properties_that_were_asked_for(daily: FakeDaily, server: DailyServer) -> None:
+    async with running("daily") as run:
+        wanted = {"user_name": "Ann", "is_owner": False, "enable_recording": "cloud", "room_name": "other"}
+        visitor = (await run.start(dailyMeetingTokenProperties=wanted)).json()["dailyToken"]
+        (room,) = server.made
+        (bot,) = [token for token in server.tokens if token != visitor]
+        of_visitor, of_bot = server.tokens[visitor], server.tokens[bot]
+        assert of_visitor["room_name"] == of_bot["room_name"] == room
+        assert of_visitor["enable_recording"] == of_bot["enable_recording"] == "cloud"
+        assert (of_visitor["user_name"], of_bot.get("user_name")) == ("Ann", None)
+        assert (of_visitor["is_owner"], of_bot["is_owner"]) == (False, True)
+        assert (await run.start(dailyMeetingTokenProperties=[1])).status_code == 400
+
+
 @pytest.mark.parametrize(("transports", "asked", "daily_s"), [
     (("webrtc", "daily"), {}, False),
     (("daily", "webrtc"), {}, True),
