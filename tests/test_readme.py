@@ -193,7 +193,8 @@ def of_command(words: list[str]) -> tuple[Any, list[str]]:
 
 @pytest.mark.parametrize(("where", "line"), sorted(set(commands())))
 def test_a_command_can_be_typed(where: str, line: str) -> None:
-    command, words = of_command(shlex.split(line.replace("…", "X"))[1:])
+    # What follows two dashes is the bot's own.
+    command, words = of_command(shlex.split(line.replace("…", "X").partition(" -- ")[0])[1:])
     known = {**options_of(command), "--help": None}
     for word, following in pairwise([*words, ""]):
         if word.startswith("-"):
@@ -222,7 +223,7 @@ def spans(pattern: str) -> list[str]:
 
 
 # Flags of other programs.
-OTHERS_FLAGS = {"--extra", "--no-deps", "-m", "-n", "--realtime", "--long"}
+OTHERS_FLAGS = {"--extra", "--voice", "--no-deps", "-m", "-n", "--realtime", "--long"}
 
 
 def test_every_flag_that_is_named_exists() -> None:

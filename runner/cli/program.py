@@ -35,6 +35,14 @@ def with_default_command(args: Sequence[str], commands: Collection[str]) -> list
     return [DEFAULT_COMMAND, *args]
 
 
+def split_bot_args(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Separate `run FILE … -- ARGS` into botrun's arguments and the bot's."""
+    if args[0] != DEFAULT_COMMAND or "--" not in args[2:]:
+        return list(args), []
+    at = args.index("--", 2)
+    return list(args[:at]), list(args[at + 1 :])
+
+
 def _check_command(word: str, commands: Collection[str]) -> None:
     """Refuse a bare word that is not a file and resembles a command."""
     hint = did_you_mean(word, list(commands)) if word.isalpha() and not Path(word).exists() else ""
@@ -46,10 +54,11 @@ class DefaultsToRun(TyperGroup):
     """A command group that runs `run` by default; its help shows the options of `run`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, with_default_command(args, self.commands))
+        args, ctx.obj = split_bot_args(with_default_command(args, self.commands))
+        return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        return ["FILE [OPTIONS]"]
+        return ["FILE [OPTIONS] [-- ARGS]"]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         default = self.commands[DEFAULT_COMMAND]

@@ -61,6 +61,7 @@ _VERSION = typer.Option("--version", callback=_print_version, is_eager=True, hel
 
 
 def run(
+    ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The bot's file, or FILE:function.")],
     transports: Annotated[list[str] | None, option("transports")] = None,
     direct: Annotated[bool | None, option("direct")] = None,
@@ -84,7 +85,7 @@ def run(
     verbose: Annotated[bool | None, option("verbose")] = None,
     version: Annotated[bool, _VERSION] = False,
 ) -> int:
-    """Run the bot until Ctrl-C."""
+    """Run the bot until Ctrl-C. What follows -- is the bot's own command line."""
     flags = {
         "transports": transports,
         "direct": direct,
@@ -107,10 +108,10 @@ def run(
         "record_content": record_content,
         "verbose": verbose,
     }
-    return start(file, flags)
+    return start(file, flags, tuple(ctx.obj or ()))
 
 
-def start(file: str, flags: Mapping[str, Any]) -> int:
+def start(file: str, flags: Mapping[str, Any], bot_args: tuple[str, ...] = ()) -> int:
     """Check flags and settings, open the port, and only then load what is heavy."""
     global _verbose
     _verbose = bool(flags.get("verbose"))
@@ -122,7 +123,7 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
     target = parse_target(file)
     dotenv_path = find_dotenv(target.path)
     dotenv = read_dotenv(dotenv_path)
-    settings = resolve(flags, dotenv)
+    settings = replace(resolve(flags, dotenv), bot_args=bot_args)
     _verbose = settings.verbose
     is_open = bool(settings.proxy or settings.tunnel or settings.tunnel_via or settings.number)
     if is_open:
@@ -234,7 +235,7 @@ def _run_direct(target: BotTarget, settings: Settings, dotenv: Mapping[str, str]
 
     loading.prepare(target.path)
     enter_dotenv(dotenv)
-    bot = loading.load(target)
+    bot = loading.load(target, settings)
     failed = False
 
     async def serve() -> None:

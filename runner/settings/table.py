@@ -255,6 +255,8 @@ class Settings:
         "--record-content",
         metavar="all|none",
     )
+    bot_args: tuple[str, ...] = ()
+    """The bot's own command line: what was typed behind `--`."""
     certificate: tuple[str, ...] = field(default=(), compare=False)
     """With `https`: paths of the certificate and its key."""
     login_key: str = field(default="", repr=False, compare=False)
@@ -267,7 +269,7 @@ DEFAULTS: Mapping[str, Any] = {f.name: f.default for f in fields(Settings) if f.
 
 FIXED = (
     *("host", "port", "transports", "open_page", "verbose", "log", "reload", "watch"),
-    *("https", "certificate", "login_key", "shutdown_secs"),
+    *("https", "certificate", "login_key", "shutdown_secs", "bot_args"),
     *("proxy", "tunnel", "tunnel_via", "public_port", "number", "accept_unsigned_webhooks"),
     *("max_public_calls", "max_calls_per_caller", "max_starts_per_min", "max_public_call_secs"),
     *("provider_api", "state_dir"),

@@ -66,7 +66,7 @@ def run_worker(
     garbage.pause()
     loading.prepare(target.path)
     enter_dotenv(dotenv)
-    bot = loading.load(target)
+    bot = loading.load(target, settings)
     run_loop(_serve(listener, bot, settings, announce))
     return 0
 

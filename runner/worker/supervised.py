@@ -103,7 +103,7 @@ def _load(spec: WorkerSpec, run: RunJob) -> tuple[Settings, LoadedBot]:
     loading.prepare(Path(run.file))
     settings, target = settings_of(run)
     report_files(spec.writes, target.path.parent)
-    return settings, loading.load(target)
+    return settings, loading.load(target, settings)
 
 
 def settings_of(run: RunJob) -> tuple[Settings, BotTarget]:
@@ -113,7 +113,7 @@ def settings_of(run: RunJob) -> tuple[Settings, BotTarget]:
     dotenv = read_dotenv(dotenv_path)
     settings = resolve(run.flags, dotenv)
     fixed = {name: run.fixed[name] for name in FIXED if name in run.fixed}
-    for name in ("transports", "certificate"):
+    for name in ("transports", "certificate", "bot_args"):
         fixed[name] = tuple(fixed[name])
     settings = replace(settings, **fixed)
     logs.configure(style=settings.log, verbose=settings.verbose, colour=not is_set("NO_COLOR"))

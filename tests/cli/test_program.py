@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli.program import run_program, with_default_command
+from runner.cli.program import run_program, split_bot_args, with_default_command
 
 BOTS = Path(__file__).parents[1] / "assets" / "bots"
 PLAIN = str(BOTS / "plain.py")
@@ -55,6 +55,21 @@ def surroundings_are_undone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 )
 def test_run_may_be_left_out(args: list[str], expected: list[str]) -> None:
     assert with_default_command(args, {"run", "call"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["run", "a.py", "-t", "webrtc"], (["run", "a.py", "-t", "webrtc"], [])),
+        (["run", "a.py", "-v", "--", "--voice", "ann"], (["run", "a.py", "-v"], ["--voice", "ann"])),
+        (["run", "a.py", "--", "a", "--", "b"], (["run", "a.py"], ["a", "--", "b"])),
+        (["run", "--", "a.py"], (["run", "--", "a.py"], [])),
+        (["call", "a.py", "--", "x"], (["call", "a.py", "--", "x"], [])),
+        (["--help"], (["--help"], [])),
+    ],
+)
+def test_what_follows_two_dashes_is_the_bots(args: list[str], expected: tuple[list[str], list[str]]) -> None:
+    assert split_bot_args(args) == expected
 
 
 FAULTS: list[tuple[list[str], int, str]] = [

@@ -19,16 +19,21 @@ from runner.integrations.pipecat import hooks, patches, runner_app
 from runner.integrations.pipecat.arguments import translate
 from runner.integrations.pipecat.call import PipecatCall
 from runner.sessions.stats import current_call
+from runner.settings import Settings
 from runner.transports.session_port import current_port
 
 logger = logging.getLogger(__name__)
 
 
-def adapt(bot: LoadedBot) -> LoadedBot:
-    """The same bot, to be called with botrun's arguments."""
+def adapt(bot: LoadedBot, settings: Settings) -> LoadedBot:
+    """The same bot, to be called with botrun's arguments. `settings`: the run's.
+
+    Raises:
+        BotLoadError: the bot's own parser refuses its arguments.
+    """
     patches.apply()
     logger.info("%s runs on pipecat %s", bot.path.name, pipecat.__version__)
-    command_line = runner_app.command_line_of(bot)
+    command_line = runner_app.command_line_of(bot, settings)
     function = _calling(bot.function, command_line)
     return replace(bot, function=function, routes=runner_app.added_routes(), finished=finished)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from runner.botcode.loader import BotTarget, LoadedBot, NoBotFunctionError
 from runner.integrations import pipecat_names
 from runner.integrations.pipecat import detect
+from runner.settings import Settings
 
 OURS = "runner.integrations.pipecat."
 
@@ -56,14 +57,17 @@ def _prepare() -> None:
     loguru_log.route()
 
 
-def load(target: BotTarget) -> LoadedBot:
-    """`load_bot`, also for bots of Pipecat's.
+def load(target: BotTarget, settings: Settings | None = None) -> LoadedBot:
+    """`load_bot`, also for bots of Pipecat's. `settings`: the run's, for the bot's own command line.
 
     Raises:
         BotLoadError: as `load_bot`.
     """
+    settings = settings or Settings()
+    sys.argv = [str(target.path), *settings.bot_args]
     if not prepare(target.path):
         return pipecat_names.load(target)
+    detect.check_one_engine(target.path)
     env = os.environ["ENV"]
     _prefer(target.path.parent)
     try:
@@ -78,7 +82,7 @@ def load(target: BotTarget) -> LoadedBot:
     from runner.integrations.pipecat.adapter import adapt
 
     import_what_is_used_later()
-    return adapt(bot)
+    return adapt(bot, settings)
 
 
 def _prefer(folder: Path) -> None:

@@ -8,8 +8,9 @@ import contextlib
 import io
 import logging
 import os
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +18,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from runner.arguments import RunnerArguments, WebSocketRunnerArguments
 from runner.botcode.loader import LoadedBot
+from runner.errors import BotLoadError
+from runner.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -68,43 +71,70 @@ def _forwarded(route: Any, app: Any) -> Any:
 
 
 class CommandLine:
-    """What `runner_args.cli_args` is made of. `own`: the defaults of the bot's own parser."""
+    """What `runner_args.cli_args` is made of.
 
-    def __init__(self, own: Mapping[str, Any]) -> None:
-        self._own = own
+    Args:
+        settings: the run's.
+        own: what the bot's own parser makes of the arguments that follow `--`.
+    """
+
+    def __init__(self, settings: Settings, own: Mapping[str, Any]) -> None:
+        given = {
+            "host": settings.host,
+            "port": settings.port,
+            "proxy": settings.proxy or None,
+            "direct": settings.direct,
+            "verbose": int(settings.verbose),
+            "allowed_origins": list(settings.allow_origins),
+        }
+        self._values = {**DEFAULTS, **given, **own}
 
     def arguments_for(self, transport: str) -> argparse.Namespace:
         """A new namespace for a call over this transport."""
-        return argparse.Namespace(**{**DEFAULTS, **self._own, "transport": transport})
+        return argparse.Namespace(**{**self._values, "transport": transport})
 
 
-def command_line_of(bot: LoadedBot) -> CommandLine:
-    """Read the parser that the bot's last lines pass to Pipecat's `main(parser)`, if they do."""
+def command_line_of(bot: LoadedBot, settings: Settings) -> CommandLine:
+    """Read the parser that the bot's last lines pass to Pipecat's `main(parser)`, if they do.
+
+    Raises:
+        BotLoadError: arguments were typed that it refuses.
+    """
     try:
         tree = ast.parse(bot.path.read_bytes())
     except (OSError, SyntaxError, ValueError):
-        return CommandLine({})
+        return CommandLine(settings, {})
     body = _main_block(tree)
     names = _names_of_main(tree)
     until = next((i for i, node in enumerate(body) if _passes_a_parser(node, names)), None)
     if until is None:
-        return CommandLine({})
+        return CommandLine(settings, {})
     block = [node for node in body[: until + 1] if not _imports_main(node)]
-    return CommandLine(_defaults_of(bot, block, names))
+    return CommandLine(settings, _parse_own(bot, block, names, settings.bot_args))
 
 
-def _defaults_of(bot: LoadedBot, block: list[ast.stmt], names: set[str]) -> Mapping[str, Any]:
-    """Run these lines with a `main` that only takes the parser."""
+def _parse_own(
+    bot: LoadedBot, block: list[ast.stmt], names: set[str], typed: Sequence[str]
+) -> Mapping[str, Any]:
+    """Run these lines with a `main` that only takes the parser, and parse what was typed."""
     taken: list[argparse.ArgumentParser] = []
     values = {**vars(bot.module), **dict.fromkeys(names, taken.append)}
     printed = io.StringIO()
     try:
         exec(compile(ast.Module(block, []), str(bot.path), "exec"), values)
         with contextlib.redirect_stderr(printed):
-            return vars(taken[-1].parse_args([]))
+            return vars(taken[-1].parse_args(typed))
     except (Exception, SystemExit) as error:  # the user's code
         why = printed.getvalue().strip().rpartition("\n")[2] or str(error)
-        logger.warning("%s: cli_args lacks the bot's own arguments: %s", os.path.basename(bot.path), why)
+        if typed:
+            raise BotLoadError(
+                f"the bot refuses its arguments {shlex.join(typed)}: {why}", bot.path
+            ) from None
+        logger.warning(
+            "%s: cli_args lacks the bot's own arguments: %s. Give them behind --",
+            os.path.basename(bot.path),
+            why,
+        )
         return {}
 
 

@@ -12,20 +12,24 @@ import pytest
 pytestmark = [pytest.mark.needs_pipecat, pytest.mark.timeout(180)]
 
 
-def run(folder: Path, text: str, **env: str) -> str:
-    """Load a bot with this text; returns what it printed and logged."""
+def run(folder: Path, text: str, *args: str, **env: str) -> str:
+    """Load a bot with this text and these arguments; returns what it printed and logged."""
     bot = folder / "bot.py"
-    bot.write_text(textwrap.dedent(text) + "\nasync def bot(runner_args): ...\n")
+    bot.write_text("async def bot(runner_args): ...\n" + textwrap.dedent(text))
     code = f"""
         import os
         from pathlib import Path
         from runner import logs
         from runner.botcode.loader import BotTarget
         from runner.integrations.pipecat import loading
+        from runner.settings import Settings
         bot = Path({str(bot)!r})
         logs.configure(style="text")
         loading.prepare(bot)
-        loading.load(BotTarget(bot))
+        try:
+            loading.load(BotTarget(bot), Settings(port=7999, bot_args={args!r}))
+        except Exception as error:
+            print(type(error).__name__, error)
         print("ENV", os.environ["ENV"])
     """
     found = subprocess.run(
@@ -81,3 +85,26 @@ def test_modules_beside_the_bot_come_before_installed_ones(tmp_path: Path) -> No
 
 def test_what_the_user_has_set_for_the_process_stays(tmp_path: Path) -> None:
     assert "ENV staging" in run(tmp_path, "import pipecat", ENV="staging")
+
+
+def test_the_bot_finds_its_own_command_line(tmp_path: Path) -> None:
+    said = run(tmp_path, "import pipecat\nimport sys\nprint('ARGV', sys.argv[1:])", "--voice", "ann")
+    assert "ARGV ['--voice', 'ann']" in said
+
+
+PARSER = """
+    import argparse
+    import pipecat
+    if __name__ == "__main__":
+        from pipecat.runner.run import main
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--voice", choices=["ann", "bob"])
+        main(parser)
+"""
+
+
+def test_arguments_that_the_bot_refuses_stop_it_with_its_reason(tmp_path: Path) -> None:
+    said = run(tmp_path, PARSER, "--voice", "eve")
+    assert "BotLoadError" in said
+    assert "bot.py: the bot refuses its arguments --voice eve: " in said
+    assert "invalid choice: 'eve'" in said
