@@ -125,9 +125,12 @@ async def test_a_replayed_webhook_starts_one_bot_and_ends_no_call(provider: str)
 
 
 @pytest.mark.parametrize("says", [["not JSON"], None])
-async def test_a_socket_that_is_not_the_call_s_does_not_end_it(says: list[str] | None) -> None:
+async def test_a_socket_that_is_not_the_call_s_does_not_end_it(
+    says: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from provider_server import API, provider_server
 
+    monkeypatch.setattr(public_endpoints, "GIVE_UP_S", 0.7)
     bot = Bot()
     async with provider_server() as server, public_world(bot, api=server.url + API["plivo"]) as world:
         server.calls["C1"] = "in-progress"

@@ -12,6 +12,7 @@ from public_world import Bot, public_world
 
 from runner.cli.listen import address_of, open_listener
 from runner.logs import MOST, MOST_KINDS, ThrottledLog
+from runner.server.access import BodyLimit
 from runner.server.app import create_app
 from runner.server.wire.uvicorn_server import Server
 from runner.services.common import warmup
@@ -95,8 +96,9 @@ async def answer_to(port: int, request: bytes, more: bytes = b"") -> bytes:
 @pytest.mark.parametrize("case", RAW)
 @pytest.mark.faults(25)
 async def test_what_is_no_request_is_refused_and_no_error_of_ours(
-    case: str, side: str, caplog: pytest.LogCaptureFixture
+    case: str, side: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(BodyLimit.__init__.__kwdefaults__, "deadline_s", 0.5)
     async with port_of(side) as port:
         answer = await answer_to(port, RAW[case], b"zz\r\n" if case == GARBAGE_BEHIND else b"")
         least = 200 if case in HARMLESS else 400

@@ -53,8 +53,8 @@ async def echo(websocket: WebSocket) -> None:
 
 
 @contextlib.asynccontextmanager
-async def served(body_s: float = REQUEST_S * 2) -> AsyncIterator[int]:
-    """A port whose requests must be whole within `REQUEST_S`."""
+async def served(body_s: float = REQUEST_S * 2, keep_alive_s: int = 5) -> AsyncIterator[int]:
+    """A port whose requests must be whole within `REQUEST_S`, and the next one begin within `keep_alive_s`."""
     app = Starlette(
         routes=[
             Route("/status", answer_at_once),
@@ -64,7 +64,9 @@ async def served(body_s: float = REQUEST_S * 2) -> AsyncIterator[int]:
         ]
     )
     with open_listener("127.0.0.1", 0) as listener:
-        async with Server(BodyLimit(app, deadline_s=body_s), request_s=REQUEST_S).serving(listener, 0.3):
+        server = Server(BodyLimit(app, deadline_s=body_s), request_s=REQUEST_S)
+        server.config.timeout_keep_alive = keep_alive_s
+        async with server.serving(listener, 0.3):
             yield address_of(listener)[1]
 
 
@@ -201,7 +203,7 @@ def chunked(*headers: str) -> bytes:
 async def test_a_request_that_two_servers_may_read_differently_is_refused(
     request_bytes: bytes, status: bytes
 ) -> None:
-    async with served() as port:
+    async with served(keep_alive_s=0) as port:
         answered = await until_closed(port, request_bytes, b"")
     assert answered.split()[1] == status
 
