@@ -112,6 +112,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """`-n auto`: half as many workers again as there are processors, because a worker waits for sockets, timers
+    and helper processes during almost half of its time. Set PYTEST_XDIST_AUTO_NUM_WORKERS to choose another number."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # pytest-xdist reads it
+    return max(1, _usable_processors() * 3 // 2)
+
+
+def _usable_processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     slow = item.get_closest_marker("realtime") or item.get_closest_marker("processes")
     if slow is not None and not item.config.getoption("--realtime"):
