@@ -114,8 +114,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """`-n auto`: half as many workers again as there are processors, because a worker waits for sockets, timers
-    and helper processes during almost half of its time. Set PYTEST_XDIST_AUTO_NUM_WORKERS to choose another number."""
+    """`-n auto`: three workers on two processors, because a worker waits for sockets, timers and helper
+    processes during almost half of its time. PYTEST_XDIST_AUTO_NUM_WORKERS chooses another number."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # pytest-xdist reads it
     return max(1, _usable_processors() * 3 // 2)

@@ -54,7 +54,7 @@ async def echo(websocket: WebSocket) -> None:
 
 @contextlib.asynccontextmanager
 async def served(body_s: float = REQUEST_S * 2, keep_alive_s: int = 5) -> AsyncIterator[int]:
-    """A port whose requests must be whole within `REQUEST_S`, and the next one begin within `keep_alive_s`."""
+    """A port whose requests must be whole within `REQUEST_S`; each must begin within `keep_alive_s`."""
     app = Starlette(
         routes=[
             Route("/status", answer_at_once),
