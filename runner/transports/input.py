@@ -125,6 +125,7 @@ class BaseInputTransport(FrameProcessor):
         self._picture: InputImageRawFrame | None = None
         self.sample_rate = 0
         self._queue: deque[Frame] = deque()
+        self._queued_ms = 0.0
         self._pump = EagerWork(self._push_received)
         self._open = True
         self._hearing: Hearing | None = None
@@ -146,17 +147,15 @@ class BaseInputTransport(FrameProcessor):
         # Queued before speech detection, so that its events follow the sound; pushed after it, so that a
         # blocking processor delays no interruption.
         self._queue.append(frame)
+        self._queued_ms += _duration_ms(frame)
         if self._turn_sound is not None:
             self._turn_sound.hear(frame.audio, frame.sample_rate)
         if self._hearing is not None:
             self._hearing.hear(frame)
         if was_empty:  # else a push is under way or about to be
             self._pump.kick()
-        if len(self._queue) > 1 and self._queued_ms() > QUEUE_MS:
+        if self._queued_ms > QUEUE_MS and len(self._queue) > 1:
             self._drop_oldest()
-
-    def _queued_ms(self) -> float:
-        return sum(_duration_ms(frame) for frame in self._queue if isinstance(frame, InputAudioRawFrame))
 
     def _cleaned(self, frame: InputAudioRawFrame, cleaner: AudioFilter) -> InputAudioRawFrame:
         pcm = frame.audio if frame.num_channels == 1 else downmix(frame.audio, frame.num_channels)
@@ -252,7 +251,10 @@ class BaseInputTransport(FrameProcessor):
                 assert picture is not None
                 await self.push_frame(picture)
                 continue
-            await self.push_frame(self._queue.popleft())
+            frame = self._queue.popleft()
+            if isinstance(frame, InputAudioRawFrame):
+                self._queued_ms -= _duration_ms(frame)
+            await self.push_frame(frame)
 
     def _speech_event(self, event: VADEvent) -> None:
         if event.started:
@@ -282,6 +284,7 @@ class BaseInputTransport(FrameProcessor):
         for index, frame in enumerate(self._queue):
             if isinstance(frame, InputAudioRawFrame):
                 del self._queue[index]
+                self._queued_ms -= _duration_ms(frame)
                 self.dropped_ms += _duration_ms(frame)
                 return
 
