@@ -8,9 +8,16 @@ from collections.abc import Iterable
 
 from runner.settings.credentials import given_count, hide_forms, secret_forms
 
-_SECRET_NAMES = r"[\w-]*(?:token|secret|passw|signature|api[-_]?key|authorization|credential|dial_key)[\w-]*"
-_IN_JSON = re.compile(rf'(\\?")({_SECRET_NAMES})(\\?"\s*:\s*\\?")((?:[^"\\]|\\[^"])+)', re.IGNORECASE)
-_IN_URL = re.compile(rf"([?&])({_SECRET_NAMES}|key|sig)=[^&\s\"'\\]+", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"token|secret|passw|signature|api[-_]?key|authorization|credential|dial_key", re.IGNORECASE
+)
+# A name is taken whole and judged afterwards: one pattern for both would go through a long name again for
+# each of its letters, half a minute for one message of a stranger.
+_JSON_NAME = re.compile(r'\\?"(?P<name>[\w-]++)(?=(?P<colon>\\?"\s*+:\s*+\\?"))')
+_JSON_VALUE = re.compile(r'(?:[^"\\]|\\[^"])++')
+_URL_NAME = re.compile(r"[?&](?P<name>[\w-]++)(?P<colon>=)")
+_URL_VALUE = re.compile(r"[^&\s\"'\\]++")
+_IN_URLS_ONLY = ("key", "sig")
 _NAMED = ("token", "secret", "passw", "signature", "key", "authorization", "credential", "sig=")
 HIDDEN = "…"
 REFRESH_S = 5.0
@@ -51,8 +58,8 @@ class Privacy:
         text = self.mask_numbers(text)
         lowered = text.lower()
         if any(name in lowered for name in _NAMED):  # the patterns are slow, and most texts name nothing
-            text = _IN_JSON.sub(rf"\1\2\3{HIDDEN}", text)
-            text = _IN_URL.sub(rf"\1\2={HIDDEN}", text)
+            text = _hide_values(text, _JSON_NAME, _JSON_VALUE)
+            text = _hide_values(text, _URL_NAME, _URL_VALUE, _IN_URLS_ONLY)
         return hide_forms(text, self._secrets())
 
     def _secrets(self) -> tuple[str, ...]:
@@ -61,3 +68,22 @@ class Privacy:
         if count != self._known or now > self._until:
             self._forms, self._known, self._until = secret_forms(), count, now + REFRESH_S
         return self._forms
+
+
+def _hide_values(
+    text: str, names: re.Pattern[str], values: re.Pattern[str], secret: tuple[str, ...] = ()
+) -> str:
+    """The text without the values behind names of secrets; `secret`: further such names."""
+    parts, at = [], 0
+    for found in names.finditer(text):
+        begin = found.end("colon")
+        if found.start() < at or not _is_secret(found["name"], secret):
+            continue
+        if (value := values.match(text, begin)) is not None:
+            parts += [text[at:begin], HIDDEN]
+            at = value.end()
+    return "".join((*parts, text[at:]))
+
+
+def _is_secret(name: str, further: tuple[str, ...]) -> bool:
+    return name.lower() in further or _SECRET_NAME.search(name) is not None
