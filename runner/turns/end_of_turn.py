@@ -67,7 +67,8 @@ NUMBERS = _listed(
     """
 )
 NUMBER_COMES = re.compile(
-    r"\b(?:number|code|pin|account|card|postcode|zip|phone|reference|extension)\b.*?\b(?:is|was|it's)\b", re.I
+    r"\b(?:number|code|pin|account|card|postcode|zip|phone|reference|extension)\b.{,120}?\b(?:is|was|it's)\b",
+    re.I,
 )
 """After this one expects digits, and more than one or two."""
 

@@ -50,15 +50,17 @@ _OPENING = "\"'(\\[{“‘«‹「『（［｛〈《【〔〖¡¿"
 
 _UNSPACED = f"[{_CJK}{_SOUTH_EAST}]"
 _FIRST_UNSPACED = "\u0e01"
+_SIGN = rf"[^\s\w{_CJK}{_SOUTH_EAST}{_CJK_PUNCTUATION}{_OPENING}]"
 _STARTS = (
-    rf"[{_OPENING}]*(?:"
+    # Runs of punctuation are entered at their beginning and not given back: see `services/common/spoken_text`.
+    rf"(?:(?<![{_OPENING}])[{_OPENING}]++)?(?:"
     rf"[{_CJK}][{_CJK_MARKS}]*"
     rf"|[{_THAI_LAO_BEFORE}]?[{_THAI}{_LAO}][{_THAI_LAO_MARKS}]*"
     rf"|[{_KHMER}](?:[{_KHMER_MARKS}]|\u17d2[\u1780-\u17b3]?)*"
     # A consonant with asat (U+103A), or with a stacked consonant (U+1039), ends the syllable before it.
     rf"|[{_BURMESE}](?:[{_BURMESE_MARKS}]|\u1039[\u1000-\u1021]?|[\u1000-\u1021](?=\u1037?\u103a|\u1039))*"
     rf"|[{_TIBETAN}]+[\u0f0b\u0f0c]?"
-    rf"|[^\s{_CJK}{_SOUTH_EAST}{_CJK_PUNCTUATION}{_OPENING}]*[^\W{_CJK}{_SOUTH_EAST}]"
+    rf"|(?:(?<!{_SIGN}){_SIGN}++)?[^\W{_CJK}{_SOUTH_EAST}]"
     rf"[^\s{_CJK}{_SOUTH_EAST}{_CJK_PUNCTUATION}{_OPENING}]*"
     r")"
 )

@@ -150,3 +150,33 @@ def test_chinese_takes_a_voice_longer_than_as_many_letters() -> None:
     assert english.audio_offset_ms is not None
     assert chinese.audio_offset_ms > english.audio_offset_ms
     assert [frame.joined for frame in spread_words("你好 吗")] == [False, True, False]
+
+
+MANY = 60_000
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "." * MANY,
+        "漢" + "!" * MANY,
+        "*" + "\n" * MANY + "x",
+        "*" + " " * MANY + "x",
+        "|" * MANY + "x",
+        "- " * (MANY // 2) + "x",
+        "[" * MANY + "*",
+        "[](" * (MANY // 3),
+        "https://a/" + ".," * (MANY // 2) + "x",
+        "Dr. " * (MANY // 4),
+        "“" * MANY + "漢",
+        "`" * MANY,
+    ],
+    ids=lambda text: repr(text[:6]),
+)
+def test_a_model_that_repeats_itself_for_ever_does_not_hold_up_the_process(text: str) -> None:
+    """In quadratic time, each of these takes minutes, during which no call goes on."""
+    assert max(len(piece.text) for piece in cut(text)) <= LONGEST_CHARS
+    assert len(for_speech(text)) <= len(text)
+    aggregator = SentenceAggregator()
+    assert all(len(piece.text) <= LONGEST_CHARS for piece in [*aggregator.feed(text), *aggregator.flush()])

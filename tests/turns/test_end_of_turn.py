@@ -95,5 +95,10 @@ def test_speech_that_was_never_understood_is_given_up() -> None:
     assert speeches.transcribed(20.0 + LONGEST_WAIT_S) == 2
 
 
+@pytest.mark.timeout(20)
+def test_a_text_full_of_announced_numbers_does_not_hold_up_the_process() -> None:
+    assert RuleTurnAnalyzer(PAUSES).pause_s("number " * 30_000) == PAUSES.unsure_s
+
+
 def test_a_transcript_without_any_speech_has_no_number() -> None:
     assert Speeches().transcribed(1.0) == 0

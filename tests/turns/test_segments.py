@@ -127,3 +127,15 @@ def test_text_in_latin_letters_compiles_none_of_the_slow_patterns() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "2"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "text",
+    ["漢" + "!" * 60_000, "漢" + "“" * 60_000, "“" * 60_000 + "漢", "!a" * 30_000 + "漢", "ဗ" + "့" * 60_000],
+    ids=lambda text: repr(text[:3]),
+)
+def test_a_run_of_one_character_does_not_hold_up_the_process(text: str) -> None:
+    """In quadratic time this takes minutes, during which no call goes on."""
+    assert "".join(unit.text for unit in units(text)) == text
+    assert len(words_of(text)) <= len(text)

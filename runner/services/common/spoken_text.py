@@ -26,12 +26,17 @@ LONGEST_CHARS = 240
 """A longer sentence is cut after a clause, or else between two words, so that the voice does not run out of
 text."""
 
+SEEN_CHARS = LONGEST_CHARS + 64
+"""What is looked at for one piece: an end behind `LONGEST_CHARS` is not used, only what follows one."""
+
 PHRASE_CHARS = 60
 """Thai, Lao, Khmer and Burmese put a space between phrases and often nothing else: from this length on, such
 a space ends a piece."""
 
+# In all patterns here, a run of characters is entered at its beginning and not given back ("++"): a model that
+# repeats one character for ever would otherwise hold up the process, in time quadratic to its text.
 _SENTENCE_END = re.compile(
-    r"[.!?…]+[\"'”’»)\]*_]*(?=\s)"
+    r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_]*+(?=\s)"
     # Greek asks with a semicolon.
     r"|(?:(?<=[\u0370-\u03ff\u1f00-\u1fff]);|\u037e)(?=\s)"
     # Chinese, Japanese, Arabic, Urdu, Indic, Armenian, Ethiopic, Burmese, Khmer, Tibetan, Mongolian, Syriac.
@@ -41,6 +46,9 @@ _SENTENCE_END = re.compile(
 _CLAUSE_END = re.compile(r"[,;:–—](?=\s)|[，；：、،؛፣፤፥၊៖]")
 _PHRASE_END = re.compile(r"(?<=[\u0e01-\u0eff\u1000-\u109f\u1780-\u17e9])[ \t]+(?=\S)")
 _BRACKETS = {"「": "」", "『": "』", "“": "”", "（": "）", "«": "»"}
+
+LONGEST_ABBREVIATION = 32
+"""Characters before the end of a sentence that are looked at."""
 
 _NO_END = re.compile(
     r"(?:\b(?i:Mr|Mrs|Ms|Mx|Dr|Prof|St|Gen|Capt|Lt|Nr|vs|e\.g|i\.e|approx|ca|cf|vol|z\.B|d\.h)"
@@ -59,12 +67,13 @@ def piece_end(text: str, *, first: bool) -> int | None:
 
     `first` is whether it begins a reply: then a clause of enough words is a piece, too.
     """
-    end = next((m.end() for m in _SENTENCE_END.finditer(text) if _ends_sentence(text, m.end())), None)
+    seen = text[:SEEN_CHARS]
+    end = next((m.end() for m in _SENTENCE_END.finditer(seen) if _ends_sentence(seen, m.end())), None)
     if end is None and first:
-        end = next((match.end() for match in _CLAUSE_END.finditer(text) if _is_enough(text, match)), None)
+        end = next((match.end() for match in _CLAUSE_END.finditer(seen) if _is_enough(seen, match)), None)
     if end is None or end > PHRASE_CHARS:
         least = FIRST_CLAUSE_CHARS if first else PHRASE_CHARS
-        end = next((m.end() for m in _PHRASE_END.finditer(text) if m.start() >= least), end)
+        end = next((m.end() for m in _PHRASE_END.finditer(seen) if m.start() >= least), end)
     if len(text) > LONGEST_CHARS and (end is None or end > LONGEST_CHARS):
         clauses = [match.end() for match in _CLAUSE_END.finditer(text, 0, LONGEST_CHARS)]
         return clauses[-1] if clauses else last_cut(text, LONGEST_CHARS)
@@ -128,12 +137,12 @@ class SentenceAggregator:
 
 
 def _ends_sentence(text: str, end: int) -> bool:
-    before = text[:end]
-    if end == len(text) and any(before.count(a) > before.count(b) for a, b in _BRACKETS.items()):
+    if end == len(text) and any(text.count(a) > text.count(b) for a, b in _BRACKETS.items()):
         return False  # the closing bracket belongs to the sentence
-    if _MAY_END.search(before):
+    begin = max(0, end - LONGEST_ABBREVIATION)
+    if _MAY_END.search(text, begin, end):
         return bool(_NEW_SENTENCE.match(text, end))
-    return not _NO_END.search(before)
+    return not _NO_END.search(text, begin, end)
 
 
 def _is_enough(text: str, clause_end: re.Match[str]) -> bool:
@@ -147,10 +156,12 @@ def _is_enough(text: str, clause_end: re.Match[str]) -> bool:
 _EMOJI = re.compile(
     "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\ufe0e\ufe0f\u200d\u20e3\U000e0020-\U000e007f]+"
 )
-_IMAGE_OR_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)")
-_ADDRESS = re.compile(r"https?://(?:www\.)?([^\s/]+)(/[^\s]*?)?(?=[.,;:!?)]*(?:\s|$))")
+_IMAGE_OR_LINK = re.compile(r"!?\[([^\[\]\n]*+)\]\([^)\[\s]*+\)")
+_ADDRESS = re.compile(r"https?://(?:www\.)?([^\s/]++)((?:/\S*+)?)")
+_AFTER_ADDRESS = ".,;:!?)"
 _LINE_MARK = re.compile(r"^[ \t]*(?:#{1,6}|[-*+•]|>)[ \t]+", re.MULTILINE)
-_RULE = re.compile(r"^[ \t]*(?:[-*_][ \t]*){3,}$|^[ \t|:-]*\|[ \t|:-]*$", re.MULTILINE)
+_RULE = re.compile(r"^[ \t]*+(?:[-*_][ \t]*+){3,}+$|^[ \t:-]*+\|[ \t|:-]*+$", re.MULTILINE)
+_SPACE_BEFORE_MARK = re.compile(r"(?<!\s)\s++([.,!?;:])")
 _FENCE = re.compile(r"```\w*")
 # A star that stands alone is "times", an underscore inside a word belongs to it.
 _STRESS = re.compile(r"\*\*|(?<!\w)__?(?=\w)|(?<=[\w.,!?])__?(?!\w)|(?<!\s)\*|\*(?!\s)|`")
@@ -162,13 +173,19 @@ def for_speech(text: str) -> str:
         return text.strip()
     text = _FENCE.sub(" ", text)
     text = _IMAGE_OR_LINK.sub(r"\1", text)
-    text = _ADDRESS.sub(r"\1", text)
+    text = _ADDRESS.sub(_host, text)
     text = _RULE.sub(" ", text)
     text = _LINE_MARK.sub("", text)
     text = _STRESS.sub("", text)
     text = _EMOJI.sub(" ", text)
     text = text.replace("|", " ")
-    return re.sub(r"[ \t]{2,}", " ", re.sub(r"\s+([.,!?;:])", r"\1", text)).strip()
+    return re.sub(r"[ \t]{2,}", " ", _SPACE_BEFORE_MARK.sub(r"\1", text)).strip()
+
+
+def _host(address: re.Match[str]) -> str:
+    """An address without its path; the punctuation behind it stays."""
+    path = address[2]
+    return address[1] + path[len(path.rstrip(_AFTER_ADDRESS)) :]
 
 
 _SUSPECT = re.compile(f"{_EMOJI.pattern}|[*_`#|>\\[•]|https?://|^[ \\t]*(?:[-+][ \\t]|---)", re.MULTILINE)
