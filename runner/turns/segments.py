@@ -52,7 +52,7 @@ _UNSPACED = f"[{_CJK}{_SOUTH_EAST}]"
 _FIRST_UNSPACED = "\u0e01"
 _SIGN = rf"[^\s\w{_CJK}{_SOUTH_EAST}{_CJK_PUNCTUATION}{_OPENING}]"
 _STARTS = (
-    # Runs of punctuation are entered at their beginning and not given back: see `services/common/spoken_text`.
+    # Runs of punctuation are entered at their beginning and not given back: see `common/spoken_text`.
     rf"(?:(?<![{_OPENING}])[{_OPENING}]++)?(?:"
     rf"[{_CJK}][{_CJK_MARKS}]*"
     rf"|[{_THAI_LAO_BEFORE}]?[{_THAI}{_LAO}][{_THAI_LAO_MARKS}]*"

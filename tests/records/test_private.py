@@ -1,7 +1,7 @@
 """What is hidden before a record is written, and that a stranger's text cannot hold up the process.
 
-Python's `re` holds the interpreter while it searches: a pattern that takes quadratic time on some text stops all
-calls. On these texts such patterns take minutes; the test's time limit ends them.
+Python's `re` holds the interpreter while it searches: a pattern that takes quadratic time on some text stops
+all calls. On these texts such patterns take minutes; the test's time limit ends them.
 """
 
 from __future__ import annotations

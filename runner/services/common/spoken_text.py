@@ -33,8 +33,8 @@ PHRASE_CHARS = 60
 """Thai, Lao, Khmer and Burmese put a space between phrases and often nothing else: from this length on, such
 a space ends a piece."""
 
-# In all patterns here, a run of characters is entered at its beginning and not given back ("++"): a model that
-# repeats one character for ever would otherwise hold up the process, in time quadratic to its text.
+# In all patterns here, a run of characters is entered at its beginning and not given back ("++"): a model
+# that repeats one character would otherwise hold up the process, in time quadratic to its text.
 _SENTENCE_END = re.compile(
     r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_]*+(?=\s)"
     # Greek asks with a semicolon.
