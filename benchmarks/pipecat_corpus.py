@@ -38,6 +38,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +67,28 @@ def main() -> None:
     if args.command == "compare":
         compare(*args.files)
         return
-    if os.environ.get(INSIDE) != "1":
-        inside = [
-            "unshare",
-            "-n",
-            "sh",
-            "-c",
-            'ip link set lo up && exec "$@"',
-            "sh",
-            sys.executable,
-            *sys.argv,
-        ]
-        os.execvpe("unshare", inside, {**os.environ, INSIDE: "1"})
+    isolate()
     run_all(args)
+
+
+def isolate(setup: str = "ip link set lo up") -> None:
+    """Run this program again in a network namespace of its own, which `setup` prepares."""
+    if os.environ.get(INSIDE) == "1":
+        return
+    inside = ["unshare", "-n", "sh", "-c", f'{setup} && exec "$@"', "sh", sys.executable, *sys.argv]
+    os.execvpe("unshare", inside, {**os.environ, INSIDE: "1"})
+
+
+def of_each_repository(args: argparse.Namespace, transport: str) -> list[dict[str, Any]]:
+    """`--count` bots for this transport that answered in `--answered`, of as many repositories as it has."""
+    answered = {(line["repo"], line["path"]) for line in lines(args.answered) if line["class"] == "answered"}
+    bots = json.loads((args.kit / "manifest.json").read_text())["bots"]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for bot in sorted(bots, key=lambda bot: bot["blob"]):
+        if (bot["repo"], bot["path"]) in answered and transport in bot["transports"]:
+            groups.setdefault(bot["repo"], []).append(bot)
+    mixed = [bot for row in zip_longest(*groups.values()) for bot in row if bot is not None]
+    return [bot for bot in mixed if re.search(args.only, f"{bot['repo']}/{bot['path']}")][: args.count]
 
 
 def run_all(args: argparse.Namespace) -> None:
