@@ -5,9 +5,9 @@
 
 The folders are those of pipecat_corpus.py; FILE is its result for botrun, of which bots that answered are
 taken; the Python needs playwright and botrun, --python is the one that runs the bots. Everything runs in a
-network namespace with nothing but loopback and a pair of virtual interfaces, which gives Chromium an address. The
-microphone is a recording: silence, a sentence, silence. Heard is what Chromium's decoder puts out, by its
-`totalAudioEnergy`. A line of JSON per bot is appended; classes as in pipecat_corpus.py.
+network namespace with nothing but loopback and a pair of virtual interfaces, which gives Chromium an
+address. The microphone is a recording: silence, a sentence, silence. Heard is what Chromium's decoder puts
+out, by its `totalAudioEnergy`. A line of JSON per bot is appended; classes as in pipecat_corpus.py.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ this machine, whatever address the server listens on.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,8 @@ class _Events:
         try:
             await first_of(self._read(websocket, port.app), call.left.wait())
             if websocket.client_state is WebSocketState.CONNECTED:
-                await websocket.close(MOVED if port.moved else 1000, "the call is over")
+                with contextlib.suppress(WebSocketDisconnect):  # lost, and not noticed yet
+                    await websocket.close(MOVED if port.moved else 1000, "the call is over")
         finally:
             port.app.detach()
 

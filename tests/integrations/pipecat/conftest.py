@@ -18,6 +18,8 @@ import pytest
 import saving as reload_support
 from saving import Saved, saving
 
+sys.path.append(str(Path(__file__).parents[2] / "transports" / "daily"))  # daily_server.py
+
 BOTS = Path(__file__).with_name("bots")
 collect_ignore = [] if find_spec("pipecat") else ["bots"]
 CALL_S = 100.0
