@@ -125,18 +125,10 @@ def start(file: str, flags: Mapping[str, Any], bot_args: tuple[str, ...] = ()) -
     dotenv = read_dotenv(dotenv_path)
     settings = replace(resolve(flags, dotenv), bot_args=bot_args)
     _verbose = settings.verbose
-    is_open = bool(settings.proxy or settings.tunnel or settings.tunnel_via or settings.number)
-    if is_open:
-        from runner.server.public.address import check_public
-
-        check_public(settings, dotenv)
-    if settings.direct or "daily" in settings.transports:
-        from runner.server.daily import check_daily
-
-        check_daily(dotenv)
+    check(settings, dotenv)
     transports = choose_transports(settings.transports)
-    _configure_logs(settings)
-    _warn_of_dotenv(dotenv, target.path)
+    configure_logs(settings)
+    warn_of_dotenv(dotenv, target.path)
     if settings.direct:
         return _run_direct(target, settings, dotenv)
     with contextlib.ExitStack() as stack:
@@ -149,12 +141,29 @@ def start(file: str, flags: Mapping[str, Any], bot_args: tuple[str, ...] = ()) -
         if settings.https:
             stack.enter_context(key_file(settings))
         if settings.reload:
-            public = stack.enter_context(_public_listener(settings)) if is_open else None
+            public = stack.enter_context(_public_listener(settings)) if is_open(settings) else None
             return _supervise(file, target.path, settings, flags, listener, public)
         from runner.cli.banner import Banner
         from runner.worker.standalone import run_worker
 
         return run_worker(listener, target, settings, dotenv, announce=Banner(dotenv_path).show)
+
+
+def is_open(settings: Settings) -> bool:
+    """Whether a public address is asked for."""
+    return bool(settings.proxy or settings.tunnel or settings.tunnel_via or settings.number)
+
+
+def check(settings: Settings, dotenv: Mapping[str, str]) -> None:
+    """Raise `BotrunError` for what a run with these settings lacks."""
+    if is_open(settings):
+        from runner.server.public.address import check_public
+
+        check_public(settings, dotenv)
+    if settings.direct or "daily" in settings.transports:
+        from runner.server.daily import check_daily
+
+        check_daily(dotenv)
 
 
 def _supervise(
@@ -209,14 +218,14 @@ def _public_listener(settings: Settings) -> socket.socket:
     return open_public_listener(settings)
 
 
-def _warn_of_dotenv(dotenv: Mapping[str, str], bot: Path) -> None:
+def warn_of_dotenv(dotenv: Mapping[str, str], bot: Path) -> None:
     from runner.settings import dotenv_notes, unknown_variables
 
     for sentence in [*dotenv_notes(bot), *unknown_variables(dotenv)]:
         logging.getLogger(__name__).warning(sentence)
 
 
-def _configure_logs(settings: Settings) -> None:
+def configure_logs(settings: Settings) -> None:
     from runner import logs
     from runner.settings import is_set
 

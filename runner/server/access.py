@@ -98,10 +98,15 @@ def _not_local(scope: Scope, host: str) -> str:
     split = _split_host(host)
     if split is None or not is_loopback(split[0]):
         return "this address answers only to localhost; --host opens it to others"
-    for name, _ in scope["headers"]:
-        if name.decode("latin-1") in _FORWARDING or name.startswith((b"x-forwarded-", b"x-original-")):
-            return "this address does not accept requests through a proxy or a tunnel"
-    return ""
+    return "this address does not accept requests through a proxy or a tunnel" if is_forwarded(scope) else ""
+
+
+def is_forwarded(scope: Scope) -> bool:
+    """Whether a proxy has left its mark on a request."""
+    return any(
+        name.decode("latin-1") in _FORWARDING or name.startswith((b"x-forwarded-", b"x-original-"))
+        for name, _ in scope["headers"]
+    )
 
 
 def _same_site(origin: str, host: str) -> bool:
@@ -222,15 +227,21 @@ REFUSAL = "this run needs its key: open the address that botrun printed, which e
 
 
 class LoginRequired:
-    """Refuses (401) requests without the key, for a run that others can reach."""
+    """Refuses (401) requests without the key, for a run that others can reach; `is_open` excepts some."""
 
-    def __init__(self, app: ASGIApp, login_key: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        login_key: Callable[[], str],
+        is_open: Callable[[Scope], bool] = lambda scope: False,
+    ) -> None:
         self._app = app
         self._login_key = login_key
+        self._is_open = is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         key = self._login_key()
-        if not key or scope["type"] not in {"http", "websocket"}:
+        if not key or scope["type"] not in {"http", "websocket"} or self._is_open(scope):
             await self._app(scope, receive, send)
             return
         if has_key(scope, key):

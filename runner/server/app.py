@@ -11,9 +11,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
-from runner.server.access import BodyLimit, LocalOnly, LoginRequired, is_loopback
+from runner.server.access import BodyLimit, LocalOnly, LoginRequired, is_forwarded, is_loopback
+from runner.server.endpoints.health import PATHS as HEALTH_PATHS
+from runner.server.endpoints.health import health_router
 from runner.server.endpoints.lazy import Lazy, LazyApp
 from runner.server.endpoints.page_files import page_router
 from runner.server.endpoints.prometheus import metrics_router
@@ -43,7 +45,7 @@ def create_app(host: Host, *, eager: bool = True) -> Starlette:
     # Middleware added last runs first: a client that may not come in cannot send a body either.
     app.add_middleware(ForwardToOwner, host=host)
     app.add_middleware(BodyLimit)
-    app.add_middleware(LoginRequired, login_key=lambda: host.login_key)
+    app.add_middleware(LoginRequired, login_key=lambda: host.login_key, is_open=_open_to(host))
     origins = host.settings.allow_origins
     if origins:  # Outside of the login: browsers send the preflight without cookies.
         app.add_middleware(
@@ -54,6 +56,17 @@ def create_app(host: Host, *, eager: bool = True) -> Starlette:
         )
     app.add_middleware(LocalOnly, loopback_only=is_loopback(host.settings.host), origins=origins)
     return app
+
+
+def _open_to(host: Host) -> Callable[[Scope], bool]:
+    """Whether a request needs no key: one for the state, or for the metrics of `botrun serve` from inside."""
+
+    def is_open(scope: Scope) -> bool:
+        if scope["path"] in HEALTH_PATHS:
+            return True
+        return scope["path"] == "/metrics" and host.sessions.admission is not None and not is_forwarded(scope)
+
+    return is_open
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -90,7 +103,7 @@ def _routers(host: Host, eager: bool) -> Iterator[Router]:
     """Each once, though it may serve several transports. The page works whatever was asked for."""
     for endpoint in dict.fromkeys(_ENDPOINTS.get(name, _media_sockets) for name in host.transports):
         yield endpoint(host)
-    yield from (_api(host, eager), metrics_router(host), page_router())
+    yield from (_api(host, eager), metrics_router(host), health_router(host), page_router())
     yield Router(list(host.bot.routes))
 
 

@@ -12,6 +12,7 @@ from runner.arguments import RunnerArguments
 from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
 from runner.processors.handover_state import Conversation
+from runner.sessions.admission import STOPPING, Admission
 from runner.sessions.recording import Recorder
 from runner.sessions.session import EndReason, OnEnd, Session
 from runner.sessions.stats import CallTotals, Figures, Histogram
@@ -36,7 +37,11 @@ class SessionLimits:
 
 
 class Sessions:
-    """The calls of this process. `figures`: their statistics.
+    """The calls of this process.
+
+    Attributes:
+        figures: their statistics.
+        admission: the gate of a worker of `botrun serve`; None elsewhere.
 
     Args:
         bot: runs in each call.
@@ -51,6 +56,7 @@ class Sessions:
         self._recorder = recorder
         self._limits = limits or SessionLimits()
         self.figures = Figures()
+        self.admission: Admission | None = None
         self._active: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = False
@@ -58,21 +64,46 @@ class Sessions:
     @property
     def refusal(self) -> str:
         """Why a further call would be refused; "" if it would be accepted."""
-        if self._closed:
-            return "botrun is stopping and accepts no more calls"
-        if self._limits.sessions and len(self._active) >= self._limits.sessions:
-            return f"the limit of concurrent calls is reached (BOTRUN_MAX_SESSIONS={self._limits.sessions})"
-        return ""
+        if refusal := self._limit_reached():
+            return refusal
+        return self.admission.refusal(len(self._active)) if self.admission is not None else ""
 
-    def check(self) -> None:
+    @property
+    def stopping(self) -> str:
+        """Why no calls are accepted any more; "" before."""
+        return STOPPING if self._closed or (self.admission is not None and self.admission.draining) else ""
+
+    @property
+    def busy(self) -> str:
+        """Why a call that a provider announces would be refused; any worker of the run may get its sound."""
+        if refusal := self._limit_reached():
+            return refusal
+        return self.admission.run_refusal if self.admission is not None else ""
+
+    def check(self, slot: str = "", *, reserved: bool = False) -> None:
         """Count and raise the refusal of a further call, if there is one.
+
+        A call whose slot is held, under the key `slot` or elsewhere (`reserved`), is refused only by a limit.
 
         Raises:
             TooManySessionsError: the limit is reached, or botrun is stopping.
         """
-        if refusal := self.refusal:
+        held = reserved or (self.admission is not None and self.admission.holds(slot))
+        if refusal := self._limit_reached() if held else self.refusal:
             self.figures.refused += 1
             raise TooManySessionsError(refusal)
+
+    def _limit_reached(self) -> str:
+        if self._closed:
+            return STOPPING
+        if self._limits.sessions and len(self._active) >= self._limits.sessions:
+            return f"the limit of concurrent calls is reached (BOTRUN_MAX_SESSIONS={self._limits.sessions})"
+        return ""
+
+    def reserve(self, slot: str, life_s: float) -> None:
+        """A call was announced: hold a slot for it, where slots are counted."""
+        if self.admission is not None:
+            self.admission.reserve(slot, life_s)
 
     @property
     def active(self) -> Mapping[str, Session]:
@@ -97,17 +128,21 @@ class Sessions:
         conversation: Conversation | None = None,
         port: SessionPort | None = None,
         public: bool = False,
+        slot: str = "",
     ) -> Session:
         """Start a call: the bot runs in its own task.
 
         `on_end` is awaited once when the bot has ended, before the session counts as ended. `call_s` limits
         the length of this call (s), in addition to the limit for all calls. `conversation` continues here.
-        `port` is for the bot's transport. `public`: the caller is not on this machine or its network.
+        `port` is for the bot's transport. `public`: the caller is not on this machine or its network, and the
+        run's ledger holds a slot. `slot`: the key of a slot that `admission` holds.
 
         Raises:
             TooManySessionsError: the limit is reached, or botrun is stopping.
         """
-        self.check()
+        self.check(slot, reserved=public)
+        if self.admission is not None:
+            self.admission.claim(slot)
         goes_on = conversation is not None and conversation.goes_on
         figures = self.figures.begin(kind, args.session_id, goes_on=goes_on)
         session = Session(self._bot, kind, args, on_end, figures, conversation, port)

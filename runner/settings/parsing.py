@@ -80,6 +80,23 @@ def parse_port(text: str) -> int:
     return port
 
 
+def parse_ip(text: str) -> str:
+    """An IPv4 address that others can reach."""
+    try:
+        return str(ipaddress.IPv4Address(text.strip()))
+    except ValueError:
+        raise UsageError(f"expected an IPv4 address such as 203.0.113.5, got {_quoted(text)}") from None
+
+
+def parse_port_range(text: str) -> tuple[int, ...]:
+    """First and last port."""
+    found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text.strip())
+    first, last = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= first <= last <= HIGHEST_PORT:
+        raise UsageError(f"expected a range of ports such as 40000-40999, got {_quoted(text)}")
+    return first, last
+
+
 def parse_host(text: str) -> str:
     """A host name or IP address to listen on. Whether this machine has it is checked when botrun listens."""
     host = text.strip().removeprefix("[").removesuffix("]")

@@ -255,6 +255,72 @@ class Settings:
         "--record-content",
         metavar="all|none",
     )
+    media_address: str | None = _setting(
+        None,
+        "BOTRUN_MEDIA_ADDRESS",
+        "Public IP address of this machine, where a NAT or a load balancer sends WebRTC's UDP packets.",
+        values.parse_ip,
+        "--media-address",
+        metavar="IP",
+    )
+    media_ports: tuple[int, ...] = _setting(
+        (),
+        "BOTRUN_MEDIA_PORTS",
+        "UDP ports for WebRTC, such as 40000-40999. Default: any free port.",
+        values.parse_port_range,
+        "--media-ports",
+        metavar="FIRST-LAST",
+    )
+    public_host: str = _setting(
+        "127.0.0.1",
+        "BOTRUN_PUBLIC_HOST",
+        "Address on which --public-port listens; 0.0.0.0 where the proxy is another machine or container.",
+        values.parse_host,
+        "--public-host",
+        metavar="HOST",
+    )
+    check_public: bool = _setting(
+        True,
+        "BOTRUN_CHECK_PUBLIC",
+        "See at the start that the public address leads here. Switch it off where other servers share it.",
+        values.parse_bool,
+        "--check-public/--no-check-public",
+    )
+    workers: int = _setting(
+        0,
+        "BOTRUN_WORKERS",
+        "botrun serve: number of worker processes. 0 = one per core.",
+        values.parse_count(least=0),
+        "--workers",
+        "-w",
+        metavar="N",
+    )
+    grace_secs: float = _setting(
+        300.0,
+        "BOTRUN_GRACE_SECS",
+        "botrun serve: after SIGTERM, maximum time for calls to end by themselves, in seconds.",
+        values.parse_number(),
+        "--grace",
+        metavar="SECS",
+    )
+    capacity: int = _setting(
+        0,
+        "BOTRUN_CAPACITY",
+        "botrun serve: calls that one worker carries; more are refused. 0 = as botrun load measured,"
+        " else by event loop lag and CPU.",
+        values.parse_count(least=0),
+        "--capacity",
+        metavar="CALLS",
+    )
+    worker_memory_mb: int = _setting(
+        0,
+        "BOTRUN_WORKER_MEMORY",
+        "botrun serve: memory of a worker in MB above which it is replaced, once its calls are over."
+        " 0 = unlimited.",
+        values.parse_count(least=0),
+        "--worker-memory",
+        metavar="MB",
+    )
     bot_args: tuple[str, ...] = ()
     """The bot's own command line: what was typed behind `--`."""
     certificate: tuple[str, ...] = field(default=(), compare=False)
@@ -273,5 +339,7 @@ FIXED = (
     *("proxy", "tunnel", "tunnel_via", "public_port", "number", "accept_unsigned_webhooks"),
     *("max_public_calls", "max_calls_per_caller", "max_starts_per_min", "max_public_call_secs"),
     *("provider_api", "state_dir"),
+    *("media_address", "media_ports", "public_host", "check_public"),
+    *("workers", "grace_secs", "capacity", "worker_memory_mb"),
 )
 """Settings that need a restart; editing them in `.env` does nothing while botrun runs."""

@@ -55,6 +55,7 @@ from runner.worker.messages import (
     State,
     Totals,
     ToWorker,
+    WorkerLoad,
 )
 from runner.worker.shutdown import END_AT_ONCE
 
@@ -234,6 +235,8 @@ class Supervisor:
                 self.view.update(worker, state)
             case LeftOut(session=session, what=what):
                 logger.warning("session %s: %s", session, "; ".join(what))
+            case WorkerLoad():
+                pass  # of workers of `botrun serve`
             case _:
                 assert_never(message)
 

@@ -25,6 +25,7 @@ from runner.worker.messages import (
     OpenNumber,
     OpenTunnel,
     RunJob,
+    Slots,
     ToKeeper,
     TunnelOpen,
 )
@@ -67,6 +68,7 @@ class PublicKeeperClient:
         self._sent: set[ToKeeper] = set()
         self._is_again = self._was_open = False
         self._address: PublicAddress | None = None
+        self._slots: Slots | None = None
 
     def is_kept_by(self, worker: Worker) -> bool:
         """Whether this is the keeper's process."""
@@ -77,6 +79,8 @@ class PublicKeeperClient:
         self._keeper = await self._fork_server.fork(KeeperJob(run=self._run, former=self._address))
         self._known.clear()
         self._sent.clear()
+        if self._slots is not None:
+            self._keeper.send(self._slots)
         self._owner.spawn(self._listen(self._keeper))
 
     async def address(self) -> PublicAddress:
@@ -89,6 +93,12 @@ class PublicKeeperClient:
     def open(self) -> None:
         """A worker answers at the port: try the address, and point the number here."""
         self._send(OpenNumber())
+
+    def allow(self, calls: int) -> None:
+        """So many public calls may be under way at once; 0 is no limit."""
+        self._slots = Slots(calls=calls)
+        if self._keeper is not None:
+            self._keeper.send(self._slots)
 
     def give_back(self) -> None:
         """The run ends: point the number back."""

@@ -168,7 +168,11 @@ def _run(spec: WorkerSpec) -> int:
         return run_keeper(spec, spec.job)
     from runner.worker.supervised import run_supervised
 
-    return run_supervised(spec, spec.job)
+    if spec.job.pool is None:
+        return run_supervised(spec, spec.job)
+    from runner.worker.pooled import PooledWorker
+
+    return run_supervised(spec, spec.job, PooledWorker)
 
 
 class ForkServer:

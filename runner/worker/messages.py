@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.botcode.failure import Failure
 from runner.server.public.address import PublicAddress
+from runner.sessions.admission import RunLoad
 
 if TYPE_CHECKING:
     from runner.server.host import Host
@@ -42,17 +43,30 @@ class RunJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PoolJob:
+    """What a worker of `botrun serve` is given more: it gets its connections from the supervisor.
+
+    Attributes:
+        calls: the most that it takes; 0 is no limit.
+    """
+
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerJob:
     """Load the bot and serve its calls.
 
     Attributes:
         trace: the file for faulthandler, which SIGUSR1 fills while the bot is imported.
         announce: show where the run can be reached as soon as calls are accepted.
+        pool: for a worker of `botrun serve`; None for one that is replaced at each save.
     """
 
     run: RunJob
     trace: str
     announce: bool = False
+    pool: PoolJob | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +229,18 @@ class OpenPage:
     path: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """Accept no more calls, and answer so; those under way go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCarries:
+    """What all workers carry."""
+
+    load: RunLoad
+
+
 # ------------------------------------------------------------------ worker → supervisor
 
 
@@ -273,6 +299,25 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLoad:
+    """What a worker of `botrun serve` carries now.
+
+    Attributes:
+        calls: under way.
+        reserved: calls that were announced to it and have not come.
+        cpu: cores, of late.
+        lag_ms: of its event loop, p95 of late.
+        memory_mb: resident.
+    """
+
+    calls: int
+    reserved: int
+    cpu: float
+    lag_ms: float
+    memory_mb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BotFailed:
     """The bot failed in a call, which waits for the next save."""
 
@@ -299,6 +344,13 @@ class OpenTunnel:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenNumber:
     """A worker answers at the port: try the address, point the number here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slots:
+    """So many public calls may be under way or announced; 0 is no limit."""
+
+    calls: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,21 +388,13 @@ class KeeperFailed:
 ToForkServer = ImportModules | ImportLater | Fork
 FromForkServer = Forked | Ended
 ToWorker = (
-    Accept
-    | Retire
-    | TakeCall
-    | CallTaken
-    | CodeState
-    | AskState
-    | EndedTotals
-    | LastTotals
-    | Announce
-    | OpenPage
-)
+    Accept | Retire | TakeCall | CallTaken | CodeState | AskState | EndedTotals | LastTotals | Announce
+    | OpenPage | Drain | RunCarries
+)  # fmt: skip
 FromWorker = (
     Loaded | LoadFailed | Accepting | ImportedFiles | Held | MoveCall | CallTaken | State | Totals | BotFailed
-    | LeftOut
+    | LeftOut | WorkerLoad
 )  # fmt: skip
-ToKeeper = OpenTunnel | OpenNumber | GiveBack | CloseTunnel
+ToKeeper = OpenTunnel | OpenNumber | Slots | GiveBack | CloseTunnel
 FromKeeper = TunnelOpen | NumberOpen | KeeperFailed
 Message = ToForkServer | FromForkServer | ToWorker | FromWorker | ToKeeper | FromKeeper

@@ -32,6 +32,7 @@ from runner.worker.messages import (
     NumberOpen,
     OpenNumber,
     OpenTunnel,
+    Slots,
     ToKeeper,
     TunnelOpen,
     WorkerSpec,
@@ -103,6 +104,8 @@ class KeeperProcess:
                     self._begin(self._open_tunnel())
                 case OpenNumber():
                     self._begin(self._open_number())
+                case Slots(calls=calls):
+                    self._keeper.ledger.limits.calls = calls
                 case GiveBack():
                     await self._stop_opening()
                     await self._keeper.give_back()

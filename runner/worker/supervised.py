@@ -6,10 +6,14 @@ Its messages are `ToWorker` and `FromWorker` in `worker/messages.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import logging
 import signal
+import socket
 import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -40,6 +44,7 @@ from runner.worker.messages import (
     BotFailed,
     CallTaken,
     CodeState,
+    Drain,
     EndedTotals,
     Held,
     ImportedFiles,
@@ -50,6 +55,7 @@ from runner.worker.messages import (
     MoveCall,
     OpenPage,
     Retire,
+    RunCarries,
     RunJob,
     State,
     TakeCall,
@@ -81,8 +87,10 @@ REPORT_EVERY_S = 2.0
 LAST_TOTALS_S = 0.05
 
 
-def run_supervised(spec: WorkerSpec, job: WorkerJob) -> int:
-    """The life of a worker. Returns its exit status."""
+def run_supervised(
+    spec: WorkerSpec, job: WorkerJob, kind: Callable[..., SupervisedWorker] | None = None
+) -> int:
+    """The life of a worker, or of one of another `kind`. Returns its exit status."""
     become(spec.id)
     target = Path(job.run.file)
     with open(job.trace, "wb") as trace:
@@ -95,7 +103,7 @@ def run_supervised(spec: WorkerSpec, job: WorkerJob) -> int:
             return 1
         finally:
             faulthandler.unregister(signal.SIGUSR1)
-    run_loop(SupervisedWorker(spec, job, settings, bot).run())
+    run_loop((kind or SupervisedWorker)(spec, job, settings, bot).run())
     return 0
 
 
@@ -113,7 +121,7 @@ def settings_of(run: RunJob) -> tuple[Settings, BotTarget]:
     dotenv = read_dotenv(dotenv_path)
     settings = resolve(run.flags, dotenv)
     fixed = {name: run.fixed[name] for name in FIXED if name in run.fixed}
-    for name in ("transports", "certificate", "bot_args"):
+    for name in ("transports", "certificate", "bot_args", "media_ports"):
         fixed[name] = tuple(fixed[name])
     settings = replace(settings, **fixed)
     logs.configure(style=settings.log, verbose=settings.verbose, colour=not is_set("NO_COLOR"))
@@ -183,7 +191,7 @@ class SupervisedWorker:
 
                 host, server = preparing.result()
                 host.other_workers = OtherWorkers(Path(self._job.run.folder), self._spec.id)
-                host.moves.connect(SupervisorMessages(self._channel))
+                self._connect(host)
                 listening = asyncio.create_task(self._listen(host), name="supervisor")
                 self._channel.send(Loaded(modules=modules_of(self._bot.path)))
                 if await first(asyncio.ensure_future(self._accept.wait()), self._shutdown.requested.wait()):
@@ -202,6 +210,10 @@ class SupervisedWorker:
             self._channel.send(LoadFailed(failure=failure_of(error, crashed=True)))
             await self._channel.flush()
             return False
+
+    def _connect(self, host: Host) -> None:
+        """Let calls move to newer code."""
+        host.moves.connect(SupervisorMessages(self._channel))
 
     async def _listen(self, host: Host) -> None:
         async for message in self._channel.messages():
@@ -234,6 +246,8 @@ class SupervisedWorker:
                 self._spec.actions.announce(host)
             case OpenPage(path=path):
                 self._spec.actions.open_page(host, path)
+            case Drain() | RunCarries():
+                pass  # for workers of `botrun serve`
             case _:
                 assert_never(message)
 
@@ -252,26 +266,35 @@ class SupervisedWorker:
         guard = LoopGuard(host.bot.path, host.sessions)
         assert host.other_workers is not None
         inside = server.serving_inside(host.other_workers.own, lambda app: InternalApp(app, host))
-        async with server.serving(self._spec.listener, CLOSE_CONNECTIONS_S), inside:
+        async with server.serving(self._listener(), CLOSE_CONNECTIONS_S), inside:
             try:
                 if self._address is not None:
                     await first(opening, self._shutdown.requested.wait())
-                self._announce(host)
-                with guard.watching(), telling_what_was_not_awaited(host.bot.path):
-                    if await first(
-                        asyncio.ensure_future(self._retire.wait()), self._shutdown.requested.wait()
-                    ):
-                        await self._drain(host, server, public)
-                if self._shutdown.requested.is_set():
-                    host.moves.release()
-                    stopping = "ending the calls of older code" if self._retire.is_set() else "stopping"
-                    await end_sessions(host, end_sessions_s, stopping)
+                async with self._taking(server, public):
+                    self._announce(host)
+                    with guard.watching(), telling_what_was_not_awaited(host.bot.path):
+                        if await first(
+                            asyncio.ensure_future(self._retire.wait()), self._shutdown.requested.wait()
+                        ):
+                            await self._drain(host, server, public)
+                    if self._shutdown.requested.is_set():
+                        host.moves.release()
+                        stopping = "ending the calls of older code" if self._retire.is_set() else "stopping"
+                        await end_sessions(host, end_sessions_s, stopping)
             finally:
                 for task in (opening, reporting):
                     task.cancel()
                 await asyncio.wait({opening, reporting})
                 await public.aclose()
                 await self._send_last_totals(host)
+
+    def _listener(self) -> socket.socket | None:
+        """Where this worker accepts."""
+        return self._spec.listener
+
+    def _taking(self, server: Server, public: PublicSide) -> AbstractAsyncContextManager[None]:
+        """Connections come while the block lasts."""
+        return contextlib.nullcontext()
 
     def _public_side(self, host: Host) -> PublicSide:
         from runner.server.public.ledger_client import NAME
@@ -280,7 +303,8 @@ class SupervisedWorker:
         if self._address is None or self._spec.public is None:
             return PublicSide(host)
         ledger = Path(self._job.run.folder) / NAME
-        return PublicSide(host, kept=Kept(self._spec.public, self._address, ledger))
+        public = self._spec.public if self._listener() is not None else None
+        return PublicSide(host, kept=Kept(public, self._address, ledger))
 
     def _announce(self, host: Host) -> None:
         gc_control.resume()

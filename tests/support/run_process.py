@@ -96,14 +96,15 @@ async def running(
     then: str = "hang up",
     bot: Path = BOT,
     way: Sequence[str] = (),
+    verb: str = "run",
     **env: str,
 ) -> AsyncIterator[Run]:
     """`botrun` for that provider; its number is set where the provider lets it be. `way` leads there: else a
-    proxy does, which is the port itself."""
+    proxy does, which is the port itself. `verb`: "serve" for `botrun serve`."""
     port, public_port = free_port(), free_port()
     number = () if provider == "exotel" else ("--number", CALLED)
     arguments = [
-        sys.executable, "-m", "runner.cli", str(bot), "-t", provider, "--port", str(port), *number,
+        sys.executable, "-m", "runner.cli", verb, str(bot), "-t", provider, "--port", str(port), *number,
         *(way or ("--proxy", f"http://127.0.0.1:{public_port}")), "--public-port", str(public_port),
         "--body", json.dumps({"then": then}), *more,
     ]  # fmt: skip

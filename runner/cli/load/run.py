@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runner.callers.load.chart import over_calls, over_time
 from runner.callers.load.load_processes import run_load
 from runner.callers.load.report import Carried, until_it_breaks
+from runner.cli.capacity_file import note
 from runner.errors import STOPPED_BY_CTRL_C
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def search(plan: LoadPlan, view: LoadView, *, plot: str | None, procs: int | Non
         return await until_it_breaks(plan, one, stop)
 
     carried = asyncio.run(_stoppable(run))
+    if plan.file is not None and carried.calls and carried.limit in {"server", "most"}:
+        note(Path(plan.file), plan.transport, plan.scenario, carried.calls)
     if plot is not None:
         over_calls(carried).save(Path(plot))
     if as_json:

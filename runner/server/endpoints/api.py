@@ -34,6 +34,7 @@ from runner.server.host import (
     PublicSideInfo,
     socket_origin,
 )
+from runner.sessions.admission import RETRY_AFTER_S
 from runner.sessions.registry import TooManySessionsError
 from runner.settings.parsing import parse_phone_number
 
@@ -267,7 +268,8 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
     status = error.status if isinstance(error, ApiError) else _STATUS[_kind_of(error)]
     sentence = _sentence(error) if isinstance(error, RequestValidationError) else str(error)
     key = "detail" if request.url.path.rpartition("/dial")[1] else "error"
-    return JSONResponse({key: sentence[:LONGEST_SENTENCE]}, status)
+    headers = {"retry-after": str(RETRY_AFTER_S)} if status == 503 else None
+    return JSONResponse({key: sentence[:LONGEST_SENTENCE]}, status, headers)
 
 
 def _kind_of(error: Exception) -> type[Exception]:

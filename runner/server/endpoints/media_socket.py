@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket
 from runner.arguments import WebSocketRunnerArguments
 from runner.audio.resampler import RATES, Resampler
 from runner.errors import ProtocolError
+from runner.eventloop.ids import worker_prefix
 from runner.processors.handover_state import Conversation
 from runner.serializers.base import FrameSerializer
 from runner.serializers.handshake import CallInfo, is_stop_message
@@ -146,7 +147,8 @@ class MediaSocketEndpoint:
     def _knows(self, name: str) -> bool:
         """Whether a call under way, or on its way here, has this key or this token."""
         token = _client_key(name)
-        return name in self._calls or token in self._calls or self._host.moves.has(token)
+        announced = name in self._announced
+        return announced or name in self._calls or token in self._calls or self._host.moves.has(token)
 
     # ------------------------------------------------------------ phone providers
 
@@ -174,8 +176,8 @@ class MediaSocketEndpoint:
 
     @property
     def refusal(self) -> str:
-        """Why a further call would be refused; "" if it would be accepted."""
-        return self._host.sessions.refusal
+        """Why a call that a webhook announces is refused; "" if it is accepted."""
+        return self._host.sessions.busy
 
     async def take(self, websocket: WebSocket, info: CallInfo, carried: Carried) -> None:
         """Start the bot for this call, or go on with it on a second socket; returns when it is over."""
@@ -255,7 +257,8 @@ class MediaSocketEndpoint:
 
     async def start(self, request: Request, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         """Announce a client's session; forgotten if its socket does not come within `START_KEPT_S`."""
-        token = secrets.token_urlsafe(16)
+        token = worker_prefix() + secrets.token_urlsafe(16)
+        self._host.sessions.reserve(_client_key(token), START_KEPT_S)
         self._forget_announced()
         self._announced[token] = _Announced(asked.get("body"), time.monotonic())
         # Pipecat's client takes these two and refuses others. It appends the token to the address once more.
@@ -330,6 +333,7 @@ class MediaSocketEndpoint:
                 conversation=conversation,
                 port=port,
                 public=carried.public,
+                slot=key,
             )
         except TooManySessionsError as error:
             logger.warning("a call was refused: %s", error)

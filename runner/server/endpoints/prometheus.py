@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from runner.sessions.admission import RunLoad
 from runner.sessions.stats import CallTotals, Histogram
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def metrics_router(host: Host) -> Router:
             await asyncio.to_thread(_import)
             page.append(MetricsPage())
         totals, _ = await host.run_totals.ask()
-        return page[0].answer(totals)
+        admission = host.sessions.admission
+        return page[0].answer(totals, None if admission is None else admission.run)
 
     return Router([Route("/metrics", metrics)])
 
@@ -48,22 +50,23 @@ class MetricsPage:
         from prometheus_client import CollectorRegistry, ProcessCollector
 
         self._totals = CallTotals()
+        self._load: RunLoad | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def answer(self, totals: CallTotals) -> Response:
+    def answer(self, totals: CallTotals, load: RunLoad | None = None) -> Response:
         """For the route."""
         from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
         # With `media_type` Starlette would add a second charset.
-        return Response(self.text(totals), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(self.text(totals, load), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    def text(self, totals: CallTotals) -> bytes:
+    def text(self, totals: CallTotals, load: RunLoad | None = None) -> bytes:
         """In the text format."""
         from prometheus_client.exposition import generate_latest
 
-        self._totals = totals
+        self._totals, self._load = totals, load
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Any]:
@@ -75,6 +78,18 @@ class MetricsPage:
         yield _histogram("stop_latency", "User's first sound over the bot to its silence.", stop)
         yield _histogram("loop_lag", "How late the event loop is, during calls.", lag)
         yield from _faults(totals.parts)
+        if self._load is not None:
+            yield from _capacity(self._load)
+
+
+def _capacity(load: RunLoad) -> Iterator[Any]:
+    """For autoscalers: the sum over all servers, divided by the share that each should use, is how many are
+    needed."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    yield GaugeMetricFamily("botrun_capacity_used", "Share of this server's capacity in use.", load.used)
+    yield GaugeMetricFamily("botrun_capacity_calls", "Calls it carries; 0: not known.", load.capacity)
+    yield GaugeMetricFamily("botrun_workers", "Workers that accept calls.", load.workers)
 
 
 def _sessions(totals: CallTotals) -> Iterator[Any]:

@@ -28,6 +28,7 @@ from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id
 from runner.transports.session_port import SessionPort
 from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
+from runner.transports.webrtc.media_ports import restrict_ports, with_address
 from runner.transports.webrtc.warmup import warm_up
 
 START_KEPT_SECS = 60.0
@@ -61,7 +62,7 @@ class WebRTCEndpoint:
     """Announced sessions, and the connections of those in progress."""
 
     def __init__(self, host: Host) -> None:
-        warmup.register("webrtc", warm_up)
+        warmup.register("webrtc", self._warm_up)
         self._host = host
         self._starts: dict[str, _Start] = {}
         self._connections: dict[str, SmallWebRTCConnection] = {}
@@ -70,11 +71,17 @@ class WebRTCEndpoint:
         host.knows.append(lambda name: name in self._connections or name in self._starts)
         host.moves.announced.append(self._give_starts)
 
+    async def _warm_up(self) -> None:
+        if self._host.settings.media_ports:
+            restrict_ports(asyncio.get_running_loop(), *self._host.settings.media_ports)
+        await warm_up()
+
     async def start(self, request: Request, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Announce a session; forgotten if no offer comes within `START_KEPT_SECS`."""
         self._forget_old_starts()
         session_id = new_session_id()
         self._starts[session_id] = _Start(asked.get("body"), time.monotonic())
+        self._host.sessions.reserve(session_id, START_KEPT_SECS)
         servers = [_ice_server(server) for server in self._host.settings.ice_servers]
         if not servers and asked.get("enableDefaultIceServers"):
             servers = [{"urls": [PIPECATS_STUN]}]
@@ -92,7 +99,7 @@ class WebRTCEndpoint:
             await self._redirect(sdk_peer, bool(asked.get("restart_pc")))
         restart = bool(asked.get("restart_pc")) or asked.get("pc_id") != known.pc_id
         await known.renegotiate(asked.get("sdp", ""), asked.get("type", ""), restart)
-        return known.get_answer()
+        return self._answer(known)
 
     async def trickle(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Add ICE candidates that were found after the offer."""
@@ -126,7 +133,7 @@ class WebRTCEndpoint:
     async def _begin(
         self, request: Request, asked: Mapping[str, Any], announced: str | None
     ) -> dict[str, Any]:
-        self._host.sessions.check()
+        self._host.sessions.check(announced or "")
         self._forget_old_starts()
         key = announced or asked.get("pc_id")
         moved = self._host.moves.claim(key) if isinstance(key, str) else None
@@ -148,7 +155,11 @@ class WebRTCEndpoint:
             raise
         # A page that did not use `/start` needs the id to reconnect.
         extra = {"session_id": session.id} if asked.get("moves") is True and announced is None else {}
-        return {**connection.get_answer(), **extra}
+        return {**self._answer(connection), **extra}
+
+    def _answer(self, connection: SmallWebRTCConnection) -> dict[str, str]:
+        answer = connection.get_answer()
+        return {**answer, "sdp": with_address(answer["sdp"], self._host.settings.media_address or "")}
 
     def _start_session(
         self,
@@ -169,7 +180,12 @@ class WebRTCEndpoint:
         )
         port = SessionPort(disconnect=connection.report_disconnected)
         session = self._host.sessions.start(
-            "webrtc", args, on_end=self._ended, conversation=conversation, port=port
+            "webrtc",
+            args,
+            on_end=self._ended,
+            conversation=conversation,
+            port=port,
+            slot=announced or "",
         )
         session.sound = connection.figures
         connection.record(session.port.tape)

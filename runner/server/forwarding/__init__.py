@@ -1,7 +1,8 @@
 """Requests and sockets for a call that another worker of this run has (plain ASGI).
 
 `ForwardToOwner` passes them on to that worker's Unix socket; `InternalApp` is what a worker answers there.
-Ids are looked for in `/sessions/{id}/…`, in `/ws-client/{token}` and in the body of `/api/offer` ("pc_id").
+Ids are looked for in `/sessions/{id}/…`, in `/ws-client/{token}`, `/ws-client?token=` and in the body of
+`/api/offer` ("pc_id").
 
 `Rejoining` finds the call of a further socket: Exotel opens a second one, and a plain client reconnects with
 its token. Only the start message names the call, so the socket is passed on once that message is read.
@@ -14,7 +15,7 @@ import contextlib
 import json
 import logging
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, parse_qsl
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -138,13 +139,15 @@ def _may_name_a_call(scope: Scope) -> bool:
     if scope["type"] not in {"http", "websocket"}:
         return False
     path: str = scope["path"]
-    return path == "/api/offer" or path.startswith(("/sessions/", "/ws-client/"))
+    return path == "/api/offer" or path.startswith(("/sessions/", "/ws-client"))
 
 
 def _names(scope: Scope, body: bytes) -> list[str]:
     """The ids that a request names."""
     parts = scope["path"].split("/")
     names = parts[2:3] if parts[1] != "api" else []
+    if parts[1] == "ws-client":
+        names += parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
     if body:
         with contextlib.suppress(ValueError, RecursionError):
             asked = json.loads(body)

@@ -195,7 +195,7 @@ def _missing(settings: Settings, phones: Sequence[str], via: str, dotenv: Mappin
 
 
 def open_public_listener(settings: Settings) -> socket.socket:
-    """A bound TCP socket of the loopback; it listens when calls can be taken.
+    """A bound TCP socket, of the loopback unless it is set; it listens when calls can be taken.
 
     Raises:
         UsageError: the port cannot be had.
@@ -207,7 +207,7 @@ def open_public_listener(settings: Settings) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Inherited by its connections: see `cli/listen.py`.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind(("127.0.0.1", port))
+        listener.bind((settings.public_host, port))
     except OSError as error:
         listener.close()
         raise UsageError(

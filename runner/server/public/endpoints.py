@@ -34,6 +34,7 @@ from runner.server.public.pinless import PATHS, PinlessEndpoint
 from runner.server.public.public_calls import PublicCalls, opening_of, webhook_of
 from runner.server.wire.connection_limits import verify
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, close
+from runner.sessions.admission import RETRY_AFTER_S
 from runner.settings.parsing import parse_phone_number
 from runner.transports.session_port import HangUpPolicy
 
@@ -278,7 +279,8 @@ def _token(websocket: WebSocket) -> str:
 
 
 def _response(document: Document) -> Response:
-    return Response(document.text, document.status, media_type=document.media_type)
+    headers = {"retry-after": str(RETRY_AFTER_S)} if document.status == 503 else None
+    return Response(document.text, document.status, headers, media_type=document.media_type)
 
 
 class ProviderCallEnding:

@@ -182,8 +182,9 @@ class Keeper:
         """
         phones = phones_of(self._settings.transports)
         self._providers = make_providers(self._settings, phones, address.keys)
-        logger.info("checking that %s leads to this run", address.origin)
-        await probe(address)
+        if self._settings.check_public:
+            logger.info("checking that %s leads to this run", address.origin)
+            await probe(address)
         await self.tidy(but=(phones[0], self._settings.number or "") if phones else ("", ""))
         if self._settings.number:
             await self._take(self._providers[phones[0]], self._settings.number, address)

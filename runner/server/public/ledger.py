@@ -37,7 +37,7 @@ class CallLimits:
     """
 
     def __init__(self, *, calls: int, per_caller: int, starts_per_min: int, connect_s: float) -> None:
-        self._calls = calls
+        self.calls = calls
         self._per_caller = per_caller
         self._starts_per_min = starts_per_min
         self._connect_s = connect_s
@@ -49,7 +49,7 @@ class CallLimits:
         self._forget(now)
         if call_id in self._open:
             return ""
-        if self._calls and len(self._open) >= self._calls:
+        if self.calls and len(self._open) >= self.calls:
             return f"{len(self._open)} calls are under way (BOTRUN_MAX_PUBLIC_CALLS, BOTRUN_MAX_SESSIONS)"
         same = sum(1 for call in self._open.values() if caller and call.caller == caller)
         if self._per_caller and same >= self._per_caller:

@@ -21,6 +21,7 @@ from runner.server.host import LedgerUnavailableError
 from runner.server.public.address import DIAL_IN
 from runner.server.public.public_calls import PublicCalls, webhook_of
 from runner.server.wire.connection_limits import verify
+from runner.sessions.admission import RETRY_AFTER_S
 from runner.settings import read_keys
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class PinlessEndpoint:
         if reason := await self._public_calls.admit_caller(call.call_id, call.from_number):
             self._public_calls.came_to_nothing(event)
             self._log.warning("a caller is not taken: %s", reason)
-            return Response("busy\n", 503, media_type="text/plain")
+            retry = {"retry-after": str(RETRY_AFTER_S)}
+            return Response("busy\n", 503, retry, media_type="text/plain")
         try:
             opened = await self._rooms.open(
                 _ask(call),

@@ -28,12 +28,12 @@ class Kept:
     """A public side that another process keeps; this one answers at its port.
 
     Attributes:
-        listener: the port, which all workers accept on.
+        listener: the port, which all workers accept on; None where the supervisor accepts for them.
         address: as the keeper reported it.
         ledger_client: the keeper's socket.
     """
 
-    listener: socket.socket
+    listener: socket.socket | None
     address: PublicAddress
     ledger_client: Path
 
@@ -45,6 +45,9 @@ class PublicSide:
         host: whom to serve; its `public_calls` is set once all is open.
         tunnel: another than the settings name, for tests.
         kept: where another process keeps it.
+
+    Attributes:
+        server: answers at the public port, once it is open.
     """
 
     def __init__(self, host: Host, tunnel: Tunnel | None = None, kept: Kept | None = None) -> None:
@@ -52,7 +55,7 @@ class PublicSide:
         self._kept = kept
         self._is_public = is_public(host.settings) or tunnel is not None
         self._keeper = Keeper(host.settings, tunnel)
-        self._server: Server | None = None
+        self.server: Server | None = None
         self._stack = contextlib.AsyncExitStack()
 
     async def open(self) -> None:
@@ -82,19 +85,19 @@ class PublicSide:
         self._host.public_calls = public_calls
 
     async def _serve(
-        self, listener: socket.socket, address: PublicAddress, ledger_client: LedgerClient
+        self, listener: socket.socket | None, address: PublicAddress, ledger_client: LedgerClient
     ) -> PublicCalls:
         settings = self._host.settings
         providers = make_providers(settings, phones_of(settings.transports), address.keys)
         public_calls = PublicCalls(settings, address, providers, ledger_client)
-        self._server = await self._stack.enter_async_context(serving(self._host, public_calls, listener))
+        self.server = await self._stack.enter_async_context(serving(self._host, public_calls, listener))
         return public_calls
 
     def refuse_more(self) -> None:
         """Accept no further connection; calls under way go on."""
-        if self._server is not None:
-            self._server.refuse_more()
-            self._server.close_idle()
+        if self.server is not None:
+            self.server.refuse_more()
+            self.server.close_idle()
 
     async def aclose(self) -> None:
         """Put back what this process has opened, and close it."""
@@ -107,7 +110,9 @@ class PublicSide:
 
 
 @contextlib.asynccontextmanager
-async def serving(host: Host, public_calls: PublicCalls, listener: socket.socket) -> AsyncIterator[Server]:
+async def serving(
+    host: Host, public_calls: PublicCalls, listener: socket.socket | None
+) -> AsyncIterator[Server]:
     """The public address, open while the block lasts."""
     from runner.server.endpoints.media_socket import MediaSocketEndpoint
     from runner.server.public.endpoints import create_public_app

@@ -71,10 +71,13 @@ class Server(uvicorn.Server):
         self._stop = asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def serving(self, listener: socket.socket, close_within_s: float) -> AsyncIterator[None]:
-        """Accept on `listener`; at the end, close what is open within `close_within_s`."""
+    async def serving(self, listener: socket.socket | None, close_within_s: float) -> AsyncIterator[None]:
+        """Accept on `listener`; at the end, close what is open within `close_within_s`.
+
+        Without a listener, connections come through `adopt`.
+        """
         self.config.timeout_graceful_shutdown = close_within_s  # type: ignore[assignment]  # uvicorn declares int
-        task = asyncio.create_task(self.serve([listener]), name="server")
+        task = asyncio.create_task(self.serve([listener] if listener else []), name="server")
         try:
             await first_of(asyncio.wait({task}), self._listening.wait())
             if task.done():
@@ -84,6 +87,16 @@ class Server(uvicorn.Server):
             with _quiet():
                 self._stop.set()
                 await asyncio.wait({task})
+
+    async def adopt(self, connection: socket.socket) -> None:
+        """Serve a connection that another process has accepted. Raises `OSError` if it is gone."""
+
+        def connected() -> asyncio.Protocol:
+            make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
+            return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(connected, connection, ssl=self.config.ssl)
 
     @contextlib.asynccontextmanager
     async def serving_inside(self, path: Path, wrap: Callable[[Any], Any]) -> AsyncIterator[None]:

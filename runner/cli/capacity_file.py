@@ -1,0 +1,69 @@
+"""What `botrun load --until-it-breaks` found of a bot: `.botrun/capacity.json` beside it, for `botrun serve`.
+
+{"my_bot.py": {"twilio": {"calls": 218, "scenario": "echo", "date": "2026-11-29"}}}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+FILE = Path(".botrun") / "capacity.json"
+SHARE = 0.8
+"""`botrun serve` gives a worker this share of what one process carried at most: real calls vary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one process carried of this bot, over this transport, on this day."""
+
+    calls: int
+    transport: str
+    date: str
+
+    @property
+    def capacity(self) -> int:
+        return max(1, int(self.calls * SHARE))
+
+    def sentence(self) -> str:
+        return (
+            f"a worker takes {self.capacity} calls, {SHARE:.0%} of the {self.calls} that botrun load measured"
+            f" over {self.transport} on {self.date}; --capacity sets another number"
+        )
+
+
+def note(bot: Path, transport: str, scenario: str, calls: int) -> Path | None:
+    """Remember what was measured; returns where. None if it cannot be written."""
+    path = bot.resolve().parent / FILE
+    known = _read(path)
+    entry = {"calls": calls, "scenario": scenario, "date": datetime.now(UTC).date().isoformat()}
+    known.setdefault(bot.name, {})[transport] = entry
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(known, indent=2) + "\n")
+        return path
+    return None
+
+
+def measured(bot: Path, transports: Sequence[str]) -> Measured | None:
+    """The least that was measured of this bot over these transports."""
+    entries = _read(bot.resolve().parent / FILE).get(bot.name, {})
+    found = [
+        Measured(entry["calls"], name, str(entry.get("date", "")))
+        for name, entry in (entries.items() if isinstance(entries, dict) else ())
+        if name in transports and isinstance(entry, dict) and isinstance(entry.get("calls"), int)
+    ]
+    return min((one for one in found if one.calls > 0), key=lambda one: one.calls, default=None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(path.read_text())
+        if isinstance(found, dict):
+            return found
+    return {}

@@ -1,0 +1,62 @@
+"""Where WebRTC's sound arrives: a range of UDP ports, and the address that a NAT maps to this machine.
+
+Both are for servers in containers and clouds, where a firewall or a NAT lets in only what it is set up for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import random
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+_HOST_CANDIDATE = re.compile(
+    r"^a=candidate:(?P<id>\S+) (?P<middle>\d+ udp \d+) \d+\.\d+\.\d+\.\d+ (?P<port>\d+) typ host",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+_Endpoint = Callable[..., Coroutine[Any, Any, Any]]
+
+
+def restrict_ports(loop: asyncio.AbstractEventLoop, first: int, last: int) -> None:
+    """From now on, UDP sockets of this loop that ask for any port get one of these."""
+    create = loop.create_datagram_endpoint
+    loop.create_datagram_endpoint = functools.partial(  # type: ignore[method-assign]
+        _create_in_range, create, range(first, last + 1)
+    )
+
+
+async def _create_in_range(
+    create: _Endpoint,
+    ports: range,
+    factory: Callable[[], asyncio.BaseProtocol],
+    local_addr: tuple[str, int] | None = None,
+    **more: Any,
+) -> Any:
+    if local_addr is None or local_addr[1]:
+        return await create(factory, local_addr=local_addr, **more)
+    start = random.randrange(len(ports))
+    for port in (*ports[start:], *ports[:start]):
+        try:
+            return await create(factory, local_addr=(local_addr[0], port), **more)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+    raise OSError(
+        errno.EADDRINUSE, f"all UDP ports from {ports[0]} to {ports[-1]} are in use (--media-ports)"
+    )
+
+
+def with_address(sdp: str, address: str) -> str:
+    """An answer that names this address, too, for each IPv4 socket: a NAT maps its ports to ours."""
+    if not address:
+        return sdp
+
+    def twice(found: re.Match[str]) -> str:
+        mapped = f"a=candidate:m{found['id']} {found['middle']} {address} {found['port']} typ host"
+        return f"{mapped}\r\n{found[0]}"
+
+    return _HOST_CANDIDATE.sub(twice, sdp)
