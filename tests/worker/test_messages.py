@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from runner.botcode.failure import Failure
 from runner.eventloop.json_channel import Channel, LineWriter
 from runner.server.public.address import PublicAddress
+from runner.sessions.admission import RunLoad
 from runner.worker import messages as m
 from runner.worker.encoding import MessageChannel, MessageError, decode, encode
-from runner.worker.messages import KeeperJob, RunJob, WorkerJob
+from runner.worker.messages import KeeperJob, PoolJob, RunJob, WorkerJob
 
 TEXT = st.text(max_size=8)
 JSON = st.none() | st.booleans() | st.integers() | TEXT | st.lists(TEXT, max_size=2)
@@ -30,6 +31,7 @@ ADDRESS = st.builds(
     PublicAddress,
     origin=TEXT, dial_key=TEXT, probe_token=TEXT, probe_answer=TEXT, keys=st.dictionaries(TEXT, TEXT),
 )  # fmt: skip
+POOL = st.builds(PoolJob, calls=st.integers())
 FAILURE = st.builds(
     Failure,
     text=TEXT, message=TEXT, file=TEXT, line=st.integers(), source=TEXT, usage=st.booleans(), traceback=TEXT,
@@ -40,6 +42,15 @@ OF_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "what": st.lists(TEXT).map(tuple),
     "pid": st.integers(),
     "status": st.integers(),
+    **dict.fromkeys(("calls", "reserved"), st.integers()),
+    **dict.fromkeys(("cpu", "lag_ms", "memory_mb"), st.floats(allow_nan=False)),
+    "load": st.builds(
+        RunLoad,
+        used=st.floats(allow_nan=False),
+        calls=st.integers(),
+        capacity=st.integers(),
+        workers=st.integers(),
+    ),
     "last": st.booleans(),
     "call": OBJECT,
     "totals": OBJECT,
@@ -47,7 +58,7 @@ OF_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "public": st.none() | ADDRESS,
     "address": ADDRESS,
     "failure": FAILURE,
-    "job": st.builds(WorkerJob, run=RUN, trace=TEXT, announce=st.booleans())
+    "job": st.builds(WorkerJob, run=RUN, trace=TEXT, announce=st.booleans(), pool=st.none() | POOL)
     | st.builds(KeeperJob, run=RUN, former=st.none() | ADDRESS),
 }
 KINDS = get_args(m.Message)

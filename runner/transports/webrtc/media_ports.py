@@ -43,7 +43,8 @@ async def _create_in_range(
         try:
             return await create(factory, local_addr=(local_addr[0], port), **more)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE:
+            # uvloop wraps the system's error.
+            if errno.EADDRINUSE not in {error.errno, getattr(error.__cause__, "errno", None)}:
                 raise
     raise OSError(
         errno.EADDRINUSE, f"all UDP ports from {ports[0]} to {ports[-1]} are in use (--media-ports)"
