@@ -1,6 +1,6 @@
 """Accepts at the ports of `botrun serve`, and hands each connection to one worker.
 
-Workers that share a listening socket share it badly: whoever wakes first takes all that waits. Here a
+Workers that share a listening socket share it badly: the first to wake takes all that waits. Here a
 connection that begins a call goes to the worker with the fewest calls, any other to the next in turn; a
 worker that is stuck gets none. What a connection wants is seen from its first bytes (MSG_PEEK), which the
 worker reads again.
