@@ -125,7 +125,7 @@ class BaseInputTransport(FrameProcessor):
         self._picture: InputImageRawFrame | None = None
         self.sample_rate = 0
         self._queue: deque[Frame] = deque()
-        self._queued_ms = 0.0
+        self._behind_ms = 0.0
         self._pump = EagerWork(self._push_received)
         self._open = True
         self._hearing: Hearing | None = None
@@ -147,15 +147,17 @@ class BaseInputTransport(FrameProcessor):
         # Queued before speech detection, so that its events follow the sound; pushed after it, so that a
         # blocking processor delays no interruption.
         self._queue.append(frame)
-        self._queued_ms += _duration_ms(frame)
         if self._turn_sound is not None:
             self._turn_sound.hear(frame.audio, frame.sample_rate)
         if self._hearing is not None:
             self._hearing.hear(frame)
-        if was_empty:  # else a push is under way or about to be
+        if was_empty:
+            self._behind_ms = 0.0
             self._pump.kick()
-        if self._queued_ms > QUEUE_MS and len(self._queue) > 1:
-            self._drop_oldest()
+        else:  # a push is under way or about to be
+            self._behind_ms += _duration_ms(frame)
+            if self._behind_ms >= QUEUE_MS:
+                self._limit_queue()
 
     def _cleaned(self, frame: InputAudioRawFrame, cleaner: AudioFilter) -> InputAudioRawFrame:
         pcm = frame.audio if frame.num_channels == 1 else downmix(frame.audio, frame.num_channels)
@@ -251,10 +253,7 @@ class BaseInputTransport(FrameProcessor):
                 assert picture is not None
                 await self.push_frame(picture)
                 continue
-            frame = self._queue.popleft()
-            if isinstance(frame, InputAudioRawFrame):
-                self._queued_ms -= _duration_ms(frame)
-            await self.push_frame(frame)
+            await self.push_frame(self._queue.popleft())
 
     def _speech_event(self, event: VADEvent) -> None:
         if event.started:
@@ -274,6 +273,15 @@ class BaseInputTransport(FrameProcessor):
             self.push_soon(UserStoppedSpeakingFrame(at=at))
         return reported
 
+    def _limit_queue(self) -> None:
+        """Drop what is too old.
+
+        Only what arrived behind another frame was counted until now, taken or not: most packets cost nothing.
+        """
+        self._behind_ms = sum(_duration_ms(f) for f in self._queue if isinstance(f, InputAudioRawFrame))
+        if self._behind_ms > QUEUE_MS:
+            self._drop_oldest()
+
     def _drop_oldest(self) -> None:
         if not self.dropped_ms:
             logger.warning(
@@ -284,7 +292,7 @@ class BaseInputTransport(FrameProcessor):
         for index, frame in enumerate(self._queue):
             if isinstance(frame, InputAudioRawFrame):
                 del self._queue[index]
-                self._queued_ms -= _duration_ms(frame)
+                self._behind_ms -= _duration_ms(frame)
                 self.dropped_ms += _duration_ms(frame)
                 return
 
