@@ -25,9 +25,9 @@ def parse_since(text: str, now: datetime | None = None) -> datetime:
     Raises:
         BadCallNameError: it is neither.
     """
-    if (ago := _AGO.fullmatch(text.strip())) is not None:
-        return (now or datetime.now(UTC)) - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
     try:
+        if (ago := _AGO.fullmatch(text.strip())) is not None:
+            return (now or datetime.now(UTC)) - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise BadCallNameError(

@@ -5,6 +5,9 @@ forwarding header on it: an address check alone lets in web pages (DNS rebinding
 opens the port to other machines, any Host will do, but an Origin, when there is one, must still be that Host:
 a page from elsewhere may not use its visitor's browser to talk to the bot, unless its site was named.
 
+Browsers send no Origin with the pictures, scripts and sounds that a page embeds, but they say where it comes
+from (`Sec-Fetch-Site`): another site's page may link to this server, and embed nothing of it.
+
 A provider's requests come through a tunnel to a second listener, which does not use this check.
 
 With `--https`, or once a public address is set, whatever shows or starts calls needs the run's login key,
@@ -88,7 +91,15 @@ def refusal_of(scope: Scope, loopback_only: bool, origins: Sequence[str] = ()) -
     given = values_of(headers, "origin")
     if given and (len(given) > 1 or not (given[0] in origins or _same_site(given[0], hosts[0]))):
         return "pages of other sites may not use this server, unless --allow-origin names them"
+    if not given and _is_embedded_elsewhere(headers):
+        return "pages of other sites may link to this server, but embed nothing of it"
     return ""
+
+
+def _is_embedded_elsewhere(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether a page of another site has its visitor's browser load this (W3C Fetch Metadata)."""
+    elsewhere = any(site in ("cross-site", "same-site") for site in values_of(headers, "sec-fetch-site"))
+    return elsewhere and values_of(headers, "sec-fetch-dest") != ["document"]
 
 
 def _not_local(scope: Scope, host: str) -> str:

@@ -56,6 +56,13 @@ async def greet(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 LOCAL = "localhost:7860"
+
+
+def fetched(site: str, mode: str, dest: str) -> dict[str, str]:
+    """What browsers say of a request (W3C Fetch Metadata)."""
+    return {"sec-fetch-site": site, "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+
+
 REFUSED: list[tuple[str, Headers, str | None]] = [
     ("a peer elsewhere", {"host": LOCAL}, "192.0.2.7"),
     ("no peer at all", {"host": LOCAL}, None),
@@ -74,6 +81,11 @@ REFUSED: list[tuple[str, Headers, str | None]] = [
     ("a page of another name", {"host": LOCAL, "origin": "http://127.0.0.1:7860"}, "127.0.0.1"),
     ("a lookalike", {"host": LOCAL, "origin": "http://localhost.evil.example:7860"}, "127.0.0.1"),
     ("a file's page", {"host": LOCAL, "origin": "file://"}, "127.0.0.1"),
+    # A picture, a script or a sound of another site's page: browsers send no Origin with them.
+    ("another site's <img>", {"host": LOCAL, **fetched("cross-site", "no-cors", "image")}, "127.0.0.1"),
+    ("<audio> of another port", {"host": LOCAL, **fetched("same-site", "no-cors", "audio")}, "127.0.0.1"),
+    ("another site's frame", {"host": LOCAL, **fetched("cross-site", "navigate", "iframe")}, "127.0.0.1"),
+    ("another site's <embed>", {"host": LOCAL, **fetched("cross-site", "navigate", "embed")}, "127.0.0.1"),
 ]
 ADMITTED: list[tuple[Headers, str]] = [
     ({"host": LOCAL}, "127.0.0.1"),
@@ -81,6 +93,10 @@ ADMITTED: list[tuple[Headers, str]] = [
     ({"host": "[::1]:7860", "origin": "http://[::1]:7860"}, "::1"),
     ({"host": "LOCALHOST", "origin": "http://localhost"}, "::ffff:127.0.0.1"),
     ({"host": "bot.localhost:80", "origin": "http://bot.localhost"}, "127.0.0.1"),
+    ({"host": LOCAL, **fetched("same-origin", "no-cors", "audio")}, "127.0.0.1"),
+    ({"host": LOCAL, **fetched("none", "navigate", "document")}, "127.0.0.1"),
+    # A link to the page, in a chat or a README.
+    ({"host": LOCAL, **fetched("cross-site", "navigate", "document")}, "127.0.0.1"),
 ]
 
 
@@ -134,6 +150,14 @@ async def test_pages_of_a_named_site_are_let_in_and_of_no_other(
     status, text = await ask(app, scope_of({"host": LOCAL, "origin": origin}, "127.0.0.1", kind))
     assert (text in ("hello", "websocket.accept")) is welcome
     assert welcome or status in (403, 1008)
+
+
+async def test_a_named_site_s_page_may_fetch_but_not_embed() -> None:
+    app = LocalOnly(greet, loopback_only=True, origins=("https://app.example",))
+    by_cors = {"host": LOCAL, "origin": "https://app.example", **fetched("cross-site", "cors", "empty")}
+    embedded = {"host": LOCAL, **fetched("cross-site", "no-cors", "audio")}
+    assert (await ask(app, scope_of(by_cors)))[0] == 200
+    assert (await ask(app, scope_of(embedded)))[0] == 403
 
 
 async def test_a_refusal_says_why() -> None:

@@ -258,6 +258,8 @@ class _Route(APIRoute):
                 as_json._json = json.loads(body or b"{}")
             except (ValueError, RecursionError):  # deep nesting is no ValueError
                 raise ProtocolError("the body is not JSON") from None
+            if b"\\ud" in body.lower():  # only an escape makes half a character
+                _check_whole_characters(as_json._json)
             return await handle(as_json)
 
         return handle_json
@@ -276,6 +278,14 @@ def _kind_of(error: Exception) -> type[Exception]:
     return next(kind for kind in _STATUS if isinstance(error, kind))
 
 
+def _check_whole_characters(value: Any) -> None:
+    """Raises `ProtocolError` for text that cannot be logged or sent."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ProtocolError("the body holds half a character (a lone surrogate)") from None
+
+
 def _sentence(error: RequestValidationError) -> str:
     """What is wrong with the body, in words: "limit_s must be greater than or equal to 10"."""
     found = []
@@ -283,6 +293,13 @@ def _sentence(error: RequestValidationError) -> str:
         name = ".".join(map(str, one["loc"][1:]))
         if not name:
             return "the body must be a JSON object"
-        wanted = one["msg"].removeprefix("Input should be ")
-        found.append(f"{name} must be {wanted}")
+        found.append(f"{name} {_fault(one)}")
     return "; ".join(found)
+
+
+def _fault(error: dict[str, Any]) -> str:
+    if error["type"] == "missing":
+        return "is missing"
+    if error["type"] == "too_long":
+        return f"must have at most {error['ctx']['max_length']} items"
+    return f"must be {error['msg'].removeprefix('Input should be ')}"

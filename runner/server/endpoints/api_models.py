@@ -20,6 +20,10 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
+MOST_CANDIDATES = 256
+"""In one request; a browser with many networks has some dozens."""
+
+
 class IceCandidate(Request):
     candidate: str = Field(description="`candidate:…` as in SDP; empty for the end of candidates.")
     sdp_mid: str | None = None
@@ -40,7 +44,7 @@ class Candidates(Request):
     """ICE candidates found after the offer."""
 
     pc_id: PeerId = Field(None, description="The connection, from its answer.")
-    candidates: list[IceCandidate] | None = None
+    candidates: Annotated[list[IceCandidate], Field(max_length=MOST_CANDIDATES)] | None = None
 
 
 class Start(Request):

@@ -32,15 +32,19 @@ LOOK_S = 0.25
 PING_S = 15.0
 MOST_COLUMNS = 20_000
 MOST_EVENTS, MOST_MESSAGES, MOST_CALLS = 100_000, 10_000, 10_000
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+MOST_SECONDS = 1e9
+MOST_DIGITS = 18
+"""Of a number in a header: Python refuses to read thousands of them."""
+
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": api_models.Detail} for status in (400, 404, 422)
 }
 
 Channel = Literal["both", "caller", "bot"]
-Seconds = Annotated[float, Query(ge=0)]
-Until = Annotated[float | None, Query(alias="to", ge=0)]
-Since = Annotated[float, Query(alias="from", ge=0)]
+Seconds = Annotated[float, Query(ge=0, le=MOST_SECONDS)]
+Until = Annotated[float | None, Query(alias="to", ge=0, le=MOST_SECONDS)]
+Since = Annotated[float, Query(alias="from", ge=0, le=MOST_SECONDS)]
 
 
 def add_records(api: FastAPI, folder: Path | None = None) -> None:
@@ -67,7 +71,7 @@ def _router(folder: Path | None) -> APIRouter:
         last = request.headers.get("last-event-id", "")
         path = await asyncio.to_thread(calls.path, call)
         await asyncio.to_thread(Record, path)
-        begin = int(last) if last.isdecimal() else after
+        begin = _int(last) if last.isdecimal() else after
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_follow(path, begin), media_type="text/event-stream", headers=headers)
 
@@ -251,8 +255,13 @@ def _end(lines: Iterable[Mapping[str, Any]], key: str) -> int:
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
     """The first and the last byte of a range (RFC 9110, 14.1.2)."""
     if not first:
-        return max(size - int(last), 0), size - 1
-    return int(first), min(int(last), size - 1) if last else size - 1
+        return max(size - _int(last), 0), size - 1
+    return _int(first), min(_int(last), size - 1) if last else size - 1
+
+
+def _int(digits: str) -> int:
+    """The number, or one larger than all that occur."""
+    return int(digits) if len(digits) <= MOST_DIGITS else 10**MOST_DIGITS
 
 
 async def _follow(path: Path, after: int) -> AsyncIterator[str]:

@@ -112,6 +112,8 @@ async def test_the_api_s_own_guards_hold_without_the_middleware(path: str) -> No
         (b"[" * 100_000, "the body is not JSON"),
         (b"[]", "the body must be a JSON object"),
         (b'{"transport": 5}', "transport must be a valid string"),
+        (b'{"x": [{"\\ud800": 1}]}', "the body holds half a character (a lone surrogate)"),
+        (b'{"body": ' + b"1" * 5000 + b"}", "the body is not JSON"),
         (b'{"transport": "pigeon"}', "transport must be one of webrtc, not 'pigeon'"),
     ],
 )
@@ -119,6 +121,20 @@ async def test_a_bad_body_is_refused_in_one_sentence(body: bytes, said: str) -> 
     async with client_of(create_app(host_of())) as http:
         answer = await http.post("/start", content=body)
     assert (answer.status_code, answer.json()) == (400, {"error": said})
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"pc_id": "x", "candidates": [{}]}', "candidates.0.candidate is missing"),
+        (b'{"pc_id": "x", "candidates": [' + b"{}," * 999 + b"{}]}", "candidates must have at most 256"),
+    ],
+)
+async def test_bad_candidates_are_refused_in_one_sentence(body: bytes, said: str) -> None:
+    async with client_of(create_app(host_of())) as http:
+        answer = await http.patch("/api/offer", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(said)
 
 
 async def test_a_body_is_json_whatever_its_content_type() -> None:
