@@ -31,12 +31,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from memory_socket import MemorySocket, dial
-
 from runner.botcode.loader import load_bot, parse_target
 from runner.callers.call import new_wire
 from runner.callers.load.chart import GREY, Chart, Series
 from runner.callers.load.probe import probe_sound
+from runner.callers.memory_socket import MemorySocket, dial
 from runner.frames import Frame, FrameDirection, InputAudioRawFrame, StartFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.processors import FrameProcessor, LLMContext, LLMContextAggregatorPair

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from runner.errors import BotrunError, UsageError
 from runner.eventloop.waiting import first_of
@@ -55,6 +55,7 @@ class BotProcess:
         shown: which lines of its log are shown here.
         printed: called with each line that the bot prints, from its start to its end.
         reload: whether it takes over what is saved; without, it is one process.
+        environment: variables on top of this process's.
 
     Attributes:
         url: of its media socket (for WebRTC, of its page), once it is ready.
@@ -71,6 +72,7 @@ class BotProcess:
         shown: re.Pattern[str] | None = None,
         printed: Callable[[str], None] | None = None,
         reload: bool = True,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         # -u: what the bot prints is shown when it is printed.
         self._command = [
@@ -88,6 +90,7 @@ class BotProcess:
         ]
         self._command += ["--body", body] if body else []
         self._command += [] if reload else ["--no-reload"]
+        self._environment = dict(environment or {})
         self._shown = shown
         self._printed = printed
         self._ready = asyncio.Event()
@@ -105,7 +108,7 @@ class BotProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=child_environment({"BOTRUN_LOG": "text", "BOTRUN_HTTPS": "0"}),
+            env=child_environment({"BOTRUN_LOG": "text", "BOTRUN_HTTPS": "0", **self._environment}),
             # Ctrl-C is for the phone: it hangs up, and then ends the bot.
             start_new_session=True,
             preexec_fn=die_with_parent if sys.platform == "linux" else None,

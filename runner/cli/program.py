@@ -1,6 +1,6 @@
 """The commands. Errors become one line and an exit status here.
 
-Exit status: 0 success; 1 the bot or the machine failed; 2 wrong usage; 130 Ctrl-C.
+Exit status: 0 success; 1 the bot or the machine failed; 2 wrong usage; 3 inconclusive; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from runner.botcode.failure import BotCrashError
 from runner.cli import call, dial, doctor, load, models, new_bots, run, serve
 from runner.cli.calls import command
+from runner.cli.replays import command as replays
 from runner.errors import STOPPED_BY_CTRL_C, BotrunError, UsageError
 from runner.settings.parsing import did_you_mean
 
@@ -86,6 +87,8 @@ app.command("call", short_help="Call the bot from this terminal, over a provider
 app.command("load", short_help="Place many calls at once and measure.")(load.load)
 app.command("calls", short_help="List the recorded calls.")(command.calls)
 app.command("show", short_help="Show a recorded call as a timeline.")(command.show)
+app.command("replay", short_help="Make a recorded call again with today's code, and compare.")(replays.replay)
+app.command("compare", short_help="Compare recorded calls.")(replays.compare)
 app.command("dial", short_help="Let the running bot call somebody.")(dial.dial)
 app.command("doctor", short_help="Check this machine and, with -t, a provider's account.")(doctor.doctor)
 app.add_typer(models.app, name="models", short_help="List and fetch speech models for this machine.")

@@ -23,12 +23,7 @@ def attach_report(
 ) -> Path | None:
     """Write into the record of a provider's call who made it, and how it fared; returns its folder. None if
     it was not recorded here. Waits until the record is complete, for two seconds at most."""
-    until = time.monotonic() + WAIT_S
-    while True:
-        path, head = _of_call(folder, call_id)
-        if path is None or head.get("state") == "ended" or time.monotonic() > until:
-            break
-        time.sleep(LOOK_S)
+    path, head = wait_for_call(folder, call_id)
     if path is None:
         return None
     head |= {"origin": dict(origin), "report": dict(report)}
@@ -39,11 +34,22 @@ def attach_report(
     return path
 
 
+def wait_for_call(folder: Path, name: str, within_s: float = WAIT_S) -> tuple[Path | None, dict[str, Any]]:
+    """The record of the newest call with this provider's id or session id, and its `call.json`, when it is
+    complete or the time is up; None if there is none."""
+    until = time.monotonic() + within_s
+    while True:
+        path, head = _of_call(folder, name)
+        if path is None or head.get("state") == "ended" or time.monotonic() > until:
+            return path, head
+        time.sleep(LOOK_S)
+
+
 def _of_call(folder: Path, call_id: str) -> tuple[Path | None, dict[str, Any]]:
     for name in islice(ids_in(folder), NEWEST) if call_id else ():
         with contextlib.suppress(RecordError):
             head = read_head(folder / name)
-            if head.get("call_id") == call_id:
+            if call_id in (head.get("call_id"), head.get("session")):
                 return folder / name, head
     return None, {}
 

@@ -321,6 +321,19 @@ class Settings:
         "--worker-memory",
         metavar="MB",
     )
+    services_from: str | None = _setting(
+        None,
+        "BOTRUN_SERVICES_FROM",
+        "Folder of a recorded call: recogniser, language model, voice and tools answer as they did there.",
+        values.parse_text,
+    )
+    live_tools: tuple[str, ...] = _setting(
+        (),
+        "BOTRUN_LIVE_TOOLS",
+        "With BOTRUN_SERVICES_FROM: names of tools that run their own code.",
+        values.parse_text,
+        many=True,
+    )
     bot_args: tuple[str, ...] = ()
     """The bot's own command line: what was typed behind `--`."""
     certificate: tuple[str, ...] = field(default=(), compare=False)

@@ -11,6 +11,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.botcode import location
@@ -126,6 +127,10 @@ def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
     from runner.server.host import Host
     from runner.server.wire.uvicorn_server import Server
 
+    if settings.services_from:
+        from runner.playback.bot import with_recorded_services
+
+        bot = with_recorded_services(bot, Path(settings.services_from), settings.live_tools)
     limits = SessionLimits(sessions=settings.max_sessions, call_s=settings.max_call_secs)
     sessions = Sessions(bot, limits, make_recorder(settings, bot))
     host = Host(settings, bot, sessions, settings.transports)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from memory_socket import dial
 
 from runner import RunnerArguments, WebSocketRunnerArguments, create_transport
 from runner.audio.level import rms
 from runner.audio.resampler import Resampler
 from runner.botcode.loader import LoadedBot
 from runner.callers.call import new_wire
+from runner.callers.memory_socket import dial
 from runner.callers.phone import Phone
 from runner.callers.sound.line import Line
 from runner.callers.wires import Wire

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from memory_socket import dial
 from phone_bots import PHONES, URL, Served
 
 from runner.botcode.loader import LoadedBot
+from runner.callers.memory_socket import dial
 from runner.records.call import RecordedCall
 from runner.records.folder import ids_in
 from runner.server.app import create_app

@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from memory_socket import MemorySocket
 from phone_bots import PHONES, over_sockets, tone
 
 from runner import WebSocketRunnerArguments, create_transport, parse_telephony_websocket
 from runner.callers.call import new_wire
+from runner.callers.memory_socket import MemorySocket
 from runner.errors import UsageError
 from runner.frames import Frame, FrameDirection, InputAudioRawFrame, OutputAudioRawFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask

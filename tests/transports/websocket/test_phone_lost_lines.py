@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 from eventually import eventually
-from memory_socket import MemorySocket
 from phone_bots import PHONES, CountedBot, Served, in_memory, tone
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 
+from runner.callers.memory_socket import MemorySocket
 from runner.callers.phone import Phone
 from runner.cli.listen import address_of, open_listener
 from runner.server.app import create_app

@@ -1,0 +1,1 @@
+"""The commands that make calls again and compare them."""

@@ -1,0 +1,1 @@
+"""Recorded calls made again with today's code, compared, and kept as tests."""

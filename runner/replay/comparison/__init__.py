@@ -1,0 +1,1 @@
+"""Two calls compared: what each was like (`facts`), what differs (`findings`), and the `verdict`."""
