@@ -106,7 +106,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 # mypy reads all of botrun and its packages first: half a minute in a fresh checkout.
-@pytest.mark.realtime
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("block", PYTHON, ids=str)
 def test_a_piece_of_python_fits_what_there_is(block: Block, checked: str) -> None:

@@ -14,9 +14,9 @@ import psutil
 import pytest
 from phone_bots import tone
 
+from runner.callers.scenario.steps import Expect, Say, Step, WaitForSilence
+from runner.cli.call import ANSWER_WITHIN_S, _plan
 from runner.cli.program import run_program
-
-pytestmark = pytest.mark.realtime
 
 ROOT = Path(__file__).parents[2]
 ECHO = str(ROOT / "bots" / "echo_bot.py")
@@ -96,6 +96,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert "LOADED []" in result.stdout
 
 
+@pytest.mark.processes
 def test_a_call_is_shown_as_it_goes_and_kept(goodbye_bot: str, tmp_path: Path) -> None:
     plan = scenario(
         tmp_path,
@@ -128,6 +129,7 @@ def test_a_call_is_shown_as_it_goes_and_kept(goodbye_bot: str, tmp_path: Path) -
     assert json.loads((kept / "report.json").read_text())["met"] is True
 
 
+@pytest.mark.processes
 def test_an_expectation_that_is_not_met_is_the_exit_status(goodbye_bot: str, tmp_path: Path) -> None:
     plan = scenario(tmp_path, "expect: {words: something else, within: 500ms}", "hang_up")
     done = call(goodbye_bot, "--scenario", plan, "--json")
@@ -139,6 +141,7 @@ def test_an_expectation_that_is_not_met_is_the_exit_status(goodbye_bot: str, tmp
     assert report["ended_by"] == "caller"
 
 
+@pytest.mark.processes
 def test_a_bot_that_fails_to_load_is_reported_as_botrun_reports_it(tmp_path: Path) -> None:
     path = tmp_path / "broken.py"
     path.write_text("import json\njson.loads('{')\n")
@@ -148,6 +151,7 @@ def test_a_bot_that_fails_to_load_is_reported_as_botrun_reports_it(tmp_path: Pat
     assert "broken.py:2" in done.stderr
 
 
+@pytest.mark.processes
 def test_a_bot_that_fails_in_the_call_is_a_failed_call(tmp_path: Path) -> None:
     path = tmp_path / "failing.py"
     path.write_text("async def bot(runner_args):\n    raise RuntimeError('no')\n")
@@ -157,6 +161,7 @@ def test_a_bot_that_fails_in_the_call_is_a_failed_call(tmp_path: Path) -> None:
     assert "failing.py:2: RuntimeError: no" in done.stdout
 
 
+@pytest.mark.processes
 def test_a_phone_that_is_killed_leaves_no_bot_behind(goodbye_bot: str, tmp_path: Path) -> None:
     plan = scenario(tmp_path, "stay_silent: 30s")
     command = [sys.executable, "-m", "runner.cli", "call", goodbye_bot, "--scenario", plan]
@@ -172,6 +177,7 @@ def test_a_phone_that_is_killed_leaves_no_bot_behind(goodbye_bot: str, tmp_path:
         assert (len(gone), left) == (1, [])
 
 
+@pytest.mark.processes
 def test_ctrl_c_hangs_up_and_leaves_no_bot_behind(goodbye_bot: str, tmp_path: Path) -> None:
     plan = scenario(tmp_path, "stay_silent: 30s")
     command = [sys.executable, "-m", "runner.cli", "call", goodbye_bot, "--scenario", plan]
@@ -185,6 +191,7 @@ def test_ctrl_c_hangs_up_and_leaves_no_bot_behind(goodbye_bot: str, tmp_path: Pa
     assert psutil.wait_procs(bots, timeout=1)[1] == []
 
 
+@pytest.mark.processes
 def test_typed_lines_are_keys_and_the_end(goodbye_bot: str) -> None:
     command = [sys.executable, "-m", "runner.cli", "call", goodbye_bot, "--type"]
     typed = "/press 1\n/help\n/hangup\n"
@@ -196,6 +203,7 @@ def test_typed_lines_are_keys_and_the_end(goodbye_bot: str) -> None:
     assert "caller  hangs up" in done.stdout
 
 
+@pytest.mark.processes
 def test_a_caller_may_cut_in_before_the_bot_has_said_a_word(goodbye_bot: str, tmp_path: Path) -> None:
     pytest.importorskip(
         "espeakng_loader", reason="needs the local ears and voice: pip install 'botrun[local]'"
@@ -208,22 +216,11 @@ def test_a_caller_may_cut_in_before_the_bot_has_said_a_word(goodbye_bot: str, tm
     assert "✓ scenario.yaml:3  the bot fell silent after" in done.stdout
 
 
-def test_a_bot_that_never_answers_fails_what_is_said(tmp_path: Path) -> None:
-    bot = tmp_path / "mute.py"
-    bot.write_text(
-        "from runner import create_transport\n"
-        "from runner.pipeline import Pipeline, PipelineRunner, PipelineTask\n"
-        "from runner.transports.websocket import FastAPIWebsocketParams\n"
-        "async def bot(runner_args):\n"
-        "    params = FastAPIWebsocketParams(audio_in_enabled=True, audio_out_enabled=True)\n"
-        "    transport = await create_transport(runner_args, {'twilio': lambda: params})\n"
-        "    print(runner_args.model_dump() if hasattr(runner_args, 'model_dump') else runner_args)\n"
-        "    await PipelineRunner().run(PipelineTask(Pipeline([transport.input(), transport.output()])))\n"
-    )
-    done = call(str(bot), "--say", "hello", "--json")
-    assert done.returncode == 1, done.stderr
-    report = json.loads(done.stdout)
-    assert [one["met"] for one in report["expectations"]] == [False]
+def test_each_thing_that_is_said_must_be_answered() -> None:
+    plan = _plan(None, None, ["hello", "goodbye"])
+    wanted: list[Step] = [Say(text="hello"), Expect(answer_within_s=ANSWER_WITHIN_S)]
+    wanted += [Say(text="goodbye"), Expect(answer_within_s=ANSWER_WITHIN_S)]
+    assert [step for step in plan.steps if not isinstance(step, WaitForSilence)] == wanted
 
 
 PRINTING_BOT = """
@@ -247,6 +244,7 @@ async def bot(runner_args):
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["terminal", "json"])
+@pytest.mark.processes
 def test_what_the_bot_prints_is_shown_marked_and_in_order(
     options: list[str], goodbye_bot: str, tmp_path: Path
 ) -> None:
@@ -277,6 +275,7 @@ def test_what_the_bot_prints_is_shown_marked_and_in_order(
     assert not any("transports" in text for _, text in shown)
 
 
+@pytest.mark.processes
 def test_numbers_and_parameters_of_the_call_are_sent(goodbye_bot: str, tmp_path: Path) -> None:
     steps = scenario(tmp_path, "wait: 200ms", "hang_up")
     numbers = ("--from", "+4930123", "--to", "+4930456", "--param", "plan=gold=1")
@@ -305,6 +304,7 @@ async def bot(runner_args):
 
 
 @pytest.mark.parametrize("provider", ["twilio", "telnyx", "plivo", "exotel"])
+@pytest.mark.processes
 def test_the_bot_learns_the_numbers_of_the_call(provider: str, goodbye_bot: str, tmp_path: Path) -> None:
     path = Path(goodbye_bot).with_name("numbers_bot.py")
     path.write_text(NUMBERS_BOT)
@@ -313,6 +313,7 @@ def test_the_bot_learns_the_numbers_of_the_call(provider: str, goodbye_bot: str,
     assert "numbers +4930123 +4930456" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.processes
 def test_a_full_disk_is_one_sentence(goodbye_bot: str, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()

@@ -17,11 +17,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 pytestmark = [
-    pytest.mark.realtime,
+    pytest.mark.long,
     pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc"),
 ]
 
-TIMES = 200
+TIMES = 60
 
 
 async def forged_webhook(world: World, number: int) -> None:

@@ -26,7 +26,7 @@ async def load(*words: str) -> dict[str, Any]:
 
 @pytest.mark.faults(1)
 async def test_fifty_phone_calls_lose_nothing() -> None:
-    found = await load("-t", "twilio", "-n", "50", "--duration", "10", "--ramp", "2")
+    found = await load("-t", "twilio", "-n", "50", "--duration", "5", "--ramp", "2")
     assert found["up"] == 50
     assert found["failures"] == []
     assert found["returned"] > 0.99
@@ -34,7 +34,7 @@ async def test_fifty_phone_calls_lose_nothing() -> None:
 
 @pytest.mark.faults(2)
 async def test_eight_webrtc_calls_lose_nothing() -> None:
-    found = await load("-t", "webrtc", "-n", "8", "--duration", "10", "--ramp", "2")
+    found = await load("-t", "webrtc", "-n", "8", "--duration", "5", "--ramp", "1")
     assert found["up"] == 8
     assert found["failures"] == []
     assert found["returned"] > 0.99

@@ -27,10 +27,10 @@ from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
 from runner.sessions.session import EndReason
 from runner.transports.websocket import FastAPIWebsocketParams, FastAPIWebsocketTransport
 
-pytestmark = [pytest.mark.realtime, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
 GOODBYE_BOT = Path(__file__).parents[1] / "support" / "goodbye_bot.py"
-SAYS_S = 4.0
+SAYS_S = 3.0
 PATIENCE_S = 60
 """A limit that no test reaches: longer than any test may take until it fails."""
 

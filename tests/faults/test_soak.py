@@ -2,8 +2,7 @@
 
     BOTRUN_SOAK_MINUTES=30 pytest -m soak --realtime -s tests/faults/test_soak.py
 
-Prints its figures as JSON, and writes them to BOTRUN_SOAK_REPORT if set. By default it runs for half a
-minute.
+Prints its figures as JSON, and writes them to BOTRUN_SOAK_REPORT if set. By default it runs for 20 s.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from runner.callers.webrtc import WebRTCCaller
 from runner.callers.wires import BotSound, wire_for
 
-MINUTES = float(os.environ.get("BOTRUN_SOAK_MINUTES", "0.5"))
+MINUTES = float(os.environ.get("BOTRUN_SOAK_MINUTES", "0.34"))
 LONG = MINUTES >= 10
 """Shorter, the process still grows to its working size, and a slope says nothing."""
 

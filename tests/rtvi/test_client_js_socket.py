@@ -10,7 +10,7 @@ import pytest
 from browsing import Visit, botrun, microphone_file
 from test_client_js import HERE, PAGE, Open, data_of, open_at, site  # noqa: F401
 
-pytestmark = [pytest.mark.realtime, pytest.mark.browser, pytest.mark.client_js]
+pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.client_js]
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,6 @@ from runner.transports.params import TransportParams
 from runner.worker import loop_watchdog as guard
 from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
 
-pytestmark = pytest.mark.realtime
-
 SLEEPY = """
 import asyncio, time
 
@@ -79,6 +77,7 @@ async def guarded(bot: LoadedBot, reports: Reports, until: Callable[[], bool], c
     ],
 )
 @pytest.mark.faults(17)
+@pytest.mark.realtime
 async def test_a_blocked_loop_is_reported_with_session_and_line(tmp_path: Path, how: str) -> None:
     if "until" in how:
         how = "until = time.thread_time() + 0.9\n    while time.thread_time() < until: pass"
@@ -92,6 +91,7 @@ async def test_a_blocked_loop_is_reported_with_session_and_line(tmp_path: Path, 
     assert "stack samples" in last
 
 
+@pytest.mark.realtime
 async def test_a_blocked_loop_is_an_event_of_every_call(tmp_path: Path) -> None:
     bot, taken = written(tmp_path, "time.sleep(0.9)"), []
     sessions = Sessions(bot)
@@ -107,6 +107,7 @@ async def test_a_blocked_loop_is_an_event_of_every_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.faults(17)
+@pytest.mark.realtime
 async def test_a_blocked_loop_is_reported_while_it_is_blocked(tmp_path: Path) -> None:
     result = Reports()
     bot = written(tmp_path, "import sleepy_gate; sleepy_gate.opened.wait(10)")
@@ -124,6 +125,7 @@ async def test_a_blocked_loop_is_reported_while_it_is_blocked(tmp_path: Path) ->
     assert f"sleepy_bot.py:{LINE}" in result.sentences[0]
 
 
+@pytest.mark.realtime
 async def test_the_call_that_stands_still_is_found_among_several(tmp_path: Path) -> None:
     path = tmp_path / "one_of_two.py"
     path.write_text(
@@ -139,6 +141,7 @@ async def test_the_call_that_stands_still_is_found_among_several(tmp_path: Path)
     assert "(session call-1)" in result.sentences[0]
 
 
+@pytest.mark.realtime
 async def test_botruns_own_work_below_the_bots_await_is_not_the_bots(tmp_path: Path) -> None:
     """The bot's line is on the stack, but it is botrun that computes there."""
     sums = Path(runner_errors.__file__).parent / "a_module_of_ours.py"
@@ -182,6 +185,7 @@ def test_a_blocking_line_is_named_with_its_evidence() -> None:
     assert "to_thread" in advice
 
 
+@pytest.mark.realtime
 async def test_an_import_in_the_bots_call_is_named_as_one(tmp_path: Path) -> None:
     package = tmp_path / "elsewhere" / "site-packages"
     package.mkdir(parents=True)
@@ -195,6 +199,7 @@ async def test_an_import_in_the_bots_call_is_named_as_one(tmp_path: Path) -> Non
     assert "top of the bot's file" in result.sentences[0]
 
 
+@pytest.mark.realtime
 async def test_a_call_that_older_code_began_has_just_been_given_to_this_bot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +216,7 @@ async def test_a_call_that_older_code_began_has_just_been_given_to_this_bot(
     assert result.sentences == []
 
 
+@pytest.mark.realtime
 async def test_a_loop_that_only_waits_is_not_complained_of(tmp_path: Path) -> None:
     bot, result = written(tmp_path, "pass"), Reports()
     since = time.monotonic()
@@ -218,6 +224,7 @@ async def test_a_loop_that_only_waits_is_not_complained_of(tmp_path: Path) -> No
     assert result.sentences == []
 
 
+@pytest.mark.realtime
 async def test_a_bot_that_runs_no_pipeline_is_warned_about_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.realtime
-
 BOTS = Path(__file__).parents[3] / "bots"
 ECHO = str(BOTS / "echo_bot.py")
 
@@ -60,6 +58,7 @@ steps:
 """
 
 
+@pytest.mark.processes
 async def test_callers_measure_over_a_phones_wire_and_webrtc_and_play_scenarios(tmp_path: Path) -> None:
     (tmp_path / "beep.yaml").write_text(SCENARIO)
     four = ("-n", "4", "--duration", "2", "--ramp", "0.4", "--json")
@@ -78,6 +77,7 @@ async def test_callers_measure_over_a_phones_wire_and_webrtc_and_play_scenarios(
     check_talks(talks)
 
 
+@pytest.mark.processes
 async def test_ctrl_c_shows_what_was_measured_so_far() -> None:
     process = await start(ECHO, "-n", "2", "--duration", "60", "--ramp", "0.2")
     assert process.stdout is not None
@@ -96,6 +96,7 @@ async def test_ctrl_c_shows_what_was_measured_so_far() -> None:
     assert "nothing to measure" not in table
 
 
+@pytest.mark.processes
 async def test_a_refusal_by_the_server_is_reported_as_it_is() -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()

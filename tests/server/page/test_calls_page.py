@@ -17,7 +17,7 @@ from records import START, CallWriter, Turn, booking_call, long_call, write_call
 from runner.cli.calls.saved_page import page_of
 from runner.records.call import RecordedCall
 
-pytestmark = [pytest.mark.realtime, pytest.mark.browser]
+pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
 READY = "window.inspector !== undefined"
 SHOWN_ROWS = "document.querySelectorAll('.list-view .rows .call-row').length"

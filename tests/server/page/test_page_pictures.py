@@ -10,7 +10,7 @@ import pytest
 from browsing import ASSETS, BOTS, Visit, botrun, microphone_file
 from eventually import eventually
 
-pytestmark = [pytest.mark.realtime, pytest.mark.browser]
+pytestmark = [pytest.mark.processes, pytest.mark.browser]
 
 SHOWN = "document.getElementById('bot-picture').videoWidth"
 OWN = "document.getElementById('your-picture').videoWidth"

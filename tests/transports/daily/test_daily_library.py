@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.processes
 
 HERE = Path(__file__).parent
 ENDS_WITHIN_S = 30

@@ -17,7 +17,7 @@ from test_webrtc_endpoint import CHROMIUM, EchoBot, tone
 from runner.callers.webrtc import WebRTCCaller
 from runner.transports.webrtc import connection as connection_module
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.long
 
 
 def open_files() -> int:

@@ -22,8 +22,6 @@ from runner.callers.talk import Talk
 from runner.errors import TransportError
 from runner.serializers.base import FrameSerializer
 
-pytestmark = pytest.mark.realtime
-
 
 async def speak(phone: Phone, seconds: float = 0.4, manner: Manner = Manner.TURN) -> None:
     utterance = phone.say(tone(seconds), 8000, "words", manner)
@@ -35,8 +33,8 @@ async def bot_spoke(phone: Phone, times: int, quiet_s: float = 0.4) -> None:
     assert met, f"{len(phone.speech.spans)} of {times} times, closed with {phone.close}"
 
 
-@pytest.mark.parametrize("provider", PHONES)
-async def test_a_scripted_call_passes_end_to_end(provider: str) -> None:
+async def scripted_call(provider: str) -> tuple[CountedBot, Phone]:
+    """The caller speaks twice, cuts in, and presses a key; then the bot hangs up."""
     bot = CountedBot(
         greeting="hello there.",
         replies=("one two.", "a long answer to cut in.", "key it is.", "Goodbye now."),
@@ -47,11 +45,37 @@ async def test_a_scripted_call_passes_end_to_end(provider: str) -> None:
         await bot_spoke(phone, 2)
         await speak(phone)
         await phone.until(lambda: len(phone.speech.spans) == 3, 5)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # it is heard for a moment before it is interrupted
         await speak(phone, 0.4, Manner.INTERRUPTION)
         await bot_spoke(phone, 4)
         await phone.press("#")
         assert await phone.until(lambda: False, 6) is False
+    return bot, phone
+
+
+@pytest.fixture(scope="module")
+def scripted_calls() -> dict[str, tuple[CountedBot, Phone] | BaseException]:
+    """The same call over each provider's wire. Two are made at a time: each mostly waits."""
+    two = asyncio.Semaphore(2)
+
+    async def call(provider: str) -> tuple[CountedBot, Phone]:
+        async with two:
+            return await scripted_call(provider)
+
+    async def calls() -> list[tuple[CountedBot, Phone] | BaseException]:
+        return await asyncio.gather(*map(call, PHONES), return_exceptions=True)
+
+    return dict(zip(PHONES, asyncio.run(calls()), strict=True))
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize("provider", PHONES)
+def test_a_scripted_call_passes_end_to_end(
+    provider: str, scripted_calls: dict[str, tuple[CountedBot, Phone] | BaseException]
+) -> None:
+    made = scripted_calls[provider]
+    assert isinstance(made, tuple), made
+    bot, phone = made
     assert (phone.ended_by, phone.close[0]) == ("bot", 1000)
     assert phone.log.violations == []
     # A clear goes out whenever the caller begins to speak; only one threw sound away.
@@ -68,6 +92,7 @@ async def test_a_scripted_call_passes_end_to_end(provider: str) -> None:
     assert report.hang_up_ms >= 0
 
 
+@pytest.mark.realtime
 async def test_the_bots_words_can_be_followed_on_this_machine() -> None:
     bot = CountedBot(greeting="hello there.", replies=("Goodbye now.",))
     async with over_sockets(bot) as served, served.phone("twilio") as phone:
@@ -91,6 +116,7 @@ async def test_nobody_can_follow_a_call_that_there_is_not() -> None:
             assert socket.close_code == 4404
 
 
+@pytest.mark.realtime
 async def test_a_second_listener_is_refused() -> None:
     async with over_sockets(CountedBot()) as served, served.phone("twilio") as phone:
         await bot_spoke(phone, 1)
@@ -111,6 +137,7 @@ async def test_a_call_is_not_shown_to_other_machines() -> None:
         assert refused.value.response.status_code == 403
 
 
+@pytest.mark.realtime
 async def test_the_arguments_are_complete_and_frozen() -> None:
     bot = CountedBot(greeting="hi.")
     wire = new_wire("telnyx", {"customer_id": "c1"})
@@ -130,6 +157,7 @@ async def test_the_arguments_are_complete_and_frozen() -> None:
             args.call_id = "other"  # type: ignore[misc]
 
 
+@pytest.mark.realtime
 async def test_exotels_second_socket_joins_its_call() -> None:
     bot = CountedBot(greeting="hello there.", replies=("still here.",))
     async with over_sockets(bot) as served:
@@ -149,6 +177,7 @@ async def test_exotels_second_socket_joins_its_call() -> None:
         assert phone.log.violations == []
 
 
+@pytest.mark.realtime
 async def test_of_other_providers_a_second_socket_is_a_call_of_its_own() -> None:
     bot = CountedBot(greeting="hello there.")
     async with over_sockets(bot) as served, served.phone("twilio") as one, served.phone("twilio") as two:
@@ -167,6 +196,7 @@ async def next_text(socket: Any) -> dict[str, Any]:
             return found
 
 
+@pytest.mark.realtime
 async def test_a_plain_client_talks_and_goes_on_with_its_token() -> None:
     bot = CountedBot(greeting="hello there.", replies=("still here.",))
     async with over_sockets(bot) as served:
@@ -217,6 +247,7 @@ async def test_a_plain_client_is_spoken_to_in_rtvi() -> None:
 
 
 @pytest.mark.faults(23)
+@pytest.mark.realtime
 async def test_malformed_messages_are_dropped_and_the_call_goes_on() -> None:
     bot = CountedBot(greeting="hello there.", replies=("still here.",))
     async with over_sockets(bot) as served, served.phone("twilio") as phone:
@@ -269,6 +300,7 @@ async def test_a_phone_that_nobody_answers_says_so() -> None:
             pass
 
 
+@pytest.mark.realtime
 async def test_a_loop_that_stands_still_for_80_ms_is_not_heard() -> None:
     """Over real sockets the machine may be busier than the stall itself: then one more try is fair."""
     for _ in range(3):

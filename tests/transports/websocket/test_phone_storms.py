@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from runner.callers.call import new_wire
 
-pytestmark = pytest.mark.realtime
+pytestmark = pytest.mark.long
 
 LIMIT = 5
 """Calls at once, as in `make_host`."""
