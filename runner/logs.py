@@ -1,4 +1,4 @@
-"""What the program tells while it runs: one line per event, on standard error.
+"""What the program logs while it runs: one line per event, on standard error.
 
 On a terminal the lines are coloured, elsewhere they are JSON (one object per line), unless `BOTRUN_LOG` says
 otherwise.
@@ -15,7 +15,7 @@ from typing import TextIO
 
 from runner.settings import credentials as keys
 
-# Libraries that tell more than the person at the terminal needs.
+# Libraries that log more than the person at the terminal needs.
 NOISY = (
     "aioice",
     "aiortc",

@@ -52,7 +52,7 @@ def _edges(count: int, edge: int) -> npt.NDArray[np.float64]:
 
 
 _BLOCK_MS = 25.6
-"""205 samples at 8 kHz: bins of 39 Hz, which tell any two of the eight tones apart."""
+"""205 samples at 8 kHz: bins of 39 Hz, narrow enough to separate any two of the eight tones."""
 _QUIETEST = 0.005
 """RMS of full scale (-46 dBFS)."""
 _PURITY = 0.7

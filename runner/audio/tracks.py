@@ -54,7 +54,7 @@ class ArrivingTrack(Track):
     """A track whose sound has no time but that of its arrival.
 
     Sound that follows on what came before is put behind it, however unevenly it comes. Of sound behind a
-    gap, the piece that came soonest tells when it began: a stall of the pipeline must not become silence.
+    gap, the piece that came soonest gives its beginning: a stall of the pipeline must not become silence.
     """
 
     def __init__(self, sample_rate: int) -> None:

@@ -102,7 +102,7 @@ class BotCrashError(BotLoadError):
 
 
 def explain(error: BaseException, path: Path) -> BotLoadError | MissingPackageError:
-    """The error that tells why a bot's file cannot be imported."""
+    """The error that says why a bot's file cannot be imported."""
     where, line = place_of(error, path)
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing_module(error.name, where, line)

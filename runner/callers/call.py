@@ -25,7 +25,7 @@ from runner.callers.scenario.performer import Outcome, Performer, TypedCaller, t
 from runner.callers.scenario.steps import Scenario
 from runner.callers.sound.line import ROOM_DBFS, Line
 from runner.callers.sound.microphone import CallerVoice, caller_voice
-from runner.callers.talk import Said, Talk, Tell
+from runner.callers.talk import OnLine, Said, Talk
 from runner.callers.wires import Wire, wire_for
 from runner.callers.wires.base import FROM_NUMBER, TO_NUMBER
 from runner.errors import BotrunError, UsageError
@@ -97,8 +97,8 @@ class CallResult:
         }
 
 
-async def make_call(request: CallRequest, tell: Tell | None = None) -> CallResult:
-    """Make it; `tell` is given the conversation as it goes.
+async def make_call(request: CallRequest, on_line: OnLine | None = None) -> CallResult:
+    """Make it; `on_line` is called with each line of the conversation.
 
     Raises:
         UsageError: something asked for cannot be.
@@ -107,7 +107,7 @@ async def make_call(request: CallRequest, tell: Tell | None = None) -> CallResul
     """
     if request.save is not None:
         make_folder(request.save)
-    prints = Prints(tell)
+    prints = Prints(on_line)
     async with caller_voice() as voice:
         await _prepare(request, voice)
         async with _bot(request, prints) as url:
@@ -129,11 +129,11 @@ class Prints:
     """Reports the lines of a call, with what the bot prints before, during and after it.
 
     Args:
-        tell: called with each line.
+        on_line: called with each line.
     """
 
-    def __init__(self, tell: Tell | None) -> None:
-        self.tell = tell
+    def __init__(self, on_line: OnLine | None) -> None:
+        self.on_line = on_line
         self.talk: Talk | None = None
         self._early: list[Said] = []
 
@@ -144,7 +144,7 @@ class Prints:
 
     def answered(self, phone: Phone) -> Talk:
         """The call has begun."""
-        self.talk = Talk(phone, self.tell, self._early)
+        self.talk = Talk(phone, self.on_line, self._early)
         return self.talk
 
     def add(self, text: str) -> None:
@@ -154,8 +154,8 @@ class Prints:
             return
         line = Said(0.0, "print", text)
         self._early.append(line)
-        if self.tell is not None:
-            self.tell(line)
+        if self.on_line is not None:
+            self.on_line(line)
 
 
 async def _prepare(request: CallRequest, voice: CallerVoice) -> None:

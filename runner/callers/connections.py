@@ -64,7 +64,7 @@ async def dial_network(url: str, *, waits: bool = False) -> ClientConnection:
 TRIES, RETRY_S = 40, 0.05
 """The call has to be there before it can be followed: its handshake may still be under way."""
 
-Tell = Callable[[str, dict[str, Any]], None]
+OnMessage = Callable[[str, dict[str, Any]], None]
 
 
 class SideChannel:
@@ -73,7 +73,7 @@ class SideChannel:
     Args:
         phone_url: where the phone rings; only a botrun on this machine can be followed.
         call_id: the provider's id of the call.
-        tell: given the type and the data of each message.
+        on_message: called with the type and the data of each message.
 
     Attributes:
         open: whether the call is being followed, or was to its end.
@@ -81,9 +81,9 @@ class SideChannel:
         live: whether a message would reach the bot now.
     """
 
-    def __init__(self, phone_url: str, call_id: str, tell: Tell) -> None:
+    def __init__(self, phone_url: str, call_id: str, on_message: OnMessage) -> None:
         self._url = events_url(phone_url, call_id)
-        self._tell = tell
+        self._on_message = on_message
         self._socket: ClientConnection | None = None
         self.open = self.live = self.opening = False
 
@@ -138,7 +138,7 @@ class SideChannel:
         message = json.loads(text)
         if isinstance(message, dict) and message.get("label") == LABEL:
             data = message.get("data")
-            self._tell(str(message.get("type")), data if isinstance(data, dict) else {})
+            self._on_message(str(message.get("type")), data if isinstance(data, dict) else {})
 
 
 def events_url(phone_url: str, call_id: str) -> str | None:

@@ -32,7 +32,7 @@ class Said:
     text: str
 
 
-Tell = Callable[[Said], None]
+OnLine = Callable[[Said], None]
 
 
 class Talk:
@@ -48,13 +48,13 @@ class Talk:
         lines: the conversation so far; `lines` of the constructor came before the call.
     """
 
-    def __init__(self, phone: Phone, tell: Tell | None = None, lines: Iterable[Said] = ()) -> None:
+    def __init__(self, phone: Phone, on_line: OnLine | None = None, lines: Iterable[Said] = ()) -> None:
         self.phone = phone
         self.words: list[tuple[float, str]] = []
         self.understood: list[tuple[float, str]] = []
         self.lines = list(lines)
         self.side = SideChannel(phone.url, phone.wire.facts.call_id, self._on_message)
-        self._tell = tell
+        self._on_line = on_line
         self._sentence: list[str] = []
         self._sentence_at = 0.0
         self._held: list[Said] = []
@@ -96,8 +96,8 @@ class Talk:
 
     def _report(self, line: Said) -> None:
         self.lines.append(line)
-        if self._tell is not None:
-            self._tell(line)
+        if self._on_line is not None:
+            self._on_line(line)
 
     def caller_said(self, utterance: Utterance) -> None:
         """The caller begins to say this."""

@@ -314,7 +314,7 @@ class WebRTCCaller:
         found: dict[str, Any] = response.json()
         return found
 
-    # ------------------------------------------------------------ what its line tells (`LineOwner`)
+    # ------------------------------------------------------------ events of its line (`LineOwner`)
 
     def line_connected(self, line: PeerLine) -> None:
         self._note("connected")

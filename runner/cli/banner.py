@@ -56,7 +56,7 @@ class Banner:
                 rows.insert(_AFTER_TALK, ("recorded", _link(page_address(host, CALLS_PATH))))
             console.print(as_table(rows))
         else:
-            # At once: `botrun call` tells these lines from what the bot prints.
+            # At once: `botrun call` separates these lines from what the bot prints.
             sys.stdout.write("".join(f"{name:<12}{value.plain}\n" for name, value in rows))
             sys.stdout.flush()
         if console.is_terminal and (mobile := mobile_address(host)):

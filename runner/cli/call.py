@@ -30,46 +30,61 @@ FAILED = 1
 ANSWER_WITHIN_S = 15.0
 """A bot that has not answered `--say` by then has failed the call."""
 
-_File = Annotated[str | None, typer.Argument(metavar="[FILE]", help="The bot to start; not with --url.")]
-_Url = Annotated[str | None, typer.Option("--url", metavar="WS", help="Ring a botrun that runs: ws://…/ws.")]
+_File = Annotated[str | None, typer.Argument(metavar="[FILE]", help="The bot to start. Omit it with --url.")]
+_Url = Annotated[
+    str | None,
+    typer.Option("--url", metavar="WS", help="Call a running bot at ws://…/ws instead of starting one."),
+]
 _Provider = Annotated[
     str,
-    typer.Option("--transport", "-t", metavar="NAME", help="Whose messages: " + ", ".join(PROVIDERS) + "."),
+    typer.Option(
+        "--transport", "-t", metavar="NAME", help="Provider to imitate: " + ", ".join(PROVIDERS) + "."
+    ),
 ]
 _Scenario = Annotated[
     str | None,
     typer.Option(metavar="NAME|FILE", help=f"What the caller does. [default: {DEFAULT_SCENARIO}]"),
 ]
-_List = Annotated[bool, typer.Option("--list", help="List the scenarios that come along.")]
-_Wav = Annotated[str | None, typer.Option("--wav", metavar="FILE", help="The caller says this WAV.")]
+_List = Annotated[bool, typer.Option("--list", help="List the built-in scenarios.")]
+_Wav = Annotated[str | None, typer.Option("--wav", metavar="FILE", help="Play this WAV file as the caller.")]
 _Say = Annotated[
     list[str] | None,
-    typer.Option("--say", metavar="TEXT", help="The caller says this; several are said in turn."),
+    typer.Option("--say", metavar="TEXT", help="What the caller says. Repeatable: one sentence per turn."),
 ]
-_Type = Annotated[bool, typer.Option("--type", help="The caller says what you type.")]
+_Type = Annotated[bool, typer.Option("--type", help="Type what the caller says, line by line.")]
 _Noise = Annotated[
-    float | None, typer.Option("--noise", metavar="DB", help="Street noise, so many dB below the voice.")
+    float | None, typer.Option("--noise", metavar="DB", help="Add street noise this many dB below the voice.")
 ]
-_Loss = Annotated[float | None, typer.Option(metavar="PCT", help="Lose so much of the caller's sound.")]
-_Jitter = Annotated[float | None, typer.Option(metavar="MS", help="Messages come up to so much late.")]
-_BadMic = Annotated[bool, typer.Option("--bad-mic", help="A quiet, crackling microphone.")]
-_LoseMarks = Annotated[bool, typer.Option("--lose-marks", help="Never tell what has been played.")]
-_Seed = Annotated[int | None, typer.Option(metavar="N", help="Of all that is drawn by chance.")]
-_Body = Annotated[str | None, typer.Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
+_Loss = Annotated[
+    float | None, typer.Option(metavar="PCT", help="Drop this percentage of the caller's sound.")
+]
+_Jitter = Annotated[
+    float | None, typer.Option(metavar="MS", help="Delay messages by a random time of up to MS milliseconds.")
+]
+_BadMic = Annotated[bool, typer.Option("--bad-mic", help="Imitate a quiet, crackling microphone.")]
+_LoseMarks = Annotated[bool, typer.Option("--lose-marks", help="Do not acknowledge played sound (marks).")]
+_Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Seed for noise, loss and jitter, to repeat a call exactly.")
+]
+_Body = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|JSON", help="Value of runner_args.body: JSON, or the path of a file."),
+]
 _From = Annotated[str | None, typer.Option("--from", metavar="NUMBER", help="The caller's number.")]
 _To = Annotated[str | None, typer.Option("--to", metavar="NUMBER", help="The number that was called.")]
 _Param = Annotated[
     list[str] | None,
-    typer.Option("--param", metavar="KEY=VALUE", help="A custom parameter of the call; may be repeated."),
+    typer.Option("--param", metavar="KEY=VALUE", help="A custom parameter of the call. Repeatable."),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON, and nothing else.")]
 _Save = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Keep stereo sound (caller left, bot right) and messages.")
+    str | None,
+    typer.Option(metavar="DIR", help="Save stereo sound (caller left, bot right) and messages here."),
 ]
 _Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show the bot's whole log, not its warnings only.")
+    bool, typer.Option("--verbose", "-v", help="Show the bot's whole log, not only warnings.")
 ]
-_Insecure = Annotated[bool, typer.Option("--insecure", help="With --url wss://…: trust any certificate.")]
+_Insecure = Annotated[bool, typer.Option("--insecure", help="Trust any certificate of a wss:// address.")]
 
 
 def call(
@@ -96,9 +111,9 @@ def call(
     insecure: _Insecure = False,
     verbose: _Verbose = False,
 ) -> int:
-    """Ring the bot from this machine: the provider's exact messages, no account, no tunnel.
+    """Call the bot from this machine with a phone provider's exact messages. No account, no tunnel.
 
-    The exit status is 1 if an expectation of the scenario was not met.
+    The exit status is 1 if the bot does not meet an expectation of the scenario.
     """
     if list_them:
         return _list_scenarios()
@@ -241,7 +256,7 @@ def _make(request: CallRequest, *, as_json: bool) -> int:
 
     view = CallView(quiet=as_json)
     view.begins(request.provider, request.file or request.url or "", typed=request.scenario is None)
-    result = asyncio.run(make_call(request, view.tell))
+    result = asyncio.run(make_call(request, view.show_line))
     if as_json:
         import json
 

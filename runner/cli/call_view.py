@@ -45,7 +45,7 @@ class CallView:
         if typed:
             self._console.print(f"[dim]{escape(HELP)}[/dim]")
 
-    def tell(self, said: Said) -> None:
+    def show_line(self, said: Said) -> None:
         """A line of the conversation."""
         if self._quiet:
             return

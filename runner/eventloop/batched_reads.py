@@ -194,7 +194,7 @@ class Rounds:
         except OSError:
             data = b""
         if not data:
-            self.leave(reader.transport)  # which finds the end, and tells it
+            self.leave(reader.transport)  # which finds the end, and reports it
             return
         if not self._guarded(partial(reader.take, data), "a connection has failed on what it was sent"):
             reader.transport.abort()

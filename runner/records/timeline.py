@@ -127,7 +127,7 @@ def _pairs(events: Sequence[Event], until_s: float) -> Iterator[Span]:
 
 
 def _key(event: Event) -> Any:
-    """What tells bars of one lane apart that are open at the same time."""
+    """Distinguishes bars of one lane that are open at the same time."""
     return event.get("id") if event["kind"].startswith("tool") else event.get("reply")
 
 

@@ -71,14 +71,14 @@ class Reporter:
         self._speech = Speech()
         self._failures = Seldom()
         self._doing: dict[str, bool] = {}
-        self._handlers = self._make_tellers()
+        self._handlers = self._make_handlers()
 
     @property
     def frame_types(self) -> tuple[type[Frame], ...]:
         """What this observer wants to be shown."""
         return tuple(self._handlers)
 
-    def _make_tellers(self) -> dict[type[Frame], Callable[[Any], Awaitable[None]]]:
+    def _make_handlers(self) -> dict[type[Frame], Callable[[Any], Awaitable[None]]]:
         post = self._outbox.post
         return {
             UserStartedSpeakingFrame: lambda frame: self._on_state("user", "speaking", True),

@@ -97,7 +97,7 @@ class LLMService(LanguageModel):
         ```
 
         Args:
-            function: the function; its signature and docstring tell the model what it takes. Or a name.
+            function: the function; its signature and docstring describe it to the model. Or a name.
             handler: answers to calls of that name; is given a `ToolCall`.
             options: those of `ToolOptions`.
         """

@@ -289,7 +289,7 @@ class Settings:
     workers: int = _setting(
         0,
         "BOTRUN_WORKERS",
-        "botrun serve: number of worker processes. 0 = one per core.",
+        "Number of worker processes. 0 = one per core.",
         values.parse_count(least=0),
         "--workers",
         "-w",
@@ -298,7 +298,7 @@ class Settings:
     grace_secs: float = _setting(
         300.0,
         "BOTRUN_GRACE_SECS",
-        "botrun serve: after SIGTERM, maximum time for calls to end by themselves, in seconds.",
+        "After SIGTERM, maximum time for calls to end by themselves, in seconds.",
         values.parse_number(),
         "--grace",
         metavar="SECS",
@@ -306,7 +306,7 @@ class Settings:
     capacity: int = _setting(
         0,
         "BOTRUN_CAPACITY",
-        "botrun serve: calls that one worker carries; more are refused. 0 = as botrun load measured,"
+        "Calls that one worker carries; more are refused. 0 = as botrun load measured,"
         " else by event loop lag and CPU.",
         values.parse_count(least=0),
         "--capacity",
@@ -315,8 +315,7 @@ class Settings:
     worker_memory_mb: int = _setting(
         0,
         "BOTRUN_WORKER_MEMORY",
-        "botrun serve: memory of a worker in MB above which it is replaced, once its calls are over."
-        " 0 = unlimited.",
+        "Memory of a worker in MB above which it is replaced, once its calls are over. 0 = unlimited.",
         values.parse_count(least=0),
         "--worker-memory",
         metavar="MB",

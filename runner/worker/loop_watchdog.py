@@ -54,13 +54,13 @@ class LoopGuard:
     Args:
         bot: the bot's file; what lies beside it is the user's code.
         sessions: the calls under way.
-        tell: takes each sentence; any thread calls it.
+        warn: called with each sentence, from any thread.
     """
 
-    def __init__(self, bot: Path, sessions: Sessions, tell: Callable[[str], None] = logger.warning) -> None:
+    def __init__(self, bot: Path, sessions: Sessions, warn: Callable[[str], None] = logger.warning) -> None:
         self._bot = bot
         self._sessions = sessions
-        self._tell = tell
+        self._warn = warn
         self._loop = asyncio.get_running_loop()
         self._thread_id = threading.get_ident()
         self._native_id = threading.get_native_id()
@@ -130,7 +130,7 @@ class LoopGuard:
         if not self._over.is_set():
             seconds, now = stall.seconds, self._usage()
             what, _ = stall.verdict(now)
-            self._tell(f"the event loop runs again after {_words(seconds)}: {what}{whose}")
+            self._warn(f"the event loop runs again after {_words(seconds)}: {what}{whose}")
             cause, place = stall.cause(now)
             event = LoopStalled(at=self._loop.time(), seconds=round(seconds, 4), cause=cause, place=place)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
@@ -150,7 +150,7 @@ class LoopGuard:
 
     def _say(self, stall: _Stall, whose: str) -> None:
         what, advice = stall.verdict(self._usage())
-        self._tell(f"the event loop has stood still for {_words(stall.seconds)}: {what}{whose}. {advice}")
+        self._warn(f"the event loop has stood still for {_words(stall.seconds)}: {what}{whose}. {advice}")
 
     def _sample(self) -> _Place:
         """What the loop's thread runs now."""
@@ -160,7 +160,7 @@ class LoopGuard:
         return _usage(self._thread_id, self._native_id)
 
     def _whose(self) -> str:
-        """In which call: the running task's name tells, or there is only one."""
+        """In which call: by the running task's name, or because there is only one."""
         active = list(self._sessions.active)
         task = asyncio.current_task(self._loop)
         name = task.get_name() if task is not None else ""
@@ -181,7 +181,7 @@ class LoopGuard:
             late = session.here_s > NO_PIPELINE_S and not session.figures.has_pipeline
             if late and session.id not in self._without_pipeline:
                 self._without_pipeline.add(session.id)
-                self._tell(_no_pipeline(session, self._bot))
+                self._warn(_no_pipeline(session, self._bot))
         self._without_pipeline &= set(self._sessions.active)
 
 
@@ -331,7 +331,7 @@ def _words(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def telling_what_was_not_awaited(bot: Path) -> Iterator[None]:
+def warning_of_unawaited_coroutines(bot: Path) -> Iterator[None]:
     """While the block runs, Python's warning of a forgotten `await` is said in words, with its place."""
     before = warnings.showwarning
 

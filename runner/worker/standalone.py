@@ -24,7 +24,7 @@ from runner.sessions.recording import make_recorder
 from runner.sessions.registry import SessionLimits, Sessions
 from runner.settings import Settings, enter_dotenv
 from runner.worker import gc_control as garbage
-from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
+from runner.worker.loop_watchdog import LoopGuard, warning_of_unawaited_coroutines
 from runner.worker.shutdown import DEADLINE_S, Shutdown
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ async def _serve_until(
             if await first(opening, shutdown.requested.wait()):
                 garbage.resume()
                 announce(host)
-                with guard.watching(), telling_what_was_not_awaited(host.bot.path):
+                with guard.watching(), warning_of_unawaited_coroutines(host.bot.path):
                     await shutdown.requested.wait()
             await end_sessions(host, end_sessions_s)
         finally:

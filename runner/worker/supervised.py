@@ -35,7 +35,7 @@ from runner.worker.encoding import (
     encode,
 )
 from runner.worker.file_notes import report_files
-from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
+from runner.worker.loop_watchdog import LoopGuard, warning_of_unawaited_coroutines
 from runner.worker.messages import (
     Accept,
     Accepting,
@@ -272,7 +272,7 @@ class SupervisedWorker:
                     await first(opening, self._shutdown.requested.wait())
                 async with self._taking(server, public):
                     self._announce(host)
-                    with guard.watching(), telling_what_was_not_awaited(host.bot.path):
+                    with guard.watching(), warning_of_unawaited_coroutines(host.bot.path):
                         if await first(
                             asyncio.ensure_future(self._retire.wait()), self._shutdown.requested.wait()
                         ):

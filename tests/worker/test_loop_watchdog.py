@@ -26,7 +26,7 @@ from runner.sessions.registry import Sessions
 from runner.testing import FakeTransport, ScriptedTTS, run_virtual
 from runner.transports.params import TransportParams
 from runner.worker import loop_watchdog as guard
-from runner.worker.loop_watchdog import LoopGuard, telling_what_was_not_awaited
+from runner.worker.loop_watchdog import LoopGuard, warning_of_unawaited_coroutines
 
 SLEEPY = """
 import asyncio, time
@@ -245,7 +245,7 @@ async def test_a_forgotten_await_is_reported_with_its_line(
         "class Greeter:\n    async def greet(self): ...\nasync def bot(args):\n    Greeter().greet()\n"
     )
     bot = load_bot(BotTarget(path))
-    with warnings.catch_warnings(), telling_what_was_not_awaited(path):
+    with warnings.catch_warnings(), warning_of_unawaited_coroutines(path):
         warnings.simplefilter("default")
         await bot.function(RunnerArguments())
         gc.collect()

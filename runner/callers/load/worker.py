@@ -27,7 +27,7 @@ from runner.server.wire.tls import trust_anybody, trust_for
 TELL_EVERY_S = 0.5
 
 
-def tell(**message: Any) -> None:
+def send(**message: Any) -> None:
     """A line for the parent."""
     print(json.dumps(message), flush=True)
 
@@ -170,7 +170,7 @@ async def work() -> None:
     async with AsyncExitStack() as closing:
         crew = (EchoCrew if plan.scenario == ECHO else TalkCrew)(plan, closing)
         await crew.prepare()
-        tell(ready=True)
+        send(ready=True)
         word, _, start = (await lines.readline()).decode().partition(" ")
         if word != "go":
             return
@@ -182,7 +182,7 @@ async def work() -> None:
         stopped_at = await _run(crew, schedule, lines)
         begin, end = schedule.measured(stopped_at)
         await crew.hang_up()
-        tell(result={"begin": begin, "end": end, **crew.result(begin, end)})
+        send(result={"begin": begin, "end": end, **crew.result(begin, end)})
 
 
 async def _run(crew: EchoCrew | TalkCrew, schedule: Schedule, lines: asyncio.StreamReader) -> float | None:
@@ -206,7 +206,7 @@ async def _run(crew: EchoCrew | TalkCrew, schedule: Schedule, lines: asyncio.Str
 async def _tell_counts(crew: EchoCrew | TalkCrew) -> None:
     while True:
         up, failed = crew.counts()
-        tell(up=up, failed=failed)
+        send(up=up, failed=failed)
         await asyncio.sleep(TELL_EVERY_S)
 
 
@@ -230,7 +230,7 @@ def main() -> None:
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(work())
     except BotrunError as error:
-        tell(error=str(error))
+        send(error=str(error))
         sys.exit(1)
 
 

@@ -38,7 +38,7 @@ class Line:
         loss_pct: so many of a hundred messages with the caller's sound are lost.
         jitter_ms: each message, both ways, comes up to so much (ms) late.
         bad_mic: a dull, quiet, crackling microphone.
-        lose_marks: the provider never tells what it has played.
+        lose_marks: the provider acknowledges nothing that it has played.
         wrong_codec: the caller's sound is written in another codec than announced.
         seed: of all that is drawn by chance.
     """

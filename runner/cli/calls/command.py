@@ -16,22 +16,24 @@ if TYPE_CHECKING:
     from runner.records.call import RecordedCall
 
 _Failed = Annotated[bool, typer.Option("--failed", help="Only calls that failed.")]
-_Slow = Annotated[bool, typer.Option("--slow", help="Only calls with an answer after more than 1.5 s.")]
+_Slow = Annotated[bool, typer.Option("--slow", help="Only calls in which an answer took more than 1.5 s.")]
 _Since = Annotated[
-    str, typer.Option("--since", metavar="TIME", help="Only calls since 30m, 2h, 3d or a date.")
+    str, typer.Option("--since", metavar="TIME", help="Only calls since then: 30m, 2h, 3d or a date.")
 ]
 _Search = Annotated[
     str,
     typer.Option(
-        "--search", metavar="TEXT", help="Only calls with this in id, number, bot, scenario or failure."
+        "--search",
+        metavar="TEXT",
+        help="Only calls whose id, number, bot, scenario or failure contains this.",
     ),
 ]
-_Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", help="Show at most so many.", min=1)]
+_Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", help="Show at most N calls.", min=1)]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
-_Call = Annotated[str, typer.Argument(metavar="CALL", help="An id, the beginning of one, or last.")]
-_ShowJson = Annotated[bool, typer.Option("--json", help="Print everything known of the call as JSON.")]
+_Call = Annotated[str, typer.Argument(metavar="CALL", help="A call id, its first characters, or 'last'.")]
+_ShowJson = Annotated[bool, typer.Option("--json", help="Print the whole call as JSON.")]
 _Wav = Annotated[
-    str | None, typer.Option("--wav", metavar="FILE", help="Write the sound: caller left, bot right.")
+    str | None, typer.Option("--wav", metavar="FILE", help="Write the sound as WAV: caller left, bot right.")
 ]
 _Srt = Annotated[str | None, typer.Option("--srt", metavar="FILE", help="Write subtitles.")]
 _Labels = Annotated[str | None, typer.Option("--labels", metavar="FILE", help="Write labels for Audacity.")]

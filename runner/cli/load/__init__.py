@@ -28,10 +28,12 @@ _Calls = Annotated[
     int | None, typer.Option("-n", "--calls", metavar="N", help=f"Concurrent calls. [default: {CALLS}]")
 ]
 _Duration = Annotated[
-    float | None, typer.Option(metavar="S", help=f"Seconds to measure. [default: {DURATION_S:g}]")
+    float | None,
+    typer.Option(metavar="S", help=f"How long to measure, in seconds. [default: {DURATION_S:g}]"),
 ]
 _Ramp = Annotated[
-    float | None, typer.Option(metavar="S", help=f"Seconds in which the calls start. [default: {RAMP_S:g}]")
+    float | None,
+    typer.Option(metavar="S", help=f"Time over which the calls start, in seconds. [default: {RAMP_S:g}]"),
 ]
 _Scenario = Annotated[
     str,
@@ -42,7 +44,7 @@ _Scenario = Annotated[
 ]
 _Procs = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Processes of callers. [default: one per 100 calls]"),
+    typer.Option(metavar="N", help="Number of caller processes. [default: one per 100 calls]"),
 ]
 _Pid = Annotated[
     int | None,
@@ -51,14 +53,17 @@ _Pid = Annotated[
 _Breaks = Annotated[
     bool,
     typer.Option(
-        "--until-it-breaks", help="Find the most calls that the server carries; -n is the first try."
+        "--until-it-breaks", help="Find the highest number of calls the server carries, starting at -n."
     ),
 ]
 _Insecure = Annotated[bool, typer.Option("--insecure", help="Trust any certificate of the server.")]
 _Plot = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Write a chart of latency over calls, as .html.")
+    str | None, typer.Option(metavar="FILE", help="Write a chart of latency by number of calls, as HTML.")
 ]
-_Body = Annotated[str | None, typer.Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
+_Body = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|JSON", help="Value of runner_args.body: JSON, or the path of a file."),
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")]
 
 

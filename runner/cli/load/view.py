@@ -206,7 +206,7 @@ class LoadView:
                 self._console.print(f"{PHASES[now.phase]}{f': {words}' if words else ''}")
 
     def searches(self) -> None:
-        """Many loads follow: a line at the end of each tells enough."""
+        """Many loads follow: a line at the end of each is enough."""
         self._searching = True
 
     def tried(self, report: LoadReport) -> None:

@@ -158,7 +158,7 @@ class Keeper:
         self._key_file: Path | None = None
 
     async def address(self, port: int, former: PublicAddress | None = None) -> PublicAddress:
-        """Open the tunnel to this port of the machine; tells where the run can be reached.
+        """Open the tunnel to this port of the machine; returns where the run can be reached.
 
         An address that is as it was before keeps what belonged to it (`former`).
 

@@ -27,7 +27,7 @@ class LedgerClient(Protocol):
             LedgerUnavailableError: nobody answers.
         """
 
-    def tell(self, what: str, *args: Any) -> None:
+    def send(self, what: str, *args: Any) -> None:
         """The same, for what has no answer."""
 
 
@@ -40,7 +40,7 @@ class LocalLedgerClient:
     async def ask(self, what: str, *args: Any) -> Any:
         return self.ledger.answer(what, args, time.monotonic())
 
-    def tell(self, what: str, *args: Any) -> None:
+    def send(self, what: str, *args: Any) -> None:
         self.ledger.answer(what, args, time.monotonic())
 
 
@@ -88,7 +88,7 @@ class RemoteLedgerClient:
             raise RefusedError(message["refused"])
         return message["is"]
 
-    def tell(self, what: str, *args: Any) -> None:
+    def send(self, what: str, *args: Any) -> None:
         if what == "begins":
             self._under_way[args[0]] = args
         elif what == "ends":

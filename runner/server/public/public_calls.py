@@ -85,7 +85,7 @@ class PublicCalls:
 
     def came_to_nothing(self, event_id: str) -> None:
         """Handling this event failed: the provider may repeat it."""
-        self._ledger.tell("no_news", event_id)
+        self._ledger.send("no_news", event_id)
 
     async def socket_for(
         self, provider: Provider, call: CallFacts, life_s: float = TICKET_LIFE_S
@@ -104,7 +104,7 @@ class PublicCalls:
 
     def restore(self, token: str, ticket: Ticket) -> None:
         """The socket that brought this token was not its call's: the token is good again."""
-        self._ledger.tell("restore", token, asdict(ticket))
+        self._ledger.send("restore", token, asdict(ticket))
 
     async def has_sound(self, call_id: str) -> bool:
         """Whether a call's socket has come."""
@@ -122,11 +122,11 @@ class PublicCalls:
 
     def begins(self, call_id: str, caller: str = "", provider: str = "") -> None:
         """The call's sound has come. With `provider`, the call is hung up there if this process dies."""
-        self._ledger.tell("begins", call_id, caller, provider)
+        self._ledger.send("begins", call_id, caller, provider)
 
     def ends(self, call_id: str) -> None:
         """The call is over."""
-        self._ledger.tell("ends", call_id)
+        self._ledger.send("ends", call_id)
 
     async def transfer_address(self, number: str) -> str:
         """A URL that gives, once, where the caller goes."""
@@ -156,7 +156,7 @@ class PublicCalls:
             detect_voicemail=order.detect_voicemail,
         )
         call_id = await provider.dial(request)
-        self._ledger.tell("rings", call_id)
+        self._ledger.send("rings", call_id)
         return call_id
 
     async def dialled(self, call_id: str) -> tuple[str, bool]:
@@ -166,7 +166,7 @@ class PublicCalls:
 
     def became(self, call_id: str, word: str) -> None:
         """The provider reported a call's state."""
-        self._ledger.tell("became", call_id, word)
+        self._ledger.send("became", call_id, word)
 
     async def reached_voicemail(self, call_id: str) -> bool:
         """A machine picked up; whether that was a call of ours."""

@@ -54,7 +54,7 @@ _ASKING, _ASKING_LENGTH, _ASKING_BIAS = 1.99, 0.22, 1.32
 _NO_PATH = -6.0
 """The fit (nats per frame) of what has no path at all."""
 _CLEAR = 4.0
-"""A greater difference (nats per frame) tells nothing more."""
+"""A greater difference (nats per frame) means nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ _SCORE_UNIT = 1 << 10
 class Heard:
     """The most likely command, and how far above the threshold: below 0 is refused.
 
-    `asks` tells, in log odds, whether it asked the bot to stop, and was no murmur: None if nobody asked.
+    `asks`: log odds that the bot was asked to stop, rather than a murmur; None if nobody asked.
     """
 
     text: str

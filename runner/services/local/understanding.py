@@ -189,7 +189,7 @@ GRAMMARS = {"commands": COMMANDS, "appointments": APPOINTMENTS}
 """By the name that `LocalSTTService` takes."""
 
 OVERLAP_GRAMMARS = {"murmurs": MURMURS, "asks": ASKS}
-"""Speech over the bot is heard as each of these, too: which of them it fits tells whether it asks the bot to
+"""Speech over the bot is heard as each of these, too: the one it fits best says whether it asks the bot to
 stop. The words themselves are not reported."""
 
 BACKGROUND = f"""#JSGF V1.0;

@@ -1,7 +1,7 @@
 """One participant's life, on the event loop's side of the library.
 
 The library is spoken to by a thread of the call's own, in order, for some of its methods wait (client.py);
-what it tells on its threads is handed to the loop in order. The thread is a daemon: it ends with the call,
+what it reports on its threads is handed to the loop in order. The thread is a daemon: it ends with the call,
 and a program may end before it.
 """
 

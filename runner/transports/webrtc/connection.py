@@ -240,7 +240,7 @@ class SmallWebRTCConnection:
     def _tape(self, peer: Peer) -> None:
         peer.tape = peer.inbound.tape = peer.outbound.tape = self.tape
 
-    # ------------------------------------------------------------ what the peer tells (`PeerOwner`)
+    # ------------------------------------------------------------ events of the peer (`PeerOwner`)
 
     def peer_changed(self, peer: Peer) -> None:
         if peer is not self._peer:

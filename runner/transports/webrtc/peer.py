@@ -56,7 +56,7 @@ MAX_BUFFERED_BYTES = 1 << 20
 
 
 class PeerOwner(Protocol):
-    """Whom a peer tells what happens to it. All are called on the loop and must not wait."""
+    """Receives the events of a peer. All are called on the loop and must not wait."""
 
     def peer_changed(self, peer: Peer) -> None: ...
     def peer_channel_opened(self, peer: Peer) -> None: ...

@@ -15,7 +15,7 @@ class SessionStats(SystemFrame):
     """The sound between the caller and us since the last such frame. Shares are of 1; None: not known yet.
 
     Attributes:
-        round_trip_ms: to the caller and back, as the caller's reports tell.
+        round_trip_ms: to the caller and back, from the caller's reports.
         jitter_ms: of the caller's packets (RFC 3550).
         loss: share of the caller's packets that did not come.
         late: share that came too late to be heard.

@@ -54,7 +54,7 @@ async def warm_up() -> None:
         lines = page.localDescription.sdp.splitlines(True)
         await peer.answer(check_offer("".join(line for line in lines if "candidate" not in line), "offer"))
     except (BotrunError, OSError):
-        logger.debug("the warm-up of an offer failed", exc_info=True)  # the first real one will tell
+        logger.debug("the warm-up of an offer failed", exc_info=True)  # the first real one reports it
     finally:
         await peer.aclose()
         await page.close()

@@ -48,7 +48,7 @@ async def test_calls_of_all_workers_are_one_count_and_those_of_one_that_is_gone_
         async with new.open():
             async with old.open():
                 assert await old.ask("admit", "C1", "+1") == ""
-                old.tell("begins", "C1", "+1")
+                old.send("begins", "C1", "+1")
                 assert "BOTRUN_MAX_PUBLIC_CALLS" in await new.ask("admit", "C2", "+1")
             await eventually(lambda: not book.limits._open)
             assert await new.ask("admit", "C2", "+1") == ""
@@ -59,11 +59,11 @@ async def test_a_restarted_keeper_gets_the_current_state(tmp_path: Path) -> None
     async with line.open():
         async with serving_ledger(path, ledger()):
             await line.ask("admit", "C1", "+1")
-            line.tell("begins", "C1", "+1")
+            line.send("begins", "C1", "+1")
             await line.ask("state", "C1")
         async with serving_ledger(path, ledger()):
             assert "1 calls are under way" in await line.ask("admit", "C2", "+1")
-            line.tell("ends", "C1")
+            line.send("ends", "C1")
             assert await line.ask("admit", "C2", "+1") == ""
 
 
@@ -73,7 +73,7 @@ async def test_without_a_keeper_a_question_is_refused_in_time(
     monkeypatch.setattr(ledger_client, "ANSWER_S", 0.05)
     line = RemoteLedgerClient(tmp_path / "nobody.sock")
     async with line.open():
-        line.tell("ends", "C1")
+        line.send("ends", "C1")
         with pytest.raises(LedgerUnavailableError, match="does not answer"):
             await line.ask("admit", "C1", "+1")
 
@@ -102,9 +102,9 @@ async def test_the_calls_of_a_worker_that_died_are_reported_and_ended_ones_are_n
         worker = RemoteLedgerClient(path)
         async with worker.open():
             await worker.ask("admit", "C1", "+1")
-            worker.tell("begins", "C1", "+1", "twilio")
-            worker.tell("ends", "C1")
-            worker.tell("begins", "C2", "+1", "telnyx")
+            worker.send("begins", "C1", "+1", "twilio")
+            worker.send("ends", "C1")
+            worker.send("begins", "C2", "+1", "telnyx")
             await worker.ask("state", "C2")
         await eventually(lambda: bool(lost))
     assert lost == [("telnyx", "C2")]
