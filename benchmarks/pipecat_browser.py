@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--only", default="", help="a regular expression for repository/path")
     args = parser.parse_args()
+    args.runner = "botrun"
     corpus.isolate(NETWORK)
     asyncio.run(run_all(args))
 

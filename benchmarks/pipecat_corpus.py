@@ -44,7 +44,10 @@ from typing import Any
 
 SENTENCE = "hello can you hear me"
 CALL_S, START_S, SLACK_S = 20.0, 120.0, 70.0
-INSIDE = "BOTRUN_CORPUS_INSIDE"
+TWILIO_KEYS = ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
+"""Without them Pipecat's runner takes no call; botrun needs none here."""
+
+INSIDE = "CORPUS_INSIDE"
 BEST_FIRST = ("answered", "spoke first", "connected, silent", "no pipeline", "crashed", "no start")
 
 
@@ -179,6 +182,7 @@ def environment(args: argparse.Namespace, bot: dict[str, Any], home: Path, marks
         "CORPUS_CORPUS": str(args.corpus),
         "BOTRUN_LOG": "text",
         **dict.fromkeys(bot["env"], "x"),
+        **(dict.fromkeys(TWILIO_KEYS, "x") if args.runner == "pipecat" else {}),
     }
 
 

@@ -10,6 +10,7 @@
     observers.py    turn and stop latency, silence, transcript, from the pipeline's frames
     call_events.py  the same frames as events of the session, for its record
     loguru_log.py   loguru's records in botrun's log
+    older.py        names that the installed pipecat does not have, and what to use instead
     runner_app.py   what bots ask of `pipecat.runner.run`: routes and command line arguments
     patches.py      every attribute of pipecat that is replaced, in one table
 

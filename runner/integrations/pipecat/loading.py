@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.botcode.loader import BotTarget, LoadedBot, NoBotFunctionError
+from runner.errors import BotLoadError
 from runner.integrations import pipecat_names
 from runner.integrations.pipecat import detect
 from runner.settings import Settings
@@ -76,6 +77,10 @@ def load(target: BotTarget, settings: Settings | None = None) -> LoadedBot:
         from runner.integrations.pipecat.without_bot import what_to_add
 
         raise what_to_add(error, target.path) from None
+    except BotLoadError as error:
+        from runner.integrations.pipecat.older import explained
+
+        raise explained(error) from error.__cause__
     finally:
         # A bot's `load_dotenv(override=True)` comes before Pipecat's runner sets it.
         os.environ["ENV"] = env
