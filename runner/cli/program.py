@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from runner.botcode.failure import BotCrashError
 from runner.cli import call, dial, doctor, load, models, new_bots, run, serve
 from runner.cli.calls import command
+from runner.cli.deploy import deploy
 from runner.cli.replays import command as replays
 from runner.errors import STOPPED_BY_CTRL_C, BotrunError, UsageError
 from runner.settings.parsing import did_you_mean
@@ -82,6 +83,7 @@ def botrun() -> None:
 
 app.command("run", short_help="Run the bot until Ctrl-C (the default command).")(run.run)
 app.command("serve", short_help="Serve the bot on all cores, for production.")(serve.serve)
+app.command("deploy", short_help="Write the files for Docker, Kubernetes, systemd or Fly.")(deploy)
 app.command("new")(new_bots.new)
 app.command("call", short_help="Call the bot from this terminal, over a provider's wire.")(call.call)
 app.command("load", short_help="Place many calls at once and measure.")(load.load)

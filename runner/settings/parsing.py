@@ -80,6 +80,14 @@ def parse_port(text: str) -> int:
     return port
 
 
+def parse_redis(text: str) -> str:
+    """The address of a Redis or Valkey; its password is never printed."""
+    address = text.strip()
+    if not re.fullmatch(r"(rediss?|unix)://\S+", address):
+        raise UsageError("expected an address such as redis://host:6379/0")
+    return address
+
+
 def parse_ip(text: str) -> str:
     """An IPv4 address that others can reach."""
     try:

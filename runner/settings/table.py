@@ -194,6 +194,12 @@ class Settings:
         "Maximum number of concurrent public calls from one phone number. 0 = unlimited.",
         values.parse_count(least=0),
     )
+    max_calls_per_number: int = _setting(
+        0,
+        "BOTRUN_MAX_CALLS_PER_NUMBER",
+        "Maximum number of concurrent public calls to one of your numbers. 0 = unlimited.",
+        values.parse_count(least=0),
+    )
     max_starts_per_min: int = _setting(
         30,
         "BOTRUN_MAX_STARTS_PER_MIN",
@@ -254,6 +260,15 @@ class Settings:
         values.parse_choice("all", "none"),
         "--record-content",
         metavar="all|none",
+    )
+    state: str | None = _setting(
+        None,
+        "BOTRUN_STATE",
+        "Redis or Valkey where several servers share tokens, limits and replay protection:"
+        " redis://host:6379/0. Default: in this run.",
+        values.parse_redis,
+        "--state",
+        metavar="URL",
     )
     media_address: str | None = _setting(
         None,
@@ -351,7 +366,7 @@ FIXED = (
     *("proxy", "tunnel", "tunnel_via", "public_port", "number", "accept_unsigned_webhooks"),
     *("max_public_calls", "max_calls_per_caller", "max_starts_per_min", "max_public_call_secs"),
     *("provider_api", "state_dir"),
-    *("media_address", "media_ports", "public_host", "check_public"),
+    *("state", "max_calls_per_number", "media_address", "media_ports", "public_host", "check_public"),
     *("workers", "grace_secs", "capacity", "worker_memory_mb"),
 )
 """Settings that need a restart; editing them in `.env` does nothing while botrun runs."""

@@ -83,7 +83,7 @@ class KeeperProcess:
         self._channel = MessageChannel[ToKeeper](channel, ToKeeper, "supervisor")
         ledger_client = Path(self._job.run.folder) / NAME
         with self._shutdown.capture(signals=(signal.SIGTERM,), at_once=END_AT_ONCE):
-            async with serving_ledger(ledger_client, self._keeper.ledger, self._hang_up):
+            async with serving_ledger(ledger_client, self._keeper.store, self._hang_up):
                 hearing = asyncio.create_task(self._hear(), name="supervisor")
                 try:
                     if not await first(hearing, self._shutdown.requested.wait()):
@@ -105,7 +105,7 @@ class KeeperProcess:
                 case OpenNumber():
                     self._begin(self._open_number())
                 case Slots(calls=calls):
-                    self._keeper.ledger.limits.calls = calls
+                    self._keeper.store.allow(calls)
                 case GiveBack():
                     await self._stop_opening()
                     await self._keeper.give_back()

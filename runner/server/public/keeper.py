@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from runner.providers import PROVIDERS, Provider, provider_class, provider_named
 from runner.providers.base import masked
 from runner.providers.daily import SECRET
 from runner.server.public.address import PublicAddress, phones_of, probe, tunnel_of
-from runner.server.public.ledger import Ledger
+from runner.server.public.ledger_client import make_store
 from runner.server.state_file import Entry, StateFile, dial_key_path, write_private
 from runner.settings import Settings, read_keys, state_folder
 from runner.tunnels import KEYS, Tunnel, make_tunnel
@@ -149,7 +148,7 @@ class Keeper:
     """
 
     def __init__(self, settings: Settings, tunnel: Tunnel | None = None) -> None:
-        self.ledger = Ledger(settings)
+        self.store = make_store(settings)
         self._settings = settings
         self._tunnel = tunnel
         self._book = NumberJournal(state_folder(settings))
@@ -165,6 +164,7 @@ class Keeper:
         Raises:
             BotrunError: it cannot be opened.
         """
+        await self.store.start()
         if self._tunnel is None and (via := tunnel_of(self._settings)):
             self._tunnel = make_tunnel(via, read_keys(list(KEYS.values())), self._settings.proxy or "")
         origin = self._settings.proxy or "" if self._tunnel is None else await self._tunnel.open(port)
@@ -212,9 +212,9 @@ class Keeper:
         """Hang up a call whose worker died, unless another worker has it by now."""
         await asyncio.sleep(TAKE_OVER_S)
         provider = self._providers.get(name)
-        if provider is None or self.ledger.has_sound(time.monotonic(), call_id):
-            return
         try:
+            if provider is None or await self.store.ask("has_sound", call_id):
+                return
             await provider.hang_up(call_id)
         except BotrunError as error:
             logger.warning("call %s: its worker died and hanging up failed: %s", call_id, error)
@@ -241,6 +241,7 @@ class Keeper:
                 await self._tunnel.aclose()
         for provider in self._providers.values():
             await provider.aclose()
+        await self.store.aclose()
 
     async def _take(self, provider: Provider, number: str, address: PublicAddress) -> None:
         url = address.answer_url(provider.name)

@@ -17,6 +17,8 @@ from runner.providers.webhooks import CallFacts, RefusedError
 from runner.settings import Settings
 
 MINUTE_S = 60.0
+UNKNOWN_TOKEN = "its token is unknown or used up; each is valid for one socket"
+COPY = "its call was connected already: the webhook is a copy of an earlier one"
 
 
 @dataclass(slots=True)
@@ -24,6 +26,7 @@ class _Open:
     caller: str
     since: float
     connected: bool = False
+    number: str = ""
 
 
 class CallLimits:
@@ -32,19 +35,23 @@ class CallLimits:
     Args:
         calls: at once.
         per_caller: at once, from one number.
+        per_number: at once, to one number of ours.
         starts_per_min: that begin within any minute.
         connect_s: an answered call whose sound does not come within that time (s) counts no more.
     """
 
-    def __init__(self, *, calls: int, per_caller: int, starts_per_min: int, connect_s: float) -> None:
+    def __init__(
+        self, *, calls: int, per_caller: int, starts_per_min: int, connect_s: float, per_number: int = 0
+    ) -> None:
         self.calls = calls
         self._per_caller = per_caller
+        self._per_number = per_number
         self._starts_per_min = starts_per_min
         self._connect_s = connect_s
         self._open: dict[str, _Open] = {}
         self._starts: deque[float] = deque()
 
-    def refusal(self, call_id: str, caller: str, now: float) -> str:
+    def refusal(self, call_id: str, caller: str, now: float, number: str = "") -> str:
         """Why this call is not taken; "" if it is: then it counts."""
         self._forget(now)
         if call_id in self._open:
@@ -54,10 +61,13 @@ class CallLimits:
         same = sum(1 for call in self._open.values() if caller and call.caller == caller)
         if self._per_caller and same >= self._per_caller:
             return f"this caller has {same} calls under way (BOTRUN_MAX_CALLS_PER_CALLER)"
+        same = sum(1 for call in self._open.values() if number and call.number == number)
+        if self._per_number and same >= self._per_number:
+            return f"this number has {same} calls under way (BOTRUN_MAX_CALLS_PER_NUMBER)"
         if self._starts_per_min and len(self._starts) >= self._starts_per_min:
             return f"{len(self._starts)} calls began within a minute (BOTRUN_MAX_STARTS_PER_MIN)"
         self._starts.append(now)
-        self._open[call_id] = _Open(caller, now)
+        self._open[call_id] = _Open(caller, now, number=number)
         return ""
 
     def is_connected(self, call_id: str) -> bool:
@@ -141,7 +151,7 @@ class Tickets:
         if ticket is not None and ticket.call.call_id:
             self._remember(ticket.call.call_id)
         if ticket is None:
-            raise RefusedError("its token is unknown or used up; each is valid for one socket")
+            raise RefusedError(UNKNOWN_TOKEN)
         if ticket.expires_at < now:
             raise RefusedError(f"its token is {now - ticket.expires_at:.0f} s too old")
         if ticket.provider == "exotel" and not ticket.again:
@@ -164,7 +174,7 @@ class Tickets:
             RefusedError: it has come, now or in the past.
         """
         if call_id and call_id in self._connected:
-            raise RefusedError("its call was connected already: the webhook is a copy of an earlier one")
+            raise RefusedError(COPY)
 
     def _remember(self, call_id: str) -> None:
         self._connected[call_id] = None
@@ -214,6 +224,7 @@ class Ledger:
         self.limits = CallLimits(
             calls=min((n for n in (settings.max_public_calls, settings.max_sessions) if n), default=0),
             per_caller=settings.max_calls_per_caller,
+            per_number=settings.max_calls_per_number,
             starts_per_min=settings.max_starts_per_min,
             connect_s=TICKET_LIFE_S,
         )
@@ -228,10 +239,10 @@ class Ledger:
 
     # ------------------------------------------------------------ calls that come
 
-    def admit(self, now: float, call_id: str, caller: str) -> str:
+    def admit(self, now: float, call_id: str, caller: str, number: str = "") -> str:
         """Why this call is not taken; "" if it is. Calls that we made were counted before."""
         self.tickets.check_is_new(call_id)
-        return "" if self.outgoing.state(call_id) else self.limits.refusal(call_id, caller, now)
+        return "" if self.outgoing.state(call_id) else self.limits.refusal(call_id, caller, now, number)
 
     def issue(self, now: float, provider: str, call: Mapping[str, Any], life_s: float) -> str:
         """A token for this call's media socket."""
@@ -324,8 +335,8 @@ _OVER = frozenset(
 class Outgoing:
     """Remembers the last `MOST_OUTGOING` calls by the provider's id."""
 
-    def __init__(self) -> None:
-        self._states: OrderedDict[str, str] = OrderedDict()
+    def __init__(self, states: Mapping[str, str] | None = None) -> None:
+        self._states: OrderedDict[str, str] = OrderedDict(states or {})
 
     def rings(self, call_id: str) -> None:
         """The provider has accepted the call."""

@@ -14,6 +14,7 @@ from runner.eventloop.json_channel import Channel
 from runner.providers.webhooks import RefusedError
 from runner.server.host import LedgerUnavailableError
 from runner.server.public.ledger import Ledger
+from runner.settings import Settings
 
 
 class LedgerClient(Protocol):
@@ -31,6 +32,28 @@ class LedgerClient(Protocol):
         """The same, for what has no answer."""
 
 
+class LedgerStore(LedgerClient, Protocol):
+    """Where a run's tokens, limits and replay protection are kept: in its keeper, or with other servers."""
+
+    def allow(self, calls: int) -> None:
+        """So many calls may be under way on this server; 0 is no limit."""
+
+    async def start(self) -> None:
+        """Raises `BotrunError` if it cannot be reached."""
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+
+
+def make_store(settings: Settings) -> LedgerStore:
+    """The store that the settings name."""
+    if settings.state is None:
+        return LocalLedgerClient(Ledger(settings))
+    from runner.server.public.shared_ledger import SharedLedger
+
+    return SharedLedger(settings.state, settings)
+
+
 class LocalLedgerClient:
     """The ledger is in this process."""
 
@@ -42,6 +65,15 @@ class LocalLedgerClient:
 
     def send(self, what: str, *args: Any) -> None:
         self.ledger.answer(what, args, time.monotonic())
+
+    def allow(self, calls: int) -> None:
+        self.ledger.limits.calls = calls
+
+    async def start(self) -> None:
+        """It is there."""
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
 
 
 NAME = "keeper.sock"
@@ -84,6 +116,8 @@ class RemoteLedgerClient:
             raise LedgerUnavailableError(_AWAY) from None
         finally:
             del self._waiting[number]
+        if "away" in message:
+            raise LedgerUnavailableError(message["away"])
         if "refused" in message:
             raise RefusedError(message["refused"])
         return message["is"]
@@ -122,7 +156,7 @@ class RemoteLedgerClient:
 
 @contextlib.asynccontextmanager
 async def serving_ledger(
-    path: Path, ledger: Ledger, on_lost: Callable[[str, str], None] = lambda provider, call_id: None
+    path: Path, ledger: LedgerClient, on_lost: Callable[[str, str], None] = lambda provider, call_id: None
 ) -> AsyncIterator[None]:
     """The keeper's end: answer on this socket while the block lasts.
 
@@ -150,7 +184,7 @@ async def serving_ledger(
         path.unlink(missing_ok=True)
 
 
-async def _serve(channel: Channel, ledger: Ledger, on_lost: Callable[[str, str], None]) -> None:
+async def _serve(channel: Channel, ledger: LedgerClient, on_lost: Callable[[str, str], None]) -> None:
     under_way: dict[str, str] = {}
     try:
         async for message in channel.messages():
@@ -160,14 +194,16 @@ async def _serve(channel: Channel, ledger: Ledger, on_lost: Callable[[str, str],
             elif what == "ends":
                 under_way.pop(args[0], None)
             try:
-                said = {"is": ledger.answer(what, args, time.monotonic())}
+                said = {"is": await ledger.ask(what, *args)}
             except RefusedError as error:
                 said = {"refused": str(error)}
+            except LedgerUnavailableError as error:
+                said = {"away": str(error)}
             if "n" in message:
                 channel.send({"n": message["n"], **said})
         for call_id, provider in under_way.items():
             on_lost(provider, call_id)
     finally:
         for call_id in under_way:
-            ledger.ends(time.monotonic(), call_id)
+            ledger.tell("ends", call_id)
         await channel.aclose()

@@ -67,7 +67,7 @@ class PinlessEndpoint:
         event = f"daily:{call.call_id}"
         if not await self._public_calls.is_news(event):
             return JSONResponse({"status": "OK"})
-        if reason := await self._public_calls.admit_caller(call.call_id, call.from_number):
+        if reason := await self._public_calls.admit_caller(call.call_id, call.from_number, call.to_number):
             self._public_calls.came_to_nothing(event)
             self._log.warning("a caller is not taken: %s", reason)
             retry = {"retry-after": str(RETRY_AFTER_S)}

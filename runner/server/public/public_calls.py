@@ -69,15 +69,17 @@ class PublicCalls:
 
     async def admit(self, call: CallFacts) -> str:
         """Why this call is not taken; "" if it is."""
-        return await self.admit_caller(call.call_id, call.to_number if call.outbound else call.from_number)
+        ends = (call.from_number, call.to_number)
+        caller, number = reversed(ends) if call.outbound else ends
+        return await self.admit_caller(call.call_id, caller, number)
 
-    async def admit_caller(self, call_id: str, caller: str) -> str:
+    async def admit_caller(self, call_id: str, caller: str, number: str = "") -> str:
         """The same, for a call of which only that is known."""
-        return cast(str, await self._ledger.ask("admit", call_id, caller))
+        return cast(str, await self._ledger.ask("admit", call_id, caller, number))
 
     async def admit_socket(self, info: CallInfo) -> str:
         """The same for a call of which nothing is known before its socket."""
-        return await self.admit_caller(info.call_id, info.from_number or "")
+        return await self.admit_caller(info.call_id, info.from_number or "", info.to_number or "")
 
     async def is_news(self, event_id: str) -> bool:
         """Whether this event is new: a provider repeats events that it believes lost."""

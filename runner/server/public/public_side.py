@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runner.server.public.address import PublicAddress, is_public, open_public_listener, phones_of
 from runner.server.public.keeper import Keeper, make_providers
-from runner.server.public.ledger_client import LedgerClient, LocalLedgerClient, RemoteLedgerClient
+from runner.server.public.ledger_client import LedgerClient, RemoteLedgerClient
 from runner.server.public.public_calls import PublicCalls
 from runner.tunnels import Tunnel
 
@@ -80,7 +80,7 @@ class PublicSide:
         self._stack.push_async_callback(keeper.aclose)
         listener = self._stack.enter_context(open_public_listener(settings))
         address = await keeper.address(listener.getsockname()[1])
-        public_calls = await self._serve(listener, address, LocalLedgerClient(keeper.ledger))
+        public_calls = await self._serve(listener, address, keeper.store)
         await keeper.open(address)
         self._host.public_calls = public_calls
 

@@ -13,7 +13,12 @@ import runner.server.public.ledger_client as ledger_client
 from runner.providers.webhooks import RefusedError
 from runner.server.public.keeper import make_providers
 from runner.server.public.ledger import Ledger
-from runner.server.public.ledger_client import LedgerUnavailableError, RemoteLedgerClient, serving_ledger
+from runner.server.public.ledger_client import (
+    LedgerUnavailableError,
+    LocalLedgerClient,
+    RemoteLedgerClient,
+    serving_ledger,
+)
 from runner.settings import Settings
 
 CALL = {"call_id": "C1", "from_number": "+1", "to_number": "+2", "outbound": False, "answered_by": ""}
@@ -22,7 +27,7 @@ CALL = {"call_id": "C1", "from_number": "+1", "to_number": "+2", "outbound": Fal
 @contextlib.asynccontextmanager
 async def desks(path: Path, ledger: Ledger) -> AsyncIterator[tuple[RemoteLedgerClient, RemoteLedgerClient]]:
     one, other = RemoteLedgerClient(path), RemoteLedgerClient(path)
-    async with serving_ledger(path, ledger), one.open(), other.open():
+    async with serving_ledger(path, LocalLedgerClient(ledger)), one.open(), other.open():
         yield one, other
 
 
@@ -43,7 +48,7 @@ async def test_calls_of_all_workers_are_one_count_and_those_of_one_that_is_gone_
     tmp_path: Path,
 ) -> None:
     path, book = tmp_path / "k.sock", ledger()
-    async with serving_ledger(path, book):
+    async with serving_ledger(path, LocalLedgerClient(book)):
         old, new = RemoteLedgerClient(path), RemoteLedgerClient(path)
         async with new.open():
             async with old.open():
@@ -57,11 +62,11 @@ async def test_calls_of_all_workers_are_one_count_and_those_of_one_that_is_gone_
 async def test_a_restarted_keeper_gets_the_current_state(tmp_path: Path) -> None:
     path, line = tmp_path / "k.sock", RemoteLedgerClient(tmp_path / "k.sock")
     async with line.open():
-        async with serving_ledger(path, ledger()):
+        async with serving_ledger(path, LocalLedgerClient(ledger())):
             await line.ask("admit", "C1", "+1")
             line.send("begins", "C1", "+1")
             await line.ask("state", "C1")
-        async with serving_ledger(path, ledger()):
+        async with serving_ledger(path, LocalLedgerClient(ledger())):
             assert "1 calls are under way" in await line.ask("admit", "C2", "+1")
             line.send("ends", "C1")
             assert await line.ask("admit", "C2", "+1") == ""
@@ -98,7 +103,9 @@ def test_whom_the_run_believes_does_not_change_with_the_environment(monkeypatch:
 async def test_the_calls_of_a_worker_that_died_are_reported_and_ended_ones_are_not(tmp_path: Path) -> None:
     lost: list[tuple[str, str]] = []
     path = tmp_path / "k.sock"
-    async with serving_ledger(path, ledger(), lambda provider, call_id: lost.append((provider, call_id))):
+    async with serving_ledger(
+        path, LocalLedgerClient(ledger()), lambda provider, call_id: lost.append((provider, call_id))
+    ):
         worker = RemoteLedgerClient(path)
         async with worker.open():
             await worker.ask("admit", "C1", "+1")
