@@ -115,7 +115,7 @@ class SharedLedger:
         self._calls: set[str] = set()
         self._capacity = 0
         self._order = asyncio.Lock()
-        self._told: set[asyncio.Task[Any]] = set()
+        self._pending: set[asyncio.Task[Any]] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._script = self._redis.register_script(ADMIT)
 
@@ -134,8 +134,8 @@ class SharedLedger:
             await asyncio.wait({self._renewing})
             with contextlib.suppress(LedgerUnavailableError):
                 await self._guarded(self._redis.zrem(PREFIX + "servers", self._server))
-        if self._told:
-            await asyncio.wait(self._told, timeout=TIMEOUT_S)
+        if self._pending:
+            await asyncio.wait(self._pending, timeout=TIMEOUT_S)
         await self._redis.aclose()
 
     async def ask(self, what: str, *args: Any) -> Any:
@@ -145,8 +145,8 @@ class SharedLedger:
 
     def tell(self, what: str, *args: Any) -> None:
         task = asyncio.create_task(self._tell(what, args), name=f"tell {what}")
-        self._told.add(task)
-        task.add_done_callback(self._told.discard)
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
 
     def allow(self, calls: int) -> None:
         """So many calls may be under way on this server; 0 is no limit."""
