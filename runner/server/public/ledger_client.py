@@ -205,5 +205,5 @@ async def _serve(channel: Channel, ledger: LedgerClient, on_lost: Callable[[str,
             on_lost(provider, call_id)
     finally:
         for call_id in under_way:
-            ledger.tell("ends", call_id)
+            ledger.send("ends", call_id)
         await channel.aclose()

@@ -143,17 +143,17 @@ class SharedLedger:
             raise LookupError(what)
         return await self._guarded(getattr(self, f"_{what}")(*args))
 
-    def tell(self, what: str, *args: Any) -> None:
-        task = asyncio.create_task(self._tell(what, args), name=f"tell {what}")
+    def send(self, what: str, *args: Any) -> None:
+        task = asyncio.create_task(self._send(what, args), name=f"send {what}")
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
 
     def allow(self, calls: int) -> None:
         """So many calls may be under way on this server; 0 is no limit."""
         self._capacity = calls
-        self.tell("renew")
+        self.send("renew")
 
-    async def _tell(self, what: str, args: tuple[Any, ...]) -> None:
+    async def _send(self, what: str, args: tuple[Any, ...]) -> None:
         try:
             async with self._order:
                 await self._guarded(getattr(self, f"_{what}")(*args))
