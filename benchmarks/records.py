@@ -40,7 +40,7 @@ class Clock:
 def messages() -> tuple[list[str], list[str]]:
     """One second of a Twilio call, each way."""
     inbound, outbound = [], []
-    for index in range(50):
+    for index in range(1000, 1050):
         payload = base64.b64encode(os.urandom(160)).decode()
         media = {"track": "inbound", "chunk": str(index), "timestamp": str(index * 20), "payload": payload}
         message = {
@@ -61,7 +61,7 @@ def record_in(folder: Path, tape: Tape) -> CallRecord:
         "pid": os.getpid(),
         "pid_started": None,
         "state": "running",
-        "media": {side: {"file": f"{side}.ulaw"} for side in ("inbound", "outbound")},
+        "media": {side: {"file": "wire.jsonl"} for side in ("inbound", "outbound")},
         "figures": {},
     }
     return CallRecord(

@@ -26,8 +26,18 @@ class _Tail:
         self._offset = 0
         self._from_line = line
 
-    def read(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The new lines with their numbers; damaged ones are left out."""
+    def objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The new lines as JSON objects with their numbers; damaged ones are left out."""
+        for number, text in self.lines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                yield number, line
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """The new lines with their numbers."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -40,14 +50,8 @@ class _Tail:
         self._offset += len(whole) + 1
         for text in whole.split(b"\n"):
             number, self.line = self.line, self.line + 1
-            if number < self._from_line:
-                continue
-            try:
-                line = json.loads(text)
-            except ValueError:
-                continue
-            if isinstance(line, dict):
-                yield number, line
+            if number >= self._from_line:
+                yield number, text
 
 
 @dataclass
@@ -112,8 +116,10 @@ class Follower:
         """
         record = Record(self._path)
         over = record.state != "running"  # before the files are read: nothing comes after that
-        events = [numbered(number, line) for number, line in self._events.read()]
+        events = [numbered(number, line) for number, line in self._events.objects()]
         self._hear(record, list(self._lines()))
+        for media in self._decoder.media.values():
+            media.clear()
         return News(
             summary=record.summary,
             events=events,
@@ -123,7 +129,7 @@ class Follower:
         )
 
     def _lines(self) -> Iterator[WireLine]:
-        for number, line in self._wire.read():
+        for number, line in self._wire.lines():
             try:
                 yield self._decoder.read(number, line)
             except (KeyError, TypeError, ValueError):
@@ -159,9 +165,10 @@ class Follower:
         described = (record.head.get("media") or {}).get(side) or {}
         name, first = Path(str(described.get("file", ""))).name, min(line.at or 0 for line in mine)
         try:
-            with (self._path / name).open("rb") as file:
-                file.seek(first)
-                media = file.read()
+            if name == WIRE:  # in the messages
+                first, media = 0, bytes(self._decoder.media[inbound])
+            else:
+                media = self._read(name, first)
         except OSError:
             return [], 8000
         return decode(
@@ -171,6 +178,11 @@ class Follower:
             int(described.get("sample_rate") or 8000),
             inbound=inbound,
         )
+
+    def _read(self, name: str, first: int) -> bytes:
+        with (self._path / name).open("rb") as file:
+            file.seek(first)
+            return file.read()
 
     def _peaks(self, *, all_of_it: bool) -> dict[str, Any] | None:
         """Columns that are complete: both sides have passed them, or the call is over."""

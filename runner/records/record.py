@@ -204,6 +204,7 @@ class Record:
         self.path = path
         self.head = read_head(path)
         self.problems: list[str] = []
+        self._decoder = WireDecoder()
 
     @property
     def id(self) -> str:
@@ -226,7 +227,7 @@ class Record:
 
     def events_after(self, line: int) -> Iterator[dict[str, Any]]:
         """The events from this line number on."""
-        for number, event in self._lines(EVENTS, line):
+        for number, event in self._objects(EVENTS, line):
             if isinstance(event.get("t"), int | float) and isinstance(event.get("kind"), str):
                 yield numbered(number, event)
             else:
@@ -238,11 +239,13 @@ class Record:
         return list(self._wire())
 
     def _wire(self) -> Iterator[WireLine]:
-        decoder = WireDecoder()
-        for number, line in self._lines(WIRE, 0):
+        self._decoder = WireDecoder()
+        for number, line in self._lines(WIRE):
             try:
-                yield decoder.read(number, line)
-            except (KeyError, TypeError, ValueError):
+                yield self._decoder.read(number, line)
+            except json.JSONDecodeError:
+                self._note(f"{WIRE}: line {number + 1} is not JSON and was left out")
+            except (KeyError, TypeError, ValueError, RecursionError):
                 self._note(f"{WIRE}: line {number + 1} is no message and was left out")
 
     def media(self, side: str) -> tuple[bytes, str, int]:
@@ -254,7 +257,12 @@ class Record:
         described = (self.head.get("media") or {}).get(side)
         if not described:
             raise NoRecordError(f"{self.id} has no {side} media")
-        name = str(described.get("file", ""))
+        name, form = str(described.get("file", "")), str(described.get("encoding"))
+        sample_rate = int(described.get("sample_rate") or 8000)
+        if name == WIRE:  # in the messages
+            if not self.wire or not self._decoder.media[side == "inbound"]:
+                raise NoRecordError(f"{self.id} has no {side} media")
+            return bytes(self._decoder.media[side == "inbound"]), form, sample_rate
         if name != Path(name).name:
             raise RecordError(f"{self.id}: {name[:40]!r} is not a file name")
         try:
@@ -263,21 +271,11 @@ class Record:
             raise NoRecordError(f"{self.id} has no {name}: its sound is missing") from None
         except OSError as error:
             raise RecordError(f"{self.id}/{name} cannot be read: {error.strerror}") from None
-        return data, str(described.get("encoding")), int(described.get("sample_rate") or 8000)
+        return data, form, sample_rate
 
-    def _lines(self, name: str, after: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _objects(self, name: str, after: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """The JSON objects of a file with their line numbers, from a number on."""
-        try:
-            data = (self.path / name).read_bytes()
-        except FileNotFoundError:
-            if name == WIRE or self.state != "running":
-                self._note(f"{name} is missing")
-            return
-        except OSError as error:
-            self._note(f"{name} cannot be read: {error.strerror}")
-            return
-        whole, _, rest = data.rpartition(b"\n")
-        for number, text in enumerate(whole.split(b"\n") if whole else ()):
+        for number, text in self._lines(name):
             if number < after:
                 continue
             try:
@@ -288,6 +286,22 @@ class Record:
                 yield number, line
             else:
                 self._note(f"{name}: line {number + 1} is not JSON and was left out")
+
+    def _lines(self, name: str) -> Iterator[tuple[int, bytes]]:
+        """The whole lines of a file with their numbers."""
+        rest = b""
+        try:
+            with (self.path / name).open("rb") as file:
+                for number, text in enumerate(file):
+                    if text.endswith(b"\n"):
+                        yield number, text[:-1]
+                    else:
+                        rest = text
+        except FileNotFoundError:
+            if name == WIRE or self.state != "running":
+                self._note(f"{name} is missing")
+        except OSError as error:
+            self._note(f"{name} cannot be read: {error.strerror}")
         if rest and self.state != "running":
             self._note(f"{name}: the last line is cut off and was left out")
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from runner.arguments import DailyRunnerArguments, SmallWebRTCRunnerArguments, WebSocketRunnerArguments
 from runner.records.folder import SCHEMA, calls_folder
 from runner.records.private import Privacy, masked
+from runner.records.record import WIRE
 from runner.records.writer import CallRecord, RecordWriter
 from runner.serializers.wire import Encoding
 from runner.sessions import events
@@ -238,10 +239,13 @@ def _media(session: Session) -> dict[str, Any]:
         encoding = _ENCODINGS.get(form.encoding, "pcm") if form is not None else "pcm"
         out = getattr(serializer, "output_format", None)
         encoding_out = _ENCODINGS.get(out.encoding, "pcm") if out is not None else encoding
-        return {
+        stored = {
             "inbound": _stored("inbound", encoding, serializer.sample_rate),
             "outbound": _stored("outbound", encoding_out, serializer.output_sample_rate),
         }
+        if form is not None:  # a carrier's: the media is in its messages, and stays there
+            stored = {side: {**described, "file": WIRE} for side, described in stored.items()}
+        return stored
     else:
         return dict.fromkeys(_SIDES)
     encoding, rate_in, rate_out = found

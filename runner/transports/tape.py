@@ -7,6 +7,7 @@ well under a microsecond and never waits.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,6 +39,7 @@ class Kind(IntEnum):
 
 _MESSAGE = Kind.MESSAGE
 
+FIELDS = 4
 Item = tuple[float, Kind, bool, Any]
 """Time (s, of the call's clock), kind, whether it came in, and the content."""
 
@@ -54,31 +56,32 @@ class Tape:
         rates: of `pcm`, the sample rate (Hz) of each side, "inbound" and "outbound".
     """
 
-    __slots__ = ("_bytes", "_items", "clock", "dropped", "rates")
+    __slots__ = ("_bytes", "_fields", "clock", "dropped", "rates")
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.dropped = 0
         self.rates: dict[str, int] = {}
         self._bytes = 0
-        self._items: deque[Item] = deque()
+        # The fields of all items in one row: a tuple for each would keep the garbage collector busy.
+        self._fields: deque[Any] = deque()
 
     def received(self, message: str | bytes) -> None:
         """A message came in."""
-        items, size = self._items, self._bytes
-        if len(items) < MOST_ITEMS and size < MOST_BYTES:
+        row, size = self._fields, self._bytes
+        if len(row) < MOST_ITEMS * FIELDS and size < MOST_BYTES:
             self._bytes = size + len(message)
-            items.append((self.clock(), _MESSAGE, True, message))
+            row.extend((self.clock(), _MESSAGE, True, message))
         else:
             self.dropped += 1
 
     def sent(self, message: MessageT) -> MessageT:
         """A message goes out; returns it. None is no message."""
         if message is not None:
-            items, size = self._items, self._bytes
-            if len(items) < MOST_ITEMS and size < MOST_BYTES:
+            row, size = self._fields, self._bytes
+            if len(row) < MOST_ITEMS * FIELDS and size < MOST_BYTES:
                 self._bytes = size + len(message)
-                items.append((self.clock(), _MESSAGE, False, message))
+                row.extend((self.clock(), _MESSAGE, False, message))
             else:
                 self.dropped += 1
         return message
@@ -98,26 +101,25 @@ class Tape:
 
     def add(self, kind: Kind, inbound: bool, content: Any, *, size: int = 100) -> None:
         """Append an item of so many bytes."""
-        items = self._items
-        if len(items) < MOST_ITEMS and self._bytes < MOST_BYTES:
+        row = self._fields
+        if len(row) < MOST_ITEMS * FIELDS and self._bytes < MOST_BYTES:
             self._bytes += size
-            items.append((self.clock(), kind, inbound, content))
+            row.extend((self.clock(), kind, inbound, content))
         else:
             self.dropped += 1
 
     def close(self) -> None:
         """Nobody takes what is on it any more: keep nothing."""
         self._bytes = MOST_BYTES
-        self._items.clear()
+        self._fields.clear()
 
-    def take(self) -> list[Item]:
-        """Remove and return all items; any thread may call it."""
-        # One at a time, for the call appends meanwhile; each step is atomic.
-        items, taken = self._items, []
+    def take(self) -> Iterator[Item]:
+        """Remove all items, and iterate over them; any thread may call it."""
+        # Field by field, for the call appends meanwhile; each step is atomic.
+        pop = self._fields.popleft
         self._bytes = 0
-        for _ in range(len(items)):
-            taken.append(items.popleft())
-        return taken
+        fields = iter([pop() for _ in range(len(self._fields) // FIELDS * FIELDS)])
+        return zip(fields, fields, fields, fields, strict=True)
 
     def take_dropped(self) -> int:
         """How many items were dropped since the last call of this."""

@@ -190,7 +190,7 @@ def test_only_the_user_can_read_a_record_and_git_ignores_it(tmp_path: Path) -> N
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in record.path.iterdir()}
     assert set(modes.values()) == {0o600}
     assert stat.S_IMODE(record.path.stat().st_mode) == 0o700
-    assert {"call.json", "events.jsonl", "wire.jsonl", "inbound.ulaw", "outbound.ulaw"} == set(modes)
+    assert {"call.json", "events.jsonl", "wire.jsonl"} == set(modes)
 
 
 def test_without_content_neither_sound_nor_words_are_kept(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_full_disk_stops_the_recording_with_one_message_and_no_call(
     bot, opened = CountedBot(), os.open
 
     def open_full(path: str | os.PathLike[str], flags: int, mode: int = 0o777) -> int:
-        if str(path).endswith(".ulaw"):
+        if str(path).endswith("wire.jsonl"):
             return opened("/dev/full", os.O_WRONLY)
         return opened(path, flags, mode)
 

@@ -5,6 +5,7 @@ Usage: python tests/support/records.py FOLDER [MINUTES] writes a few calls, and 
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import os
@@ -224,8 +225,8 @@ class CallWriter:
             "origin": None,
             "content": "all",
             "media": {
-                "inbound": {"file": "inbound.ulaw", **media},
-                "outbound": {"file": "outbound.ulaw", **media},
+                "inbound": {"file": "wire.jsonl", **media},
+                "outbound": {"file": "wire.jsonl", **media},
             },
             "end": {"reason": reason[0], "text": reason[1], "detail": ""} if ended else None,
             "failure": None,
@@ -249,13 +250,9 @@ class CallWriter:
         }
         lines.append((0.001, _line(0.001, "in", text=json.dumps({"event": "connected", "protocol": "Call"}))))
         lines.append((0.004, _line(0.004, "in", text=json.dumps(start))))
-        media = {"event": "media", "media": {"payload": ""}, "streamSid": STREAM}
-        text = json.dumps(media, separators=(",", ":"))
-        cut = {"text": text, "cut": text.index('""') + 1}
         for n in range(len(inbound) // self.chunk):
             at = (n + 1) * (self.chunk / RATE)
-            lines.append((at, _line(at, "in", at=n * self.chunk, n=self.chunk, **(cut if n == 0 else {}))))
-        outbound = bytearray()
+            lines.append((at, _media(at, "in", inbound[n * self.chunk : (n + 1) * self.chunk])))
         for number, (at, sound, until) in enumerate(self.played):
             data = ulaw_encode(sound.tobytes())
             for n in range(-(-len(data) // self.chunk)):
@@ -263,17 +260,18 @@ class CallWriter:
                 moment = at if n < 5 else at + (n - 5) * (self.chunk / RATE)
                 if until is not None and moment > until:
                     break
-                line = _line(moment, "out", at=len(outbound), n=self.chunk, **({} if outbound else cut))
-                lines.append((moment, line))
-                outbound += piece
+                lines.append((moment, _media(moment, "out", piece)))
             end = at + len(sound) / RATE
             mark = {"event": "mark", "streamSid": STREAM, "mark": {"name": f"m{number}"}}
             clear = {"event": "clear", "streamSid": STREAM}
             moment, message = (until, clear) if until is not None else (end, mark)
             lines.append((moment, _line(moment, "out", text=json.dumps(message))))
         (path / "wire.jsonl").write_text("".join(line for _, line in sorted(lines, key=lambda pair: pair[0])))
-        (path / "inbound.ulaw").write_bytes(inbound)
-        (path / "outbound.ulaw").write_bytes(outbound)
+
+
+def _media(t: float, d: str, data: bytes) -> str:
+    media = {"event": "media", "media": {"payload": base64.b64encode(data).decode()}, "streamSid": STREAM}
+    return f'{{"t":{t:.4f},"d":"{d}","m":{json.dumps(media, separators=(",", ":"))}}}\n'
 
 
 def _line(t: float, d: str, **fields: Any) -> str:
