@@ -77,7 +77,9 @@ PHONES = (
     "runner.server.endpoints.media_socket",
     "runner.transports.websocket",
 )
-PUBLIC = ("runner.worker.public_keeper", "runner.server.public.endpoints")
+HTTP_CLIENT = ("httpx2", "httpcore2", "truststore", "anyio._backends._asyncio")
+# With what hangs up calls: the first hang-up would import it while other calls go on.
+PUBLIC = ("runner.worker.public_keeper", "runner.server.public.endpoints", *HTTP_CLIENT)
 
 OF_MODULE = {
     "runner.vad": ("onnxruntime", "runner.vad.network", "runner.vad.silero"),
@@ -86,7 +88,7 @@ OF_MODULE = {
         f"runner.services.local.{name}" for name in ("ears", "voice", "understanding", "dialogue")
     ),
 }
-LATER = {"runner.services.common.service_http": ("httpx2", "httpcore2", "truststore")}
+LATER = {"runner.services.common.service_http": HTTP_CLIENT}
 """What these modules, where they are imported, load before the first call. The fork server imports it once
 the first worker accepts, so neither the start nor a save waits for it."""
 

@@ -62,6 +62,38 @@ assert run_program([{bot!r}, "-t", "twilio", "--port", "0"]) == 0
 """
 
 
+HANG_UP = """
+import asyncio
+from pathlib import Path
+from runner.providers import provider_named
+from runner.worker.fork_server import import_all, modules_for
+import_all(modules_for(Path({bot!r}), ({provider!r},), is_public=True))
+
+async def answer(reader, writer):
+    print(await reader.readline())
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\n{{}}")
+    writer.close()
+
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    provider = provider_named({provider!r}, {keys!r}, f"http://127.0.0.1:{{port}}")
+    before = set(sys.modules)
+    await provider.hang_up("CA1")
+    print("loaded:", *sorted(set(sys.modules) - before))
+    server.close()
+    await provider.aclose()
+
+asyncio.run(main())
+"""
+
+KEYS_OF_PROVIDERS = {
+    "twilio": {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "secret"},
+    "telnyx": {"TELNYX_API_KEY": "secret"},
+    "plivo": {"PLIVO_AUTH_ID": "MA1", "PLIVO_AUTH_TOKEN": "secret"},
+}
+
+
 @pytest.fixture(autouse=True)
 def nothing_to_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests have imported is not to be started here."""
@@ -136,6 +168,19 @@ def test_the_first_call_loads_nothing(with_vad: str) -> None:
             assert process.stdout.readline() == "loaded:\n"
         finally:
             process.terminate()
+
+
+@pytest.mark.parametrize("provider", KEYS_OF_PROVIDERS)
+def test_the_first_hang_up_of_a_worker_loads_nothing(provider: str) -> None:
+    """An import would hold up the other calls (ATTACK.md, reliability 8)."""
+    bot, keys = str(BOTS / "echo_bot.py"), KEYS_OF_PROVIDERS[provider]
+    code = "import sys\n" + HANG_UP.format(bot=bot, provider=provider, keys=keys)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PATH": ""}, capture_output=True, text=True, check=True
+    )
+    request, loaded = done.stdout.splitlines()
+    assert "HTTP/1.1" in request
+    assert loaded == "loaded:"
 
 
 def ring(port: int) -> None:
