@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from runner.settings.credentials import given_count, hide_forms, secret_forms
 
@@ -19,6 +19,7 @@ _URL_NAME = re.compile(r"[?&](?P<name>[\w-]++)(?P<colon>=)")
 _URL_VALUE = re.compile(r"[^&\s\"'\\]++")
 _IN_URLS_ONLY = ("key", "sig")
 _NAMED = ("token", "secret", "passw", "signature", "key", "authorization", "credential", "sig=")
+_DIGITS = re.compile(r"\d{7,}")
 HIDDEN = "…"
 REFRESH_S = 5.0
 
@@ -44,7 +45,7 @@ class Privacy:
         self.keeps_content = keeps_content
         self._forms: tuple[str, ...] = ()
         self._known, self._until = -1, 0.0
-        self._masks = [(number, masked(number)) for number in numbers if number and masked(number) != number]
+        self._masks = [pair for number in numbers if number for pair in _masks(number)]
 
     def mask_numbers(self, text: str) -> str:
         """The text without the call's numbers."""
@@ -68,6 +69,13 @@ class Privacy:
         if count != self._known or now > self._until:
             self._forms, self._known, self._until = secret_forms(), count, now + REFRESH_S
         return self._forms
+
+
+def _masks(number: str) -> Iterator[tuple[str, str]]:
+    """What to replace and by what: the number as given, and its digits, however the rest is written."""
+    for text in (number, *_DIGITS.findall(number)):
+        if (mask := masked(text)) != text:
+            yield text, mask
 
 
 def _hide_values(

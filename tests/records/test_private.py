@@ -31,6 +31,23 @@ def test_values_behind_the_names_of_secrets_are_hidden(text: str, shown: str) ->
     assert Privacy().clean(text) == shown
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"from":"+14155550123"}',
+        r'{"from":"+14155550123\u001b[2J<img>"}',
+        "?From=%2B14155550123&To=1",
+        "sip:14155550123@example.org",
+        r"{\"from\":\"\u002b14155550123\"}",
+    ],
+)
+@pytest.mark.parametrize("number", ["+14155550123", "+14155550123\x1b[2J<img>", "sip:+14155550123@h"])
+def test_a_caller_s_number_is_masked_however_it_is_written(text: str, number: str) -> None:
+    shown = Privacy(numbers=(number,)).clean(text)
+    assert "4155550123" not in shown
+    assert "23" in shown
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "text",
