@@ -1,16 +1,16 @@
-"""RTVI, the protocol that page and server speak over the data channel, as Pipecat's clients do too.
+"""RTVI, the protocol between the server and the page or one of Pipecat's clients.
 
-messages.py    what we say: builders, pure
-requests.py    what the client says: readers, pure
-frames.py      what a bot pushes to its client's application, and what it gets from it
-speech.py      how far the bot has got with what it is saying, pure
+messages.py    builds messages to the client, pure
+requests.py    parses messages from the client, pure
+frames.py      frames between a bot and its client's application
+speech.py      which words of the bot's speech have been heard, pure
 outbox.py      keeps messages until the client is ready
-functions.py   tools: reports about ours, and functions that the client runs for us
+functions.py   tools: progress reports, and functions that the client runs
 reporter.py    frames -> messages
 
-Here is `task.rtvi`, through which a bot speaks with its client's application. It observes: no frame
-waits for it, and a bot needs nothing in its pipeline. Each message of the client becomes frames, an event or
-an answer.
+`RTVI` is `task.rtvi`: a bot uses it to talk to its client's application. It observes the pipeline, so it
+delays no frame and the bot adds nothing to its pipeline. Each message from the client becomes frames, an
+event or a response.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ Inject = Callable[[Frame], Awaitable[None]]
 
 
 class Answers:
-    """Serves one client. What cannot be served is answered with `error-response` under its id."""
+    """Handles one client's messages. A message that fails is answered with `error-response` and its id."""
 
     def __init__(
         self,
@@ -96,11 +96,11 @@ class Answers:
 
     @property
     def kinds(self) -> frozenset[str]:
-        """The messages that are served."""
+        """The types of messages that are handled."""
         return frozenset(self._of)
 
     async def serve(self, message: object) -> None:
-        """Serve a message of the client's application; what is not RTVI is left alone."""
+        """Handle a message from the client's application. Ignores messages that are not RTVI."""
         try:
             request = requests.parse(message)
             if request is not None:
@@ -117,7 +117,7 @@ class Answers:
             messages.bot_ready(message.id, version, about, audio_in=self._audio_in, audio_out=self._audio_out)
         ]
         if asked != major:
-            text = f"RTVI {asked}.x is not spoken here; answering in {messages.VERSION}"
+            text = f"RTVI {asked}.x is not supported; answering in {messages.VERSION}"
             hello.append(messages.error_response(message.id, text))
         await self._outbox.open(major, hello)
         self._events.emit("on_client_ready")
@@ -178,9 +178,7 @@ class Answers:
 
     async def _unknown(self, message: ClientMessage) -> None:
         kind = re.sub(r"[^\w-]", "?", message.type[:60])
-        await self._outbox.post(
-            messages.error_response(message.id, f"this bot does not know the message {kind}")
-        )
+        await self._outbox.post(messages.error_response(message.id, f"unknown message type {kind}"))
 
 
 def _own_version() -> str:
@@ -201,11 +199,11 @@ class RTVI:
     Args:
         send: puts one message on the wire.
         inject: puts a frame into the pipeline, at its beginning.
-        audio_in: whether the bot hears; announced to the client.
-        audio_out: whether the bot speaks; announced to the client.
+        audio_in: whether the bot receives sound; announced to the client.
+        audio_out: whether the bot sends sound; announced to the client.
         params: what is reported to the client.
-        replies: the call's; a reply is reported once it is certain.
-        client_major: the major version that the client announced to older code of the bot, if it did.
+        replies: the call's replies; a held reply is reported once it is confirmed.
+        client_major: the major version that the client announced before the bot's code was reloaded, if any.
     """
 
     def __init__(
@@ -250,17 +248,17 @@ class RTVI:
         await self._outbox.post(messages.server_message(data))
 
     async def send_server_response(self, client_msg: RTVIClientMessageFrame, data: Any) -> None:
-        """Answer a message of the client's."""
+        """Answer a message from the client."""
         await self._outbox.post(messages.server_response(client_msg.msg_id, client_msg.type, data))
 
     async def send_error_response(self, client_msg: RTVIClientMessageFrame, error: str) -> None:
-        """Let a request of the client's fail with this sentence."""
+        """Fail a request from the client with this message."""
         await self._outbox.post(messages.error_response(client_msg.msg_id, error))
 
     async def call_function(
         self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout_s: float = CLIENT_FUNCTION_S
     ) -> Any:
-        """Run a function that the client registered (`registerFunctionCallHandler`); what it returned.
+        """Run a function that the client registered (`registerFunctionCallHandler`) and return its result.
 
         Raises:
             ServiceError: nothing came back in time.
@@ -268,10 +266,10 @@ class RTVI:
         return await self._functions.call(name, arguments or {}, timeout_s)
 
     async def set_bot_ready(self) -> None:
-        """Nothing: `bot-ready` answers `client-ready` by itself. Bots that say it are as right."""
+        """Do nothing; for compatibility. `bot-ready` is sent automatically in answer to `client-ready`."""
 
     async def on_message(self, message: object) -> None:
-        """Serve a message of the client's application; what is not RTVI is left alone."""
+        """Handle a message from the client's application. Ignores messages that are not RTVI."""
         await self._answers.serve(message)
 
     async def open_unasked(self) -> None:
@@ -280,18 +278,18 @@ class RTVI:
             await self._outbox.open(messages.LATEST_MAJOR, [])
 
     async def aclose(self) -> None:
-        """Let the bot's handlers finish, within a bound."""
+        """Wait for the bot's event handlers to finish, up to a timeout."""
         await self.events.aclose()
 
     # -------------------------------------------------------------- for the pipeline
 
     @property
     def frame_types(self) -> tuple[type[Frame], ...]:
-        """What this observer wants to be shown."""
+        """The types of frames that this observer handles."""
         return (InputTransportMessageFrame, *self._reporter.frame_types)
 
     async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
-        """Report `frame` to the client once; serve what the client sent."""
+        """Report `frame` to the client once, or handle it if the client sent it."""
         if self._holding.due:
             await self.send_due()
         if self._holding.keeps(frame) or not self._reporter.is_news(frame):
@@ -302,7 +300,7 @@ class RTVI:
             await self._reporter.report(frame)
 
     async def send_due(self) -> None:
-        """A held reply is certain: send the client what was kept of it."""
+        """Report the kept frames of held replies that have been confirmed."""
         while self._holding.due:
             frame = self._holding.due.popleft()
             if self._reporter.is_news(frame):

@@ -1,8 +1,8 @@
-"""Frames between a bot and its client's application. Names and fields are those of Pipecat's clients' world
-(pipecat-ai 1.14.0, `processors/frameworks/rtvi/frames.py`), so that bots read the same.
+"""Frames between a bot and its client's application. Names and fields are Pipecat's (pipecat-ai 1.14.0,
+`processors/frameworks/rtvi/frames.py`), so its bots run unchanged.
 
-What the client sent comes down the pipeline from its beginning; what is for the client may be pushed
-anywhere, and is sent at once.
+Frames from the client enter at the start of the pipeline. Frames for the client can be pushed anywhere and
+are sent at once.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from runner.frames import SystemFrame
 
 @dataclass(frozen=True, slots=True)
 class RTVIClientMessageFrame(SystemFrame):
-    """The client's application says something of its own (`client-message`), and may wait for an answer:
-    `RTVIServerResponseFrame`, or `task.rtvi.send_server_response()`."""
+    """A custom message from the client's application (`client-message`). Answer it with
+    `RTVIServerResponseFrame` or `task.rtvi.send_server_response()`."""
 
     msg_id: str
     type: str
@@ -64,7 +64,7 @@ class RTVIServerMessageFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class RTVIServerResponseFrame(SystemFrame):
-    """The answer to a client's message; with an `error` the client's request fails with that sentence."""
+    """The answer to a client's message. With an `error`, the client's request fails with that message."""
 
     client_msg: RTVIClientMessageFrame
     data: Any = None
@@ -73,7 +73,7 @@ class RTVIServerResponseFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class RTVIUICommandFrame(SystemFrame):
-    """Something for the client's page to do (`ui-command`): "toast", "navigate", "highlight", or its own."""
+    """A command for the client's page (`ui-command`): "toast", "navigate", "highlight", or a custom one."""
 
     command: str
     payload: Any = None
@@ -81,7 +81,7 @@ class RTVIUICommandFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class RTVIUIJobGroupFrame(SystemFrame):
-    """How a group of jobs gets on (`ui-job-group`): an object with `kind` "group_started", "job_update",
+    """The progress of a group of jobs (`ui-job-group`): an object with `kind` "group_started", "job_update",
     "job_completed" or "group_completed"."""
 
     data: Mapping[str, Any]
@@ -89,7 +89,7 @@ class RTVIUIJobGroupFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class LLMSearchResponseFrame(SystemFrame):
-    """What a language model that searches the web found, and where (`bot-llm-search-response`)."""
+    """The result and sources of a language model's web search (`bot-llm-search-response`)."""
 
     search_result: str | None = None
     rendered_content: str | None = None

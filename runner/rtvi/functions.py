@@ -1,4 +1,4 @@
-"""Tools in RTVI: reports to the client about our tools, and functions that the client runs for us."""
+"""Tools in RTVI: reports to the client about the bot's tools, and functions that the client runs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from runner.rtvi.outbox import Outbox
 from runner.rtvi.requests import FunctionResult
 
 MAX_CALLS = 256
-"""Calls whose phases are remembered, so that each is reported once."""
+"""Maximum number of calls remembered in order to report each phase once."""
 
 CLIENT_FUNCTION_S = 30.0
 
 
 class RTVIFunctionCallReportLevel(StrEnum):
-    """How much of a tool's call the client gets: nothing; that there is one; its name; its arguments too; its
-    result too. (pipecat-ai 1.14.0, `processors/frameworks/rtvi/observer.py`.)"""
+    """How much of a tool call is reported to the client: nothing; only that it happens; its name; also its
+    arguments; also its result. (pipecat-ai 1.14.0, `processors/frameworks/rtvi/observer.py`.)"""
 
     DISABLED = "disabled"
     NONE = "none"
@@ -53,8 +53,8 @@ class RTVIObserverParams:
     """What is reported to the client.
 
     Attributes:
-        function_call_report_level: per tool's name, "*" for all others. Arguments and results may hold what
-            the caller should not see, so they are sent only where this says so.
+        function_call_report_level: by tool name, "*" for all others. Arguments and results may be private, so
+            they are sent only where this allows it.
     """
 
     function_call_report_level: Mapping[str, RTVIFunctionCallReportLevel] = field(
@@ -76,7 +76,7 @@ class FunctionReports:
         self._reported: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def started(self, frame: FunctionCallsStartedFrame) -> None:
-        """The model asked for tools."""
+        """The model called tools."""
         for call in frame.calls:
             if self._is_news("started", call):
                 name = call.function_name if self._covers(call, RTVIFunctionCallReportLevel.NAME) else None
@@ -91,12 +91,12 @@ class FunctionReports:
             await self._outbox.post(messages.function_call_in_progress(call.tool_call_id, name, arguments))
 
     async def answered(self, frame: FunctionCallResultFrame) -> None:
-        """A tool has answered."""
+        """A tool returned."""
         result = frame.result if self._covers(frame.call, RTVIFunctionCallReportLevel.FULL) else None
         await self._stopped(frame.call, cancelled=False, result=result)
 
     async def cancelled(self, frame: FunctionCallCancelFrame) -> None:
-        """A tool was ended."""
+        """A tool was cancelled."""
         await self._stopped(frame.call, cancelled=True, result=None)
 
     async def _stopped(self, call: FunctionCall, *, cancelled: bool, result: Any) -> None:
@@ -129,7 +129,7 @@ class ClientFunctions:
         self._numbers = itertools.count(1)
 
     async def call(self, name: str, arguments: Mapping[str, Any], timeout_s: float) -> Any:
-        """Run a function at the client; what it returned.
+        """Run a function at the client and return its result.
 
         Raises:
             ServiceError: nothing came back in time.
@@ -153,7 +153,7 @@ class ClientFunctions:
         return result
 
     async def _ask(self, call_id: str, name: str, arguments: Mapping[str, Any]) -> None:
-        # A client that knows both messages runs its function on either, so each major gets one.
+        # A client that knows both messages would run the function twice, so each major gets only its own.
         await self._outbox.post(messages.function_call_v1(call_id, name, arguments), majors=(1,))
         await self._outbox.post(messages.function_call_started(name), majors=(2,))
         asked = messages.function_call_in_progress(call_id, name, arguments)
@@ -163,7 +163,7 @@ class ClientFunctions:
         """The client sent what its function returned.
 
         Raises:
-            ProtocolError: nobody waits for it.
+            ProtocolError: no call is waiting for it.
         """
         waiting = self._waiting.get(result.tool_call_id)
         if waiting is None:

@@ -1,14 +1,14 @@
-"""RTVI messages for the client, as JSON values. What the client says is read in `requests.py`.
+"""Builds RTVI messages for the client, as JSON values. `requests.py` parses those from the client.
 
 The envelope is `{"label": "rtvi-ai", "type": …, "id": …, "data": {…}}`; absent fields are left out.
-Two majors are in use, and a client is answered in its own (reference/PEERS.md §6, PROTOCOLS.md §7):
+Two major versions are in use; each client gets its own (reference/PEERS.md §6, PROTOCOLS.md §7):
 
-* 1.x knows `bot-output` as `{text, spoken, aggregated_by}`: the sentence first, then word by word;
-* 2.x knows it as segments that report how much of them has been spoken.
+* 1.x: `bot-output` is `{text, spoken, aggregated_by}`: first the sentence, then word by word;
+* 2.x: `bot-output` is a segment that reports how much of it has been spoken.
 
 Types and fields are those of `@pipecat-ai/client-js` 1.13.1 (RTVI 2.1.0; `dist/index.d.ts`).
 
-Durations in `metrics` are seconds, as RTVI has them. Nothing here does I/O.
+Durations in `metrics` are in seconds, as RTVI defines them. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Message = dict[str, Any]
 
 
 def build(kind: str, data: Mapping[str, Any] | None = None, id: str = "") -> Message:
-    """An envelope. Fields of `data` that are None are left out."""
+    """A message in its envelope, without the fields of `data` that are None."""
     message: Message = {"label": LABEL, "type": kind}
     if id:
         message["id"] = id
@@ -39,7 +39,7 @@ def build(kind: str, data: Mapping[str, Any] | None = None, id: str = "") -> Mes
 
 
 def bot_ready(id: str, version: str, about: Mapping[str, Any], *, audio_in: bool, audio_out: bool) -> Message:
-    """The answer to `client-ready`, under the same id. Without it a client shows "connecting" for ever."""
+    """The answer to `client-ready`, with the same id. Without it a client stays in "connecting"."""
     capabilities = {
         "audio_in": audio_in,
         "audio_out": audio_out,
@@ -52,7 +52,7 @@ def bot_ready(id: str, version: str, about: Mapping[str, Any], *, audio_in: bool
 
 
 def error_response(id: str, error: str) -> Message:
-    """The answer to a message that could not be served."""
+    """The answer to a message that failed."""
     return build("error-response", {"error": error}, id)
 
 
@@ -67,15 +67,15 @@ def error(
     source: str | None = None,
     advice: str | None = None,
 ) -> Message:
-    """Something failed; `fatal` ends the call.
+    """An error; `fatal` ends the call.
 
     Args:
-        text: the whole sentence, as `error` (2.x) and `message` (1.x): clients read the one they know.
+        text: the whole sentence, sent as `error` (2.x) and as `message` (1.x).
         processor: where in the pipeline.
         file: the bot's own file, and `line` in it.
         exception: what was raised, such as "KeyError: 'name'".
         source: that line's text.
-        advice: what to do about it.
+        advice: how to fix it.
     """
     facts = {
         "processor": processor,
@@ -89,7 +89,7 @@ def error(
 
 
 def user_transcription(text: str, *, final: bool, timestamp: str, user_id: str) -> Message:
-    """What the user said (`final`), or seems to be saying."""
+    """What the user said: final words (`final`) or interim ones."""
     return build(
         "user-transcription", {"text": text, "final": final, "timestamp": timestamp, "user_id": user_id}
     )
@@ -110,12 +110,12 @@ def user_input(
 
 
 def text_message(kind: str, text: str) -> Message:
-    """`user-llm-text`, `bot-llm-text`, `bot-tts-text`, `bot-transcription` (old: a sentence of the reply)."""
+    """`user-llm-text`, `bot-llm-text`, `bot-tts-text`, or the older `bot-transcription` (one sentence)."""
     return build(kind, {"text": text})
 
 
 def server_message(data: Any) -> Message:
-    """Any JSON value for the client's application; ours for a page that knows botrun are objects."""
+    """Any JSON value for the client's application. botrun's own messages to its page are objects."""
     return {**build("server-message"), "data": data}
 
 
@@ -130,14 +130,14 @@ def append_to_context_result(id: str) -> Message:
 
 
 def function_call_started(name: str | None) -> Message:
-    """The model asked for a tool; its name is left out where the client need not know."""
+    """The model called a tool; without its name unless the client may see it."""
     return build("llm-function-call-started", {"function_name": name})
 
 
 def function_call_in_progress(
     tool_call_id: str, name: str | None = None, arguments: Mapping[str, Any] | None = None
 ) -> Message:
-    """A tool runs. A client that registered a function of this name runs it, and sends what it returns."""
+    """A tool runs. A client that registered a function of this name runs it and sends back the result."""
     facts = {"tool_call_id": tool_call_id, "function_name": name, "arguments": arguments}
     return build("llm-function-call-in-progress", facts)
 
@@ -145,13 +145,13 @@ def function_call_in_progress(
 def function_call_stopped(
     tool_call_id: str, name: str | None = None, *, cancelled: bool = False, result: Any = None
 ) -> Message:
-    """A tool has answered, or was ended by an interruption."""
+    """A tool returned, or was cancelled by an interruption."""
     facts = {"tool_call_id": tool_call_id, "function_name": name, "cancelled": cancelled, "result": result}
     return build("llm-function-call-stopped", facts)
 
 
 def function_call_v1(tool_call_id: str, name: str, arguments: Mapping[str, Any]) -> Message:
-    """1.x: asks the client to run a function."""
+    """1.x: ask the client to run a function."""
     return build(
         "llm-function-call", {"function_name": name, "tool_call_id": tool_call_id, "args": dict(arguments)}
     )
@@ -160,28 +160,28 @@ def function_call_v1(tool_call_id: str, name: str, arguments: Mapping[str, Any])
 def search_response(
     search_result: str | None, rendered_content: str | None, origins: Sequence[Mapping[str, Any]]
 ) -> Message:
-    """What the model found when it searched the web."""
+    """The result of the model's web search."""
     facts = {"search_result": search_result, "rendered_content": rendered_content, "origins": list(origins)}
     return build("bot-llm-search-response", facts)
 
 
 def ui_command(command: str, payload: Any) -> Message:
-    """Something for the client's page to do."""
+    """A command for the client's page."""
     return {**build("ui-command"), "data": {"command": command, "payload": payload}}
 
 
 def ui_job_group(data: Mapping[str, Any]) -> Message:
-    """How a group of jobs gets on."""
+    """The progress of a group of jobs."""
     return {**build("ui-job-group"), "data": dict(data)}
 
 
 def metric(name: str, processor: str, value_ms: float) -> Message:
-    """One measured duration under its name: `ttfb`, `processing`; ours: `turn_latency`, `stop_latency`."""
+    """One measured duration: `ttfb`, `processing`, or botrun's own `turn_latency`, `stop_latency`."""
     return build("metrics", {name: [{"processor": processor, "value": round(value_ms / 1000, 4)}]})
 
 
 def bot_output_v1(text: str, *, spoken: bool, aggregated_by: str) -> Message:
-    """1.x: `spoken` is False for a sentence on its way, True for a word that was heard."""
+    """1.x: `spoken` is False for a sentence that will be spoken, True for a word that was heard."""
     return build("bot-output", {"text": text, "spoken": spoken, "aggregated_by": aggregated_by})
 
 
@@ -204,7 +204,7 @@ def bot_output_v2(segment: Segment) -> Message:
 
 
 def bot_output_unspoken(text: str, segment_id: int) -> Message:
-    """2.x: a sentence that is to be read."""
+    """2.x: a sentence that is shown but not spoken."""
     facts = {"text": text, "output_type": "text", "text_type": "plain", "aggregated_by": "sentence"}
     return build(
         "bot-output", {**facts, "segment_id": segment_id, "will_be_spoken": False, "spoken_status": "new"}

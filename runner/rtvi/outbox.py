@@ -1,4 +1,4 @@
-"""Messages and frames on their way to one client: kept until it is ready, and until a reply is certain."""
+"""Queues for one client: messages until it is ready, and frames of held replies until they are confirmed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from runner.processors.floor_state import Replies
 from runner.rtvi.messages import MAJORS, Message
 
 MAX_WAITING = 500
-"""Messages kept for a client that is not ready yet; beyond it the oldest go."""
+"""Maximum number of messages kept until the client is ready. The oldest are dropped first."""
 
 Send = Callable[[Message], Awaitable[None]]
 
 
 class Outbox:
-    """Sends messages once the client's major is known, and leaves out those for the other major."""
+    """Sends messages once the client's major version is known; drops those for the other major."""
 
     def __init__(self, send: Send) -> None:
         self.major: int | None = None
@@ -25,18 +25,18 @@ class Outbox:
         self._sending = False
 
     async def post(self, message: Message, *, majors: tuple[int, ...] = MAJORS) -> None:
-        """Send when the client is ready; `majors` are those that have such a message."""
+        """Send when the client is ready. `majors`: the versions that have this message."""
         self._waiting.append((message, majors))
         await self._flush()
 
     async def open(self, major: int, first: Iterable[Message]) -> None:
-        """The client is ready: `first` goes before all that waits."""
+        """The client is ready: send `first`, then everything that is queued."""
         self.major = major
         self._waiting.extendleft((message, MAJORS) for message in reversed(list(first)))
         await self._flush()
 
     async def _flush(self) -> None:
-        """A post during a send is left to that send, which keeps the order."""
+        """Send what is queued. If a send is under way, it sends the rest too, in order."""
         if self._sending or self.major is None:
             return
         self._sending = True
@@ -50,17 +50,17 @@ class Outbox:
 
 
 MAX_HELD = 2048
-"""Frames kept; a model's whole answer is a few hundred. Beyond it the oldest go."""
+"""Maximum number of frames kept; a long answer has a few hundred. The oldest are dropped first."""
 
 
 class Holding:
-    """Keeps frames of held replies in order, until their reply is certain or thrown away.
+    """Keeps the frames of held replies in order until their reply is confirmed or discarded.
 
     Args:
-        replies: the call's; None where nothing is ever held.
+        replies: the call's replies; None if none is ever held.
 
     Attributes:
-        due: what was kept and is to be sent now, in order.
+        due: the kept frames to send now, in order.
     """
 
     def __init__(self, replies: Replies | None) -> None:
@@ -72,7 +72,7 @@ class Holding:
             replies.on_settled(self._settled)
 
     def keeps(self, frame: Frame) -> bool:
-        """Whether this frame is not to be reported, or not yet."""
+        """Whether this frame must not be reported, or not yet."""
         if self._replies is None:
             return False
         if self._is_held(self._replies, frame):
@@ -82,7 +82,7 @@ class Holding:
 
     @staticmethod
     def _is_held(replies: Replies, frame: Frame) -> bool:
-        # The question comes before the reply that it belongs to has a number.
+        # The context frame comes before its reply has an id.
         return replies.is_held(frame) or (replies.holding and isinstance(frame, LLMContextFrame))
 
     def _settled(self, wanted: bool) -> None:

@@ -1,7 +1,7 @@
-"""Frames of the pipeline -> messages for the client.
+"""Converts frames of the pipeline to messages for the client.
 
-An observer sees every hop of a frame; a frame is reported once, at its first. What was *heard* is a frame of
-its own behind `transport.output()`, with `heard_at`, so words are marked when the listener hears them.
+An observer sees every hop of a frame; each frame is reported at its first hop. Words that were *heard* come
+as separate frames after `transport.output()`, with `heard_at`, so they are reported when they are played.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ if TYPE_CHECKING:
     pass
 
 MAX_SEEN = 512
-"""Frames remembered as reported. A frame still travelling when this many have followed is reported again."""
+"""Maximum number of frames remembered as reported. An older frame would be reported again."""
 
 
 class Reporter:
-    """Frames -> messages, for one client."""
+    """Converts frames to messages for one client."""
 
     def __init__(self, outbox: Outbox, params: RTVIObserverParams) -> None:
         self._outbox = outbox
@@ -75,7 +75,7 @@ class Reporter:
 
     @property
     def frame_types(self) -> tuple[type[Frame], ...]:
-        """What this observer wants to be shown."""
+        """The types of frames that are reported."""
         return tuple(self._handlers)
 
     def _make_handlers(self) -> dict[type[Frame], Callable[[Any], Awaitable[None]]]:
@@ -114,13 +114,13 @@ class Reporter:
         }
 
     async def report(self, frame: Frame) -> None:
-        """Send the client what `frame` means."""
+        """Send the message for this frame to the client."""
         handler = next((self._handlers[kind] for kind in type(frame).__mro__ if kind in self._handlers), None)
         if handler is not None:
             await handler(frame)
 
     def is_news(self, frame: Frame) -> bool:
-        """Whether this is the first hop of a frame that is shown."""
+        """Whether the frame has not been reported yet."""
         if id(frame) in self._seen:  # the entry keeps the frame alive, so its id stays its own
             return False
         self._seen[id(frame)] = frame
@@ -129,7 +129,7 @@ class Reporter:
         return True
 
     async def _on_state(self, who: str, what: str, begins: bool) -> None:
-        """`user-started-speaking` and `user-mute-started`: sent on changes only."""
+        """Send `user-started-speaking`, `user-mute-started` and the like, on changes only."""
         key = f"{who} {what}"
         if self._doing.get(key, False) == begins:
             return
@@ -190,7 +190,7 @@ class Reporter:
         await self._outbox.post(messages.text_message("bot-transcription", text))
 
     async def _on_tts_text(self, frame: TTSTextFrame) -> None:
-        if frame.heard_at is None:  # on its way to the output: nobody has heard it
+        if frame.heard_at is None:  # not played yet
             return
         await self._outbox.post(messages.text_message("bot-tts-text", frame.text))
         heard = messages.bot_output_v1(frame.text, spoken=True, aggregated_by="word")
@@ -242,7 +242,7 @@ class Reporter:
 
 
 def _last_user_text(context: object) -> str:
-    """The text of the context's last message, if that is the user's."""
+    """The text of the context's last message, if the user said it."""
     last = context[-1] if isinstance(context, list) and context else None
     if not isinstance(last, dict) or last.get("role") != "user":
         return ""

@@ -1,7 +1,7 @@
-"""What the client says, read and judged; pure.
+"""Parses and validates messages from the client; pure.
 
-Every message that `@pipecat-ai/client-js` 1.13.1 sends (`RTVIMessageType` in `dist/index.d.ts`) has its
-reader here; what its data must hold is cited from there.
+It has a parser for every message that `@pipecat-ai/client-js` 1.13.1 sends (`RTVIMessageType` in
+`dist/index.d.ts`, which also defines their data).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MIN_RATE, MAX_RATE = 8000, 48000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientMessage:
-    """A message from the client. `id` is what an answer must carry; `data` is its object, or empty."""
+    """A message from the client. An answer must have its `id`. `data` is empty if the message has none."""
 
     type: str
     id: str = ""
@@ -30,7 +30,7 @@ class ClientMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendText:
-    """A turn that was typed. `run_immediately` cuts in; `audio_response` asks for a spoken answer."""
+    """A typed user turn. `run_immediately` interrupts the bot; `audio_response` asks for a spoken answer."""
 
     content: str
     run_immediately: bool = True
@@ -39,7 +39,7 @@ class SendText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionResult:
-    """What a function returned that the client ran for us."""
+    """The result of a function that the client ran."""
 
     function_name: str
     tool_call_id: str
@@ -47,10 +47,10 @@ class FunctionResult:
 
 
 def parse(message: object) -> ClientMessage | None:
-    """Read a client's message; None if it is not RTVI, and so none of our business.
+    """Parse a client's message. Returns None if it is not RTVI.
 
     Raises:
-        ProtocolError: it has RTVI's label but not RTVI's form. All readers below raise it, too.
+        ProtocolError: it has RTVI's label but is malformed. All parsers below raise it, too.
     """
     if not isinstance(message, dict) or message.get("label") != LABEL:
         return None
@@ -63,13 +63,13 @@ def parse(message: object) -> ClientMessage | None:
 
 
 def message_id(message: object) -> str:
-    """The id that an answer has to carry; "" when there is none."""
+    """The id that an answer must have; "" if there is none."""
     found = message.get("id") if isinstance(message, dict) else None
     return str(found) if isinstance(found, str | int) else ""
 
 
 def client_major(data: Mapping[str, Any]) -> int:
-    """The major of a `client-ready`; one that names no version is taken for the oldest (1)."""
+    """The major version in a `client-ready`; 1 if it names none."""
     version = data.get("version", "1")
     major = str(version).partition(".")[0]
     if not major.isdecimal() or len(major) > 4:
@@ -78,10 +78,10 @@ def client_major(data: Mapping[str, Any]) -> int:
 
 
 def send_text(data: Mapping[str, Any]) -> SendText:
-    """Read a `send-text`: `content` has words in it."""
+    """Parse a `send-text`; its `content` must not be blank."""
     content, options = data.get("content"), data.get("options") or {}
     if not isinstance(content, str) or not content.strip():
-        raise ProtocolError("send-text needs a content with words in it")
+        raise ProtocolError("send-text needs a content that is not blank")
     if not isinstance(options, dict):
         raise ProtocolError("the options of send-text must be an object")
     return SendText(
@@ -92,8 +92,7 @@ def send_text(data: Mapping[str, Any]) -> SendText:
 
 
 def append_to_context(data: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Read an `append-to-context` (old; `send-text` has taken its place): a message, and whether to answer
-    it at once."""
+    """Parse an `append-to-context` (replaced by `send-text`): a message, and whether to answer it at once."""
     role, content = data.get("role"), data.get("content")
     if role not in ("user", "assistant"):
         raise ProtocolError('append-to-context needs a role: "user" or "assistant"')
@@ -103,7 +102,7 @@ def append_to_context(data: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
 
 
 def dtmf_digits(data: Mapping[str, Any]) -> str:
-    """Read a `dtmf`: 2.1 has `buttons`, older clients one `button` a message; each a key of a phone."""
+    """Parse a `dtmf`: clients of 2.1 send `buttons`, older ones one `button` per message."""
     buttons = data.get("buttons", [data.get("button")])
     keys = [str(button) for button in buttons] if isinstance(buttons, list) else [""]
     if not all(len(key) == 1 and key in "0123456789*#" for key in keys):
@@ -112,11 +111,11 @@ def dtmf_digits(data: Mapping[str, Any]) -> str:
 
 
 def raw_audio(data: Mapping[str, Any]) -> InputAudioRawFrame:
-    """Read a `raw-audio` or `raw-audio-batch`: pcm (s16le) in base64."""
+    """Parse a `raw-audio` or `raw-audio-batch`: pcm (s16le) in base64."""
     pieces = data.get("base64AudioBatch", [data.get("base64Audio")])
     rate, channels = data.get("sampleRate", 16000), data.get("numChannels", 1)
     if not isinstance(pieces, list) or not pieces or not all(isinstance(piece, str) for piece in pieces):
-        raise ProtocolError("raw-audio needs base64Audio, or base64AudioBatch with a list of such")
+        raise ProtocolError("raw-audio needs base64Audio, or a list of them in base64AudioBatch")
     if not _is_whole(rate) or not MIN_RATE <= rate <= MAX_RATE:
         raise ProtocolError(f"raw-audio needs a sampleRate from {MIN_RATE} to {MAX_RATE}")
     if not _is_whole(channels) or channels not in (1, 2):
@@ -126,7 +125,7 @@ def raw_audio(data: Mapping[str, Any]) -> InputAudioRawFrame:
     except ValueError:
         raise ProtocolError("the audio of raw-audio is not base64") from None
     if len(pcm) % (2 * channels):
-        raise ProtocolError("the audio of raw-audio is not s16le: it ends in the middle of a sample")
+        raise ProtocolError("the audio of raw-audio is not s16le: it ends within a sample")
     return InputAudioRawFrame(pcm, rate, channels)
 
 
@@ -135,12 +134,12 @@ def _is_whole(value: object) -> bool:
 
 
 def client_message(data: Mapping[str, Any]) -> tuple[str, Any]:
-    """Read a `client-message`: its own type `t`, and its data `d`."""
+    """Parse a `client-message`: its custom type `t` and data `d`."""
     return _name(data, "t", "client-message"), data.get("d")
 
 
 def function_result(data: Mapping[str, Any]) -> FunctionResult:
-    """Read an `llm-function-call-result`."""
+    """Parse an `llm-function-call-result`."""
     kind = "llm-function-call-result"
     return FunctionResult(
         function_name=_name(data, "function_name", kind),
@@ -150,12 +149,12 @@ def function_result(data: Mapping[str, Any]) -> FunctionResult:
 
 
 def ui_event(data: Mapping[str, Any]) -> tuple[str, Any]:
-    """Read a `ui-event`: its name and payload."""
+    """Parse a `ui-event`: its name and payload."""
     return _name(data, "event", "ui-event"), data.get("payload")
 
 
 def ui_snapshot(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Read a `ui-snapshot`: the tree of what the page shows."""
+    """Parse a `ui-snapshot`: the accessibility tree of the page."""
     tree = data.get("tree")
     if not isinstance(tree, dict):
         raise ProtocolError("ui-snapshot needs a tree")
@@ -163,7 +162,7 @@ def ui_snapshot(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def ui_cancel_job_group(data: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Read a `ui-cancel-job-group`: the group, and why."""
+    """Parse a `ui-cancel-job-group`: the group's id and the reason."""
     reason = data.get("reason")
     return _name(data, "job_id", "ui-cancel-job-group"), reason if isinstance(reason, str) else None
 

@@ -1,8 +1,8 @@
-"""How far the bot has got with what it is saying: segments of text, and the words that were heard.
+"""Tracks which words of the bot's speech have been heard, segment by segment.
 
-The voice announces each segment (`TTSStartedFrame`) while an earlier one may still be sounding, and
-words come back as they are heard. A word is looked for a little way ahead in the segment that is
-sounding, then in the next one: voices say "nine" for "9", and such a word must not lose the place.
+The voice announces each segment (`TTSStartedFrame`), possibly while an earlier one is still playing. Each
+heard word is searched a little way ahead in the current segment, then in the next one, because some words
+are never found: voices say "nine" for "9".
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LOOK_AHEAD_CHARS = 60
-"""How far beyond the last heard word the next one may stand: several words that were not recognised."""
+"""Maximum distance from the last heard word to the next; leaves room for several words not found."""
 
 NEXT_SEGMENT_CHARS = 16
-"""How far into the next segment a word may stand and still show that this one is over."""
+"""A word found within this distance of the next segment's start means that the current segment is over."""
 
 MAX_SEGMENTS = 256
-"""Segments that wait to be heard; more than a voice ever is ahead."""
+"""Maximum number of segments not heard yet; no voice is ever this far ahead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of the bot's speech. `heard` counts the characters of `text` that the listener heard."""
+    """A piece of the bot's speech. `heard`: number of characters of `text` that were heard."""
 
     id: int
     reply_id: int | None
@@ -47,7 +47,7 @@ class Segment:
 
 
 class Speech:
-    """Everything announced and not yet heard to its end, in order."""
+    """The announced segments that have not been heard to the end, in order."""
 
     def __init__(self) -> None:
         self._segments: deque[Segment] = deque(maxlen=MAX_SEGMENTS)
@@ -65,12 +65,12 @@ class Speech:
         return segment
 
     def next_id(self) -> int:
-        """A number for a segment: its own, and greater than those before."""
+        """A new segment id; ids increase."""
         self._last_id += 1
         return self._last_id
 
     def word(self, reply_id: int | None, word: str, *, joined: bool = False) -> list[Segment]:
-        """A word was heard, `joined` to the one before; the segments that changed by it, in order."""
+        """A word was heard. Returns the changed segments, in order. `joined`: no space before it."""
         index = self._index_of(reply_id, word)
         if index is None:
             return []
@@ -80,13 +80,13 @@ class Speech:
         return [*_completed(passed), *([after] if after != before else [])]
 
     def finish(self) -> list[Segment]:
-        """The bot fell silent, having said all: what is left of the segments counts as heard."""
+        """The bot finished speaking: the rest of the segments counts as heard."""
         left = [] if self._cut else list(self._segments)
         self.clear()
         return _completed(left)
 
     def cut(self) -> None:
-        """The bot was interrupted. Words that were heard before may still come in until `clear`."""
+        """The bot was interrupted. Words heard before that may still arrive until `clear`."""
         self._cut = True
 
     def clear(self) -> None:
@@ -95,7 +95,7 @@ class Speech:
         self._cut = False
 
     def _index_of(self, reply_id: int | None, word: str) -> int | None:
-        """Which of the next two segments says `word`; if neither plainly does, the first of its reply."""
+        """Which of the reply's next two segments contains `word`; the first if neither does."""
         mine = [i for i, segment in enumerate(self._segments) if _same_reply(segment, reply_id)][:2]
         if not mine:
             if not self._cut:
@@ -122,10 +122,10 @@ def _same_reply(segment: Segment, reply_id: int | None) -> bool:
 
 
 def _find(segment: Segment, word: str, within: int = LOOK_AHEAD_CHARS) -> int | None:
-    """Where `word` ends in what is left of the segment, with the punctuation that clings to it."""
+    """Where `word` ends in the rest of the segment, including the punctuation after it."""
     bare = bare_word(word)
     ahead = segment.remaining_text[: within + len(word)]
-    # A word of a script without spaces stands among letters.
+    # In a script without spaces, a word has letters beside it.
     begin, end = ("", "") if is_unspaced(bare) else (r"(?<!\w)", r"(?!\w)")
     found = re.search(rf"{begin}{re.escape(bare)}{end}[^\w\s]*", ahead, re.IGNORECASE) if bare else None
     return segment.heard + found.end() if found else None
@@ -141,5 +141,5 @@ def _advance(segment: Segment, word: str, joined: bool) -> Segment:
 
 
 def _grows(segment: Segment) -> bool:
-    """Whether its text was not known beforehand, so that it grows by the words that are heard."""
+    """Whether its text was not announced, so that it grows with the words that are heard."""
     return segment.heard == len(segment.text) and segment.status != "completed"

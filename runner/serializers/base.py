@@ -60,11 +60,11 @@ class FrameSerializer(ABC):
     How a transport uses it:
 
         frames = serializer.deserialize(message)          # raises ProtocolError, and nothing else
-        if serializer.holding:                            # a message is missing: what came after it waits
+        if serializer.holding:                            # a message is missing: later ones wait
             frames += serializer.release(now)             # ... for at most `hold_s`; call again by then
         message = serializer.serialize(frame)             # None: nothing to send (yet)
         message = serializer.serialize_sound(pcm)         # the same, for mono pcm at `output_sample_rate`
-        message = serializer.flush()                      # at the end of speech: what is still collected
+        message = serializer.flush()                      # at the end of speech: the rest of the sound
 
     Attributes:
         provider: "twilio", "telnyx", "plivo", "exotel" or "websocket".
@@ -73,9 +73,9 @@ class FrameSerializer(ABC):
         chunk_ms: the preferred length of outbound chunks.
         stream_id: the provider's id of this media stream.
         call_id: the provider's id of the call.
-        credentials: of the constructor, for the hang-up; used by `providers`.
+        credentials: as passed to the constructor; `providers` uses them to hang up.
         auto_hang_up: whether the session should hang up at the provider when the bot is done.
-        counters: how often input was malformed or had to be repaired, by name.
+        counters: number of malformed or repaired inputs, by name.
     """
 
     provider: ClassVar[str] = ""
@@ -105,15 +105,15 @@ class FrameSerializer(ABC):
     def serialize(self, frame: Frame) -> str | bytes | None:
         """The frame's message, or None.
 
-        Raises ValueError for sound of another rate or of several channels: that is the transport's mistake.
+        Raises ValueError for sound at another rate or with several channels; the transport must convert it.
         """
 
     def serialize_sound(self, pcm: bytes) -> str | bytes | None:
-        """As `serialize`, for sound: mono pcm at `output_sample_rate`."""
+        """Like `serialize`, for mono pcm at `output_sample_rate`."""
         return self.serialize(OutputAudioRawFrame(pcm, self.output_sample_rate))
 
     def flush(self) -> str | bytes | None:
-        """The sound still collected, padded with silence to the provider's smallest message."""
+        """The rest of the collected sound, padded with silence to the provider's smallest message."""
         return None
 
     @property
@@ -136,13 +136,11 @@ def check_digit(digit: str) -> str:
 
 
 def check_sound(frame: OutputAudioRawFrame, sample_rate: int) -> bytes:
-    """The frame's pcm. Raises ValueError if the wire does not take it."""
+    """The frame's pcm. Raises ValueError if it does not fit the wire format."""
     if frame.sample_rate != sample_rate:
-        raise ValueError(
-            f"The wire takes sound at {sample_rate} Hz, not {frame.sample_rate} Hz: resample it first."
-        )
+        raise ValueError(f"Sound must be at {sample_rate} Hz, not {frame.sample_rate} Hz: resample it first.")
     if frame.num_channels != 1:
-        raise ValueError(f"The wire takes one channel, not {frame.num_channels}.")
+        raise ValueError(f"Sound must have one channel, not {frame.num_channels}.")
     if len(frame.audio) % 2:
         raise ValueError(f"{len(frame.audio)} bytes are not a whole number of 16-bit samples.")
     return frame.audio

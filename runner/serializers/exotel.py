@@ -1,4 +1,4 @@
-"""Exotel Voicebot (PROTOCOLS.md §4): snake_case, pcm at 8, 16 or 24 kHz, and rules for sizes."""
+"""Exotel Voicebot (PROTOCOLS.md §4): snake_case, pcm at 8, 16 or 24 kHz, and limits on payload sizes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALLEST = 3200
 LARGEST = 100_000
 SHORTEST_MS = 100
 """Limits of a payload (bytes, and ms). Exotel's page says "3.2 kB (100 ms)", but 3.2 kB are 200 ms at 8 kHz.
-Both limits are kept: a message has 200 ms at 8 kHz, and 100 ms at 16 and 24 kHz."""
+botrun meets both: a message has 200 ms at 8 kHz, and 100 ms at 16 and 24 kHz."""
 
 
 def smallest_payload(media_format: MediaFormat) -> int:

@@ -26,7 +26,7 @@ from runner.serializers.wire import (
 )
 
 _MOST_MESSAGES = 10
-"""The `start` must be among the first messages; `connected` is one, too."""
+"""Maximum number of messages up to the `start`, including `connected`."""
 
 _TELNYX_NAMES = {
     Encoding.ULAW: "PCMU",
@@ -61,7 +61,7 @@ class CallInfo:
         account_id: the provider's id of the account; "" if the start message has none.
         from_number: the caller's number; Twilio and Plivo send it only as a custom parameter.
         to_number: the called number; likewise.
-        custom_parameters: of the answer document; at Plivo, the extra headers.
+        custom_parameters: from the answer document; for Plivo, the extra headers.
         media_format: of the sound in both directions.
     """
 
@@ -102,7 +102,7 @@ class CallInfo:
     ) -> TelephonySerializer:
         """A new serializer for this stream of a phone provider.
 
-        `credentials`: by the names of the serializer's arguments. `output_format`: only for Telnyx, whose
+        `credentials`: named like the serializer's arguments. `output_format`: only for Telnyx, where the
         answer sets the outbound codec (`stream_bidirectional_codec`); PCMU at 8 kHz by default.
         """
         return _BUILDERS[self.provider](self, dict(credentials or {}), output_format or ULAW_8K, params)
@@ -171,7 +171,7 @@ def _read(data: Mapping[str, Any], start: Mapping[str, Any]) -> CallInfo:
         return _exotel(data, start)
     if "stream_id" in data:
         return _telnyx(data, start)
-    raise ProtocolError("A start message, but of none of Twilio, Telnyx, Plivo and Exotel.")
+    raise ProtocolError("The start message is not from Twilio, Telnyx, Plivo or Exotel.")
 
 
 def _twilio(data: Mapping[str, Any], start: Mapping[str, Any]) -> CallInfo:
@@ -211,7 +211,7 @@ def _plivo(data: Mapping[str, Any], start: Mapping[str, Any]) -> CallInfo:
         from_number=_number(headers, "from"),
         to_number=_number(headers, "to"),
         custom_parameters=headers,
-        # By default µ-law, which botrun's answer documents ask for (Plivo's own default is L16).
+        # Defaults to µ-law, which botrun's answer documents request (Plivo's own default is L16).
         media_format=check_plivo_format(parse_media_format(start.get("mediaFormat"), ULAW_8K)),
     )
 
@@ -237,7 +237,7 @@ def _id(holder: Mapping[str, Any], key: str) -> str:
 
 
 def _number(parameters: Mapping[str, str], side: str) -> str | None:
-    """A number among the parameters of the answer document."""
+    """A phone number from the parameters of the answer document."""
     for name in (f"{side}_number", side, side.capitalize(), f"{side}Number"):
         if parameters.get(name):
             return parameters[name]

@@ -1,4 +1,4 @@
-"""Plivo audio streaming (PROTOCOLS.md §3): numbers as numbers, checkpoints, wall-clock stamps, no `stop`."""
+"""Plivo audio streaming (PROTOCOLS.md §3): JSON numbers, checkpoints, wall-clock timestamps, no `stop`."""
 
 from __future__ import annotations
 
@@ -83,5 +83,5 @@ class PlivoFrameSerializer(TelephonySerializer):
         return f'{{"event":"clearAudio","streamId":{as_json(self.stream_id)}}}'
 
     def _dtmf_message(self, digit: str) -> str:
-        # The event is documented, its fields are not: this is their likeliest shape [?].
+        # Plivo documents the event but not its fields; these are the likeliest [?].
         return f'{{"event":"sendDTMF","streamId":{as_json(self.stream_id)},"dtmf":{as_json(digit)}}}'

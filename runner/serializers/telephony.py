@@ -1,6 +1,6 @@
-"""What the four phone providers share: JSON text messages with base64 sound.
+"""What the four phone providers have in common: JSON text messages with base64 sound.
 
-A provider's file has its names, its order of keys, and its peculiarities.
+Each provider's file has its event names, its order of keys and its exceptions.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ from runner.serializers.wire import (
 class Collector:
     """Collects pcm until there is enough for a message. All sizes are in bytes of pcm.
 
-    A message has `smallest` to `largest` bytes, and a whole number of `multiple`. `flush` pads the last
-    one with silence.
+    A message has `smallest` to `largest` bytes, in multiples of `multiple`. `flush` pads the last one with
+    silence.
     """
 
     def __init__(self, *, smallest: int, multiple: int, largest: int) -> None:
@@ -72,7 +72,7 @@ class Collector:
         return self._cut(len(self._pcm) // self._multiple * self._multiple)
 
     def flush(self) -> bytes:
-        """The rest, padded; at most `largest` at a time, so call it until it returns b""."""
+        """The rest, padded; at most `largest` bytes, so call it until it returns b""."""
         if not self._pcm:
             return b""
         padded = max(self._smallest, -(-len(self._pcm) // self._multiple) * self._multiple)
@@ -95,7 +95,8 @@ class Collector:
 
 
 def usual_media(before: str, after: str = "") -> re.Pattern[str]:
-    """A pattern that reads a usual media message without parsing JSON. Groups: number, time, payload.
+    """A pattern that reads a media message in its usual form without parsing JSON. Groups: number, time,
+    payload.
 
     It is exact: it matches each character of the JSON text except the payload's, and base64 decoding refuses
     characters that JSON would escape.
@@ -115,7 +116,7 @@ class SerializerParams:
 
 
 class TelephonySerializer(FrameSerializer):
-    """The base of the four. `media_format`: as in the start message."""
+    """The base class of the four serializers. `media_format`: as in the start message."""
 
     InputParams = SerializerParams
 
@@ -128,7 +129,7 @@ class TelephonySerializer(FrameSerializer):
         "start": "_on_opening",
     }
     _usual_media: ClassVar[re.Pattern[str]]
-    """A media message in its usual shape (`usual_media`)."""
+    """A media message in its usual form (`usual_media`)."""
     _timestamps_are_media_time: ClassVar[bool] = True
     _first_number: ClassVar[int | None] = None
     """The number of the first message, for providers whose messages may come out of order."""
@@ -161,7 +162,7 @@ class TelephonySerializer(FrameSerializer):
         self._media_before, self._media_after = self._media_template()
         self._collector = self._make_collector()
 
-    # ---------------------------------------------------------------- what a provider's file says
+    # ---------------------------------------------------------------- defined by each provider
 
     @abstractmethod
     def _media_template(self) -> tuple[str, str]:
@@ -169,18 +170,18 @@ class TelephonySerializer(FrameSerializer):
 
     @abstractmethod
     def _mark_message(self, name: str) -> str:
-        """The message that asks for a report when the sound before it was played."""
+        """The message that asks the provider to report when the sound before it has been played."""
 
     @abstractmethod
     def _clear_message(self) -> str:
-        """The message that discards waiting sound."""
+        """The message that discards sound not played yet."""
 
     def _dtmf_message(self, digit: str) -> str | None:
-        """None where the provider has no such message: then the transport plays tones."""
+        """The message that sends a DTMF key; None if the provider has none and the transport plays tones."""
         return None
 
     def _make_collector(self) -> Collector | None:
-        """None where sound of any length is taken."""
+        """A collector; None if the provider accepts sound of any length."""
         return None
 
     # ---------------------------------------------------------------- inbound
@@ -193,7 +194,7 @@ class TelephonySerializer(FrameSerializer):
         data = parse_object(message)
         event = data.get("event")
         if not isinstance(event, str):
-            raise ProtocolError("The message names no `event`.")
+            raise ProtocolError("The message has no `event`.")
         handler = self._events.get(event)
         if handler is None:
             self.counters["unknown"] += 1
@@ -207,7 +208,7 @@ class TelephonySerializer(FrameSerializer):
         payload = media.get("payload")
         if not isinstance(payload, str):
             raise ProtocolError("`payload` is not a text.")
-        # `both_tracks` brings the bot's own voice along: it must not hear itself.
+        # With `both_tracks`, the provider sends the bot's own voice back, too.
         if media.get("track") in ("outbound", "outbound_track"):
             self.counters["other_track"] += 1
             return []
@@ -241,7 +242,7 @@ class TelephonySerializer(FrameSerializer):
         return [*self._frames(self._timeline.release_all()), StreamStoppedFrame(reason)]
 
     def _on_opening(self, data: Mapping[str, Any]) -> list[Frame]:
-        """The handshake has read it; a second one changes nothing."""
+        """Ignored: the handshake has read it already."""
         self.counters["opening"] += 1
         return []
 

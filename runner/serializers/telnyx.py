@@ -21,7 +21,7 @@ _LONGEST_S = 30
 class TelnyxFrameSerializer(TelephonySerializer):
     """For bidirectional streams in rtp mode.
 
-    The names of the two encodings are Pipecat's, and mean Telnyx's direction:
+    The names of the two encodings are Pipecat's and are seen from Telnyx:
 
     Attributes:
         outbound_encoding: of the sound from Telnyx, as in the start message.
@@ -69,7 +69,7 @@ class TelnyxFrameSerializer(TelephonySerializer):
         return Collector(smallest=second * self.chunk_ms // 1000, multiple=2, largest=second * _LONGEST_S)
 
     def _on_error(self, data: Mapping[str, Any]) -> list[Frame]:
-        """Telnyx reports an error in one of our messages."""
+        """Telnyx reports an error in a message that botrun sent."""
         self.counters["provider_errors"] += 1
         payload = data.get("payload")
         payload = payload if isinstance(payload, dict) else {}

@@ -1,10 +1,10 @@
 """Puts inbound sound in order and fills its gaps.
 
-Numbers (`chunk`) give the order of media messages and how many are missing. Timestamps give the length of a
-gap where they are media time; Plivo's are wall-clock time, so there the numbers must do.
+Message numbers (`chunk`) give the order and how many messages are missing. Timestamps give the length of a
+gap if they are media time; Plivo's are wall-clock time, so only its numbers are used.
 
-Messages in order pass at once. When a number is missing, later messages wait: at most `reorder` messages or
-`hold_s` seconds. Then silence fills the gap, if it is not too long.
+Messages in order are returned at once. If a number is missing, later messages wait, at most `reorder`
+messages or `hold_s` seconds. Then silence fills the gap, unless it is too long.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections import Counter, deque
 from typing import NamedTuple
 
 _JUMP_MS = 60
-"""A larger jump of the timestamp is a gap even if no number is missing; a smaller one is jitter."""
+"""A larger jump in timestamps is a gap even if no number is missing; a smaller one is jitter."""
 
 _MEMORY = 64
-"""A number further back than this (messages) begins a new count; it is not an old message."""
+"""A number further back than this (messages) starts a new count; it is not a late message."""
 
 _MOST_MISSING = 3000
-"""A number further ahead than this (messages; one minute) begins a new count, too."""
+"""A number further ahead than this (messages; one minute) also starts a new count."""
 
 
 class _Piece(NamedTuple):
@@ -35,7 +35,7 @@ class MediaTimeline:
     `silence_ms` (inserted), `long_gaps` (not filled), `restarted` (a new count of numbers).
 
     Attributes:
-        held: messages that wait for an earlier one that is missing, by number.
+        held: messages waiting for a missing earlier one, by number.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class MediaTimeline:
         self._lost: deque[int] = deque(maxlen=_MEMORY)
 
     def place(self, pcm: bytes, number: int | None, timestamp_ms: int | None) -> list[bytes]:
-        """The sound that is due now, with silence for gaps."""
+        """The sound to deliver now, with silence for gaps."""
         if number is not None and number == self._next and not self.held and self._joins(timestamp_ms):
             self._next = number + 1
             self._last_ms = len(pcm) * 500 / self._sample_rate
@@ -91,12 +91,12 @@ class MediaTimeline:
         return self._hold(_Piece(pcm, number, timestamp_ms))
 
     def _first(self, number: int) -> int:
-        """The number to start with: the first message may come slightly out of order, too."""
+        """The number to start with; the first messages may be out of order, too."""
         first = self._first_number
         return number if first is None or not first < number <= first + self._reorder else first
 
     def release(self, now: float) -> list[bytes]:
-        """All held sound, once it has waited. The first call after a gap starts the wait."""
+        """All held sound, once it has waited `hold_s`. The first call after a gap starts the wait."""
         if not self.held:
             return []
         if self._holding_since is None:
@@ -131,7 +131,7 @@ class MediaTimeline:
         return self._deliver(*self.held.pop(min(self.held))) + self._contiguous()
 
     def _contiguous(self) -> list[bytes]:
-        """The held sound that is due now. The next gap gets its own wait."""
+        """The held sound to deliver now. The next gap starts its own wait."""
         due: list[bytes] = []
         while self._next in self.held:
             due += self._deliver(*self.held.pop(self._next))
@@ -172,7 +172,7 @@ class MediaTimeline:
         by_time = timestamp_ms - self._next_ms
         if not missing:
             return by_time if by_time > _JUMP_MS else 0
-        # Timestamps that repeat or go back are useless; others are exact, apart from a little jitter.
+        # Timestamps that repeat or go backwards are ignored; others are exact, apart from a little jitter.
         if by_time < -duration_ms / 2 or abs(by_time - by_number) < duration_ms / 2:
             return by_number
         return by_time

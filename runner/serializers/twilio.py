@@ -1,4 +1,4 @@
-"""Twilio Media Streams (PROTOCOLS.md §1): camelCase, numbers as strings, sound of any length out."""
+"""Twilio Media Streams (PROTOCOLS.md §1): camelCase, numbers as strings, outbound sound of any length."""
 
 from __future__ import annotations
 

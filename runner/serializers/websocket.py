@@ -1,8 +1,9 @@
 """A plain WebSocket client: pcm in binary messages, RTVI (or any other) JSON in text messages.
 
-A client whose first binary message is one of Pipecat's protobuf frames speaks protobuf from then on.
+If a client's first binary message is one of Pipecat's protobuf frames, the connection uses protobuf from then
+on.
 
-Two messages of botrun's own, for clients that buffer sound:
+botrun adds two messages for clients that buffer sound:
 
     to the client     {"label":"botrun","type":"clear"}               drop all unplayed sound
                       {"label":"botrun","type":"mark","name":"…"}     only with `marks=True`
@@ -32,7 +33,8 @@ LABEL = "botrun"
 
 
 class WebSocketFrameSerializer(FrameSerializer):
-    """Pcm at `sample_rate` (Hz) in and `output_sample_rate` (Hz) out; `marks`: the client answers marks."""
+    """Receives pcm at `sample_rate` and sends it at `output_sample_rate` (Hz). `marks`: the client answers
+    marks."""
 
     provider: ClassVar[str] = "websocket"
 
@@ -99,7 +101,7 @@ def _own(kind: str, **rest: str) -> str:
 
 
 def _check_all_unicode(text: str, value: object) -> None:
-    """Refuse lone surrogates; only texts with `\\u` escapes or non-ASCII characters can hold them."""
+    """Refuse lone surrogates, which only texts with `\\u` escapes or non-ASCII characters can contain."""
     if "\\u" in text or not text.isascii():
         try:
             check_unicode(json.dumps(value, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""Reads untrusted input: anything malformed raises `ProtocolError`. Also the encodings of sound."""
+"""Parses untrusted input; malformed input raises `ProtocolError`. Also the encodings of sound."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from runner.audio import g711
 from runner.errors import ProtocolError
 
 LARGEST_MESSAGE = 256 * 1024
-"""Characters or bytes. 20 ms of sound take 300, a `start` message at most about 5,000."""
+"""Maximum size of a message, in characters or bytes. 20 ms of sound need 300, a `start` about 5,000."""
 
 _MOST_DIGITS = 18
 KEYS = frozenset("0123456789*#ABCD")
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ProtocolError(f"The message holds {name}, which is not JSON.")
+    raise ProtocolError(f"The message contains {name}, which is not JSON.")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ProtocolError("The message holds a number that is too large.")
+        raise ProtocolError("The message contains a number that is too large.")
     return value
 
 
@@ -54,7 +54,7 @@ def parse_object(message: str | bytes) -> dict[str, Any]:
     """The message as a JSON object."""
     try:
         value = _decoder.decode(text_of(message))
-    except ValueError as error:  # also for a number with too many digits
+    except ValueError as error:  # also raised for a number with too many digits
         raise ProtocolError("The message is not JSON.") from error
     except RecursionError as error:
         raise ProtocolError("The message is nested too deeply.") from error
@@ -69,7 +69,7 @@ def check_unicode(text: str) -> str:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise ProtocolError("The message holds half a character (a lone surrogate).") from error
+            raise ProtocolError("The message contains half a character (a lone surrogate).") from error
     return text
 
 
@@ -160,12 +160,12 @@ class Encoding(StrEnum):
     ULAW = "ulaw"
     ALAW = "alaw"
     L16 = "l16"
-    """Little-endian, which is pcm itself."""
+    """Little-endian, the same as pcm."""
     L16_BIG_ENDIAN = "l16be"
-    """As RTP has it (RFC 3551 §4.5.11)."""
+    """As in RTP (RFC 3551 §4.5.11)."""
 
 
-# Spellings in the providers' documentation, old and new, without what follows a semicolon.
+# Spellings in the providers' documentation, old and new, without the part after a semicolon.
 _NAMES = {
     **dict.fromkeys(
         ("ulaw", "mulaw", "mu-law", "x-mulaw", "pcmu", "basic", "g711u", "g711_ulaw"), Encoding.ULAW

@@ -1,1 +1,1 @@
-"""A call and everything it owns."""
+"""Calls: each has one session, which owns everything in it."""

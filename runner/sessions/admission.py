@@ -1,8 +1,7 @@
-"""Whether a worker of `botrun serve` takes a further call: capacity, slots that are reserved, draining.
+"""Decides whether a worker of `botrun serve` accepts another call: capacity, reserved slots, draining.
 
-A slot is reserved when a call is announced (`/start`) and claimed when it comes, so that nobody is refused
-who was promised a bot. Calls through a provider's webhook reserve theirs in the run's ledger
-(`server/public/ledger.py`).
+`/start` reserves a slot and the call claims it when it connects, so a call that was announced is not refused.
+Calls through a provider's webhook reserve their slot in the run's ledger (`server/public/ledger.py`).
 """
 
 from __future__ import annotations
@@ -13,18 +12,18 @@ from dataclasses import dataclass
 
 STOPPING = "botrun is stopping and accepts no more calls"
 RETRY_AFTER_S = 10
-"""What a refused client is asked to wait (s)."""
+"""Time (s) after which a refused client may try again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLoad:
-    """What all workers of a run carry together.
+    """The load of all workers of a run together.
 
     Attributes:
-        used: share of the capacity that is in use; 1 and more is full.
-        calls: under way, or announced.
-        capacity: how many calls the workers carry; 0 if it is not known, and lag and CPU decide.
-        workers: that accept calls.
+        used: share of the capacity in use; 1 or more means full.
+        calls: number of active and announced calls.
+        capacity: maximum number of calls of all workers; 0 if unknown, then lag and CPU decide.
+        workers: number of workers that accept calls.
     """
 
     used: float = 0.0
@@ -42,14 +41,14 @@ class RunLoad:
 
 
 class Admission:
-    """The gate of one worker.
+    """Admission of calls to one worker.
 
     Args:
-        calls: the most that this worker takes; 0 is no limit.
-        clock: seconds; only goes forward.
+        calls: maximum number of concurrent calls of this worker; 0 = unlimited.
+        clock: monotonic time (s).
 
     Attributes:
-        run: what the whole run carries, as the supervisor last reported it.
+        run: the load of the whole run, as the supervisor last reported it.
         draining: whether the run or this worker accepts no more calls.
     """
 
@@ -61,21 +60,21 @@ class Admission:
         self.draining = False
 
     def refusal(self, active: int) -> str:
-        """Why a call that nobody announced is refused, while `active` are under way; "" if it is accepted."""
+        """Why a call without a reserved slot is refused, given `active` calls; "" if it is accepted."""
         if self._calls and active + self.reserved >= self._calls and not self.draining:
             return f"this worker is at capacity ({active} of {self._calls} calls); try again later"
         return self.run_refusal
 
     @property
     def run_refusal(self) -> str:
-        """The same for the run, whichever worker gets the call."""
+        """Why the whole run refuses a call, on any worker; "" if it accepts it."""
         if self.draining:
             return STOPPING
         return self.run.refusal
 
     @property
     def reserved(self) -> int:
-        """Slots of calls that were announced and have not come."""
+        """Number of reserved slots that have not been claimed."""
         now = self._clock()
         for key, until in list(self._reserved.items()):
             if until < now:
@@ -83,13 +82,13 @@ class Admission:
         return len(self._reserved)
 
     def reserve(self, key: str, life_s: float) -> None:
-        """Hold a slot for the call of this key."""
+        """Reserve a slot for the call with this key, for `life_s`."""
         self._reserved[key] = self._clock() + life_s
 
     def holds(self, key: str) -> bool:
-        """Whether a slot is held for this key."""
+        """Whether a slot is reserved for this key."""
         return self._reserved.get(key, 0.0) >= self._clock()
 
     def claim(self, key: str) -> None:
-        """The call of this key has come."""
+        """The call with this key has connected."""
         self._reserved.pop(key, None)

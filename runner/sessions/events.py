@@ -1,9 +1,8 @@
-"""The events of one session, typed: what happened in a call, when, and by whom.
+"""Typed events of one session: what happened in a call, when, and caused by whom.
 
-A `CallEvents` passes each event to everybody who subscribed: the call's record, and what else shows calls.
-A pipeline emits into that of its session (`current_events`); outside a session nobody listens.
-
-Times are seconds of the call's clock, which is the event loop's.
+`CallEvents` passes each event to its subscribers, such as the call's record. A pipeline emits into the events
+of its session (`current_events`); outside a session there are no subscribers. Times are seconds of the call's
+clock, which is the event loop's.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ class CallEvent:
 
     kind: ClassVar[str] = ""
     content: ClassVar[frozenset[str]] = frozenset()
-    """Fields that hold what people said, or what the bot knows: records can leave them out."""
+    """Fields with what people said or private data of the bot; records can leave them out."""
 
     at: float
     seen: float | None = None
 
     def as_fields(self) -> dict[str, Any]:
-        """Its own fields, by name; None is left out."""
+        """The event's own fields by name, without those that are None."""
         kind = type(self)
         names = _NAMES.get(kind)
         if names is None:
@@ -46,7 +45,7 @@ class CallEvent:
 
 _TIMES = frozenset({"at", "seen"})
 _NAMES: dict[type, tuple[str, ...]] = {}
-"""Of each kind of event: `fields` takes longer than all the rest of writing one."""
+"""The field names of each kind of event; cached, because `fields` is slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,7 @@ class UserStopped(CallEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words(CallEvent):
-    """Final words, or with `InterimWords` preliminary ones. `confidence`: 0 to 1."""
+    """Final words; `InterimWords` are preliminary ones. `confidence`: 0 to 1."""
 
     kind: ClassVar[str] = "final"
     content: ClassVar[frozenset[str]] = frozenset({"text"})
@@ -94,7 +93,7 @@ class InterimWords(Words):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnEnded(CallEvent):
-    """The user's turn is over. `by`: who decided it."""
+    """The user's turn is over. `by`: what detected it."""
 
     kind: ClassVar[str] = "turn_ended"
     content: ClassVar[frozenset[str]] = frozenset({"text"})
@@ -171,7 +170,7 @@ class VoiceFirstSound(ReplyEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundSent(CallEvent):
-    """The first chunk of an utterance left."""
+    """The first chunk of an utterance was sent."""
 
     kind: ClassVar[str] = "sound_sent"
 
@@ -200,7 +199,7 @@ class BotResumed(CallEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard(CallEvent):
-    """The listener heard these words of the bot."""
+    """The caller heard these words of the bot."""
 
     kind: ClassVar[str] = "heard"
     content: ClassVar[frozenset[str]] = frozenset({"text"})
@@ -242,7 +241,7 @@ class Measured(CallEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(CallEvent):
-    """Something failed. `file`, `line`: the place in the user's code, where there is one."""
+    """An error. `file`, `line`: its place in the user's code, if any."""
 
     kind: ClassVar[str] = "error"
     content: ClassVar[frozenset[str]] = frozenset({"message"})
@@ -255,7 +254,7 @@ class Failed(CallEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried(CallEvent):
-    """A service's request or connection is made again."""
+    """A service retries a request or connection."""
 
     kind: ClassVar[str] = "retry"
     content: ClassVar[frozenset[str]] = frozenset({"message"})
@@ -289,7 +288,7 @@ class LoopStalled(CallEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputStalled(CallEvent):
-    """No media came from the caller for so long (s), until `at`."""
+    """No media came from the caller for `seconds`, until `at`."""
 
     kind: ClassVar[str] = "input_stalled"
     seconds: float
@@ -316,19 +315,19 @@ Take = Callable[[CallEvent], None]
 
 
 class CallEvents:
-    """The events of one call, for everybody who subscribed."""
+    """The events of one call, for its subscribers."""
 
     def __init__(self) -> None:
         self._takers: tuple[Take, ...] = ()
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody subscribed."""
+        """Whether there are subscribers."""
         return bool(self._takers)
 
     @contextlib.contextmanager
     def subscribed(self, take: Take) -> Iterator[None]:
-        """Pass each event to `take` while the block runs; it must not wait."""
+        """Pass each event to `take` while the block runs; `take` must not block."""
         self.subscribe(take)
         try:
             yield
@@ -336,15 +335,15 @@ class CallEvents:
             self._takers = tuple(other for other in self._takers if other is not take)
 
     def subscribe(self, take: Take) -> None:
-        """Pass each event to `take`, to the end of the call; it must not wait."""
+        """Pass each event to `take` until the end of the call; `take` must not block."""
         self._takers = (*self._takers, take)
 
     def emit(self, event: CallEvent) -> None:
-        """Pass an event on. What a subscriber raises is logged: the call goes on."""
+        """Pass an event to all subscribers. If one raises, the error is logged and the call continues."""
         for take in self._takers:
             try:
                 take(event)
-            except Exception:  # the boundary to the subscriber's code
+            except Exception:  # a subscriber's error must not end the call
                 logger.exception("a subscriber failed on the event %s", event.kind)
 
 
@@ -352,10 +351,10 @@ _current: ContextVar[CallEvents | None] = ContextVar("botrun call events", defau
 
 
 def enter_events(events: CallEvents) -> None:
-    """Code in this context emits into this session's events from now on."""
+    """From now on, code in this context emits into this session's events."""
     _current.set(events)
 
 
 def current_events() -> CallEvents:
-    """The events of this context's session; outside a session nobody listens to them."""
+    """The events of this context's session; outside a session, events without subscribers."""
     return _current.get() or CallEvents()

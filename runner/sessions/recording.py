@@ -1,6 +1,6 @@
-"""Records the calls of this process: a tape for each one's wire, its events, its figures.
+"""Records the calls of this process: each call's messages on a tape, its events, its statistics.
 
-`runner.records` writes what is on the tape. Here is what a record says about the call itself.
+`runner.records` writes the tape to disk. This file fills in what a record says about the call itself.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from runner.sessions.session import Session
 
 MOST_RECORDED = 64
-"""Calls of one process that are recorded at the same time; more are not: `botrun load` runs hundreds."""
+"""Maximum number of calls recorded at the same time per process; `botrun load` runs hundreds."""
 
 logger = logging.getLogger(__name__)
 _ENCODINGS = {Encoding.ULAW: "ulaw", Encoding.ALAW: "alaw"}
 
 
 def make_recorder(settings: Settings, bot: LoadedBot, folder: Path | None = None) -> Recorder | None:
-    """The recorder that the settings ask for; None if nothing is recorded. `folder`: of all records."""
+    """The recorder for these settings; None if nothing is recorded. `folder`: where records are written."""
     if settings.record is False:
         return None
     return Recorder(
@@ -55,9 +55,9 @@ class Recorder:
     """Records the calls of this process.
 
     Args:
-        folder: of all records.
+        folder: where records are written.
         bot: the bot's file.
-        function: its function.
+        function: the name of the bot's function.
         public: whether public calls are recorded, too.
         content: whether sound and words are kept.
     """
@@ -73,7 +73,7 @@ class Recorder:
         self._logs = _LogLines()
 
     def begin(self, session: Session, loop: asyncio.AbstractEventLoop, *, public: bool) -> None:
-        """Record this call from now on, unless it is one that is not recorded."""
+        """Record this call from now on, if such calls are recorded."""
         if (public and not self._public) or self.writer.failure or len(self._logs.calls) >= MOST_RECORDED:
             return
         resumed = session.conversation.goes_on
@@ -130,12 +130,12 @@ class Recorder:
             session.recording.finish()
 
     def close(self) -> None:
-        """Write what is left; nothing is recorded any more."""
+        """Write what is left and stop recording."""
         self.writer.close()
 
 
 class Recording:
-    """One call's record while the call runs: takes its events, and counts."""
+    """One call's record while the call runs: writes its events and counts them."""
 
     def __init__(self, record: CallRecord, session: Session, start: float) -> None:
         self._record = record
@@ -158,7 +158,7 @@ class Recording:
             self._tape.received(message)
 
     def finish(self) -> None:
-        """The call is over: the record's last lines."""
+        """The call is over: complete the record."""
         session = self._session
         reason = session.end_reason
         now = self._tape.clock()
@@ -228,7 +228,7 @@ class Recording:
 
 
 def _media(session: Session) -> dict[str, Any]:
-    """How the media of both directions is stored."""
+    """How the media of each direction is stored."""
     args, serializer = session.args, session.port.serializer
     if isinstance(args, SmallWebRTCRunnerArguments):
         found = ("opus", 48000, 48000)
@@ -277,21 +277,21 @@ _ATTACHED: dict[str, type[events.CallEvent]] = {"retry": events.Retried, "fallba
 
 
 class _LogLines(logging.Handler):
-    """Passes the log lines of recorded calls to their events. The lines of a call name its session, or come
-    from code that runs in it."""
+    """Adds the log lines of recorded calls to their events. A line belongs to a call if it names the session
+    or was logged in its context."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.calls: dict[str, Session] = {}
 
     def watch(self, session: Session) -> None:
-        """This call's lines are wanted."""
+        """Start passing this call's log lines."""
         if not self.calls:
             logging.getLogger().addHandler(self)
         self.calls[session.id] = session
 
     def forget(self, session: Session) -> None:
-        """This call is over."""
+        """Stop passing this call's log lines."""
         self.calls.pop(session.id, None)
         if not self.calls:
             logging.getLogger().removeHandler(self)
@@ -305,7 +305,7 @@ class _LogLines(logging.Handler):
             at=at, level=record.levelname.lower(), logger=record.name, message=record.getMessage()
         )
         session.events.emit(line)
-        # Services stand below sessions: they attach what happened to the line that says so.
+        # Services must not import sessions, so they attach the event to the log line that reports it.
         kind, fields = getattr(record, "call_event", ("", {}))
         if kind in _ATTACHED:
             session.events.emit(_ATTACHED[kind](at=at, **fields))

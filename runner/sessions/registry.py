@@ -41,12 +41,12 @@ class Sessions:
 
     Attributes:
         figures: their statistics.
-        admission: the gate of a worker of `botrun serve`; None elsewhere.
+        admission: decides whether a worker of `botrun serve` accepts a call; None elsewhere.
 
     Args:
-        bot: runs in each call.
-        limits: of calls.
-        recorder: records the calls; None records none.
+        bot: the bot that runs in each call.
+        limits: limits of calls.
+        recorder: records the calls; None = no recording.
     """
 
     def __init__(
@@ -70,20 +70,21 @@ class Sessions:
 
     @property
     def stopping(self) -> str:
-        """Why no calls are accepted any more; "" before."""
+        """Why no more calls are accepted; "" while they are."""
         return STOPPING if self._closed or (self.admission is not None and self.admission.draining) else ""
 
     @property
     def busy(self) -> str:
-        """Why a call that a provider announces would be refused; any worker of the run may get its sound."""
+        """Why a call announced by a provider would be refused; any worker of the run may get its media."""
         if refusal := self._limit_reached():
             return refusal
         return self.admission.run_refusal if self.admission is not None else ""
 
     def check(self, slot: str = "", *, reserved: bool = False) -> None:
-        """Count and raise the refusal of a further call, if there is one.
+        """Raise if another call would be refused, and count the refusal.
 
-        A call whose slot is held, under the key `slot` or elsewhere (`reserved`), is refused only by a limit.
+        A call whose slot is reserved, under the key `slot` or elsewhere (`reserved`), is refused only by a
+        limit.
 
         Raises:
             TooManySessionsError: the limit is reached, or botrun is stopping.
@@ -101,7 +102,7 @@ class Sessions:
         return ""
 
     def reserve(self, slot: str, life_s: float) -> None:
-        """A call was announced: hold a slot for it, where slots are counted."""
+        """A call was announced: reserve a slot for it, if slots are counted."""
         if self.admission is not None:
             self.admission.reserve(slot, life_s)
 
@@ -133,9 +134,9 @@ class Sessions:
         """Start a call: the bot runs in its own task.
 
         `on_end` is awaited once when the bot has ended, before the session counts as ended. `call_s` limits
-        the length of this call (s), in addition to the limit for all calls. `conversation` continues here.
-        `port` is for the bot's transport. `public`: the caller is not on this machine or its network, and the
-        run's ledger holds a slot. `slot`: the key of a slot that `admission` holds.
+        the length of this call (s), in addition to the limit for all calls. `conversation`: one to continue.
+        `port`: for the bot's transport. `public`: the caller is not on this machine or its network, and the
+        run's ledger has reserved a slot. `slot`: the key of a slot that `admission` reserved.
 
         Raises:
             TooManySessionsError: the limit is reached, or botrun is stopping.

@@ -32,17 +32,17 @@ from runner.transports.session_port import SessionPort, enter_session
 logger = logging.getLogger(__name__)
 
 NO_CALL_S = 1.0
-"""A bot that returns within this time (s) has said nothing."""
+"""A bot that returns within this time (s) without a pipeline gets a warning."""
 HANDLERS_S = 2.0
-"""When botrun stops: time (s) for a bot that has heard of it to end by itself."""
+"""When botrun stops: time (s) for a bot to end by itself after `on_client_disconnected`."""
 LOOK_S = 0.02
-"""How often (s) a stopping session looks whether its bot is silent."""
+"""Interval (s) at which a stopping session checks whether its bot is silent."""
 CANCEL_TIMEOUT_S = 1.5
-"""Time (s) for a cancelled bot to end; then it is abandoned with a warning."""
+"""Time (s) after which a cancelled bot that has not ended is abandoned with a warning."""
 
 
 class EndReason(StrEnum):
-    """Why a call ended; the value is shown to people."""
+    """Why a call ended; the value is shown to users."""
 
     BOT_FINISHED = "the bot finished"
     BOT_FAILED = "the bot failed"
@@ -57,11 +57,11 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True)
 class BotFailure:
-    """The error that the bot's code failed with, and its place in the user's code.
+    """The error that ended the bot, and its place in the user's code.
 
     Attributes:
         exception: type and message, without advice.
-        source: the text of that line.
+        source: the text of the line.
         advice: how to fix it, or "".
     """
 
@@ -105,21 +105,20 @@ class SoundReport(Protocol):
 
 
 class Session:
-    """One call. The bot starts with the event loop's next iteration.
+    """One call. The bot starts in the event loop's next iteration.
 
     Attributes:
         id: the call's id in logs, records and URLs.
         kind: the transport: "webrtc", "twilio", …
         end_reason: None while the call lasts.
         end_detail: a phrase with details of the reason, or "".
-        port: what the bot's transport exchanges with the session; `port.hang_up` says how the provider's call
-            ends.
+        port: connects the session with the bot's transport; `port.hang_up` says how the provider's call ends.
         error: the error that the bot failed with, if any.
-        remark: why the caller heard nothing, if the bot did not fail.
+        remark: why the caller heard nothing although the bot did not fail.
         figures: the call's statistics.
         sound: the quality of its sound, if it is measured.
-        conversation: the state that is kept when the bot's code changes.
-        goes_on: whether the call was handed over to newer code, and ends only in this process.
+        conversation: the state that is kept across reloads of the bot.
+        goes_on: whether the call was handed over to newer code and ends only in this process.
         events: what happens in the call.
         recording: its record; None if it is not recorded.
         clock: the call's clock (s), which is the event loop's.
@@ -169,7 +168,7 @@ class Session:
 
     @property
     def here_s(self) -> float:
-        """Length of the call in this process (s); `duration_s` includes its time under older code."""
+        """Length of the call in this process (s); `duration_s` includes the time before a reload."""
         return self.duration_s - self.conversation.secs
 
     @property
@@ -178,7 +177,7 @@ class Session:
         return self.end_reason is not None or self._task.done()
 
     async def run(self, limit_s: float) -> None:
-        """Wait for the end of the call, and finish it."""
+        """Wait for the end of the call and clean up."""
         logger.info("session %s started (%s)", self.id, self.kind, extra={"session": self.id})
         left_s = max(limit_s - self.conversation.secs, 0.0) if limit_s else None
         if not await first_of(asyncio.wait({self._task}), self._abandoned.wait(), timeout_s=left_s):
@@ -209,8 +208,8 @@ class Session:
     async def shut_down(self, grace_s: float) -> None:
         """End the call because botrun stops.
 
-        What the bot is saying is played out, its `on_client_disconnected` runs, and it may end by itself:
-        all of that within `grace_s`, of which the handlers keep up to half.
+        The bot finishes what it is saying, its `on_client_disconnected` runs, and it may end by itself, all
+        within `grace_s`. Up to half of that is kept for the handlers.
         """
         if self.end_reason is None:
             self.end_reason = EndReason.SHUTDOWN
@@ -219,7 +218,7 @@ class Session:
         if grace_s and not self._task.done():
             self.conversation.leaves = True
             await self._played_out(until - min(HANDLERS_S, grace_s / 2))
-            # A bot that does not hear of it does not end by itself.
+            # A bot that gets no `on_client_disconnected` does not end by itself.
             until = min(until, clock() + (HANDLERS_S if self.port.disconnect() else 0.0))
         await self.end(EndReason.SHUTDOWN, max(until - clock(), 0.0))
 
@@ -237,7 +236,7 @@ class Session:
             await self._bot.function(self.args)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # the bot's own code: its failure must not end other calls
+        except BaseException as error:  # the bot's failure must not end other calls
             self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
@@ -245,7 +244,7 @@ class Session:
         text = str(error) if isinstance(error, BotrunError) else in_words(error)
         source = linecache.getline(str(path), line).strip() if line else ""
         exception, advice = in_words(error, hints=False), advice_of(error, text)
-        # Shown on the caller's page, so without secrets.
+        # Shown on the caller's page, so mask secrets.
         words = [hide(one) for one in (text, exception, source, advice or "")]
         self.error = BotFailure(words[0], path, line, *words[1:])
         if self.end_reason is None:
@@ -270,7 +269,7 @@ class Session:
         if self._on_end is not None:
             try:
                 await self._on_end(self)
-            except Exception:  # a failing clean-up must not keep the call in the list
+            except Exception:  # the call must leave the list even if cleaning up fails
                 logger.exception("session %s: cleaning up failed", self.id)
         sound = self.sound.sentence() if self.sound is not None else ""
         logger.info(

@@ -1,7 +1,7 @@
 """Statistics of calls, for `GET /metrics`, the log and `botrun load`.
 
-Nothing is counted here per chunk of sound: the parts of a call keep their own totals, which are read on
-request, and once when the call ends.
+Nothing is counted per chunk of sound here: the parts of a call keep their own totals, which are read on
+request and when the call ends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LATENCY_BOUNDS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0)
 LAG_BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 RECENT_TURNS = 200
-"""Number of turns kept for the bot's present latency."""
+"""Number of turns kept for the bot's current latency."""
 
 Totals = Callable[[], Mapping[str, float]]
 """A part's totals by name: "underruns", "malformed" (messages), "refused_ms", "dropped_ms"."""
@@ -29,9 +29,9 @@ class Histogram:
     """A histogram.
 
     Attributes:
-        bounds: upper ends of the buckets, in order; the last bucket has none.
+        bounds: upper bounds of the buckets, in order; the last bucket has none.
         counts: number of values per bucket.
-        sum: of all values.
+        sum: the sum of all values.
     """
 
     def __init__(self, bounds: Sequence[float]) -> None:
@@ -60,7 +60,7 @@ class CallFigures:
         turn_s: turn latencies (s), in order.
         last_turn: the parts of the last turn's latency (s), in order.
         stop_s: stop latencies (s), in order.
-        session_id: the call's, or "".
+        session_id: the call's id, or "".
         has_pipeline: whether a pipeline has run in it.
     """
 
@@ -90,7 +90,7 @@ class CallFigures:
 
     @contextlib.contextmanager
     def counting(self, parts: Iterable[Totals]) -> Iterator[None]:
-        """Include these parts' totals while the block runs, and keep their final ones."""
+        """Include these parts' totals while the block runs, and keep their final values."""
         parts = list(parts)
         self.has_pipeline = True
         self._parts += parts
@@ -173,7 +173,7 @@ class Figures:
         self._over.update(call.totals())
 
     def totals(self, active: Iterable[CallFigures]) -> Counter[str]:
-        """The totals of all calls, including active ones."""
+        """The totals of all calls, including the active ones."""
         found = Counter(self._over)
         for call in active:
             found.update(call.totals())
@@ -184,12 +184,12 @@ _current: ContextVar[CallFigures | None] = ContextVar("botrun_call_figures", def
 
 
 def enter_call(figures: CallFigures) -> None:
-    """Code in this context belongs to this call from now on."""
+    """From now on, code in this context belongs to this call."""
     _current.set(figures)
 
 
 def current_call() -> CallFigures:
-    """The statistics of this context's call; unused ones outside a call."""
+    """The statistics of this context's call; outside a call, a new object that nobody reads."""
     return _current.get() or CallFigures()
 
 
@@ -250,7 +250,7 @@ class CallTotals:
 
 
 def added(several: Iterable[CallTotals]) -> CallTotals:
-    """Their sum. Their order is that in which their processes started."""
+    """The sum of several. They must be in the order in which their processes started."""
     whole = CallTotals()
     for totals in several:
         for mine, other in (

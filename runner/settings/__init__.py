@@ -1,7 +1,7 @@
 """Reads settings from flags, environment and `.env`. The settings themselves: `table.py`.
 
-A value comes from the flag, else from the environment, else from the `.env` beside the bot, else it is the
-default; `Settings.sources` remembers which.
+A value comes from the flag, else the environment, else the `.env` beside the bot, else the default;
+`Settings.sources` says which.
 """
 
 from __future__ import annotations
@@ -146,14 +146,14 @@ def is_set(name: str) -> bool:
 
 
 def read_keys(names: Sequence[str], dotenv: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The values of these variables, without empty ones; `dotenv` is used for those the environment lacks."""
+    """The values of these variables, without empty ones. `dotenv` fills in what the environment lacks."""
     later = dotenv or {}
     found = {name: os.environ.get(name, "").strip() or later.get(name, "").strip() for name in names}
     return {name: value for name, value in found.items() if value}
 
 
 def state_folder(settings: Settings) -> Path:
-    """The folder of what outlives a run. It may not exist yet."""
+    """The folder for data kept between runs. It may not exist yet."""
     if settings.state_dir:
         return Path(settings.state_dir).expanduser()
     base = os.environ.get("XDG_STATE_HOME", "").strip()
@@ -161,5 +161,5 @@ def state_folder(settings: Settings) -> Path:
 
 
 def child_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a child process: our own, updated by `more`."""
+    """The environment for a child process: this process's, updated with `more`."""
     return {**os.environ, **more}

@@ -1,6 +1,6 @@
-"""The environment variables of services and phone providers, and hiding their values in texts.
+"""The environment variables of services and phone providers; masks their values in texts.
 
-`settings` reads them for phone providers. A service that is created without a key reads its own here.
+`settings` reads them for phone providers. A service created without a key reads its own here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from runner.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One environment variable. `instead`: what botrun uses while it is missing."""
+    """One environment variable. `instead`: what botrun uses if it is not set."""
 
     env: str
     help: str
@@ -73,10 +73,10 @@ KEYS = (
 
 
 SHORTEST = 8
-"""Shorter texts are not keys; they occur inside words."""
+"""Minimum length of a key to mask; shorter texts occur inside words."""
 
 _given: set[str] = set()
-"""Keys that bots passed to their services, in all calls of the process."""
+"""Keys that bots passed to their services, in all calls of this process."""
 
 
 def read(env: str) -> str:
@@ -86,19 +86,19 @@ def read(env: str) -> str:
 
 
 def remember(key: str) -> str:
-    """Returns the key unchanged; `hide` masks it from now on."""
+    """Return the key unchanged; `hide` masks it from now on."""
     if len(key) >= SHORTEST:
         _given.add(key)
     return key
 
 
 def hide(text: str) -> str:
-    """The text with all known keys masked. (Servers repeat the keys that they refuse.)"""
+    """The text with all known keys masked. (Servers repeat keys in their errors.)"""
     return hide_forms(text, secret_forms())
 
 
 def hide_forms(text: str, forms: tuple[str, ...]) -> str:
-    """The text with these masked; `secret_forms` returns them all."""
+    """The text with these forms masked; `secret_forms` returns them all."""
     for form in forms:
         if form in text:
             text = text.replace(form, "…")
@@ -106,20 +106,20 @@ def hide_forms(text: str, forms: tuple[str, ...]) -> str:
 
 
 def secret_forms() -> tuple[str, ...]:
-    """All known keys in all their forms, as of now."""
+    """All keys known now, in all their forms."""
     there = {value for key in KEYS if key.secret and len(value := read(key.env)) >= SHORTEST}
     secrets = sorted(_given | there, key=len, reverse=True)
     return tuple(form for secret in secrets for form in _forms(secret))
 
 
 def given_count() -> int:
-    """How many keys bots have passed so far: a change means that `secret_forms` has more to say."""
+    """Number of keys that bots have passed so far; when it changes, call `secret_forms` again."""
     return len(_given)
 
 
 @cache
 def _forms(secret: str) -> tuple[str, ...]:
-    """The key as it is, and its forms in URLs, JSON, hexadecimal and base64."""
+    """The key itself, and its forms in URLs, JSON, hexadecimal and base64."""
     raw = secret.encode()
     found = [
         secret,
@@ -130,8 +130,8 @@ def _forms(secret: str) -> tuple[str, ...]:
         raw.hex(),
         raw.hex().upper(),
     ]
-    # Its base64 depends on the bytes before it (`user:key` of a login), in one of three ways. The characters
-    # that it shares with its neighbours stay.
+    # Its base64 has three variants, depending on the bytes before it (as in `user:key`). Characters that
+    # also encode neighbouring bytes are not masked.
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + raw).decode()
         shared = (before + len(raw)) % 3

@@ -1,4 +1,4 @@
-"""Parsers of settings and flags: text to value, or `UsageError` with what was expected."""
+"""Parsers of settings and flags: from text to a value, or `UsageError` naming what was expected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 @dataclass(frozen=True, slots=True)
 class IceServer:
-    """A STUN or TURN server, as WebRTC's `RTCIceServer` has it. The credential is never printed."""
+    """A STUN or TURN server, like WebRTC's `RTCIceServer`. The credential is never printed."""
 
     urls: tuple[str, ...]
     username: str | None = None
@@ -89,7 +89,7 @@ def parse_redis(text: str) -> str:
 
 
 def parse_ip(text: str) -> str:
-    """An IPv4 address that others can reach."""
+    """An IPv4 address."""
     try:
         return str(ipaddress.IPv4Address(text.strip()))
     except ValueError:
@@ -106,7 +106,7 @@ def parse_port_range(text: str) -> tuple[int, ...]:
 
 
 def parse_host(text: str) -> str:
-    """A host name or IP address to listen on. Whether this machine has it is checked when botrun listens."""
+    """A host name or IP address to listen on. Whether this machine has it shows when botrun listens."""
     host = text.strip().removeprefix("[").removesuffix("]")
     if _HOST_NAME.fullmatch(host) or _is_address(host):
         return host
@@ -131,7 +131,7 @@ def parse_public(text: str) -> str:
     if not _HOST_NAME.fullmatch(host) or (colon and not port.isdecimal()):
         raise UsageError(f"expected a host name such as bot.example.com, got {_quoted(text)}")
     if scheme != "https" and not (scheme == "http" and local):
-        raise UsageError("a public address must be https: providers connect to no other")
+        raise UsageError("a public address must be https: providers connect only to https")
     return f"{scheme}://{rest.lower()}"
 
 
@@ -139,14 +139,14 @@ def parse_origin(text: str) -> str:
     """An origin as browsers send it: scheme, host and, unless it is the default, port."""
     given = text.strip().rstrip("/").lower()
     if given == "*":
-        raise UsageError("name each origin: * would let every page that you open use your bot")
+        raise UsageError("name each origin; * would allow every page that you open to use your bot")
     if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", given):
         raise UsageError(f"expected an origin such as http://localhost:5173, got {_quoted(text[:60])}")
     return given.removesuffix(":80" if given.startswith("http:") else ":443")
 
 
 def parse_tunnel(text: str) -> str:
-    """`ngrok`, or `ssh://user@host[:port]/PORT`: that host forwards its PORT to us."""
+    """`ngrok`, or `ssh://user@host[:port]/PORT`: the host forwards its PORT to botrun."""
     given = text.strip()
     if given == "ngrok" or re.fullmatch(r"ssh://([^@/\s:]+@)?[^@/\s]+/\d{1,5}", given):
         return given

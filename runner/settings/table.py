@@ -297,7 +297,7 @@ class Settings:
     check_public: bool = _setting(
         True,
         "BOTRUN_CHECK_PUBLIC",
-        "See at the start that the public address leads here. Switch it off where other servers share it.",
+        "Check at start that the public address leads to this server. Turn it off if other servers share it.",
         values.parse_bool,
         "--check-public/--no-check-public",
     )
@@ -338,7 +338,7 @@ class Settings:
     services_from: str | None = _setting(
         None,
         "BOTRUN_SERVICES_FROM",
-        "Folder of a recorded call: recogniser, language model, voice and tools answer as they did there.",
+        "Folder of a recorded call: recogniser, language model, voice and tools answer as they did in it.",
         values.parse_text,
     )
     live_tools: tuple[str, ...] = _setting(
@@ -349,11 +349,11 @@ class Settings:
         many=True,
     )
     bot_args: tuple[str, ...] = ()
-    """The bot's own command line: what was typed behind `--`."""
+    """The bot's own arguments: those after `--`."""
     certificate: tuple[str, ...] = field(default=(), compare=False)
     """With `https`: paths of the certificate and its key."""
     login_key: str = field(default="", repr=False, compare=False)
-    """With `https`: the login key, which stays the same after a reload."""
+    """With `https`: the login key, which does not change on reload."""
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -369,4 +369,4 @@ FIXED = (
     *("state", "max_calls_per_number", "media_address", "media_ports", "public_host", "check_public"),
     *("workers", "grace_secs", "capacity", "worker_memory_mb"),
 )
-"""Settings that need a restart; editing them in `.env` does nothing while botrun runs."""
+"""Settings that need a restart; editing them in `.env` has no effect while botrun runs."""

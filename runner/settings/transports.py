@@ -1,6 +1,7 @@
 """The values of `--transport`.
 
-`runner/server/app.py` registers what serves each. A transport is available if its packages are installed.
+`runner/server/app.py` registers the code that serves each. A transport is available if its packages are
+installed.
 """
 
 from __future__ import annotations
