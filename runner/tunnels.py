@@ -43,11 +43,11 @@ class Tunnel(Protocol):
         """
 
     async def aclose(self) -> None:
-        """Close it; also after an `open` that failed, and more than once."""
+        """Close it. Can be called more than once, and after a failed `open`."""
 
 
 class NgrokTunnel:
-    """An address at ngrok, through its SDK, in this process. `token` is the account's authtoken."""
+    """An ngrok tunnel through ngrok's SDK, in this process. `token` is the account's authtoken."""
 
     name = "ngrok"
 
@@ -66,7 +66,7 @@ class NgrokTunnel:
             raise TunnelError(
                 f"ngrok did not answer within {OPEN_S:g} s. Check the network and NGROK_AUTHTOKEN"
             ) from None
-        except Exception as error:  # the boundary to the SDK: it raises plain ValueErrors, and tuples
+        except Exception as error:  # the SDK raises plain ValueErrors, with tuples as arguments
             said = ": ".join(str(argument) for argument in error.args)
             reason = " ".join(said.replace(self._token or "\0", "…").split())[:200]
             raise TunnelError(f"ngrok refused the tunnel: {reason}") from None
@@ -79,14 +79,13 @@ class NgrokTunnel:
 
 
 class SshTunnel:
-    """A port of your host, whose web server terminates TLS, leads here.
-
-    The connection is made again when it breaks.
+    """Remote forwarding from a port of your host, where a web server terminates TLS. Reconnects when it
+    breaks.
 
     Args:
         via: ssh://user@host[:port]/PORT.
-        public: the origin that leads to that PORT.
-        options: for `asyncssh.connect`; by default, keys and known hosts are those of `~/.ssh`.
+        public: the public origin that leads to PORT.
+        options: for `asyncssh.connect`; by default it uses the keys and known hosts in `~/.ssh`.
     """
 
     name = "ssh"
@@ -172,7 +171,7 @@ def check_tunnel(via: str) -> None:
 
 
 def make_tunnel(via: str, keys: Mapping[str, str], public: str) -> Tunnel:
-    """The tunnel that `--tunnel-via` names. `public` is the public origin of an SSH server's port."""
+    """The tunnel for `--tunnel-via`. `public`: with SSH, the public origin that leads to the remote port."""
     if via == NGROK:
         return NgrokTunnel(keys.get(KEYS[NGROK], ""))
     return SshTunnel(via, public)

@@ -1,6 +1,6 @@
-"""What tests of a bot import: fakes with a clock, and a loop in virtual time.
+"""For tests of a bot: fakes, and an event loop in virtual time.
 
-Import it before the bot where that is written for Pipecat, which is not installed.
+If the bot imports Pipecat and Pipecat is not installed, import this package before the bot.
 """
 
 from runner.integrations import pipecat_names

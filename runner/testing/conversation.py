@@ -48,7 +48,7 @@ from runner.turns.segments import join_units, words_of
 
 LONGEST_S = 300.0
 WITHIN_S = 60.0
-"""How long (virtual s) a script waits for something before the test fails."""
+"""Time (virtual s) after which waiting in a script fails the test."""
 
 _EVENTS: dict[type[Frame], str] = {
     UserStartedSpeakingFrame: "user starts",
@@ -67,7 +67,7 @@ class ConversationError(AssertionError):
 
 
 class Conversation:
-    """A caller and a bot: one of scripted services, or your own `bot()`. Build it, `run` a script, look at
+    """A caller and a bot with scripted services, or your own `bot()`. Create it, `run` a script, then check
     what was heard.
 
     ```python
@@ -83,26 +83,26 @@ class Conversation:
     ```
 
     With `bot=my_bot.bot` your own function runs, with its pipeline, processors, tools and event handlers. Its
-    recogniser and voice are replaced by scripted ones; so is its language model where `replies` are given. It
-    has to build its transport with `create_transport`.
+    recogniser and voice are replaced by scripted ones, and its language model too if `replies` are given. It
+    must create its transport with `create_transport`.
 
     Args:
         replies: what the language model answers, in order.
         bot: the bot's own function.
-        transport: whose parameters the bot's `create_transport` takes, such as "webrtc" or "twilio".
+        transport: the key of the bot's parameters in `create_transport`, such as "webrtc" or "twilio".
         body: `runner_args.body`.
         tools: functions that the scripted model may call.
-        vad: when speech is noticed.
-        stt_s: from the VAD's stop to the transcript.
-        llm_s: from the question to the first word.
-        llm_word_s: from each word to the next.
-        tts_s: from a sentence to its first sound.
-        word_s: how long the voice takes for a word.
+        vad: delays of the VAD.
+        stt_s: time (s) from the VAD's stop to the transcript.
+        llm_s: time (s) from the question to the first word.
+        llm_word_s: time (s) between words of the answer.
+        tts_s: time (s) from a sentence to its first sound.
+        word_s: duration (s) of each spoken word.
         speculative: as for `LLMContextAggregatorPair`.
-        summarize: as there.
+        summarize: likewise.
         turn_analyzer: as in `TransportParams`.
         between: processors between the language model and the voice.
-        params: those of `PipelineParams`, as `interruption_strategy`.
+        params: arguments of `PipelineParams`, such as `interruption_strategy`.
     """
 
     def __init__(
@@ -147,11 +147,11 @@ class Conversation:
         self._params = params
 
     def run(self, script: Callable[[], Awaitable[None]]) -> Conversation:
-        """Run the call until the script is over and the bot has finished.
+        """Run the call until the script and the bot have finished.
 
         Raises:
-            ConversationError: the script waits in vain. What the script or the bot raises comes as it is,
-                with the conversation's timeline as a note.
+            ConversationError: the script waited too long. Errors of the script or the bot are raised
+                unchanged, with the conversation's timeline as a note.
         """
         __tracebackhide__ = True
         try:
@@ -192,8 +192,8 @@ class Conversation:
         await self._bot(arguments)
 
     def _make_transport(self, params: TransportParams) -> FakeTransport:
-        """The transport was made before the bot ran, so that scripts know its caller: it takes the bot's
-        parameters. Its VAD is scripted."""
+        """The transport exists before the bot runs, so that scripts can use its caller; here it gets the
+        bot's parameters, with a scripted VAD."""
         params.vad_analyzer = None
         self.caller.params = self.transport.listener.params = params
         return self.transport
@@ -216,13 +216,13 @@ class Conversation:
     # ------------------------------------------------------------ for scripts
 
     async def bot_says(self, text: str, *, within_s: float = WITHIN_S) -> None:
-        """Wait until the listener has heard these words; case and punctuation do not matter."""
+        """Wait until the caller has heard these words. Ignores case and punctuation."""
         wanted = words_of(text)
         with self._waiting(f"the bot says {text!r}"):
             await self._until(lambda: _contains(words_of(self.said()), wanted), within_s)
 
     async def bot_is_silent(self, seconds: float = 1.0, *, within_s: float = WITHIN_S) -> None:
-        """Wait until the bot, from now on, has stopped speaking and been silent for so long."""
+        """Wait until the bot stops speaking (after now) and has then been silent for `seconds`."""
         stops = len(self.heard.of(BotStoppedSpeakingFrame))
 
         def silent() -> bool:
@@ -249,15 +249,15 @@ class Conversation:
             while not holds():
                 await asyncio.sleep(0.01)
 
-    # ------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------ results
 
     def said(self) -> str:
-        """All that the listener has heard, spaced as it was written."""
+        """Everything that the caller has heard, with the original spacing."""
         frames = [seen.frame for seen in self.heard.seen if isinstance(seen.frame, TTSTextFrame)]
         return join_units((frame.text, frame.joined) for frame in frames)
 
     def words(self) -> list[str]:
-        """The words that the listener has heard."""
+        """The words that the caller has heard."""
         return [seen.frame.text for seen in self.heard.seen if isinstance(seen.frame, TTSTextFrame)]
 
     def events(self) -> list[str]:
@@ -269,11 +269,11 @@ class Conversation:
         return [(m["role"], m["content"]) for m in self.context.messages if m.get("content")]
 
     def when(self, kind: type[Frame], index: int = -1) -> float:
-        """When (s) a frame of this kind was heard; by default the last one."""
+        """The time (s) at which a frame of this type was recorded; by default the last one."""
         return self.heard.of(kind)[index].at
 
     def timeline(self) -> str:
-        """What was said, understood, heard and waited for, a line each with its time."""
+        """What was said, understood, heard and waited for, one timed line each."""
         return timeline(self.caller.said, self.heard.seen, self._waits)
 
 
@@ -290,7 +290,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def _users_part(traceback: TracebackType | None) -> TracebackType | None:
-    """The traceback from the test's own line on, without the event loop's and ours."""
+    """The traceback from the test's own line on, without frames of the event loop and of botrun."""
     here = Path(__file__).parent
     step = traceback
     while step is not None:
@@ -302,7 +302,7 @@ def _users_part(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _without_ours(step: TracebackType, here: Path) -> TracebackType:
-    """Steps of this module at the end say nothing that the sentence does not say."""
+    """Cut the frames of this module at the end; they add nothing to the message."""
     last, following = step, step.tb_next
     while following is not None and Path(following.tb_frame.f_code.co_filename).parent != here:
         last, following = following, following.tb_next
@@ -316,7 +316,7 @@ Entry = tuple[float, str, str]
 def timeline(
     said: Sequence[tuple[float, str]], seen: Sequence[Seen], waits: Sequence[tuple[float, str]]
 ) -> str:
-    """What the caller said, what was understood and heard, and what the test still waits for."""
+    """What the caller said, what was understood and heard, and what the test was waiting for."""
     entries: list[Entry] = [(at, "caller says", repr(text)) for at, text in said]
     entries += _heard(seen)
     entries += [(at, "test waits", f"until {what}") for at, what in waits]

@@ -1,6 +1,6 @@
 """A scripted caller, recogniser, language model and voice, and a transport without a wire.
 
-They take their time on the loop's clock, so under `run_virtual` every figure of a conversation is known.
+Their delays use the event loop's clock, so under `run_virtual` every latency of a conversation is exact.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from runner.turns.segments import join_units, units
 
 @dataclass(frozen=True)
 class ScriptedVAD:
-    """Notices speech `start_s` after it began, and its end after `stop_s` of silence."""
+    """Detects speech `start_s` after it began, and its end after `stop_s` of silence."""
 
     start_s: float = 0.2
     stop_s: float = 0.4
 
 
 class FakeInput(BaseInputTransport):
-    """A caller who does what the test says. Without a `ScriptedVAD`, speech is noticed at once; without a
-    `ScriptedSTT`, it is understood when it ends.
+    """A caller controlled by the test. Without a `ScriptedVAD`, speech is detected at once; without a
+    `ScriptedSTT`, it is transcribed when it ends.
 
     Attributes:
-        said: what was said, and when (s) it began.
+        said: what was said, with the time (s) at which it began.
     """
 
     def __init__(
@@ -67,22 +67,22 @@ class FakeInput(BaseInputTransport):
         self._stopping: asyncio.Task[None] | None = None
 
     def start_speaking(self) -> None:
-        """The VAD hears speech begin: the bot is interrupted, or as its strategy says."""
+        """The VAD detects speech; the interruption strategy decides what the bot does."""
         self.user_started(self.processor_setup.clock())
 
     def stop_speaking(self, text: str | None = None) -> None:
-        """The VAD hears speech end; with `text`, the recogniser has understood it."""
+        """The VAD detects the end of speech. With `text`, a transcript follows."""
         self.user_stopped(self.processor_setup.clock())
         if text is not None:
             self.push_soon(TranscriptionFrame(text))
 
     async def say(self, text: str, seconds: float = 1.0) -> None:
-        """Speak for so long, and be understood; returns when the last word was said."""
+        """Say `text` in `seconds`. Returns after the last word."""
         began = self.processor_setup.clock()
         self.said.append((began, text))
         self._pieces += 1
         if self._stopping is not None:
-            self._stopping.cancel()  # the pause was too short to be noticed
+            self._stopping.cancel()  # the pause was shorter than `stop_s`
         if self.recogniser is not None:
             self.recogniser.hears(text, seconds)
         noticed_s = min(self._vad.start_s, seconds)
@@ -97,7 +97,7 @@ class FakeInput(BaseInputTransport):
                 await self._stopping
 
     async def make_noise(self, seconds: float = 0.3) -> None:
-        """A cough or a door, that the VAD takes for speech and the recogniser does not understand."""
+        """Make a noise that the VAD takes for speech and that the recogniser does not understand."""
         await self.say("", seconds)
 
     async def started(self, frame: StartFrame) -> None:
@@ -105,7 +105,7 @@ class FakeInput(BaseInputTransport):
             self._on_event("on_client_connected", self)
 
     def hang_up(self) -> None:
-        """Leave: the bot's `on_client_disconnected` runs."""
+        """Hang up: the bot's `on_client_disconnected` runs."""
         if self._on_event is not None:
             self._on_event("on_client_disconnected", self)
 
@@ -115,7 +115,7 @@ class FakeInput(BaseInputTransport):
             self.push_soon(InputDTMFFrame(digit))
 
     def send_silence(self, milliseconds: int = 20, sample_rate: int = 16000) -> None:
-        """One piece of silence from the caller."""
+        """Send one chunk of silence."""
         samples = sample_rate * milliseconds // 1000
         self.receive_audio(InputAudioRawFrame(bytes(2 * samples), sample_rate))
 
@@ -131,13 +131,14 @@ class FakeInput(BaseInputTransport):
 
 
 class ScriptedSTT(FrameProcessor):
-    """Understands what its caller says: word by word meanwhile, and for good `final_s` after the VAD's stop.
+    """Transcribes what its caller says: interim words while they speak, the final text `final_s` after the
+    VAD's stop.
 
     Args:
         caller: `transport.caller`.
-        final_s: from the VAD's stop to the transcript.
-        interim: whether interim transcripts come while the caller speaks, one at the end of each word.
-        mishears: text by what was really said.
+        final_s: time (s) from the VAD's stop to the transcript.
+        interim: whether there are interim transcripts, one after each word.
+        mishears: the wrong transcript for each text.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class ScriptedSTT(FrameProcessor):
         self._said: list[tuple[str, bool]] = []
 
     def hears(self, text: str, seconds: float) -> None:
-        """The caller begins to say this."""
+        """The caller starts to say this."""
         words = units(self._mishears.get(text, text))
         before = len(self._said)
         self._said += [(unit.text, unit.joined) for unit in words]
@@ -164,7 +165,7 @@ class ScriptedSTT(FrameProcessor):
             self.create_task(self._push_interims(before, len(words), seconds / len(words)), "interim")
 
     def ends(self) -> None:
-        """The caller pauses: the final transcript is due."""
+        """The caller pauses: push the final transcript after `final_s`."""
         said, self._said = join_units(self._said), []
         self.create_task(self._push_final(said), "final")
 
@@ -190,12 +191,12 @@ LEAD_S = 0.12
 
 
 class FakeOutput(BaseOutputTransport):
-    """Notes what is sent and when.
+    """Records what is sent and when.
 
     Attributes:
         sent: (time, pcm) of each chunk.
-        cleared: times at which the listener was to fall silent.
-        messages: what was sent to the client's application.
+        cleared: times at which unplayed sound was dropped.
+        messages: messages sent to the client's application.
     """
 
     carries_messages = True
@@ -239,20 +240,20 @@ class FakeTransport(BaseTransport):
 
 
 class Fails(Exception):
-    """Among a fake's words: the service fails here."""
+    """In a list of lines: the service fails here."""
 
 
 Line = str | FunctionCall | Fails
-"""What a scripted model does: says words, calls a tool, fails."""
+"""One step of a scripted model: say words, call a tool, or fail."""
 
 
 def tool_call(name: str, **arguments: Any) -> FunctionCall:
-    """A call of a tool, for a `ScriptedLLM`."""
+    """A tool call for a `ScriptedLLM`."""
     return FunctionCall(name, f"call-{name}", arguments)
 
 
 class ScriptedLLM(LLMService):
-    """Answers with the next of `replies`, its words coming `word_s` apart after `first_s`.
+    """Answers with the next of `replies`: the first word after `first_s`, the others `word_s` apart.
 
     A reply is a text, or a list of texts, `tool_call`s and `Fails`.
 
@@ -286,10 +287,10 @@ class ScriptedLLM(LLMService):
 
 
 class ScriptedTTS(TTSService):
-    """Says each word in `word_s` of sound, its first sound coming after `first_s`.
+    """Speaks each word in `word_s` of sound; the first sound comes after `first_s`.
 
     Attributes:
-        fails_at: the service fails when it comes to this word.
+        fails_at: the word at which the service fails.
     """
 
     gives_word_times = True
@@ -313,7 +314,7 @@ class ScriptedTTS(TTSService):
 
 @dataclass
 class Seen:
-    """One frame that a `Recorder` saw."""
+    """A frame seen by a `Recorder`."""
 
     at: float
     frame: Frame
@@ -322,7 +323,7 @@ class Seen:
 
 @dataclass(eq=False)
 class Recorder(FrameProcessor):
-    """Notes what passes, with its time, and lets it pass."""
+    """Records each frame with its time, and pushes it on."""
 
     wanted: Callable[[Frame], bool] = lambda frame: True
     seen: list[Seen] = field(default_factory=list)
@@ -340,5 +341,5 @@ class Recorder(FrameProcessor):
         return [seen.frame.name for seen in self.seen]
 
     def of(self, *kinds: type[Frame]) -> list[Seen]:
-        """What was seen of these kinds."""
+        """The recorded frames of these types."""
         return [seen for seen in self.seen if isinstance(seen.frame, kinds)]

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to its next timer: half a minute of talk is tested in milliseconds."""
+"""An event loop whose clock jumps to its next timer: a 30 s conversation is tested in milliseconds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 TICK_S = 2e-9
-"""asyncio fires a timer up to a nanosecond early. Code that then waits for the rest of it would wait for
-ever, as nothing else moves this clock: a timer always moves it by so much at least."""
+"""Minimum step (s) of the clock per timer. asyncio fires timers up to 1 ns early; code that waits for the
+rest would hang without a minimum step."""
 
 STUCK_S = 3600.0
-"""Nothing in a conversation waits for so long (s): the test hangs."""
+"""Virtual time (s) after which a test counts as hanging."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Instead of waiting for the timeout, moves the clock forward by it."""
+    """Advances the clock by the timeout instead of waiting for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,13 +30,13 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(0)
         if not ready:
             if timeout is None:
-                raise RuntimeError("nothing will ever happen: every task waits, and there is no timer")
+                raise RuntimeError("deadlock: every task is waiting and no timer is set")
             self.now += timeout
         return ready
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """`loop.time()` starts at 0 and goes on only when every task waits."""
+    """`loop.time()` starts at 0 and advances only when every task is waiting."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
@@ -46,7 +46,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
-        """What would run in a thread runs at once: a thread knows nothing of this clock."""
+        """Runs the function at once, because a thread would not follow this clock."""
         future: asyncio.Future[T] = self.create_future()
         try:
             future.set_result(func(*args))

@@ -1,4 +1,4 @@
-"""Who speaks and whose turn it is: pure state machines. What is known and `now` in, a decision out."""
+"""Turn taking: pure state machines that get facts and `now` and return decisions."""
 
 from __future__ import annotations
 

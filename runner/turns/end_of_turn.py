@@ -1,11 +1,10 @@
-"""Whether the user's pause ends the turn, and what happens when the user says nothing. Pure.
+"""Decides whether a pause ends the user's turn, and what to do when the user says nothing. Pure.
 
-The VAD says when speech ended, the recogniser what was said, and the analyzer how long the silence must
-be for a whole turn: hardly longer after "What time is it?", longer after "I would like a, um". Its words
-are English; for another language, give your own `Words` to the turn analyzer and to the interruption
-strategy.
+The VAD says when speech ended and the recogniser what was said. The turn analyzer then decides how long the
+silence must be: short after "What time is it?", longer after "I would like a, um". Its words are English; for
+another language, pass your own `Words` to the turn analyzer and to the interruption strategy.
 
-`Speeches` finds which speech of the caller a transcript belongs to, however late the recogniser is.
+`Speeches` assigns each transcript to the caller's speech it belongs to, even if the recogniser is late.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ GOING_ON = _listed(
     within, without, would, you're, your
     """
 )
-"""Hardly any turn ends with one of these: something follows."""
+"""Words that rarely end a turn."""
 
 WHOLE = _listed(
     """
@@ -47,7 +46,7 @@ WHOLE = _listed(
     it, that's it, wait, yeah, yep, yes, yes please, yup
     """
 )
-"""Turns that are complete although they are short, or end as if something followed."""
+"""Turns that are complete although they are short or end with one of `GOING_ON`."""
 
 BACKCHANNELS = _listed(
     """
@@ -57,7 +56,7 @@ BACKCHANNELS = _listed(
     uh huh, uh-huh, uhhuh, uhuh, um, wow, yeah, yep, yes, yup
     """
 )
-"""What a listener says to show that they listen. None of these asks the speaker to stop."""
+"""What people say to show that they are listening, not to make the speaker stop."""
 
 NUMBERS = _listed(
     """
@@ -70,14 +69,14 @@ NUMBER_COMES = re.compile(
     r"\b(?:number|code|pin|account|card|postcode|zip|phone|reference|extension)\b.{,120}?\b(?:is|was|it's)\b",
     re.I,
 )
-"""After this one expects digits, and more than one or two."""
+"""Announces a number of several digits."""
 
 LEAST_DIGITS = 4
 
 
 _PAUSING = ("...", "…", ",", "-", "–", "—", ":", "，", "、", "：", "،", "፣", "၊", "៖")
 _ENDING = (*".!?。！？｡．؟۔।॥։።፧။។៕།܀", "\u037e")
-"""What a text ends with that goes on, and one that is a whole turn, in all scripts."""
+"""Characters that end an unfinished text, and those that end a whole turn, in all scripts."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +84,10 @@ class Words:
     """A language's words about turns, in lower case.
 
     Attributes:
-        fillers: said while one thinks ("um").
-        going_on: words that hardly ever end a turn ("and", "the").
-        whole: short turns that are complete all the same.
-        backchannels: what listeners say without wanting to speak ("mm-hmm").
+        fillers: said while thinking ("um").
+        going_on: words that rarely end a turn ("and", "the").
+        whole: short but complete turns.
+        backchannels: said to show that one is listening ("mm-hmm").
         numbers: digits and number words.
     """
 
@@ -99,7 +98,7 @@ class Words:
     numbers: frozenset[str] = NUMBERS
 
     def is_backchannel(self, text: str) -> bool:
-        """Whether the text is nothing but backchannels and fillers. Empty text is not."""
+        """Whether the text consists only of backchannels and fillers. False for an empty text."""
         words = words_of(text)
         known = self._listening
         longest = max(map(len, known), default=0)
@@ -112,7 +111,7 @@ class Words:
         return bool(text.strip())
 
     def is_unfinished(self, text: str) -> bool:
-        """Whether the text surely goes on: it ends in a filler, a conjunction, half a number or "…"."""
+        """Whether the text certainly goes on: it ends with a filler, a conjunction, half a number or "…"."""
         words = tuple(words_of(text))
         bare = text.rstrip()
         if not words or words in self._whole:
@@ -126,7 +125,7 @@ class Words:
         return _ends_with_one_of(words, self._going_on) and not bare.endswith(("?", "!", "？", "！", "؟"))
 
     def is_complete(self, text: str) -> bool:
-        """Whether the text surely is a whole turn."""
+        """Whether the text is certainly a whole turn."""
         if self.is_unfinished(text):
             return False
         return text.rstrip().endswith(_ENDING) or tuple(words_of(text)) in self._whole
@@ -148,7 +147,7 @@ class Words:
         return _split(self.whole)
 
     def _half_a_number(self, text: str) -> bool:
-        """ "My number is oh seven nine" goes on."""
+        """Whether a number is announced but too short, as in "My number is oh seven nine"."""
         announced = list(NUMBER_COMES.finditer(text))
         if not announced:
             return False
@@ -159,7 +158,7 @@ class Words:
 
 
 def _split(phrases: Iterable[str]) -> frozenset[tuple[str, ...]]:
-    """Phrases as `words_of` cuts them: in Chinese, by character."""
+    """The phrases split by `words_of`: Chinese, for example, by character."""
     return frozenset(tuple(words_of(phrase)) for phrase in phrases)
 
 
@@ -183,11 +182,11 @@ class TurnPauses:
 
 
 class TurnAnalyzer(ABC):
-    """Judges one call's turns; `TransportParams(turn_analyzer=…)`.
+    """Decides when one call's turns end; set with `TransportParams(turn_analyzer=…)`.
 
     Attributes:
-        wants_sound: whether `hear` must be given the caller's sound.
-        slow: whether `pause_s` takes milliseconds: then it is called in a thread.
+        wants_sound: whether `hear` needs the caller's sound.
+        slow: whether `pause_s` takes milliseconds and is called in a thread.
     """
 
     wants_sound = False
@@ -195,18 +194,18 @@ class TurnAnalyzer(ABC):
 
     @abstractmethod
     def pause_s(self, text: str) -> float:
-        """How long (s) the silence after this text must be for the turn to be over."""
+        """The silence (s) after this text that ends the turn."""
 
     def hear(self, pcm: bytes, sample_rate: int) -> None:  # noqa: B027 - most need no sound
-        """Sound of the caller, mono; called for every piece of it if `wants_sound`."""
+        """Receives each chunk of the caller's sound (mono) if `wants_sound`."""
 
     def reset(self) -> None:  # noqa: B027 - most remember nothing
-        """The turn is over: what was said does not count for the next."""
+        """The turn is over: discard what was said in it."""
 
 
 @dataclass
 class RuleTurnAnalyzer(TurnAnalyzer):
-    """The default: punctuation, fillers, words that ask for more, half-said numbers."""
+    """The default: decides by punctuation, fillers, conjunctions and unfinished numbers."""
 
     pauses: TurnPauses = field(default_factory=TurnPauses)
     words: Words = ENGLISH
@@ -219,21 +218,21 @@ class RuleTurnAnalyzer(TurnAnalyzer):
 
 @dataclass(frozen=True)
 class Say:
-    """The bot says this text as it stands."""
+    """The bot says this text verbatim."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class AskLLM:
-    """The language model gets this instruction, and answers."""
+    """The language model answers this instruction."""
 
     instruction: str
 
 
 @dataclass(frozen=True)
 class EndCall:
-    """The call ends when `text` has been heard."""
+    """The bot says `text`, then the call ends."""
 
     text: str = ""
 
@@ -243,9 +242,10 @@ Step = Say | AskLLM | EndCall
 
 @dataclass(frozen=True)
 class IdlePrompt:
-    """After `after_s` seconds in which nobody speaks: the first of `steps`; as long again: the next.
+    """After `after_s` seconds of silence on both sides, takes the first of `steps`; after as long again, the
+    next.
 
-    A text is said as it stands. The user's speech restarts it.
+    A string is said verbatim. When the user speaks, it starts again with the first step.
 
         IdlePrompt(8, ["Are you still there?", EndCall("I will hang up then. Goodbye.")])
     """
@@ -254,7 +254,7 @@ class IdlePrompt:
     steps: Sequence[Step | str] = field(default=("Are you still there?",))
 
     def step(self, index: int) -> Step | None:
-        """What to do for the silence numbered `index`, from 0; None: nothing more."""
+        """The step for silence number `index`, counted from 0; None if there are no more."""
         if index >= len(self.steps):
             return None
         step = self.steps[index]
@@ -262,14 +262,14 @@ class IdlePrompt:
 
 
 WORDS_S = 1.5
-"""How long after the end of speech a recogniser is waited for that has not been slower yet."""
+"""Time (s) to wait for a transcript after the end of speech, unless the recogniser has been slower before."""
 
 MARGIN_S = 0.5
 LONGEST_WAIT_S = 6.0
-"""A recogniser that was late once is waited for so much longer than that, up to this."""
+"""If the recogniser was slow, wait `MARGIN_S` longer than its slowest answer, up to `LONGEST_WAIT_S`."""
 
 SLACK_S = 0.3
-"""A word may begin so much before the VAD's beginning of its speech."""
+"""Maximum time (s) by which a word may start before its speech does according to the VAD."""
 
 REMEMBERED = 32
 
@@ -285,8 +285,8 @@ class _Speech:
 class Speeches:
     """The caller's speeches, numbered from 1, and which of them have been transcribed.
 
-    A recogniser answers in the order in which it was spoken to: a transcript that comes during later speech
-    belongs to the earliest speech that still waits for one. Where the words have times, these decide.
+    A recogniser answers in order, so a transcript that arrives during later speech belongs to the earliest
+    speech without one. If words have timestamps, these decide.
     """
 
     def __init__(self) -> None:
@@ -300,7 +300,7 @@ class Speeches:
 
     @property
     def wait_s(self) -> float:
-        """How long after the end of speech to wait for its transcript."""
+        """Time (s) to wait for a transcript after the end of speech."""
         return min(max(WORDS_S, self._slowest_s + MARGIN_S), LONGEST_WAIT_S)
 
     def started(self, at: float) -> None:
@@ -313,8 +313,8 @@ class Speeches:
             self._speeches[-1].stopped_at = at
 
     def transcribed(self, now: float, spoken_at: float | None = None) -> int:
-        """A final transcript has come: the number of its speech. `spoken_at` is when its first word was said,
-        if the recogniser reports it."""
+        """A final transcript has come; returns the number of its speech. `spoken_at`: when its first word was
+        said, if the recogniser reports it."""
         speech = self._at(spoken_at) if spoken_at is not None else self._next(now)
         if speech is None:
             return self.last
@@ -326,7 +326,7 @@ class Speeches:
         return speech.number
 
     def waiting(self, now: float) -> float | None:
-        """The end of the last speech whose transcript is still to come; None if there is none."""
+        """The end (s) of the last speech still waiting for its transcript; None if there is none."""
         for speech in reversed(self._speeches):
             if speech.stopped_at is not None and not speech.transcribed:
                 return speech.stopped_at if now < speech.stopped_at + self.wait_s else None
@@ -337,7 +337,7 @@ class Speeches:
         return began[-1] if began else self._next(spoken_at)
 
     def _next(self, now: float) -> _Speech | None:
-        """The earliest that still waits, or else the last one."""
+        """The earliest speech still waiting, or else the last one."""
         for speech in self._speeches:
             over = speech.stopped_at is not None and now >= speech.stopped_at + LONGEST_WAIT_S
             if not speech.transcribed and not over:

@@ -1,9 +1,9 @@
-"""Whether speech over the bot interrupts it, and when the user is muted. Pure: facts in, a decision out.
+"""Decides whether speech over the bot interrupts it, and when the user is muted. Pure.
 
 Speech()            any speech interrupts (the default)
-MinWords(3)         this many words interrupt
+MinWords(3)         three words interrupt
 Confirm()           the bot pauses at once, and resumes if it was an "mm-hmm", a cough or a door
-NoInterruptions()   nothing does; what was said is answered when the bot has finished
+NoInterruptions()   nothing interrupts; the bot answers after it has finished
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from runner.turns.end_of_turn import ENGLISH, Words
 from runner.turns.segments import join_texts, words_of
 
 _ROUNDING_S = 1e-6
-"""Added to the time at which speech has become long: sums of fractions must not come out just below it, or
-who asks again at that time asks for ever where the clock waits for it."""
+"""Added to the time at which speech counts as long. Without it, a rounding error could make a check at
+exactly that time fail and be repeated forever in virtual time."""
 
 
 class Decision(Enum):
-    """What becomes of the bot's reply."""
+    """What happens to the bot's reply."""
 
     WAIT = 1
-    """Not known yet: it goes on, or stays paused."""
+    """Undecided: the reply continues, or stays paused."""
     PAUSE = 2
-    """Not known yet, and the bot is silent until it is."""
+    """Undecided: the bot pauses until it is decided."""
     INTERRUPT = 3
-    """The reply is over."""
+    """The reply ends."""
     DISMISS = 4
-    """It was nothing: the bot goes on, and what was said is forgotten."""
+    """No interruption: the bot continues, and what was said is discarded."""
 
 
 @dataclass(slots=True)
 class Overlap:
-    """The user's speech while a reply is being made or heard, as far as it is known. Times in seconds.
+    """What is known about the user's speech during a reply. Times in seconds.
 
     Attributes:
-        began_at: when this piece of speech began.
-        stopped_at: when it ended; None while it goes on.
-        spoken_before_s: speech before this piece that belongs to the same attempt.
+        began_at: when this speech began.
+        stopped_at: when it ended; None while it continues.
+        spoken_before_s: duration of earlier speech that belongs to the same attempt.
         text: what the recogniser has understood so far.
-        final: whether it has said its last word about it.
+        final: whether `text` is final.
         sure: the part of `text` that will not change.
-        confidence: of the last words, on the recogniser's own scale; None where it reports none.
-        murmur: whether the recogniser took all of it for murmurs or noises; None where it cannot say.
+        confidence: confidence of the last words, on the recogniser's own scale; None if it reports none.
+        murmur: whether the recogniser heard only murmurs or noises; None if it cannot tell.
     """
 
     began_at: float
@@ -62,7 +62,7 @@ class Overlap:
     def hear(
         self, text: str, *, final: bool, confidence: float | None = None, murmur: bool | None = None
     ) -> None:
-        """The recogniser has understood this, behind what is sure."""
+        """The recogniser has transcribed this, following `sure`."""
         self.confidence = confidence
         self.text = join_texts(self.sure, text)
         if final:
@@ -72,37 +72,37 @@ class Overlap:
             self.final = self.stopped_at is not None
 
     def spoken_s(self, now: float) -> float:
-        """How long the user has spoken."""
+        """How long (s) the user has spoken."""
         end = now if self.stopped_at is None else self.stopped_at
         return self.spoken_before_s + end - self.began_at
 
     def go_on(self, at: float) -> None:
-        """The user speaks again before it was decided."""
+        """The user speaks again before the decision."""
         self.spoken_before_s = self.spoken_s(at)
         self.began_at, self.stopped_at, self.final = at, None, False
 
 
 class InterruptionStrategy(ABC):
-    """Decides about an `Overlap`; asked whenever more is known, and at the time it names itself.
+    """Decides about an `Overlap`; called on each change and at the time `look_again_at` returns.
 
     Attributes:
-        keeps_reply: nothing ever ends a reply.
+        keeps_reply: whether it never ends a reply.
     """
 
     keeps_reply = False
 
     @abstractmethod
     def decide(self, overlap: Overlap, now: float) -> Decision:
-        """What to do as things stand."""
+        """The decision, given what is known now."""
 
     def look_again_at(self, overlap: Overlap, now: float) -> float | None:
-        """When (s) to ask again although nothing new is known; None: need not be."""
+        """When (s) to call `decide` again even without a change; None: not needed."""
         return None
 
 
 @dataclass(frozen=True)
 class Speech(InterruptionStrategy):
-    """Any speech that the VAD notices interrupts, at once."""
+    """Any speech that the VAD detects interrupts at once."""
 
     def decide(self, overlap: Overlap, now: float) -> Decision:
         return Decision.INTERRUPT
@@ -110,7 +110,7 @@ class Speech(InterruptionStrategy):
 
 @dataclass(frozen=True)
 class NoInterruptions(InterruptionStrategy):
-    """The bot finishes what it says."""
+    """The bot always finishes what it is saying."""
 
     keeps_reply = True
 
@@ -120,11 +120,11 @@ class NoInterruptions(InterruptionStrategy):
 
 @dataclass(frozen=True)
 class MinWords(InterruptionStrategy):
-    """So many words interrupt; fewer are forgotten. Quick with interim transcripts."""
+    """`words` words interrupt; fewer are discarded. Fast if the recogniser gives interim transcripts."""
 
     words: int = 3
     wait_s: float = 1.5
-    """How long (s) after the end of speech the recogniser is waited for."""
+    """Time (s) to wait for the transcript after the end of speech."""
 
     def decide(self, overlap: Overlap, now: float) -> Decision:
         if len(words_of(overlap.text)) >= self.words:
@@ -140,20 +140,18 @@ class MinWords(InterruptionStrategy):
 
 @dataclass(frozen=True)
 class Confirm(InterruptionStrategy):
-    """The bot pauses at once and listens: an interruption ends its reply, anything else lets it go on.
+    """The bot pauses at once; then an interruption ends its reply, and anything else resumes it.
 
     Attributes:
-        long_s: speech so long (s) is an interruption, whatever it is.
-        long_backchannel_s: the same for what is understood as nothing but backchannels.
-        unclear_s: speech that could not be understood is one from this length (s) on.
-        wait_s: how long (s) after the end of speech the recogniser is waited for.
-        least_confidence: speech shorter than `unclear_s` needs so much, on the recogniser's own scale, to
-            count as understood; None: any.
+        long_s: speech of this length (s) always interrupts.
+        long_backchannel_s: backchannels of this length (s) interrupt.
+        unclear_s: speech of this length (s) interrupts even if it was not understood.
+        wait_s: time (s) to wait for the transcript after the end of speech.
+        least_confidence: minimum confidence, on the recogniser's own scale, for speech shorter than
+            `unclear_s` to count as understood; None: any.
 
-    A recogniser that distinguishes murmurs from requests to stop (`TranscriptionFrame.murmur`), as the local
-    ears do, is believed: its words do not count then.
-
-    What counts of speech that goes on includes the silence in which the VAD has not yet noticed its end.
+    If the recogniser marks murmurs (`TranscriptionFrame.murmur`), as the local one does, the mark decides and
+    the words do not. The length of continuing speech includes the silence before the VAD detects its end.
     """
 
     long_s: float = 1.4
@@ -212,12 +210,12 @@ def strategy_of(named: InterruptionStrategy | str) -> InterruptionStrategy:
 
 @dataclass(slots=True)
 class CallState:
-    """What a mute may go by.
+    """The facts that a mute decides by.
 
     Attributes:
-        bot_speaking: the listener hears the bot.
-        bot_has_spoken: the listener has heard a speech of the bot to its end, or interrupted one.
-        tools: names of the tools that run.
+        bot_speaking: whether the bot is being heard.
+        bot_has_spoken: whether the caller has heard or interrupted at least one utterance of the bot.
+        tools: names of the running tools.
     """
 
     bot_speaking: bool = False
@@ -226,12 +224,12 @@ class CallState:
 
 
 Mute = Callable[[CallState], bool]
-"""Whether the user is muted: one of these, or a function of your own."""
+"""Whether the user is muted: one of the classes below, or your own function."""
 
 
 @dataclass(frozen=True)
 class MuteDuringTools:
-    """While a tool runs that must not be disturbed: one of `names`, or any."""
+    """Mutes the user while one of the tools in `names` runs; None: any tool."""
 
     names: Collection[str] | None = None
 
@@ -241,7 +239,7 @@ class MuteDuringTools:
 
 @dataclass(frozen=True)
 class MuteUntilBotSpoke:
-    """Until the bot's first speech is over: a greeting, a notice that must be heard."""
+    """Mutes the user until the bot's first utterance is over, such as a mandatory notice."""
 
     def __call__(self, state: CallState) -> bool:
         return not state.bot_has_spoken
@@ -249,7 +247,7 @@ class MuteUntilBotSpoke:
 
 @dataclass(frozen=True)
 class MuteWhileBotSpeaks:
-    """While the bot speaks."""
+    """Mutes the user while the bot speaks."""
 
     def __call__(self, state: CallState) -> bool:
         return state.bot_speaking

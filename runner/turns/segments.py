@@ -1,8 +1,8 @@
-"""Words and spoken units of text in any script. Pure.
+"""Splits text of any script into words and spoken units. Pure.
 
-Most scripts put spaces between words. Chinese and Japanese do not: their units are characters. Neither do
-Thai, Lao, Khmer, Burmese and Tibetan: their units are a letter with its vowels and marks, or a syllable, so
-that a text is never cut between a letter and what belongs to it.
+Most scripts put spaces between words. Chinese and Japanese do not; their units are characters. Neither do
+Thai, Lao, Khmer, Burmese and Tibetan; their units are a letter with its vowels and marks, or a syllable, so a
+letter is never separated from its marks.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _UNSPACED = f"[{_CJK}{_SOUTH_EAST}]"
 _FIRST_UNSPACED = "\u0e01"
 _SIGN = rf"[^\s\w{_CJK}{_SOUTH_EAST}{_CJK_PUNCTUATION}{_OPENING}]"
 _STARTS = (
-    # Runs of punctuation are entered at their beginning and not given back: see `common/spoken_text`.
+    # Possessive, and matched only from their start, to avoid backtracking: see `common/spoken_text`.
     rf"(?:(?<![{_OPENING}])[{_OPENING}]++)?(?:"
     rf"[{_CJK}][{_CJK_MARKS}]*"
     rf"|[{_THAI_LAO_BEFORE}]?[{_THAI}{_LAO}][{_THAI_LAO_MARKS}]*"
@@ -71,14 +71,14 @@ _TIGHT_START = f"[{_CJK}{_CJK_PUNCTUATION}]"
 _TIGHT_MARK = f"[{_CJK_PUNCTUATION}]"
 
 _INSIDE_WORDS = "'’-\u00b7\u05f3\u05f4\u200c\u200d"
-"""Characters that belong to a word when letters follow: apostrophe, hyphen, geresh, joiners."""
+"""Characters that belong to a word if a letter follows: apostrophe, hyphen, geresh, joiners."""
 
 
 class Unit(NamedTuple):
-    """What a voice says at once: a word with its punctuation, or a character of a script without spaces.
+    """The smallest unit of speech: a word with its punctuation, or a character of a script without spaces.
 
     Attributes:
-        text: as it is written.
+        text: the text as written.
         start: index of its first character in the whole text.
         joined: whether it follows the unit before it without a space.
     """
@@ -93,7 +93,7 @@ class _Parser(Protocol):
 
 
 def units(text: str) -> list[Unit]:
-    """The units of a text, in order. Every character that is not a space is in one of them."""
+    """The units of a text, in order. Every non-space character is in exactly one unit."""
     found = []
     for chunk in re.finditer(r"\S+", text):
         start, written = chunk.start(), chunk.group()
@@ -110,12 +110,12 @@ def units(text: str) -> list[Unit]:
 
 
 def is_unspaced(text: str) -> bool:
-    """Whether the text has letters of a script that writes no spaces between words."""
+    """Whether the text has letters of a script without spaces between words."""
     return max(text, default="") >= _FIRST_UNSPACED and bool(_compiled(_UNSPACED).search(text))
 
 
 def bare_word(text: str) -> str:
-    """A word without the punctuation around it; its own combining marks stay."""
+    """A word without the punctuation around it, but with its combining marks."""
     begin, end = 0, len(text)
     while begin < end and not text[begin].isalnum():
         begin += 1
@@ -125,7 +125,7 @@ def bare_word(text: str) -> str:
 
 
 def join_units(parts: Iterable[tuple[str, bool]]) -> str:
-    """The text of units or pieces given as (text, joined), spaced as it was written."""
+    """The text of units given as (text, joined), with the original spacing."""
     text = ""
     for part, joined in parts:
         if part:
@@ -134,7 +134,7 @@ def join_units(parts: Iterable[tuple[str, bool]]) -> str:
 
 
 def join_texts(*texts: str) -> str:
-    """Texts that follow each other, such as transcripts: without a space between Chinese or Japanese ones."""
+    """Join consecutive texts, such as transcripts; Chinese and Japanese ones without a space."""
     joined = ""
     for text in map(str.strip, texts):
         if text:
@@ -151,10 +151,10 @@ def _is_tight(before: str, after: str) -> bool:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation. Combining marks belong to their letters.
+    """The words of a text in lower case, without punctuation.
 
-    Chinese and Japanese are counted by character and Thai by dictionary; Lao, Khmer, Burmese and Tibetan by
-    letter or syllable, which is a little more than their words.
+    Chinese and Japanese are split by character and Thai by dictionary; Lao, Khmer, Burmese and Tibetan by
+    letter or syllable, which gives a few more units than words.
     """
     text = text.lower()
     if text.isascii():
@@ -188,8 +188,8 @@ def _split(word: str) -> list[str]:
 
 
 def last_cut(text: str, limit: int) -> int:
-    """Where to cut a text too long for a voice: between two words, at most `limit` characters from the
-    beginning. A word that alone is longer is cut inside."""
+    """Where to cut a text that is too long for a voice: between words, after at most `limit` characters. A
+    word longer than `limit` is cut inside."""
     spaces = [match.end() for match in re.finditer(r"\s+", text[: limit + 1]) if match.start() > 0]
     if spaces:
         return spaces[-1]
@@ -212,7 +212,7 @@ def _thai_parser() -> _Parser:
 
 
 def speaking_weight(text: str) -> float:
-    """How long a voice needs for a text, in Latin letters: a Chinese character takes as long as three."""
+    """Relative duration of a spoken text, in Latin letters: a Chinese character takes as long as three."""
     if text.isascii():
         return len(text)
     return sum(_weight(character) for character in text)
@@ -236,5 +236,5 @@ _KANA_ONE = f"[{_KANA}\u30fc]"
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Compiled at its first use: these patterns together take 30 ms, and texts in Latin letters need none."""
+    """Compile on first use: all patterns take 30 ms, and texts in Latin letters need none."""
     return re.compile(pattern)

@@ -1,4 +1,4 @@
-"""From the model's confidence, window by window, to "speech began" and "speech ended".
+"""Turns the model's confidence per window into "speech began" and "speech ended".
 
 QUIET ── voice ──> STARTING ── start_secs of voice ──> SPEAKING
   ^                   │ quiet                           │  ^
@@ -11,18 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-# Volume rises to a voice within a window or two, even out of digital silence, and falls off slowly,
-# so that it does not drop below its threshold between syllables.
+# The smoothed volume reaches that of a voice within one or two windows, even from digital silence, and falls
+# slowly so that it does not drop below the threshold between syllables.
 _ATTACK = 0.7
 _RELEASE = 0.2
 
-# The closure of a "t" or a "k" is up to 100 ms of true silence in the middle of a word. It does not begin
-# the count of `start_secs` again, or "what time is it" is noticed 0.2 s later than "hello"; but so much of
-# that time must be voice.
+# The closure of a "t" or a "k" is up to 100 ms of true silence within a word. It does not restart the count
+# of `start_secs`, or "what time is it" would be detected 0.2 s later than "hello". But at least
+# `_VOICED_SHARE` of that time must be voice.
 _CLOSURE_SECS = 0.100
 _VOICED_SHARE = 0.6
 
-# Window lengths add up in binary fractions: 7 windows of 0.032 s must count as 0.224 s.
+# Against rounding errors in sums: 7 windows of 0.032 s must count as 0.224 s.
 _ROUNDING_S = 1e-6
 
 
@@ -30,9 +30,9 @@ _ROUNDING_S = 1e-6
 class VADParams:
     """What counts as speech.
 
-    A window is voice if the model is at least `confidence` sure (0 to 1) and its smoothed volume is
-    at least `min_volume` (0 to 1, `audio.level.volume`). Speech begins after `start_secs`, of which
-    most is voice and no pause is longer than 100 ms, and ends after `stop_secs` without any.
+    A window is voice if the model's confidence is at least `confidence` (0 to 1) and its smoothed volume at
+    least `min_volume` (0 to 1, `audio.level.volume`). Speech begins after `start_secs` of mostly voice with
+    no pause over 100 ms, and ends after `stop_secs` without voice.
     """
 
     confidence: float = 0.7
@@ -42,7 +42,7 @@ class VADParams:
 
 
 class VADState(Enum):
-    """Where a caller is between silence and speech."""
+    """The caller's state between silence and speech."""
 
     QUIET = 1
     STARTING = 2
@@ -59,7 +59,7 @@ class VADKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class VADEvent:
-    """Speech began or ended `at` that time, in seconds: noticed `start_secs` or `stop_secs` later."""
+    """Speech began or ended `at` this time (s); detected `start_secs` or `stop_secs` later."""
 
     kind: VADKind
     at: float
@@ -72,12 +72,11 @@ class VADEvent:
 class VADStateMachine:
     """Turns confidences into events, which alternate: STARTED, STOPPED, STARTED, …
 
-    `update` is called once per window of `window_secs`, with `now` the time at which the window
-    ends. `at` of a start is the beginning of its first window of voice, `at` of a stop the end of its
-    last one.
+    Call `update` once per window of `window_secs`; `now` is the window's end. `at` is the beginning of the
+    first window of voice for a start, and the end of the last one for a stop.
 
     Attributes:
-        state: where the caller is now.
+        state: the caller's current state.
     """
 
     def __init__(self, params: VADParams | None = None, *, window_secs: float = 0.032) -> None:
@@ -91,14 +90,14 @@ class VADStateMachine:
         return self._volume
 
     def may_be_voice(self, volume: float) -> bool:
-        """Whether the next window, of this volume, can be voice, whatever the model says."""
+        """Whether a next window of this volume is loud enough to be voice."""
         return self._smoothed(volume) >= self.params.min_volume
 
     def _smoothed(self, volume: float) -> float:
         return self._volume + (_ATTACK if volume > self._volume else _RELEASE) * (volume - self._volume)
 
     def reset(self) -> None:
-        """Forget everything: a new call begins."""
+        """Reset everything for a new call."""
         self.state = VADState.QUIET
         self._volume = 0.0
         self._voice_secs = 0.0
@@ -108,7 +107,7 @@ class VADStateMachine:
         self._last_voice = 0.0
 
     def update(self, confidence: float, volume: float, now: float) -> VADEvent | None:
-        """Judge one more window, which ended at `now`."""
+        """Process the next window, which ended at `now`."""
         self._volume = self._smoothed(volume)
         if confidence >= self.params.confidence and self._volume >= self.params.min_volume:
             return self._voice(now)
@@ -118,7 +117,7 @@ class VADStateMachine:
         if self.state is VADState.QUIET:
             self.state = VADState.STARTING
             self._voice_secs = self._paused_secs = 0.0
-            # Packets that come in a burst may put this window before the end of the last speech.
+            # If packets come in a burst, this window may seem to begin before the last speech ended.
             self._began = max(now - self._window_secs, self._last_voice)
         self._last_voice = now
         self._quiet_secs = 0.0
@@ -143,8 +142,9 @@ class VADStateMachine:
             self.state = VADState.QUIET
             return None
         self.state = VADState.STOPPING
-        # By the windows or by the clock, whichever is more: packets come a little early or late, and a window
-        # that is full a millisecond too soon would cost another one; in a gap of the stream there are none.
+        # By windows or by the clock, whichever is more: packets come a little early or late, so by the clock
+        # alone a window that is full 1 ms early would cost another one; by windows alone a gap in the stream
+        # would not count.
         self._quiet_secs += self._window_secs
         if max(self._quiet_secs, now - self._last_voice) + _ROUNDING_S < self.params.stop_secs:
             return None

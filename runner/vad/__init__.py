@@ -1,9 +1,7 @@
-"""Voice activity: the model that distinguishes speech from other sound, for all calls of the process.
+"""Voice activity detection: one model for all calls of the process.
 
-    from runner.vad import SileroVADAnalyzer, VADParams
-
-Nothing heavy is imported until an analyzer is made, or `preload` is called. Who imports `SileroVADAnalyzer`
-means to use it: the worker then loads the model before the first call. So it is imported when asked for.
+Nothing heavy is imported until an analyzer is created or `preload` is called. `SileroVADAnalyzer` is imported
+lazily: the worker loads the model before the first call if the bot has imported it.
 """
 
 from __future__ import annotations

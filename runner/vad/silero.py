@@ -1,20 +1,19 @@
-"""Silero's voice activity detection, for one call and for many calls together.
+"""Silero's voice activity detection, for one call or many calls in batches.
 
-The network's state wears out in long silence: after a minute of zeros at 8 kHz it found 85 windows of a
-sentence where it had found 100 at the start of the call, some of them up to 64 ms late (at 16 kHz it lost
-one of 98). So:
+The network gets worse in long silence: after a minute of zeros at 8 kHz it found 85 windows of a sentence
+instead of 100 at the start of the call, some of them up to 64 ms late (at 16 kHz it missed one of 98). So:
 
 * While nobody speaks, the state is reset every 5 s to that of a call's start.
-* In sound too faint to be a voice, the state goes back every half second to what it was after the first
+* In sound too faint to be a voice, the state is set back every half second to what it was after the first
   half second.
 
-A faint window therefore need not be judged at once. It waits, and is judged when the sound gets louder in
-that half second; otherwise nothing depends on it. Tests compare the decisions, to the sample, with
-judging every window.
+A faint window is therefore not processed at once. It is queued, and processed only if the sound gets louder
+within that half second; otherwise it affects nothing. Tests compare the decisions, to the sample, with those
+from processing every window.
 
-Windows of several calls are judged together, which takes a tenth of the time for each. A call that is
-alone on its loop does not wait. Where several talk, windows wait for each other up to `TICK_S`, or until
-`ENOUGH` are there, so an interruption is noticed that much later at most.
+Windows of several calls are processed in batches, which takes a tenth of the time per window. A single call
+on a loop does not wait. With several, windows wait for each other up to `TICK_S` or until there are `ENOUGH`,
+so an interruption is detected at most that much later.
 """
 
 from __future__ import annotations
@@ -40,20 +39,20 @@ TICK_S = 0.020
 ENOUGH = 128
 """A window in a batch of 32 costs 15 us, of 16 17, of 8 30, one alone 175 (8 kHz, cold caches).
 
-Each batch takes the caches from what follows it: 150 calls cost 4.3 ms a call-second with 128 at most in one,
-4.7 with 32."""
+Each batch evicts the CPU caches: with 150 calls, batches of up to 128 cost 4.3 ms of CPU per second of call,
+of up to 32 4.7 ms."""
 
 COMPANY_S = 0.1
-"""So long (s) after windows of two calls, a window waits for others."""
+"""Time (s) after windows of two different calls during which windows wait for each other."""
 
 
 def batch_of(loop: asyncio.AbstractEventLoop) -> Batch:
-    """The one of this loop."""
+    """The batch of this loop."""
     return of_loop(loop, Batch, lambda: Batch(loop))
 
 
 class Batch:
-    """The calls of this loop that have windows waiting."""
+    """The calls of this loop with queued windows."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -64,7 +63,7 @@ class Batch:
         self._timer: Due | None = None
 
     def add(self, call: SileroVADAnalyzer) -> None:
-        """Windows of this call have come; they are judged now or soon."""
+        """This call has new windows; process them now or soon."""
         self._waiting[call] = None
         if self._timer is None:
             self._judge_now_or_soon(call)
@@ -88,14 +87,14 @@ class Batch:
         calls, self._waiting = list(self._waiting), {}
         if len(calls) > 1:
             self._company_until = self.loop.time() + COMPANY_S
-        # A call's windows one after the other: each needs the state that the one before has left.
+        # A call's windows one after another: each needs the state after the previous one.
         while calls := [call for call in calls if call.pending]:
             for rate in {call.model_rate for call in calls}:
                 judge_next([call for call in calls if call.model_rate == rate])
 
 
 def judge_next(calls: list[SileroVADAnalyzer]) -> None:
-    """Judge the next window of each of these calls; all are of one rate."""
+    """Process the next window of each of these calls, all at the same rate."""
     model = calls[0].model
     frames, volumes = model.read([call.pending[0][0] for call in calls])
     weighed = zip(calls, volumes, frames, strict=True)
@@ -110,8 +109,8 @@ def judge_next(calls: list[SileroVADAnalyzer]) -> None:
     for call, confidence in zip(calls, confidences, strict=True):
         try:
             call.judge(confidence)
-        except Exception:  # the boundary between calls: one that fails must not make the others deaf
-            logger.exception("VAD: a call could not be notified of the beginning or end of speech")
+        except Exception:  # an error in one call must not stop the detection in others
+            logger.exception("VAD: a handler of speech events failed")
 
 
 _WINDOW_SECS = 0.032
@@ -120,7 +119,7 @@ _QUIET_WINDOWS = 156  # five seconds
 
 
 def preload() -> None:
-    """Load the network now, not at the first call: about 0.1 to 0.5 s, most of it onnxruntime's import."""
+    """Load the network before the first call: 0.1 to 0.5 s, mostly onnxruntime's import."""
     from runner.vad.network import RATES
 
     for rate in RATES:
@@ -128,10 +127,10 @@ def preload() -> None:
 
 
 class SileroVADAnalyzer(VADAnalyzer):
-    """Detects when a caller begins and stops speaking. 8 and 16 kHz are heard as they are, other rates
-    at 16 kHz.
+    """Detects when a caller starts and stops speaking. Sound at rates other than 8 and 16 kHz is resampled to
+    16 kHz.
 
-    `sample_rate`, in Hz, is that of the sound to come; a transport sets it, so that it may be left out.
+    `sample_rate` (Hz) is optional: a transport sets it.
     """
 
     def __init__(self, *, sample_rate: int | None = None, params: VADParams | None = None) -> None:
@@ -179,7 +178,7 @@ class SileroVADAnalyzer(VADAnalyzer):
         return events
 
     def listen(self, pcm: bytes, now: float, on_event: Callable[[VADEvent], None]) -> None:
-        """As `analyze`; where several calls listen, their windows are judged together, within 20 ms."""
+        """Like `analyze`, but windows of several calls are processed together, within 20 ms."""
         self._on_event = on_event
         if not self._take_in(pcm, now):
             return
@@ -192,7 +191,7 @@ class SileroVADAnalyzer(VADAnalyzer):
         self.pending.clear()
 
     def _take_in(self, pcm: bytes, now: float) -> bool:
-        """Whether a window has become whole."""
+        """Add sound; returns whether at least one window is complete."""
         if self._resampler is not None:
             pcm = self._resampler.process(pcm)
         sound = self._sound
@@ -210,7 +209,7 @@ class SileroVADAnalyzer(VADAnalyzer):
     # ------------------------------------------------------------ for the batch
 
     def weigh(self, volume: float, frame: Floats) -> bool:
-        """Whether the network is to see the next window, which ends `frame`; if not, it is done with."""
+        """Whether the network must process the next window, the end of `frame`; if not, it is skipped."""
         self._volume = volume
         if self._machine.state is not VADState.QUIET:
             self._faint_windows = self._quiet_windows = 0
@@ -229,7 +228,7 @@ class SileroVADAnalyzer(VADAnalyzer):
         return True
 
     def _pass_over(self) -> None:
-        """One more window of steady faint sound: it waits."""
+        """Queue one more window of steady faint sound."""
         frame, ended = self.pending.popleft()
         if self._faint_windows % _FAINT_WINDOWS == 1:
             self._unheard = []
@@ -238,13 +237,13 @@ class SileroVADAnalyzer(VADAnalyzer):
         self._machine.update(0.0, self._volume, ended)
 
     def _catch_up(self) -> None:
-        """It gets louder: what has waited comes first."""
+        """The sound gets louder: process the queued windows first."""
         frames, _ = self.model.read(self._unheard)
         self._unheard = []
         _, (self.network_state,) = self.model.infer(frames, [self.network_state])
 
     def judge(self, confidence: float) -> None:
-        """Judge the next window by what the network found."""
+        """Finish the next window with the network's result."""
         if self.pending:  # another call's event may have ended this one
             _, ended = self.pending.popleft()
             event = self._machine.update(confidence, self._volume, ended)
@@ -253,4 +252,4 @@ class SileroVADAnalyzer(VADAnalyzer):
 
 
 def _nobody(event: VADEvent) -> None:
-    """Takes events before anybody listens: there are none."""
+    """Placeholder for `on_event` before `listen` sets it."""

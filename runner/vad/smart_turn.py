@@ -1,11 +1,11 @@
-"""End of turn by a model that listens: whether the last seconds sound as if the speaker has finished.
+"""End-of-turn detection by an audio model: do the last seconds sound as if the speaker has finished?
 
 The model is smart-turn v3 (https://github.com/pipecat-ai/smart-turn, BSD 2-Clause) or another with its input
 and output: `input_features` (1, 80, 800), the log-mel spectra of the last 8 s at 16 kHz, to one probability.
 
-The spectra are those of models that were trained like Whisper's encoder. Parameters as in `transformers`'
-WhisperFeatureExtractor (80 bands): 16 kHz, Hann windows of 25 ms every 10 ms, mel bands after Slaney from 0
-to 8 kHz, decibels down to 80 below the loudest, scaled about zero.
+The spectra are those of Whisper's encoder, with the parameters of `transformers`' WhisperFeatureExtractor (80
+bands): 16 kHz, Hann windows of 25 ms every 10 ms, Slaney's mel bands from 0 to 8 kHz, in dB down to 80 dB
+below the maximum, scaled around zero.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HOP = 160
 BANDS = 80
 
 _LEAST_POWER = 1e-10
-_RANGE = 8.0  # tenfolds of power, that is 80 dB
+_RANGE = 8.0  # decades of power: 80 dB
 _LEAST_VARIANCE = 1e-7
 
 # Slaney's mel scale: even steps up to 1 kHz, even ratios above.
@@ -46,11 +46,11 @@ _RATIO = np.log(6.4) / 27
 
 
 def log_mel(samples: Floats) -> Floats:
-    """Spectra of sound at 16 kHz, -1 to 1: (80, len / 160). Its loudness does not matter."""
+    """Spectra of sound at 16 kHz, -1 to 1: (80, len / 160). The sound is normalised first."""
     level = (samples - samples.mean()) / np.sqrt(samples.var() + _LEAST_VARIANCE)
     padded = np.pad(level.astype(np.float64), WINDOW // 2, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
-    # One window more than there are hops: it stands half behind the end, and is left out.
+    # The last window extends beyond the end by half its length; it is dropped.
     spectra = np.fft.rfft(windows[: len(samples) // HOP] * _hann(), axis=1)
     power = _bands() @ (spectra.real**2 + spectra.imag**2).T
     tenfolds = np.log10(np.maximum(power, _LEAST_POWER))
@@ -65,7 +65,7 @@ def _hann() -> Doubles:
 
 @cache
 def _bands() -> Doubles:
-    """Triangles over the spectrum's lines, each of the same area: (80, 201)."""
+    """Triangular mel filters of equal area: (80, 201)."""
     lines = np.linspace(0, RATE_HZ / 2, WINDOW // 2 + 1)
     edges = _to_hz(np.linspace(0.0, _to_mel(RATE_HZ / 2), BANDS + 2))
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
@@ -84,40 +84,39 @@ def _to_hz(mel: Doubles) -> Doubles:
 
 
 LISTENS_S = 8
-"""So much (s) of the turn's end the model hears; what is missing is silence before it."""
+"""Length (s) of the model's input; a shorter turn is padded with silence before it."""
 
 PACKAGED = ("audio", "turn", "smart_turn", "data")
-"""Where pipecat-ai (1.14.0) carries the model; nothing of its code is imported."""
+"""The model's folder in pipecat-ai (1.14.0), whose code is not imported."""
 
 
 find_spec = PathFinder.find_spec
-"""On the disk; `importlib.util` would also find the names of `runner.integrations.pipecat_names`."""
+"""Searches only the disk; `importlib.util` would also find `runner.integrations.pipecat_names`."""
 
 
 def preload(model_path: str | Path | None = None) -> None:
-    """Load the model now, not at the first call: this one, or that of pipecat-ai, if it is there.
-
-    A bot with a model of its own calls it at the top of its file."""
+    """Load the model before the first call: this one, or pipecat-ai's if it is installed. A bot with its own
+    model should call it at the top of its file."""
     try:
         SmartTurnAnalyzer(model_path).pause_s("hello")
-    except MissingPackageError:  # then the bot names a model of its own
+    except MissingPackageError:  # the bot then passes its own model
         if model_path is not None:
             raise
 
 
 class SmartTurnAnalyzer(TurnAnalyzer):
-    """Ends a turn at once where the model is sure that it is over, and waits where it is not.
+    """Ends a turn at once if the model is confident that it is over, and waits otherwise.
 
-    Words that ask for more ("and", "um") make it wait whatever the model heard.
+    It always waits after words that continue ("and", "um").
 
     Args:
-        model_path: an ONNX file; None takes the one that an installed pipecat-ai carries.
-        threshold: from which probability (0 to 1) on a turn counts as over.
-        pauses: how long the silence must be: `complete_s` if it is over, `unsure_s` if not, `unfinished_s`
-            after words that ask for more.
+        model_path: an ONNX file; None = the one in the installed pipecat-ai.
+        threshold: minimum probability (0 to 1) for a turn to count as over.
+        pauses: the silence that ends a turn: `complete_s` if it is over, `unsure_s` if not, `unfinished_s`
+            after words that continue.
 
-    Raises:
-        UsageError: there is no such model, or it takes other input.
+        Raises:
+        UsageError: the model does not exist, or has other inputs.
         MissingPackageError: no path was given, and pipecat-ai is not installed.
     """
 
@@ -148,7 +147,7 @@ class SmartTurnAnalyzer(TurnAnalyzer):
     def pause_s(self, text: str) -> float:
         if self._rules.words.is_unfinished(text):
             return self.pauses.unfinished_s
-        # The loop goes on hearing while this thread works.
+        # A copy: the event loop appends sound while this thread works.
         self.probability = self._judge(tuple(self._sound))
         return self.pauses.complete_s if self.probability >= self.threshold else self.pauses.unsure_s
 
@@ -167,7 +166,7 @@ def _seconds(pcm: bytes, sample_rate: int) -> float:
 
 
 def _last_seconds(sound: Iterable[tuple[bytes, int]]) -> Floats:
-    """The last 8 s at 16 kHz, -1 to 1, silence before what is shorter."""
+    """The last 8 s at 16 kHz, -1 to 1, padded with silence at the start."""
     import numpy as np
 
     from runner.audio.resampler import Resampler
@@ -198,7 +197,7 @@ def _packaged_model() -> Path:
 
 @cache
 def _session(path: str) -> Any:
-    """One session for all calls of the process; safe from any thread."""
+    """One session for all calls of the process; thread-safe."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -208,7 +207,7 @@ def _session(path: str) -> Any:
         raise UsageError(f"there is no model {path}")
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the boundary to onnxruntime, whose errors have no common class
+    except Exception as error:  # onnxruntime's errors have no common class
         raise UsageError(f"{path} is not an ONNX model: {type(error).__name__}") from error
     if [given.name for given in session.get_inputs()] != ["input_features"]:
         names = ", ".join(given.name for given in session.get_inputs())

@@ -1,10 +1,10 @@
-"""How the messages between the processes of a run become JSON lines, and are read again.
+"""Encodes the messages between the processes of a run as JSON lines, and decodes them.
 
     {"v": 1, "type": "Forked", "worker": "3", "pid": 4711}
 
-Every message is a dataclass of `messages.py`, and its annotations are what `decode` checks: there is nothing
-to write for a new one. All ends run the same version of botrun, except when it is upgraded during a run: then
-`decode` refuses what it does not know, with one sentence.
+Every message is a dataclass in `messages.py`; `decode` checks its annotations, so a new message needs no code
+here. All processes run the same version of botrun unless it is upgraded during a run; `decode` then refuses
+unknown messages with one clear error.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Received = TypeVar("Received")
 
 
 class MessageError(ProtocolError):
-    """A line that is no message of this version."""
+    """A line that is not a message of this version."""
 
 
 def encode(message: Message) -> bytes:
-    """One line. Raises `TypeError` for what JSON cannot carry."""
+    """The message as one line. Raises `TypeError` if JSON cannot represent it."""
     line = {"v": VERSION, "type": type(message).__name__}
     for field in fields(message):
         line[field.name] = _plain(getattr(message, field.name))
@@ -42,10 +42,10 @@ def encode(message: Message) -> bytes:
 
 
 def decode(line: bytes | str, kinds: Any) -> Any:
-    """The message in a line. `kinds` are those that this end receives, such as `ToWorker`.
+    """The message in a line. `kinds`: the types that this process receives, such as `ToWorker`.
 
     Raises:
-        MessageError: the line is not JSON, of another version, or no well-formed message of these kinds.
+        MessageError: the line is not JSON, has another version, or is not a valid message of these types.
     """
     try:
         found = json.loads(line)
@@ -63,7 +63,7 @@ def decode(line: bytes | str, kinds: Any) -> Any:
 
 
 class MessageChannel(Generic[Received]):
-    """A `Channel` of typed messages: the receiver skips what it cannot read, with one line in the log."""
+    """A `Channel` of typed messages. The receiver skips and logs messages that it cannot decode."""
 
     def __init__(self, channel: Channel, kinds: Any, peer: str) -> None:
         self._channel = channel
@@ -74,7 +74,7 @@ class MessageChannel(Generic[Received]):
         self._channel.send_line(encode(message))
 
     async def messages(self) -> AsyncIterator[Received]:
-        """All messages, until the other end is gone."""
+        """All messages until the other process closes the channel."""
         async for line in self._channel.lines():
             message: Received | None = None
             try:

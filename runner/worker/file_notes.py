@@ -1,6 +1,7 @@
 """Reports to the supervisor which files the bot's process reads, lists and writes, before it does so.
 
-What the bot writes is no edit; text that it reads is part of it. A note is one line on a pipe: "w PATH".
+A change to a file that the bot writes is not an edit; text files that it reads are watched. Each report is
+one line on a pipe, such as "w PATH".
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class FileNotes:
         self._known: set[str] = set()
 
     def stop(self) -> None:
-        """Report nothing more: a forked child is found by its open files."""
+        """Stop reporting, in a forked child; its files are found by its open file descriptors."""
         self._pipe = -1
 
     def audit(self, event: str, args: tuple[Any, ...]) -> None:
@@ -59,7 +60,7 @@ class FileNotes:
             self._note("r", path, inside=True)
 
     def _started(self, args: Any, cwd: Any) -> None:
-        """A program was started: files in its arguments that are not there yet are its output."""
+        """A program was started: files in its arguments that do not exist yet are its output."""
         with contextlib.suppress(TypeError, ValueError):
             words = shlex.split(args) if isinstance(args, str) else [os.fsdecode(word) for word in args]
             if len(words) == 3 and words[1] == "-c":  # a shell

@@ -1,9 +1,9 @@
-"""The process that workers are forked from: it has imported everything heavy, but no bot.
+"""The process that workers are forked from. It imports everything heavy, but no bot.
 
-    CONTROL LIFE WRITES LISTENER [PUBLIC]     (its arguments: numbers of open files)
+    CONTROL LIFE WRITES LISTENER [PUBLIC]     (its arguments: file descriptors)
 
 The program is `cli/fork_server.py`. Messages on CONTROL: `worker/messages.py`. LIFE is a pipe whose other end
-only the supervisor holds; WRITES is described in `worker/messages.py`.
+only the supervisor has open; WRITES is described in `worker/messages.py`.
 """
 
 from __future__ import annotations
@@ -83,18 +83,18 @@ PUBLIC = ("runner.worker.public_keeper", "runner.server.public.endpoints", *HTTP
 
 OF_MODULE = {
     "runner.vad": ("onnxruntime", "runner.vad.network", "runner.vad.silero"),
-    # Not what registers itself to be started: an edited bot may do without.
+    # Without modules that register something to be started, which an edited bot may not need.
     "runner.services.local": tuple(
         f"runner.services.local.{name}" for name in ("ears", "voice", "understanding", "dialogue")
     ),
 }
 LATER = {"runner.services.common.service_http": HTTP_CLIENT}
-"""What these modules, where they are imported, load before the first call. The fork server imports it once
-the first worker accepts, so neither the start nor a save waits for it."""
+"""What these modules load before the first call, if they are imported. The fork server imports it once the
+first worker accepts calls, so it delays neither the start nor a reload."""
 
 
 def modules_for(bot: Path, transports: Sequence[str], *, is_public: bool = False) -> list[str]:
-    """Modules of botrun that this bot needs, and what they load when they are used."""
+    """Modules of botrun that this bot needs, and those that they load later."""
     named = list(_imported(bot))
     more = [name for transport in transports for name in OF_TRANSPORT.get(transport, PHONES)]
     more += PUBLIC if is_public else ()
@@ -104,7 +104,7 @@ def modules_for(bot: Path, transports: Sequence[str], *, is_public: bool = False
 
 
 def _imported(bot: Path) -> Iterator[str]:
-    """`runner…` modules that the file imports at its top."""
+    """The `runner…` modules that the file imports at its top level."""
     try:
         tree = ast.parse(bot.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -123,13 +123,14 @@ def _imported(bot: Path) -> Iterator[str]:
 
 
 def main(args: Sequence[str], actions: RunActions) -> int:
-    """Returns in each worker as well, when that one is done. `actions`: what workers do for the terminal."""
+    """Run the fork server. Also returns in each forked worker when it is done. `actions`: what workers do for
+    the terminal."""
     control_fd, life_fd, writes_fd, *listener_fds = map(int, args)
     control = socket.socket(fileno=control_fd)
     listeners = [socket.socket(fileno=fd) for fd in listener_fds]
     end_with_parent(signal.SIGKILL)
-    # Ctrl-C at the terminal reaches all its processes, a service manager's SIGTERM all of its group; only the
-    # supervisor acts on it. Not SIG_IGN, which programs that the bot starts would inherit.
+    # Ctrl-C reaches all processes of the terminal, and a service manager's SIGTERM the whole group; only the
+    # supervisor acts on them. Not SIG_IGN, which programs started by the bot would inherit.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     wake, waker = os.pipe()
@@ -157,8 +158,8 @@ def main(args: Sequence[str], actions: RunActions) -> int:
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    # Libraries that started threads in the fork server would, at an ordinary end, wait here for threads that
-    # do not exist in this process (onnxruntime: std::system_error).
+    # On a normal exit, libraries that started threads in the fork server would wait for them here, where they
+    # do not exist (onnxruntime: std::system_error).
     os._exit(status)
 
 
@@ -178,9 +179,9 @@ def _run(spec: WorkerSpec) -> int:
 
 
 class ForkServer:
-    """Does what the supervisor asks for on `control`; `wake` is readable after a signal.
+    """Handles the supervisor's messages on `control`. `wake` is readable after a signal.
 
-    `prepare` is called with the first modules to import.
+    `prepare` is called once, after the first import.
     """
 
     def __init__(self, control: socket.socket, wake: int, prepare: Callable[[], None]) -> None:
@@ -193,7 +194,7 @@ class ForkServer:
         self._files: list[int] = []
 
     def run(self) -> tuple[Fork, socket.socket] | None:
-        """None at the end; in a forked process its order and its channel."""
+        """Returns None at the end; in a forked process, its order and its channel."""
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         while True:
@@ -254,26 +255,26 @@ class ForkServer:
 
 
 def import_all(names: Sequence[str]) -> None:
-    """Import these modules; what cannot be imported is left out."""
+    """Import these modules; skip those that cannot be imported."""
     other_framework = [name for name in names if loading.is_part(name)]
     for name in names:
         if name in other_framework:
             continue
-        with contextlib.suppress(ImportError):  # the worker reports it, with the line that needs it
+        with contextlib.suppress(ImportError):  # the worker reports it, with the line that imports it
             importlib.import_module(name)
     if other_framework:
         loading.import_early(other_framework)
 
 
 def import_later() -> None:
-    """Import what modules that are there will load before a first call (`LATER`)."""
+    """Import what the imported modules will load before the first call (`LATER`)."""
     for module, names in LATER.items():
         if module in sys.modules:
             import_all(names)
 
 
 def end_with_parent(number: signal.Signals) -> None:
-    """Linux: send this process a signal when its parent is gone (prctl(2))."""
+    """Linux: send this process a signal when its parent ends (prctl(2))."""
     if sys.platform == "linux":
         import ctypes
 
@@ -281,7 +282,7 @@ def end_with_parent(number: signal.Signals) -> None:
 
 
 def _end_with_supervisor(life_fd: int) -> None:
-    """The read ends when the supervisor does, even if it was killed."""
+    """End when the supervisor ends, even if it was killed: then the read returns."""
     with contextlib.suppress(OSError):
         os.read(life_fd, 1)
     os.kill(os.getpid(), signal.SIGTERM)

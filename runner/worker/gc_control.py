@@ -1,7 +1,8 @@
-"""While modules are imported nothing is garbage: the collector is left out, which takes 7 % off a start.
+"""Controls Python's garbage collector during the start.
 
-What is there when a process is ready stays to its end. So it is taken off the collector's list for ever: its
-passes during calls take no time for it, and in a forked process memory that it does not touch stays shared.
+Importing creates hardly any garbage, so collection is paused; that makes the start 7 % faster. Objects that
+exist when the process is ready stay until its end, so they are frozen: collections during calls skip them,
+and forked processes keep sharing their memory.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import gc
 
 
 def pause() -> None:
-    """Collect nothing until `resume`."""
+    """Disable collection until `resume`."""
     gc.disable()
 
 
 def resume() -> None:
-    """The start is over."""
+    """The start is over: freeze all objects and enable collection."""
     gc.freeze()
     gc.enable()

@@ -1,9 +1,9 @@
-"""Warns while a bot blocks the event loop, with the line, and of what a bot has forgotten.
+"""Warns while a bot blocks the event loop, with the line, and if a bot lacks a pipeline or an `await`.
 
-All calls of a process share one loop: a bot that sleeps or computes in it silences every caller. A thread
-asks the loop ten times a second whether it runs, and takes samples of its stack while it does not. A warning
-names its evidence, and the user's line only if the user's code is what runs: garbage collection, an import, a
-machine without a free processor and botrun's own work are named as such.
+All calls of a process share one loop, so a bot that sleeps or computes in it blocks every call. A thread
+pings the loop ten times a second and samples its stack while it does not answer. A warning gives its
+evidence, and the user's line only if the user's code is running. Other causes are named as such: garbage
+collection, an import, a machine without a free CPU, and botrun's own work.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.1
 STALL_S = 0.2
-"""How often (s) the thread asks the loop, and how long the loop may take to answer."""
+"""Interval (s) of the pings, and time (s) after which a loop that has not answered counts as blocked."""
 
 SAMPLE_S = 0.02
-"""While the loop does not answer, the thread looks at its stack this often (s)."""
+"""Interval (s) of the stack samples while the loop does not answer."""
 
 SAY_AGAIN_S = (1.0, 5.0, 30.0)
-"""A stall that lasts is reported again after these times (s)."""
+"""Times (s) after which a continuing stall is reported again."""
 
 NO_PIPELINE_S = 10.0
-"""A bot that runs no pipeline after this time (s) has forgotten it, or waits for something."""
+"""Time (s) after which a bot without a pipeline is reported."""
 
 _UNAWAITED = re.compile(r"coroutine '(?P<name>[^']+)' was never awaited")
 
 
 class LoopGuard:
-    """Watches the loop it is made in, while `watching`.
+    """Watches the event loop in which it was created, while `watching`.
 
     Args:
-        bot: the bot's file; what lies beside it is the user's code.
-        sessions: the calls under way.
-        warn: called with each sentence, from any thread.
+        bot: the bot's file; files in its folder are the user's code.
+        sessions: the active calls.
+        warn: called with each warning, from any thread.
     """
 
     def __init__(self, bot: Path, sessions: Sessions, warn: Callable[[str], None] = logger.warning) -> None:
@@ -71,7 +71,7 @@ class LoopGuard:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Look at the loop while the block runs."""
+        """Watch the loop while the block runs."""
         thread = threading.Thread(target=self._watch, name="loop guard", daemon=True)
         thread.start()
         gc.callbacks.append(self._garbage)
@@ -80,19 +80,19 @@ class LoopGuard:
         finally:
             gc.callbacks.remove(self._garbage)
             self._over.set()
-            # The thread may be about to ask the loop that is leaving here: it does not wait for an answer.
+            # The thread may be about to ping this loop; `_over` keeps it from waiting for an answer.
             thread.join()
 
     # ------------------------------------------------------------ in the thread
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK_S):
-            # A loop without calls holds up nobody, and a laptop's battery lasts longer.
+            # Without calls, a blocked loop affects nobody; not pinging it saves a laptop's battery.
             if self._sessions.active and not self._ask():
                 return
 
     def _ask(self) -> bool:
-        """Have the loop answer, and see how long it takes; False if it is closed."""
+        """Ping the loop and report a stall; False if the loop is closed."""
         asked_at, before = time.monotonic(), self._usage()
         self._answered.clear()
         try:
@@ -101,7 +101,7 @@ class LoopGuard:
             return False
         if self._answered.wait(STALL_S) or self._over.is_set():
             return True
-        # This thread overslept as well: the process was stopped, or the laptop slept.
+        # This thread was late as well: the process was stopped, or the laptop was asleep.
         late_s = time.monotonic() - asked_at
         if late_s > 2 * STALL_S:
             return True
@@ -113,10 +113,10 @@ class LoopGuard:
         self._look_for_pipelines()
 
     def _stalled(self, asked_at: float, before: _Usage) -> None:
-        """The loop stands still: say so now, again while it does, and how long it was."""
+        """The loop is blocked: warn now, again while it lasts, and at its end with its length."""
         stall, whose = _Stall(asked_at, before, self._garbage), self._whose()
         stall.samples[self._sample()] += 1
-        # A thread that waits for a processor blocks nothing itself: judge it when it has run for long enough.
+        # A thread waiting for a CPU is not blocking anything itself: report it once it has run long enough.
         while stall.is_starved(self._usage()):
             if self._wait(SAMPLE_S, stall):
                 break
@@ -133,11 +133,11 @@ class LoopGuard:
             self._warn(f"the event loop runs again after {_words(seconds)}: {what}{whose}")
             cause, place = stall.cause(now)
             event = LoopStalled(at=self._loop.time(), seconds=round(seconds, 4), cause=cause, place=place)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._emit, event)
 
     def _wait(self, seconds: float | None, stall: _Stall) -> bool:
-        """Whether the loop has answered, or watching is over, within so many seconds (None: ever)."""
+        """Whether the loop answers, or watching ends, within `seconds` (None: no limit)."""
         until = None if seconds is None else time.monotonic() + seconds
         while not self._over.is_set():
             left = SAMPLE_S if until is None else min(SAMPLE_S, until - time.monotonic())
@@ -150,17 +150,17 @@ class LoopGuard:
 
     def _say(self, stall: _Stall, whose: str) -> None:
         what, advice = stall.verdict(self._usage())
-        self._warn(f"the event loop has stood still for {_words(stall.seconds)}: {what}{whose}. {advice}")
+        self._warn(f"the event loop has been blocked for {_words(stall.seconds)}: {what}{whose}. {advice}")
 
     def _sample(self) -> _Place:
-        """What the loop's thread runs now."""
+        """The line that the loop's thread is running now."""
         return _place(sys._current_frames().get(self._thread_id), self._bot)
 
     def _usage(self) -> _Usage:
         return _usage(self._thread_id, self._native_id)
 
     def _whose(self) -> str:
-        """In which call: by the running task's name, or because there is only one."""
+        """The call in which it happened: by the running task's name, or the only call."""
         active = list(self._sessions.active)
         task = asyncio.current_task(self._loop)
         name = task.get_name() if task is not None else ""
@@ -171,13 +171,13 @@ class LoopGuard:
     # ------------------------------------------------------------ in the loop
 
     def _emit(self, event: LoopStalled) -> None:
-        """Every call of the loop stood still."""
+        """Emit the event in every call of the loop."""
         for session in self._sessions.active.values():
             session.events.emit(event)
 
     def _look_for_pipelines(self) -> None:
         for session in self._sessions.active.values():
-            # A call that older code began is as new to this bot as any.
+            # For a call that was handed over by older code, only the time in this process counts.
             late = session.here_s > NO_PIPELINE_S and not session.figures.has_pipeline
             if late and session.id not in self._without_pipeline:
                 self._without_pipeline.add(session.id)
@@ -188,7 +188,7 @@ class LoopGuard:
 def _no_pipeline(session: Session, bot: Path) -> str:
     return (
         f"session {session.id}: {bot.name} was called {session.here_s:.0f} s ago and runs no pipeline: "
-        "the caller hears nothing. A bot ends in `await PipelineRunner().run(PipelineTask(pipeline))`"
+        "the caller hears nothing. End the bot with `await PipelineRunner().run(PipelineTask(pipeline))`"
     )
 
 
@@ -197,7 +197,7 @@ def _no_pipeline(session: Session, bot: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A line that the loop's thread was seen at.
+    """A line at which the loop's thread was sampled.
 
     Attributes:
         kind: "user" (the user's code, or a library that it called), "botrun", "import" or "library".
@@ -210,14 +210,14 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Usage:
-    """Of the loop's thread so far (s): processor time, and time it waited for a free processor (on Linux)."""
+    """The loop thread's CPU time so far (s), and the time it waited for a free CPU (Linux only)."""
 
     cpu_s: float
     queued_s: float
 
 
 class _GarbageClock:
-    """How long (s) the garbage collector has run in this process; `gc.callbacks` calls it."""
+    """Measures how long (s) the garbage collector has run in this process; a callback in `gc.callbacks`."""
 
     def __init__(self) -> None:
         self._done_s = 0.0
@@ -237,7 +237,7 @@ class _GarbageClock:
 
 
 class _Stall:
-    """One stall, and what is known of its cause."""
+    """One stall and the evidence of its cause."""
 
     def __init__(self, since: float, before: _Usage, garbage: _GarbageClock) -> None:
         self.samples: Counter[_Place] = Counter()
@@ -251,11 +251,11 @@ class _Stall:
         return time.monotonic() - self._since
 
     def is_starved(self, now: _Usage) -> bool:
-        """Whether the loop would have answered in time on a free processor."""
+        """Whether the loop would have answered in time on a free CPU."""
         return self.seconds - (now.queued_s - self._before.queued_s) < STALL_S
 
     def cause(self, now: _Usage) -> tuple[str, str]:
-        """What held the loop up, in one word of `LoopStalled`, and the place in the code, if any."""
+        """The cause, as one of `LoopStalled`'s words, and its place in the code, if any."""
         if self.is_starved(now):
             return "busy_machine", ""
         if self._garbage.seconds - self._garbage_before_s >= max(self.seconds, 0.001) / 2:
@@ -264,26 +264,26 @@ class _Stall:
         return ("bot_code" if place.kind == "user" else place.kind), place.shown.partition(" (")[0]
 
     def verdict(self, now: _Usage) -> tuple[str, str]:
-        """What held the loop up, with the evidence, and what to do about it."""
+        """The cause with its evidence, and what to do about it."""
         lasted_s = max(self.seconds, 0.001)
         queued_s, cpu_s = now.queued_s - self._before.queued_s, now.cpu_s - self._before.cpu_s
         garbage_s = self._garbage.seconds - self._garbage_before_s
         if self.is_starved(now):
             return (
-                f"no processor was free ({_words(queued_s)} of it the thread waited for one)",
+                f"no CPU was free (the thread waited {_words(queued_s)} for one)",
                 "Other programs keep the machine busy; your code is not the cause",
             )
         if garbage_s >= lasted_s / 2:
             return (
-                f"Python collected garbage for {_words(garbage_s)}",
-                "Keep fewer objects alive, or call gc.freeze() when your bot has loaded its data",
+                f"Python's garbage collection took {_words(garbage_s)}",
+                "Keep fewer objects alive, or call gc.freeze() after your bot has loaded its data",
             )
         place, seen = self.samples.most_common(1)[0]
         evidence = f"{seen} of {self.samples.total()} stack samples, {_words(cpu_s)} of CPU time"
         if place.kind == "user":
             return (
                 f"at {place.shown}: every caller waits ({evidence})",
-                "Await what takes long, or give it to a thread: await asyncio.to_thread(…)",
+                "Await slow work, or run it in a thread: await asyncio.to_thread(…)",
             )
         if place.kind == "import":
             return f"an import at {place.shown} ({evidence})", "Import it at the top of the bot's file"
@@ -292,7 +292,7 @@ class _Stall:
 
 
 def _place(frame: FrameType | None, bot: Path) -> _Place:
-    """Whose code runs: the innermost frame that is the user's or botrun's decides."""
+    """Whose code is running, by the innermost frame of the user or of botrun."""
     deepest = frame
     importing = False
     while frame is not None:
@@ -308,7 +308,7 @@ def _place(frame: FrameType | None, bot: Path) -> _Place:
 
 def _shown(frame: FrameType | None, bot: Path) -> str:
     if frame is None:
-        return "a place that cannot be seen"
+        return "an unknown place"
     path, line = Path(frame.f_code.co_filename), frame.f_lineno
     text = linecache.getline(str(path), line).strip()
     for folder in (bot.parent, OURS.parent):
@@ -332,7 +332,8 @@ def _words(seconds: float) -> str:
 
 @contextlib.contextmanager
 def warning_of_unawaited_coroutines(bot: Path) -> Iterator[None]:
-    """While the block runs, Python's warning of a forgotten `await` is said in words, with its place."""
+    """While the block runs, log a plain sentence with the place instead of Python's warning about a missing
+    `await`."""
     before = warnings.showwarning
 
     def show(

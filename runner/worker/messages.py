@@ -1,11 +1,10 @@
-"""What supervisor, fork server, workers and the public keeper say to each other, one JSON line a message.
+"""Messages between supervisor, fork server, workers and the public keeper, one JSON line each.
 
     supervisor  ─ ImportModules, ImportLater, Fork ─▶  fork server  ─ Forked, Ended ─▶  supervisor
     supervisor  ─ Accept … OpenPage ─▶  worker  ─ Loaded … LeftOut ─▶  supervisor
     supervisor  ─ OpenTunnel … CloseTunnel ─▶  keeper  ─ TunnelOpen, NumberOpen, KeeperFailed ─▶  supervisor
 
-And what a forked process starts with: its job, and the open files that it was handed. `encoding.py` makes
-lines of the messages.
+Also what a forked process starts with: its job and its open files. `encoding.py` encodes the messages.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunJob:
-    """What all processes of a run are given.
+    """The job data of all processes of a run.
 
     Attributes:
         typed: FILE or FILE:function, as on the command line.
         file: the bot's file.
         flags: the command line's flags; each process resolves its settings again.
         fixed: settings that an edited `.env` does not change.
-        folder: the run's own, for sockets and traces.
+        folder: the run's folder for sockets and traces.
     """
 
     typed: str
@@ -44,10 +43,10 @@ class RunJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolJob:
-    """What a worker of `botrun serve` is given more: it gets its connections from the supervisor.
+    """Further job data of a worker of `botrun serve`, which gets its connections from the supervisor.
 
     Attributes:
-        calls: the most that it takes; 0 is no limit.
+        calls: maximum number of concurrent calls; 0 = unlimited.
     """
 
     calls: int = 0
@@ -58,8 +57,8 @@ class WorkerJob:
     """Load the bot and serve its calls.
 
     Attributes:
-        trace: the file for faulthandler, which SIGUSR1 fills while the bot is imported.
-        announce: show where the run can be reached as soon as calls are accepted.
+        trace: the file to which faulthandler writes on SIGUSR1 while the bot is imported.
+        announce: whether to show the run's addresses as soon as calls are accepted.
         pool: for a worker of `botrun serve`; None for one that is replaced at each save.
     """
 
@@ -71,7 +70,7 @@ class WorkerJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeeperJob:
-    """Keep the public address. `former` is the one that an earlier keeper of this run had."""
+    """Keep the public address. `former`: the address of an earlier keeper of this run."""
 
     run: RunJob
     former: PublicAddress | None = None
@@ -79,12 +78,12 @@ class KeeperJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunActions:
-    """What the accepting worker does for the run's terminal; handed in by the program (`cli/fork_server.py`).
+    """What the accepting worker does for the run's terminal; passed in by `cli/fork_server.py`.
 
     Attributes:
-        prepare: imports what the others need, before workers are forked.
-        announce: shows where the run can be reached.
-        open_page: opens the run's page in a browser; the text is a path of another one, or "".
+        prepare: imports what the other actions need, before workers are forked.
+        announce: shows the run's addresses.
+        open_page: opens the run's page in a browser; the text is the path of another page, or "".
     """
 
     prepare: Callable[[], None]
@@ -97,13 +96,13 @@ class WorkerSpec:
     """What a forked process starts with.
 
     Attributes:
-        id: digits; ids of its calls begin with it.
+        id: digits; the ids of its calls start with it.
         job: what it does.
         channel: its end of the connection to the supervisor.
-        listener: the main port.
-        public: the public port, if the run has a public address.
+        listener: the socket of the main port.
+        public: the socket of the public port, if the run has a public address.
         actions: what it does for the terminal.
-        writes: a pipe; each path that this process opens for writing goes there first, one a line.
+        writes: a pipe to which the process writes each path before it opens it for writing, one per line.
     """
 
     id: str
@@ -123,19 +122,19 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportModules:
-    """Import these before the next fork; those that cannot be imported are left out."""
+    """Import these before the next fork; skip those that cannot be imported."""
 
     modules: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportLater:
-    """Import what the first worker had to load itself."""
+    """Import what the first worker had to import itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fork:
-    """Fork a process; its end of the channel comes along (SCM_RIGHTS)."""
+    """Fork a process. Its end of the channel is passed with the message (SCM_RIGHTS)."""
 
     worker: str
     job: WorkerJob | KeeperJob
@@ -146,7 +145,7 @@ class Fork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forked:
-    """`Fork` was done."""
+    """A process was forked."""
 
     worker: str
     pid: int
@@ -165,14 +164,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accept:
-    """Accept calls now, also at this public address."""
+    """Accept calls now, at this public address too."""
 
     public: PublicAddress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retire:
-    """Accept no more: hand over the calls that can move, finish the others."""
+    """Accept no more calls: hand over those that can move, finish the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +183,7 @@ class TakeCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTaken:
-    """The newer worker has the call (both directions; the supervisor passes it on)."""
+    """The newer worker has the call. Sent in both directions: the supervisor forwards it."""
 
     key: str
 
@@ -203,7 +202,7 @@ class AskState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedTotals:
-    """The sum of what these workers counted; they have ended."""
+    """The summed statistics of these workers, which have ended."""
 
     totals: Json
     workers: tuple[str, ...]
@@ -211,7 +210,7 @@ class EndedTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastTotals:
-    """What a worker counted that ends now."""
+    """The last statistics of a worker that ends now."""
 
     worker: str
     totals: Json
@@ -219,24 +218,24 @@ class LastTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announce:
-    """Show where the run can be reached."""
+    """Show the run's addresses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPage:
-    """Open the run's page in a browser, or the one at `path`."""
+    """Open the run's page, or the one at `path`, in a browser."""
 
     path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
-    """Accept no more calls, and answer so; those under way go on."""
+    """Refuse further calls; active ones continue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCarries:
-    """What all workers carry."""
+    """The load of all workers."""
 
     load: RunLoad
 
@@ -266,7 +265,7 @@ class Accepting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedFiles:
-    """The user's modules that are imported by now: a bot may import more in a call."""
+    """The user's modules imported so far; a bot may import more during a call."""
 
     modules: tuple[str, ...]
 
@@ -285,14 +284,14 @@ class MoveCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What `/status` answers."""
+    """The content of `/status`."""
 
     state: Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """What this worker has counted. `last`: it ends."""
+    """The worker's statistics. `last`: the worker ends."""
 
     totals: Json
     last: bool = False
@@ -300,14 +299,14 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLoad:
-    """What a worker of `botrun serve` carries now.
+    """The load of a worker of `botrun serve`.
 
     Attributes:
-        calls: under way.
-        reserved: calls that were announced to it and have not come.
-        cpu: cores, of late.
-        lag_ms: of its event loop, p95 of late.
-        memory_mb: resident.
+        calls: number of active calls.
+        reserved: number of announced calls that have not connected yet.
+        cpu: recent CPU usage, in cores.
+        lag_ms: recent p95 lag of its event loop.
+        memory_mb: resident memory.
     """
 
     calls: int
@@ -319,7 +318,7 @@ class WorkerLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BotFailed:
-    """The bot failed in a call, which waits for the next save."""
+    """The bot failed in a call; the call waits for the next save."""
 
     failure: Failure
     session: str
@@ -327,7 +326,7 @@ class BotFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """What of a call could not be handed over, in sentences."""
+    """What could not be handed over in a call, as sentences."""
 
     session: str
     what: tuple[str, ...]
@@ -343,19 +342,19 @@ class OpenTunnel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenNumber:
-    """A worker answers at the port: try the address, point the number here."""
+    """A worker answers at the port: check the address, then point the number to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
-    """So many public calls may be under way or announced; 0 is no limit."""
+    """Maximum number of active and announced public calls; 0 = unlimited."""
 
     calls: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveBack:
-    """The run ends: point the number back."""
+    """The run ends: restore the number's previous webhook."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,7 +374,7 @@ class TunnelOpen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NumberOpen:
-    """The address leads here, and the number points to it."""
+    """The address was checked, and the number points to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
-"""A worker of `botrun serve`: its connections come from the supervisor, and it reports what it carries.
+"""A worker of `botrun serve`: it gets its connections from the supervisor and reports its load.
 
-Its calls never move: there is no newer code. When it retires, it takes no more and ends after its last call.
+Its calls never move to another process, because there is no newer code. When it retires, it accepts no more
+calls and ends after its last one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 TICK_S = 0.1
 TICKS_OF_REPORT = 5
 LAGS = 40
-"""The lag that is reported is that of so many ticks."""
+"""Number of ticks over which the reported lag is measured."""
 
 LOOK_S = 0.1
 MB = 1 << 20
@@ -68,7 +69,7 @@ class PooledWorker(SupervisedWorker):
                 super()._take(message, host)
 
     async def _drain(self, host: Host, server: Server, public: PublicSide) -> None:
-        """The supervisor sends no more connections; wait until no call is left here."""
+        """The supervisor sends no more connections; wait until all calls have ended."""
         leaving = asyncio.create_task(self._left(host, server, public), name="leaving")
         try:
             await first(leaving, self._shutdown.requested.wait())
@@ -86,7 +87,8 @@ class PooledWorker(SupervisedWorker):
             await host.bot.finished()
 
     async def _report(self, host: Host) -> None:
-        """What this worker carries, twice a second and when its calls have changed; what it has counted."""
+        """Report the load twice a second and when the number of calls changes, and the statistics
+        regularly."""
         usage, lags, calls, tick = _Usage(), deque[float](maxlen=LAGS), (-1, -1), 0
         while True:
             due = time.monotonic() + TICK_S
@@ -111,7 +113,7 @@ class _Usage:
         self._cpu = 0.0
 
     def read(self) -> dict[str, float]:
-        """Cores since the last reading that was long enough ago, and resident memory (MB)."""
+        """CPU usage (cores) over at least the last report interval, and resident memory (MB)."""
         at, cpu_s = time.monotonic(), time.process_time()
         if at - self._before[0] >= TICK_S * TICKS_OF_REPORT:
             self._cpu = (cpu_s - self._before[1]) / (at - self._before[0])

@@ -1,7 +1,7 @@
-"""The process that keeps a run's public side while workers come and go.
+"""The process that keeps a run's public address while workers are replaced.
 
-Its messages are `ToKeeper` and `FromKeeper` in `worker/messages.py`. When the supervisor is gone, it
-points the number back and ends.
+Its messages are `ToKeeper` and `FromKeeper` in `worker/messages.py`. When the supervisor ends, it restores
+the number's previous webhook and ends.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from runner.worker.supervised import settings_of
 logger = logging.getLogger(__name__)
 
 HANG_UP_S = 3.0
-"""How long the end of the run waits for calls of dead workers to be hung up (s)."""
+"""Time (s) that the end of the run waits for hanging up calls of workers that died."""
 
 
 def run_keeper(spec: WorkerSpec, job: KeeperJob) -> int:
-    """The life of the keeper. Returns its exit status."""
+    """Run the keeper. Returns its exit status."""
     assert spec.public is not None
     port = spec.public.getsockname()[1]
     for listener in (spec.listener, spec.public):
@@ -63,7 +63,7 @@ def run_keeper(spec: WorkerSpec, job: KeeperJob) -> int:
 
 
 class KeeperProcess:
-    """From its fork to the run's end. `port` is where the tunnel must lead."""
+    """The keeper, from its fork to the run's end. `port`: the port to which the tunnel forwards."""
 
     def __init__(self, spec: WorkerSpec, job: KeeperJob, settings: Settings, port: int) -> None:
         self._spec = spec
@@ -76,7 +76,7 @@ class KeeperProcess:
         self._hang_ups: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Returns when all is given back."""
+        """Run until the tunnel is closed and the number restored."""
         self._shutdown = Shutdown()
         self._shutdown.deadline_s = self._grace_s + PUBLIC_DEADLINE_S
         channel = await Channel.over(self._spec.channel)
@@ -87,7 +87,7 @@ class KeeperProcess:
                 hearing = asyncio.create_task(self._hear(), name="supervisor")
                 try:
                     if not await first(hearing, self._shutdown.requested.wait()):
-                        # Service managers signal all processes: calls need the tunnel until their end.
+                        # Service managers signal all processes, but calls need the tunnel until they end.
                         await asyncio.wait({hearing}, timeout=self._grace_s)
                 finally:
                     hearing.cancel()

@@ -22,14 +22,15 @@ DEADLINE_S = 1.5
 SECOND_SIGNAL_STATUS = 130
 
 END_AT_ONCE = signal.SIGUSR2
-"""Ends a worker that is ending already. Not a second SIGTERM: the first may have gone to all processes."""
+"""Kills a worker that is already shutting down. A second SIGTERM would be ambiguous: a service manager may
+have sent the first to all processes."""
 
 _STOP = b"s"
 _LEAVE = b"l"
 
 
 class Shutdown:
-    """Turns signals into an event of the loop that `capture` is entered in. `deadline_s` may be raised."""
+    """Turns signals into an event of the loop in which `capture` was entered. `deadline_s` can be raised."""
 
     def __init__(self) -> None:
         self.requested = asyncio.Event()
@@ -43,10 +44,10 @@ class Shutdown:
         signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
         at_once: signal.Signals | None = None,
     ) -> Iterator[None]:
-        """Own these signals. Once a signal has come, the watchdog stays, to see the process out.
+        """Handle these signals. After a signal, the watchdog keeps running until the process ends.
 
-        `at_once` ends it without waiting; then a second of the others is none: one may come from the group's
-        sender, one from our parent.
+        `at_once` is a signal that kills the process at once. With it, further signals of the other kinds are
+        ignored: one may come from the service manager and one from the parent.
         """
         reader, self._writer = os.pipe()
         self._loop = asyncio.get_running_loop()
@@ -73,7 +74,7 @@ class Shutdown:
         if self._signals > 1:
             return
         os.write(self._writer, _STOP)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the end is under way
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
             self._loop.call_soon_threadsafe(self.requested.set)
 
     def _watch(self, reader: int) -> None:
@@ -104,7 +105,7 @@ def _still_running() -> list[str]:
 
 
 def _children() -> list[int]:
-    """Processes that we started (Linux; elsewhere they notice that their pipe is closed)."""
+    """Child processes (Linux only; elsewhere they end when their pipe is closed)."""
     found: list[int] = []
     for task in Path("/proc/self/task").glob("*/children"):
         with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
-"""The process that serves: load the bot, accept calls on a given socket until asked to stop.
+"""The serving process: load the bot and accept calls on a given socket until it is stopped.
 
-It is given its listening socket, so that a parent process can hold it across reloads.
+The listening socket is passed in, so that a parent process can keep it open across reloads.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# All stages together stay below `shutdown.DEADLINE_S`; each goes on where the one before ran out of time.
+# Limits (s) of the stages; together at most `shutdown.DEADLINE_S`. A stage that takes too long is abandoned.
 END_SESSIONS_S = 0.9
 CLOSE_CONNECTIONS_S = 0.3
 STOP_HELPERS_S = 0.3
@@ -57,12 +57,12 @@ def run_worker(
     *,
     announce: Announce,
 ) -> int:
-    """Serve the bot until a signal comes. `announce` is given the `Host` when calls are accepted.
+    """Serve the bot until a signal. `announce` is called with the `Host` when calls are accepted.
 
     Returns the exit status.
 
     Raises:
-        BotLoadError: there is no bot to serve.
+        BotLoadError: the bot cannot be loaded.
     """
     garbage.pause()
     loading.prepare(target.path)
@@ -75,8 +75,8 @@ def run_worker(
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """Run `main` in a new event loop.
 
-    A task that raises KeyboardInterrupt or SystemExit stops asyncio's loop. In a task of a bot that must not
-    end the calls of others, so the loop is run again.
+    A task that raises KeyboardInterrupt or SystemExit stops asyncio's loop. A bot's task must not end other
+    calls that way, so the loop is run again.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         loop = runner.get_loop()
@@ -88,7 +88,7 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
                 if task.done():
                     raise
                 place = location.describe(error)
-                logger.error("a task of the bot raised %s; the other calls go on", place)
+                logger.error("a task of the bot raised %s; other calls continue", place)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -112,17 +112,18 @@ async def _serve(listener: socket.socket, bot: LoadedBot, settings: Settings, an
 
 
 async def prepare(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
-    """Helper processes start while a thread imports; then what the doors want to have ready."""
+    """Start helper processes while a thread imports; then whatever the imported parts registered."""
     early = asyncio.create_task(warmup.start_all(), name="helpers")
     host, server = await asyncio.to_thread(_build, bot, settings)
-    # What has just joined does not wait for the helpers.
+    # Newly registered parts do not wait for the helpers.
     await warmup.start_all()
     await early
     return host, server
 
 
 def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
-    """All that is slow to import. What a door or the VAD needs before its first call joins the warm-up."""
+    """Import and build everything slow. What an endpoint or the VAD needs before its first call is registered
+    for the warm-up."""
     from runner.server.app import create_app
     from runner.server.host import Host
     from runner.server.wire.uvicorn_server import Server
@@ -147,7 +148,7 @@ def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
 
 
 async def first(preparing: asyncio.Task[Any], stop: Coroutine[Any, Any, Any]) -> bool:
-    """Wait until all is ready; False if the program is to stop before."""
+    """Wait until `preparing` is done; False if `stop` comes first."""
     await first_of(asyncio.wait({preparing}), stop)
     if not preparing.done():
         return False
@@ -188,7 +189,8 @@ async def _serve_until(
 
 
 async def end_sessions(host: Host, within_s: float, stopping: str = "stopping") -> None:
-    """End all calls. Ports stay open meanwhile: new callers are refused, requests of calls are answered."""
+    """End all calls. Ports stay open meanwhile: new calls are refused, requests of active ones are
+    answered."""
     grace_s, count = host.settings.shutdown_secs, len(host.sessions.active)
     if count and grace_s:
         calls = "1 call has" if count == 1 else f"{count} calls have"
@@ -198,7 +200,7 @@ async def end_sessions(host: Host, within_s: float, stopping: str = "stopping") 
 
 
 def time_to_end(host: Host, shutdown: Shutdown) -> float:
-    """How long cancelled calls may take to end (s): longer if a provider must be notified."""
+    """Time (s) for cancelled calls to end; longer if a provider must be notified."""
     from runner.server.public.address import is_public
 
     deadline_s, end_s = DEADLINE_S, END_SESSIONS_S

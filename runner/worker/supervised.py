@@ -1,4 +1,4 @@
-"""A worker under a supervisor: load the bot, report how that went, accept, and retire when it is replaced.
+"""A worker under a supervisor: loads the bot, reports the result, accepts calls, and retires when replaced.
 
 Its messages are `ToWorker` and `FromWorker` in `worker/messages.py`.
 """
@@ -90,7 +90,7 @@ LAST_TOTALS_S = 0.05
 def run_supervised(
     spec: WorkerSpec, job: WorkerJob, kind: Callable[..., SupervisedWorker] | None = None
 ) -> int:
-    """The life of a worker, or of one of another `kind`. Returns its exit status."""
+    """Run a worker, of this `kind`. Returns its exit status."""
     become(spec.id)
     target = Path(job.run.file)
     with open(job.trace, "wb") as trace:
@@ -115,7 +115,7 @@ def _load(spec: WorkerSpec, run: RunJob) -> tuple[Settings, LoadedBot]:
 
 
 def settings_of(run: RunJob) -> tuple[Settings, BotTarget]:
-    """The settings as they are now, except those that the run began with. Enters `.env` for this process."""
+    """The current settings, except those fixed at the start of the run. Loads `.env` into the environment."""
     target = parse_target(run.typed)
     dotenv_path = find_dotenv(target.path)
     dotenv = read_dotenv(dotenv_path)
@@ -130,19 +130,19 @@ def settings_of(run: RunJob) -> tuple[Settings, BotTarget]:
 
 
 def modules_of(bot: Path) -> tuple[str, ...]:
-    """The files of the user's own that have been imported."""
+    """The imported files of the user."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     return tuple(sorted({str(bot), *(file for file in files if file and _is_users(file, bot))}))
 
 
 @cache
 def _is_users(file: str, bot: Path) -> bool:
-    """Remembered: a large framework's thousands of files would take 60 ms during calls, again and again."""
+    """Cached: for a large framework's thousands of files this takes 60 ms, and it runs during calls."""
     return is_users_file(Path(file), bot)
 
 
 class SupervisorMessages:
-    """Implements `runner.server.handover.moves.SupervisorPort` by messages."""
+    """Implements `runner.server.handover.moves.SupervisorPort` with messages."""
 
     def __init__(self, channel: MessageChannel[ToWorker]) -> None:
         self._channel = channel
@@ -164,7 +164,7 @@ class SupervisorMessages:
 
 
 class SupervisedWorker:
-    """From the loaded bot to the last call's end."""
+    """A worker, from the loaded bot to the end of its last call."""
 
     def __init__(self, spec: WorkerSpec, job: WorkerJob, settings: Settings, bot: LoadedBot) -> None:
         self._spec = spec
@@ -177,7 +177,7 @@ class SupervisedWorker:
         self._answers: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Returns when asked to stop, or when the last call after `retire` is over."""
+        """Run until asked to stop, or until the last call has ended after `Retire`."""
         self._shutdown = Shutdown()
         channel = await Channel.over(self._spec.channel)
         self._channel = MessageChannel[ToWorker](channel, ToWorker, "supervisor")
@@ -212,13 +212,13 @@ class SupervisedWorker:
             return False
 
     def _connect(self, host: Host) -> None:
-        """Let calls move to newer code."""
+        """Allow calls to move to newer code."""
         host.moves.connect(SupervisorMessages(self._channel))
 
     async def _listen(self, host: Host) -> None:
         async for message in self._channel.messages():
             self._take(message, host)
-        # The supervisor is gone.
+        # The supervisor has ended.
         self._shutdown.requested.set()
 
     def _take(self, message: ToWorker, host: Host) -> None:
@@ -289,11 +289,11 @@ class SupervisedWorker:
                 await self._send_last_totals(host)
 
     def _listener(self) -> socket.socket | None:
-        """Where this worker accepts."""
+        """The socket on which this worker accepts connections."""
         return self._spec.listener
 
     def _taking(self, server: Server, public: PublicSide) -> AbstractAsyncContextManager[None]:
-        """Connections come while the block lasts."""
+        """While the block runs, connections are accepted."""
         return contextlib.nullcontext()
 
     def _public_side(self, host: Host) -> PublicSide:
@@ -308,13 +308,13 @@ class SupervisedWorker:
 
     def _announce(self, host: Host) -> None:
         gc_control.resume()
-        # Sent first: somebody who sees the address and stops the run at once gets exit status 0.
+        # Sent first, so that a run stopped as soon as its address is shown exits with status 0.
         self._channel.send(Accepting())
         if self._job.announce:
             self._spec.actions.announce(host)
 
     async def _drain(self, host: Host, server: Server, public: PublicSide) -> None:
-        """Accept no more calls, hand over those that can move, and wait until the others end."""
+        """Accept no more calls, hand over those that can move, and wait for the others to end."""
         server.refuse_more()
         server.close_idle()
         public.refuse_more()
@@ -326,13 +326,13 @@ class SupervisedWorker:
             await asyncio.wait({moving})
 
     async def _send_last_totals(self, host: Host) -> None:
-        """The accepting worker gets them before this one can no longer be asked."""
+        """Send the last statistics; the accepting worker gets them before this one ends."""
         self._send_totals(host, last=True)
         await self._channel.flush()
         await asyncio.sleep(LAST_TOTALS_S)
 
     async def _report(self, host: Host) -> None:
-        """The bot may import more in a call; and what was counted must outlive a crash."""
+        """Report new imports of the bot, and the statistics, so that they survive a crash."""
         known = len(sys.modules)
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
@@ -343,7 +343,7 @@ class SupervisedWorker:
 
 
 async def _moved(host: Host) -> None:
-    """Wait until no call is left here, and no request is forwarded from here."""
+    """Wait until all calls have ended or moved, and no request is being forwarded."""
     await host.moves.drain_moves(host.sessions)
     while host.forwarded:
         await asyncio.wait(set(host.forwarded))

@@ -84,7 +84,7 @@ async def test_a_blocked_loop_is_reported_with_session_and_line(tmp_path: Path, 
     bot, result = written(tmp_path, how), Reports()
     await guarded(bot, result, lambda: any("runs again" in sentence for sentence in result.sentences))
     first, last = result.sentences[0], result.sentences[-1]
-    assert "has stood still for" in first
+    assert "has been blocked for" in first
     assert f"sleepy_bot.py:{LINE}" in first or f"sleepy_bot.py:{LINE + 1}" in first
     assert "(session call-0)" in first
     assert "to_thread" in first
@@ -168,14 +168,14 @@ def stalled(garbage_s: float = 0.0, queued_s: float = 0.0) -> tuple[str, str]:
 
 def test_a_machine_without_a_free_processor_is_not_the_bots_fault() -> None:
     what, advice = stalled(queued_s=0.25)
-    assert "no processor was free (250 ms" in what
+    assert "no CPU was free (the thread waited 250 ms" in what
     assert "bot.py" not in what
     assert "your code is not the cause" in advice
 
 
 def test_garbage_collection_is_named_and_not_the_line_it_met() -> None:
     what, _ = stalled(garbage_s=0.2)
-    assert what == "Python collected garbage for 200 ms"
+    assert what == "Python's garbage collection took 200 ms"
 
 
 def test_a_blocking_line_is_named_with_its_evidence() -> None:
