@@ -133,10 +133,16 @@ def _message(error: BaseException) -> str:
     return text
 
 
+_NO_UTF8 = ("null bytes", "codec can't decode", "unknown encoding", "encoding problem")
+"""Python's words for files that are not what they say, such as UTF-16."""
+
+
 def _hint(error: BaseException) -> str:
     text = _message(error)
     hint = ""
-    if isinstance(error, ImportError):
+    if isinstance(error, SyntaxError) and any(sign in text for sign in _NO_UTF8):
+        hint = ": save the file as UTF-8 text"
+    elif isinstance(error, ImportError):
         hint = _import_hint(text)
     elif isinstance(error, TypeError):
         hint = _argument_hint(error, text)

@@ -283,6 +283,8 @@ def _checked(path: Path, name: str, function: Any) -> BotFunction:
         raise BotLoadError(
             f"{name} is not a function but {type(function).__name__}; {HOW_TO_WRITE}", path, line
         )
+    if inspect.isasyncgenfunction(inspect.unwrap(function)):
+        raise BotLoadError(f"{name} has a yield, which makes it a generator; remove the yield", path, line)
     if not _is_async(function):
         raise BotLoadError(f"{name} is not async; {HOW_TO_WRITE}", path, line)
     try:

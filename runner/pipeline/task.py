@@ -40,6 +40,7 @@ from runner.sessions.events import PipelineChanged, current_events
 from runner.sessions.stats import current_call
 from runner.transports.base import Events, HandlerT
 from runner.transports.input import BaseInputTransport
+from runner.transports.output import BaseOutputTransport
 from runner.transports.session_port import current_port
 from runner.turns.interruption import strategy_of
 
@@ -228,8 +229,11 @@ class PipelineTask:
         test's, which leaves parts out on purpose."""
         if not self._session_id:
             return
+        is_mute = not any(isinstance(p, BaseOutputTransport) for p in row)
         for sentence in missing_parts(row):
             logger.warning("session %s: %s", self._session_id, sentence)
+            if is_mute:  # messages to the client would leave by the output, too
+                current_port().report(sentence)
             await self._source.push_frame(ErrorFrame(error=sentence, processor="the pipeline"), UPSTREAM)
         if self.rtvi is not None and not any(isinstance(p, BaseInputTransport) for p in row):
             await self.rtvi.open_unasked()

@@ -99,6 +99,7 @@ class SessionPort:
         disconnect: called when botrun stops: runs the bot's `on_client_disconnected`. Returns whether the bot
             has handlers of it. Set by the transport.
         hang_up: set by the transport, from the bot's serializer.
+        report: shows the client a sentence that no transport of the bot can carry.
         moved: whether the call continues with new code.
         tape: takes what crosses the wire, for the call's record; None if the call is not recorded.
     """
@@ -112,6 +113,7 @@ class SessionPort:
     lost: Callable[[str], None] = _ignore
     disconnect: Callable[[], bool] = _unheard
     hang_up: HangUpPolicy = field(default_factory=HangUpPolicy)
+    report: Callable[[str], None] = _ignore
     moved: bool = False
     tape: Tape | None = None
 

@@ -148,3 +148,21 @@ def test_nothing_else_in_the_folder_is_executed() -> None:
 def test_a_hidden_neighbour_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     load("stdlib_names/json.py")
     assert "wave beside the bot is hidden" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"async def bot(runner_args):\n    yield 1\n", "bot has a yield, which makes it a generator"),
+        ("async def bot(runner_args): pass\n".encode("utf-16"), "save the file as UTF-8 text"),
+        (b"async def bot(runner_args):\n    pass\x00\n", "save the file as UTF-8 text"),
+        (b"NAME = 'caf\xe9'\nasync def bot(runner_args): pass\n", "save the file as UTF-8 text"),
+        (b"# coding: klingon\nasync def bot(runner_args): pass\n", "save the file as UTF-8 text"),
+    ],
+    ids=["generator", "UTF-16", "zero byte", "Latin-1", "unknown coding"],
+)
+def test_an_unusual_file_is_refused_with_what_to_do(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "unusual.py"
+    path.write_bytes(content)
+    with pytest.raises(BotLoadError, match=said):
+        load_bot(parse_target(str(path)))

@@ -25,6 +25,7 @@ from runner.services.stt import SegmentedSTTService, STTService
 from runner.sessions.registry import Sessions
 from runner.testing import FakeTransport, ScriptedTTS, run_virtual
 from runner.transports.params import TransportParams
+from runner.transports.session_port import SessionPort
 from runner.worker import loop_watchdog as guard
 from runner.worker.loop_watchdog import LoopGuard, warning_of_unawaited_coroutines
 
@@ -318,6 +319,25 @@ def test_what_a_pipeline_lacks_reaches_the_client_at_once(hears: bool) -> None:
     advice = "audio_in_enabled=True" if hears else "transport.input()"
     assert advice in error["data"]["advice"]
     assert error["data"]["fatal"] is False
+
+
+def test_a_pipeline_without_output_is_reported_past_it() -> None:
+    """Its messages to the client would leave by the output: the page would show "Listening"."""
+    transport = FakeTransport(TransportParams(audio_in_enabled=True))
+    shown: list[str] = []
+
+    async def bot(args: RunnerArguments) -> None:
+        task = PipelineTask(Pipeline([transport.input()]))
+        asyncio.get_running_loop().call_later(1.0, task.request_cancel)
+        await PipelineRunner().run(task)
+
+    async def in_session() -> None:
+        loaded = LoadedBot(Path(__file__), "bot", bot, None)  # type: ignore[arg-type]
+        port = SessionPort(report=shown.append)
+        await Sessions(loaded).start("test", RunnerArguments(session_id="a-call"), port=port).ended.wait()
+
+    run_virtual(in_session())
+    assert shown == ["nobody hears the bot: put transport.output() near the end of its pipeline"]
 
 
 @pytest.mark.parametrize("in_a_call", [True, False])

@@ -15,6 +15,7 @@ from typing import Any
 from starlette.requests import Request
 
 from runner.arguments import SmallWebRTCRunnerArguments
+from runner.botcode.failure import advice_of
 from runner.errors import ProtocolError
 from runner.eventloop.waiting import first_of
 from runner.processors.handover_state import Conversation
@@ -178,7 +179,12 @@ class WebRTCEndpoint:
             session_state=conversation.state,
             resumed=conversation.resumed,
         )
-        port = SessionPort(disconnect=connection.report_disconnected)
+        port = SessionPort(
+            disconnect=connection.report_disconnected,
+            report=lambda sentence: connection.send_app_message(
+                messages.error(sentence, advice=advice_of(None, sentence))
+            ),
+        )
         session = self._host.sessions.start(
             "webrtc",
             args,
