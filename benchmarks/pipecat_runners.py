@@ -161,7 +161,7 @@ def call(port: int, words: Path) -> dict[str, Any]:
 
 def load(port: int, pid: int) -> float:
     command = [*BOTRUN, "load", f"ws://127.0.0.1:{port}/ws", "--pid", str(pid), "--scenario", "talk"]
-    command += ["-n", str(CALLERS), "--duration", "20", "--ramp", "3", "--json"]
+    command += ["-n", str(CALLERS), "--duration", "12", "--ramp", "2", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     cpu: float = json.loads(done.stdout)["server"]["cpu_ms_per_call_s"]
     return cpu

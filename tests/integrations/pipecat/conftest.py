@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import sys
 import wave
@@ -56,6 +57,14 @@ def without_abbreviations(folder: Path) -> Path:
     for name in ("abbrev_types.txt", "collocations.tab", "sent_starters.txt", "ortho_context.tab"):
         (data / name).touch()
     return folder / "nltk_data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_download(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The same for pipelines in this process, whether nltk is imported already or not."""
+    os.environ["NLTK_DATA"] = data = str(without_abbreviations(tmp_path_factory.mktemp("nltk")))
+    if (nltk := sys.modules.get("nltk")) is not None:
+        nltk.data.path.insert(0, data)
 
 
 @contextlib.asynccontextmanager

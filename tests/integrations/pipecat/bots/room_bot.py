@@ -40,6 +40,10 @@ async def bot(runner_args: RunnerArguments):
     transport.args = runner_args
     worker = PipelineWorker(Pipeline([transport.input()]))
 
+    @worker.event_handler("on_pipeline_started")
+    async def on_pipeline_started(worker, frame):
+        rooms.append(transport)
+
     @transport.event_handler("on_participant_left")
     async def on_participant_left(transport, participant, reason):
         await asyncio.sleep(0)
@@ -47,5 +51,4 @@ async def bot(runner_args: RunnerArguments):
 
     runner = WorkerRunner(handle_sigint=True)
     await runner.add_workers(worker)
-    rooms.append(transport)
     await runner.run()

@@ -55,11 +55,12 @@ async def bot(runner_args: RunnerArguments):
     await run_bot(runner_args.websocket, call_data["stream_id"], call_data["call_id"])
 
 
-async def main():
-    from pipecat.runner.run import main as serve
-
-    serve()
+async def warm_up():
+    logger.info("ready")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    from pipecat.runner.run import main
+
+    asyncio.run(warm_up())
+    main()
