@@ -223,7 +223,7 @@ def spans(pattern: str) -> list[str]:
 
 
 # Flags of other programs.
-OTHERS_FLAGS = {"--extra", "--voice", "--no-deps", "-m", "-n", "--realtime", "--long"}
+OTHERS_FLAGS = {"--junitxml", "--extra", "--voice", "--no-deps", "-m", "-n", "--realtime", "--long"}
 
 
 def test_every_flag_that_is_named_exists() -> None:

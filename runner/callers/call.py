@@ -9,7 +9,7 @@ import secrets
 import sys
 import uuid
 import wave
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from runner.callers.call_report import Report, measure
 from runner.callers.connections import dial_network
 from runner.callers.phone import Phone
 from runner.callers.scenario.performer import Outcome, Performer, TypedCaller, typed_lines
-from runner.callers.scenario.steps import Scenario
+from runner.callers.scenario.steps import Expect, Scenario
 from runner.callers.sound.line import ROOM_DBFS, Line
 from runner.callers.sound.microphone import CallerVoice, caller_voice
 from runner.callers.talk import OnLine, Said, Talk
@@ -30,7 +30,8 @@ from runner.callers.wires import Wire, wire_for
 from runner.callers.wires.base import FROM_NUMBER, TO_NUMBER
 from runner.errors import BotrunError, UsageError
 from runner.records.folder import calls_folder
-from runner.records.reports import attach_report
+from runner.records.record import Record
+from runner.records.reports import attach_report, wait_for_call
 
 FOLLOW_PATIENCE_S = 0.5
 """After the call, what the bot said last may still be on its way here (s)."""
@@ -112,9 +113,34 @@ async def make_call(request: CallRequest, on_line: OnLine | None = None) -> Call
         await _prepare(request, voice)
         async with _bot(request, prints) as url:
             result = await _ring(request, url, voice, prints)
-    record = await asyncio.to_thread(_attach, request, result)
-    # What the bot printed when it was stopped.
-    return replace(result, lines=prints.lines, record=record)
+    return await asyncio.to_thread(_recorded, request, replace(result, lines=prints.lines))
+
+
+def _recorded(request: CallRequest, result: CallResult) -> CallResult:
+    """The result with what only the call's record knows."""
+    path, _ = wait_for_call(calls_folder(), result.call_id)
+    outcomes = [*result.outcomes, *_tools(request.scenario, path)]
+    result = replace(result, outcomes=outcomes)
+    return replace(result, record=_attach(request, result))
+
+
+def _tools(scenario: Scenario | None, path: Path | None) -> Iterator[Outcome]:
+    """Whether the bot called the tools that the scenario expects, in their order."""
+    expected = (
+        [step for step in scenario.steps if isinstance(step, Expect) and step.tools] if scenario else []
+    )
+    called: list[str] = []
+    if path is not None and expected:
+        called = [str(e.get("name")) for e in Record(path).events if e["kind"] == "tool_call"]
+    left = iter(called)
+    for step in expected:
+        assert scenario is not None
+        met = all(name in left for name in step.tools)
+        seen = f"the bot called {', '.join(called) or 'no tool'}"
+        sentence = seen if met else f"{seen}, expected {', '.join(step.tools)}"
+        if path is None:
+            sentence = "tools could not be checked: the call was not recorded here"
+        yield Outcome(scenario.place(step), met, sentence)
 
 
 def _attach(request: CallRequest, result: CallResult) -> Path | None:

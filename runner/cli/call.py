@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runner.settings import Settings
 
 PROVIDERS = ("twilio", "telnyx", "plivo", "exotel")
-DEFAULT_SCENARIO = "ordinary"
+DEFAULT_PROVIDER, DEFAULT_SCENARIO = "twilio", "ordinary"
 LAST_CALL = "last-call.json"
 
 FAILED = 1
@@ -38,7 +38,10 @@ _Url = Annotated[
 _Provider = Annotated[
     str,
     typer.Option(
-        "--transport", "-t", metavar="NAME", help="Provider to imitate: " + ", ".join(PROVIDERS) + "."
+        "--transport",
+        "-t",
+        metavar="NAME",
+        help="Provider to imitate: " + ", ".join(PROVIDERS) + ". [default: twilio]",
     ),
 ]
 _Scenario = Annotated[
@@ -90,7 +93,7 @@ _Insecure = Annotated[bool, typer.Option("--insecure", help="Trust any certifica
 def call(
     file: _File = None,
     url: _Url = None,
-    provider: _Provider = "twilio",
+    provider: _Provider = "",
     scenario: _Scenario = None,
     list_them: _List = False,
     wav: _Wav = None,
@@ -120,6 +123,10 @@ def call(
     _check_ways(scenario=scenario, wav=wav, say=say, typed=typed or None)
     bad = {"noise": noise, "loss": loss, "jitter": jitter, "seed": seed}
     line = _line(bad, bad_mic=bad_mic, lose_marks=lose_marks)
+    plan = None if typed else _plan(scenario, wav, say or [])
+    provider = provider or (plan.transport if plan else "") or DEFAULT_PROVIDER
+    if file is None and url is None and plan is not None and plan.bot is not None:
+        file = str(plan.bot)
     whom = _whom(file, url, provider)
     if insecure:
         from runner.server.wire.tls import trust_anybody
@@ -131,7 +138,7 @@ def call(
         provider=provider,
         file=whom[0],
         url=whom[1],
-        scenario=None if typed else _plan(scenario, wav, say or []),
+        scenario=plan,
         line=line,
         save=Path(save) if save else None,
         body=body,

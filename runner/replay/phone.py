@@ -158,10 +158,7 @@ def wire_of(record: RecordedCall) -> Wire:
     provider = str(record.head.get("transport"))
     if provider not in WIRES:
         raise RefusedError(f"{record.id} was a call over {provider}, which cannot be replayed")
-    start = _start_message(record)
-    content = start.get("start") or {}
-    form = content.get("mediaFormat") or content.get("media_format") or {}
-    parameters = _parameters(start, content)
+    form, parameters = start_of(record)
     numbers = {
         "from_number": _plausible(record.head.get("from")),
         "to_number": _plausible(record.head.get("to")),
@@ -178,6 +175,18 @@ def wire_of(record: RecordedCall) -> Wire:
         encoding=str(form["encoding"]) if form.get("encoding") else None,
         sample_rate=int(form.get("sampleRate") or form.get("sample_rate") or 8000),
     )
+
+
+def start_of(record: RecordedCall) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """The sound format and the custom parameters of the provider's start message.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    start = _start_message(record)
+    content = start.get("start") or {}
+    form = content.get("mediaFormat") or content.get("media_format") or {}
+    return form, _parameters(start, content)
 
 
 def _start_message(record: RecordedCall) -> Mapping[str, Any]:

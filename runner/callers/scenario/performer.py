@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -128,7 +129,8 @@ class Performer:
     async def _begin(self, step: Step, manner: Manner = Manner.TURN) -> Utterance:
         speech = await sound_of(step, self._voice)
         assert speech is not None
-        text = getattr(step, "text", "") or (step.path.name if isinstance(step, PlayWav) else "beep")
+        path = getattr(step, "path", None)
+        text = getattr(step, "text", "") or (path.name if path is not None else "beep")
         utterance = self._phone.say(speech.pcm, speech.sample_rate, text, manner)
         self._talk.caller_said(utterance)
         self._heard_spans = len(self._phone.speech.spans)
@@ -185,6 +187,8 @@ class Performer:
 async def sound_of(step: Step, voice: CallerVoice) -> Speech | None:
     """What the caller is to be heard with in this step, if with anything."""
     match step:
+        case SpeakOver(path=Path() as path):
+            return read_wav(path)
         case Say() | SpeakOver():
             return await voice.speak(step.text, step.speed)
         case HangUp(text=text) if text:

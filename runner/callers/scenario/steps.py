@@ -64,9 +64,11 @@ class Press(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeakOver(Step):
-    """Once the bot has spoken for `after_s`, say this over it: to cut it short, or as a mere murmur."""
+    """Once the bot has spoken for `after_s`, say this over it: to cut it short, or as a mere murmur. With
+    `path` it is what is in this WAV file."""
 
-    text: str
+    text: str = ""
+    path: Path | None = None
     after_s: float = 0.7
     murmur: bool = False
     speed: int = USUAL_SPEED
@@ -100,6 +102,8 @@ class Expect(Step):
         stops_within_s: from the beginning of the caller's last interruption to the bot's silence.
         keeps_talking: the bot is still heard after the caller's last murmur.
         hangs_up: whether the bot ends the call within `within_s`.
+        tools: the bot called these, in this order, and after those expected before. Judged by the record when
+            the call is over.
         keys: what the bot has pressed.
         violations: at most so many messages against the provider's rules, in the whole call so far.
         underruns: at most so many silences of up to 0.3 s in the bot's speech.
@@ -107,6 +111,7 @@ class Expect(Step):
 
     words: tuple[str, ...] = ()
     understood: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
     greeting_within_s: float | None = None
     answer_within_s: float | None = None
     stops_within_s: float | None = None
@@ -129,6 +134,8 @@ class Scenario:
         line: how bad the line is; None leaves it to the command line.
         parameters: custom parameters of the answer document.
         steps: in order.
+        bot: the bot's file; None: it is named where the scenario is run.
+        transport: whose wire the call is made over; "" likewise.
     """
 
     name: str
@@ -137,6 +144,8 @@ class Scenario:
     line: Line | None = None
     parameters: tuple[tuple[str, str], ...] = ()
     steps: tuple[Step, ...] = ()
+    bot: Path | None = None
+    transport: str = ""
 
     @property
     def speaks(self) -> bool:
@@ -146,7 +155,7 @@ class Scenario:
     def without_words(self) -> Scenario:
         """The same for a call whose words nobody follows: nothing is expected of words."""
         steps = (
-            replace(step, words=(), understood=()) if isinstance(step, Expect) else step
+            replace(step, words=(), understood=(), tools=()) if isinstance(step, Expect) else step
             for step in self.steps
         )
         return replace(self, steps=tuple(steps))
