@@ -16,7 +16,7 @@ from runner.arguments import (
 
 if TYPE_CHECKING:
     from runner.transports.create import create_transport
-    from runner.transports.websocket.handshake import parse_telephony_websocket
+    from runner.transports.websocket import parse_telephony_websocket
 
 __all__ = [
     "DailyRunnerArguments",
@@ -29,7 +29,7 @@ __all__ = [
 
 _LATER = {
     "create_transport": "runner.transports.create",
-    "parse_telephony_websocket": "runner.transports.websocket.handshake",
+    "parse_telephony_websocket": "runner.transports.websocket",
 }
 
 

@@ -15,12 +15,12 @@ def main() -> None:
     try:
         # Nothing is open yet. A KeyboardInterrupt in an import, or in a callback of one, prints a traceback.
         signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
-        from runner.worker import gc_control as garbage
+        from runner.worker import pause_gc, resume_gc
 
-        garbage.pause()
+        pause_gc()
         from runner.cli.program import run_program
 
-        garbage.resume()
+        resume_gc()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         status = run_program(sys.argv[1:])
     except KeyboardInterrupt:

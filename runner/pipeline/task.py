@@ -24,11 +24,10 @@ from runner.frames import (
     StartFrame,
 )
 from runner.pipeline.activity import IDLE, IdleWatch, Prompting, SilenceWatch
-from runner.pipeline.advice import missing_parts
 from runner.pipeline.call_events import EventObserver
 from runner.pipeline.latency import LatencyWatch, SlowWatch
 from runner.pipeline.params import Observer, PipelineParams, watch_with
-from runner.pipeline.pipeline import Pipeline, Sink, Source, chain, everything, need_frame
+from runner.pipeline.pipeline import Pipeline, Sink, Source, chain, everything, missing_parts, need_frame
 from runner.pipeline.tasks import Tasks, finish_all
 from runner.processors.aggregators import LLMAssistantAggregator, LLMUserAggregator
 from runner.processors.base import UPSTREAM, FrameProcessor, ProcessorSetup

@@ -21,7 +21,7 @@ from runner.arguments import RunnerArguments
 from runner.botcode.failure import advice_of, in_words, place_of
 from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
-from runner.eventloop.ids import worker_prefix
+from runner.eventloop import worker_prefix
 from runner.eventloop.waiting import first_of
 from runner.processors.handover_state import Conversation
 from runner.sessions.events import CallEvents, enter_events

@@ -26,7 +26,7 @@ from typing import assert_never
 
 from runner.eventloop.json_channel import LineWriter
 from runner.integrations.pipecat import loading
-from runner.worker import gc_control
+from runner.worker import pause_gc
 from runner.worker.encoding import (
     MessageError,
     decode,
@@ -138,7 +138,7 @@ def main(args: Sequence[str], actions: RunActions) -> int:
         os.set_blocking(fd, False)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    gc_control.pause()  # until a worker is ready
+    pause_gc()  # until a worker is ready
     forked = ForkServer(control, wake, actions.prepare).run()
     if forked is None:
         return 0

@@ -23,7 +23,7 @@ from runner.services.common import warmup
 from runner.sessions.recording import make_recorder
 from runner.sessions.registry import SessionLimits, Sessions
 from runner.settings import Settings, enter_dotenv
-from runner.worker import gc_control as garbage
+from runner.worker import pause_gc, resume_gc
 from runner.worker.loop_watchdog import LoopGuard, warning_of_unawaited_coroutines
 from runner.worker.shutdown import DEADLINE_S, Shutdown
 
@@ -64,7 +64,7 @@ def run_worker(
     Raises:
         BotLoadError: the bot cannot be loaded.
     """
-    garbage.pause()
+    pause_gc()
     loading.prepare(target.path)
     enter_dotenv(dotenv)
     bot = loading.load(target, settings)
@@ -177,7 +177,7 @@ async def _serve_until(
     async with server.serving(listener, CLOSE_CONNECTIONS_S):
         try:
             if await first(opening, shutdown.requested.wait()):
-                garbage.resume()
+                resume_gc()
                 announce(host)
                 with guard.watching(), warning_of_unawaited_coroutines(host.bot.path):
                     await shutdown.requested.wait()

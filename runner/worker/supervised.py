@@ -24,12 +24,12 @@ from runner.botcode.failure import BotCrashError, Failure, failure_of
 from runner.botcode.loader import BotTarget, LoadedBot, parse_target
 from runner.botcode.location import is_users_file
 from runner.errors import BotrunError
-from runner.eventloop.ids import become
+from runner.eventloop import become
 from runner.eventloop.json_channel import Channel
 from runner.integrations.pipecat import loading
 from runner.settings import Settings, enter_dotenv, find_dotenv, is_set, read_dotenv, resolve
 from runner.settings.table import FIXED
-from runner.worker import gc_control
+from runner.worker import resume_gc
 from runner.worker.encoding import (
     MessageChannel,
     encode,
@@ -307,7 +307,7 @@ class SupervisedWorker:
         return PublicSide(host, kept=Kept(public, self._address, ledger))
 
     def _announce(self, host: Host) -> None:
-        gc_control.resume()
+        resume_gc()
         # Sent first, so that a run stopped as soon as its address is shown exits with status 0.
         self._channel.send(Accepting())
         if self._job.announce:

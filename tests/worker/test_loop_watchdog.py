@@ -18,7 +18,7 @@ from runner import errors as runner_errors
 from runner.arguments import RunnerArguments
 from runner.botcode.loader import BotTarget, LoadedBot, load_bot
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
-from runner.pipeline.advice import missing_parts
+from runner.pipeline.pipeline import missing_parts
 from runner.processors.handover_state import Conversation
 from runner.services.local.stt import LocalSTTService
 from runner.services.stt import SegmentedSTTService, STTService

@@ -94,7 +94,7 @@ def load(
         _check_plot(plot)
     _check_scenario(scenario, transport)
     from runner.callers.load import LoadPlan
-    from runner.cli.load.run import procs_for, run_once, search
+    from runner.cli.load.view import LoadView, procs_for, run_once, search
 
     if insecure:
         from runner.server.wire.tls import trust_anybody
@@ -112,8 +112,6 @@ def load(
         insecure=insecure,
         **_whom(target, transport, pid),  # type: ignore[arg-type]  # file, url and pid
     )
-    from runner.cli.load.view import LoadView
-
     view = LoadView(plan, quiet=as_json)
     if until_it_breaks:
         return search(plan, view, plot=plot, procs=procs, as_json=as_json)

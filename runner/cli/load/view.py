@@ -1,13 +1,18 @@
-"""The terminal view of a load: progress, then the figures."""
+"""Runs a load and shows it on the terminal: progress, then the figures; Ctrl-C ends it with those so far."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich import box
 from rich.console import Console
@@ -16,16 +21,25 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from runner.callers.load import ECHO
-from runner.callers.load.report import CRITERION, MOST_P95_MS
+from runner.callers.load.chart import over_calls, over_time
+from runner.callers.load.load_processes import run_load
+from runner.callers.load.report import CRITERION, MOST_P95_MS, Carried, until_it_breaks
+from runner.cli.capacity_file import note
+from runner.errors import STOPPED_BY_CTRL_C
 
 if TYPE_CHECKING:
     from runner.callers.load import LoadPlan, load_processes
-    from runner.callers.load.report import Carried, LoadReport, Spread
+    from runner.callers.load.report import LoadReport, Spread
+
+FAILED = 1
+CALLS_PER_PROC = 100
 
 GOOD_ECHO_MS, GOOD_TURN_MS, FAIR_TURN_MS, GOOD_STOP_MS, FAIR_STOP_MS = 150, 800, 1500, 300, 600
 """Up to the first a figure is green, up to the second (the echo's: 250 ms) amber."""
 
 Row = tuple[str, str]
+
+T = TypeVar("T")
 
 
 def rows(report: LoadReport) -> Iterator[Row]:
@@ -276,3 +290,78 @@ def _carried(carried: Carried) -> str:
             return f"stopped: {carried.calls} calls held so far"
         case _:
             return f"{carried.calls} calls held, and no more are tried"
+
+
+# ------------------------------------------------------------------ a load
+
+
+def procs_for(calls: int) -> int:
+    """How many processes of callers."""
+    return max(1, min(os.cpu_count() or 1, -(-calls // CALLS_PER_PROC)))
+
+
+def run_once(plan: LoadPlan, view: LoadView, *, plot: str | None, as_json: bool) -> int:
+    """One load. Returns the exit status."""
+
+    async def run(stop: asyncio.Event) -> LoadReport:
+        with view.showing():
+            return await run_load(plan, view.progress, stop)
+
+    report = asyncio.run(_stoppable(run))
+    if plot is not None:
+        over_time(report).save(Path(plot))
+    if as_json:
+        view.print_json(report.as_dict())
+    else:
+        view.show(report, plot)
+    if report.stopped:
+        return STOPPED_BY_CTRL_C
+    return 0 if report.holds and not report.callers.saturated else FAILED
+
+
+def search(plan: LoadPlan, view: LoadView, *, plot: str | None, procs: int | None, as_json: bool) -> int:
+    """Find how many calls the server carries. Returns the exit status."""
+
+    view.searches()
+
+    async def run(stop: asyncio.Event) -> Carried:
+        async def one(step: LoadPlan) -> LoadReport:
+            step = replace(step, procs=procs or procs_for(step.calls))
+            with view.showing():
+                report = await run_load(step, view.progress, stop)
+            view.tried(report)
+            return report
+
+        return await until_it_breaks(plan, one, stop)
+
+    carried = asyncio.run(_stoppable(run))
+    if plan.file is not None and carried.calls and carried.limit in {"server", "most"}:
+        note(Path(plan.file), plan.transport, plan.scenario, carried.calls)
+    if plot is not None:
+        over_calls(carried).save(Path(plot))
+    if as_json:
+        view.print_json(carried.as_dict())
+    else:
+        view.show_carried(carried, plot)
+    return STOPPED_BY_CTRL_C if carried.limit == "stopped" else 0
+
+
+async def _stoppable(run: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
+    """The first Ctrl-C ends the load with what was measured so far, the second everything."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    task = asyncio.ensure_future(run(stop))
+
+    def on_signal() -> None:
+        if stop.is_set():
+            task.cancel()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

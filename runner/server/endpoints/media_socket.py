@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket
 from runner.arguments import WebSocketRunnerArguments
 from runner.audio.resampler import RATES, Resampler
 from runner.errors import ProtocolError
-from runner.eventloop.ids import worker_prefix
+from runner.eventloop import worker_prefix
 from runner.processors.handover_state import Conversation
 from runner.serializers.base import FrameSerializer
 from runner.serializers.handshake import CallInfo, is_stop_message
@@ -36,7 +36,7 @@ from runner.server.wire.websocket_protocol import POLICY_VIOLATION, TRY_AGAIN_LA
 from runner.sessions.registry import TooManySessionsError
 from runner.sessions.session import EndReason, Session, new_session_id
 from runner.transports.session_port import HangUpPolicy, SessionPort
-from runner.transports.websocket.handshake import read_handshake
+from runner.transports.websocket import read_handshake
 from runner.transports.websocket.socket import CallWebSocket, Ending
 
 if TYPE_CHECKING:

@@ -7,16 +7,18 @@ The routes are in `api.py`. Requests that cannot be served raise `ApiError`, `Pr
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
 from runner.arguments import SmallWebRTCRunnerArguments
 from runner.botcode.failure import advice_of
-from runner.errors import ProtocolError
+from runner.errors import BotrunError, ProtocolError
 from runner.eventloop.waiting import first_of
 from runner.processors.handover_state import Conversation
 from runner.rtvi import messages
@@ -30,7 +32,13 @@ from runner.sessions.session import EndReason, Session, new_session_id
 from runner.transports.session_port import SessionPort
 from runner.transports.webrtc import CloseReason, SmallWebRTCConnection
 from runner.transports.webrtc.media_ports import restrict_ports, with_address
-from runner.transports.webrtc.warmup import warm_up
+from runner.transports.webrtc.signaling.offer import check_offer
+
+if TYPE_CHECKING:
+    from runner.transports.webrtc.inbound import InboundRtp
+    from runner.transports.webrtc.peer import Peer
+
+logger = logging.getLogger(__name__)
 
 START_KEPT_SECS = 60.0
 MAX_STARTS = 256
@@ -284,3 +292,49 @@ class WebRTCEndpoint:
 def _ice_server(server: Any) -> dict[str, Any]:
     facts = {"urls": list(server.urls), "username": server.username, "credential": server.credential}
     return {name: value for name, value in facts.items() if value}
+
+
+# ------------------------------------------------------------------ before the first caller
+
+
+class _Nobody:
+    """Owns a peer that is never spoken with."""
+
+    def peer_changed(self, peer: Peer) -> None:
+        pass
+
+    def peer_channel_opened(self, peer: Peer) -> None:
+        pass
+
+    def peer_message(self, peer: Peer, text: str) -> None:
+        pass
+
+    def peer_audio(self, peer: Peer, audio: InboundRtp) -> None:
+        pass
+
+
+async def warm_up() -> None:
+    """Load aiortc and answer an offer of our own; no packet is sent, for nobody reads the answer.
+
+    Without it, the first caller waits 0.7 s for the answer, with it 0.02 to 0.05 s.
+    """
+    await asyncio.to_thread(import_module, "runner.transports.webrtc.peer")
+    from aiortc import RTCConfiguration, RTCPeerConnection
+
+    from runner.transports.webrtc.opus import open_decoder, open_encoder
+    from runner.transports.webrtc.peer import Peer
+
+    open_decoder(16000).decode(open_encoder(24000).encode(bytes(960)))
+    page = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    peer = Peer(_Nobody(), (), peer_is_local=False)
+    try:
+        page.addTransceiver("audio", direction="sendrecv")
+        page.createDataChannel("warm-up")
+        await page.setLocalDescription(await page.createOffer())
+        lines = page.localDescription.sdp.splitlines(True)
+        await peer.answer(check_offer("".join(line for line in lines if "candidate" not in line), "offer"))
+    except (BotrunError, OSError):
+        logger.debug("the warm-up of an offer failed", exc_info=True)  # the first real one reports it
+    finally:
+        await peer.aclose()
+        await page.close()

@@ -27,7 +27,7 @@ from runner.server.access import answer, values_of
 from runner.server.handover.other_workers import AGAIN_PATH, CLIENT, FIGURES_PATH, KNOWS_PATH, PASSED
 from runner.server.host import Host
 from runner.server.wire.websocket_protocol import POLICY_VIOLATION, close
-from runner.transports.websocket.handshake import read_handshake
+from runner.transports.websocket import read_handshake
 from runner.transports.websocket.socket import CallWebSocket
 
 if TYPE_CHECKING:

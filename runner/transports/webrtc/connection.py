@@ -21,10 +21,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import ProtocolError
-from runner.eventloop.ids import worker_prefix
+from runner.eventloop import worker_prefix
 from runner.transports.base import Events, HandlerT
 from runner.transports.webrtc.peer import MediaEnds
 from runner.transports.webrtc.peer_watch import Missed, PeerWatch
+from runner.transports.webrtc.signaling import Signaling
 from runner.transports.webrtc.signaling.candidates import CandidatePolicy
 from runner.transports.webrtc.signaling.messages import (
     RENEGOTIATE,
@@ -39,7 +40,6 @@ from runner.transports.webrtc.signaling.messages import (
     read_message,
     signal,
 )
-from runner.transports.webrtc.signaling.signaling import Signaling
 from runner.transports.webrtc.stats import SessionStats, SoundFigures
 
 if TYPE_CHECKING:

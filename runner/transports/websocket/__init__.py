@@ -1,14 +1,16 @@
-"""Audio over a WebSocket: a phone provider's media stream, or a plain client."""
+"""Audio over a WebSocket: a phone provider's media stream, or a plain client; and their first messages."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from runner.errors import UsageError
+from runner.errors import ProtocolError, UsageError
 from runner.serializers.base import FrameSerializer
+from runner.serializers.handshake import CallInfo, Handshake
 from runner.transports.base import BaseTransport
 from runner.transports.params import FastAPIWebsocketParams, TransportParams
 from runner.transports.session_port import HangUpPolicy, current_port
@@ -21,6 +23,11 @@ __all__ = ["FastAPIWebsocketParams", "FastAPIWebsocketTransport"]
 logger = logging.getLogger(__name__)
 
 CLOSE_S = 1.0
+
+HANDSHAKE_S = 5.0
+"""Time (s) within which the start message must come."""
+
+_read: weakref.WeakKeyDictionary[WebSocket, CallInfo] = weakref.WeakKeyDictionary()
 
 
 class FastAPIWebsocketTransport(BaseTransport):
@@ -117,3 +124,51 @@ def _need(serializer: FrameSerializer | None) -> FrameSerializer:
             "serializer=TwilioFrameSerializer(stream_sid=…), for example"
         )
     return serializer
+
+
+# ------------------------------------------------------------------ the first messages
+
+
+async def read_handshake(
+    websocket: WebSocket, deadline_s: float = HANDSHAKE_S, *, heard: list[str | bytes] | None = None
+) -> CallInfo:
+    """Read messages up to the start message, and append them to `heard`.
+
+    Raises:
+        ProtocolError: it did not come in time, or is not a known provider's.
+    """
+    handshake = Handshake()
+    try:
+        async with asyncio.timeout(deadline_s):
+            while True:
+                message = await websocket.receive()
+                if message["type"] == "websocket.disconnect":
+                    raise ProtocolError("the socket was closed before its start message")
+                content = message.get("text") or message.get("bytes") or ""
+                if heard is not None:
+                    heard.append(content)
+                result = handshake.feed(content)
+                if result is not None:
+                    return result
+    except TimeoutError:
+        raise ProtocolError(f"no start message came within {deadline_s:g} s") from None
+    except WebSocketDisconnect:
+        raise ProtocolError("the socket was closed before its start message") from None
+
+
+async def parse_telephony_websocket(websocket: WebSocket) -> tuple[str, CallInfo]:
+    """The provider's name ("websocket" for a plain client) and the data of its handshake.
+
+    botrun has already read the handshake of sockets that it accepted. On your own socket, the first
+    messages are read with a deadline; a second call returns the same.
+
+    Raises:
+        ProtocolError: no start message came, or it is not a known provider's.
+    """
+    if isinstance(websocket, CallWebSocket):
+        call = websocket.call
+    elif websocket in _read:
+        call = _read[websocket]
+    else:
+        call = _read[websocket] = await read_handshake(websocket)
+    return call.provider, call

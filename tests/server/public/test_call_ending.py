@@ -22,7 +22,7 @@ from public_world import (
 )
 from websockets.asyncio.client import connect
 
-import runner.transports.websocket.handshake as handshake_module
+import runner.transports.websocket as websocket_module
 from runner.callers.wires import BotMark, BotSound, Wire
 from runner.frames import EndFrame, OutputAudioRawFrame, TransferCallFrame
 from runner.pipeline import Pipeline, PipelineRunner, PipelineTask
@@ -232,7 +232,7 @@ async def test_on_this_machine_a_transfer_ends_the_call_and_asks_no_provider(
 async def test_a_call_whose_socket_says_nothing_right_is_hung_up(
     opening: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handshake_module.read_handshake, "__defaults__", (0.1,))
+    monkeypatch.setattr(websocket_module.read_handshake, "__defaults__", (0.1,))
     monkeypatch.setattr(public_endpoints, "GIVE_UP_S", 0.1)
     bot = Bot()
     async with provider_server() as server, public_world(bot) as world:

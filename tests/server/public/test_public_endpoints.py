@@ -27,7 +27,7 @@ from public_world import (
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import runner.server.public.endpoints as public_endpoints
-import runner.transports.websocket.handshake as handshake_module
+import runner.transports.websocket as websocket_module
 
 
 async def refused(world: Any, provider: str, url: str, headers: dict[str, str] | None = None) -> int:
@@ -189,8 +189,8 @@ async def test_exotel_s_applet_may_have_the_socket_s_own_address_with_user_and_p
 
 
 async def test_a_socket_without_a_start_message_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert handshake_module.DEADLINE_S == 5.0
-    monkeypatch.setattr(handshake_module.read_handshake, "__defaults__", (0.05,))
+    assert websocket_module.DEADLINE_S == 5.0
+    monkeypatch.setattr(websocket_module.read_handshake, "__defaults__", (0.05,))
     bot = Bot()
     async with public_world(bot) as world:
         url = await world.answered("plivo", "C1")

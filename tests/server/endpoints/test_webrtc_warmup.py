@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runner.transports.webrtc.warmup import warm_up
+from runner.server.endpoints.webrtc import warm_up
 
 
 async def test_a_warm_up_ends_by_itself() -> None:
