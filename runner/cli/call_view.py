@@ -73,7 +73,9 @@ class CallView:
         for outcome in result.outcomes:
             self._console.print(_verdict(outcome))
         if result.record is not None:
-            self._console.print(f"[dim]recorded[/dim] {escape(_near(result.record))}: botrun show last")
+            self._console.print(
+                f"[dim]recorded[/dim] {escape(_near(result.record))}: botrun show {result.record.name}"
+            )
         if saved is not None:
             self._console.print(
                 f"[dim]saved[/dim] {escape(str(saved))}/call.wav, messages.jsonl, report.json"

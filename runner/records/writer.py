@@ -92,6 +92,7 @@ class CallRecord:
         self._privacy = privacy
         self._bot = bot
         self._encoder: WireEncoder | None = None
+        self._changed_to: dict[str, Any] | None = None
         self._files: dict[str, int] = {}
         self._ending: Mapping[str, Any] | None = None
         self._not_recorded = self._input_stalls = 0
@@ -147,7 +148,10 @@ class CallRecord:
                 return None
             code["t"] = round(self.tape.clock() - self._start, 3)
             mine = {"pid": self.head["pid"], "pid_started": self.head["pid_started"], "state": "running"}
-            self.head = {**head, **mine, "code": [*head.get("code", ()), code]}
+            before = head.get("code") or [{}]
+            if any(before[-1].get(name) != code[name] for name in ("sha256", "commit")):
+                self._changed_to = code
+            self.head = {**head, **mine, "code": [*before, code]}
         else:
             folders.prepare(self._folder)
             self.path = self._folder / folders.record_id(self.head["session"], self._started)
@@ -168,6 +172,10 @@ class CallRecord:
     def _encode(self, items: Iterable[Item], encoder: WireEncoder) -> str:
         """The lines of the events; the messages go to the encoder."""
         events = [self._event(event) for event in encoder.add(items)]
+        if (code := self._changed_to) is not None:
+            self._changed_to = None
+            names = ("t", "sha256", "commit")
+            events.insert(0, as_json({"kind": "code_changed", **{name: code[name] for name in names}}))
         events += [self._stalled(*gap) for gap in encoder.inbound.gaps]
         encoder.inbound.gaps.clear()
         if dropped := self.tape.take_dropped():

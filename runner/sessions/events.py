@@ -55,6 +55,13 @@ class Started(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Connected(CallEvent):
+    """Media can flow."""
+
+    kind: ClassVar[str] = "connected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineChanged(CallEvent):
     """A pipeline started or ended. `state`: "started" or "ended"."""
 

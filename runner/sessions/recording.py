@@ -71,10 +71,11 @@ class Recorder:
         self._public = public
         self._content = content
         self._logs = _LogLines()
+        self._said_full = False
 
     def begin(self, session: Session, loop: asyncio.AbstractEventLoop, *, public: bool) -> None:
         """Record this call from now on, if such calls are recorded."""
-        if (public and not self._public) or self.writer.failure or len(self._logs.calls) >= MOST_RECORDED:
+        if (public and not self._public) or self.writer.failure or not self._has_room():
             return
         resumed = session.conversation.goes_on
         tape = Tape(loop.time)
@@ -123,6 +124,18 @@ class Recorder:
         self._logs.watch(session)
         self.writer.add(record)
 
+    def _has_room(self) -> bool:
+        """Whether one more call can be recorded; says so once if not."""
+        if len(self._logs.calls) < MOST_RECORDED:
+            return True
+        if not self._said_full:
+            self._said_full = True
+            logger.warning(
+                "%d calls are being recorded, and no more at the same time: some calls have no record",
+                MOST_RECORDED,
+            )
+        return False
+
     def end(self, session: Session) -> None:
         """The call is over."""
         if session.recording is not None:
@@ -145,6 +158,7 @@ class Recording:
         self._counts: Counter[str] = Counter()
         self._stall_max_s = 0.0
         session.events.subscribe(self._take)
+        session.port.connected = self._connected
         session.events.emit(events.Started(at=self._tape.clock(), transport=session.kind))
 
     @property
@@ -183,6 +197,9 @@ class Recording:
         )
 
     # ------------------------------------------------------------ inside
+
+    def _connected(self) -> None:
+        self._session.events.emit(events.Connected(at=self._tape.clock()))
 
     def _take(self, event: events.CallEvent) -> None:
         self._tape.add(Kind.EVENT, True, event)

@@ -94,6 +94,7 @@ class SessionPort:
         app: messages of an application.
         transfer: transfers the caller to another number; None if that is impossible.
         joined: called when a participant joins the bot's room.
+        connected: called when the bot's `on_client_connected` runs: media can flow.
         left: called when the last participant leaves it.
         lost: called with the reason when the bot is not, or no longer, in its room.
         disconnect: called when botrun stops: runs the bot's `on_client_disconnected`. Returns whether the bot
@@ -109,6 +110,7 @@ class SessionPort:
     app: AppChannel = field(default_factory=AppChannel)
     transfer: Callable[[str], Awaitable[None]] | None = None
     joined: Callable[[], None] = _ignore
+    connected: Callable[[], None] = _ignore
     left: Callable[[], None] = _ignore
     lost: Callable[[str], None] = _ignore
     disconnect: Callable[[], bool] = _unheard

@@ -23,6 +23,8 @@ from runner.records.answers import SEGMENTS
 from runner.records.call import RecordedCall
 from runner.records.folder import NoRecordError
 from runner.records.private import Privacy
+from runner.records.writer import CallRecord
+from runner.sessions import recording
 from runner.testing import run_virtual
 from runner.transports import tape
 
@@ -224,6 +226,61 @@ def test_keys_and_numbers_are_hidden_in_every_file(tmp_path: Path, monkeypatch: 
         assert secret not in text, path.name
         assert number not in text, path.name
         assert "very-secret-token" not in text, path.name
+
+
+def test_the_record_says_when_media_can_flow(tmp_path: Path) -> None:
+    _, record = call(CountedBot(), tmp_path, two_turns)
+    kinds = [event["kind"] for event in record.events]
+    assert kinds.count("connected") == 1
+    assert kinds.index("connected") < kinds.index("bot_started")
+
+
+def test_calls_beyond_the_most_are_not_recorded_and_that_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recording, "MOST_RECORDED", 1)
+    bot = CountedBot()
+
+    async def run() -> None:
+        async with recorded(bot, tmp_path) as served, served.phone("twilio"):
+            await ring(served, bot)
+            await ring(served, bot)
+
+    run_virtual(run(), 60)
+    only_call(tmp_path)
+    assert len([line for line in caplog.messages if "some calls have no record" in line]) == 1
+
+
+def test_a_call_that_goes_on_with_other_code_says_so(tmp_path: Path) -> None:
+    bot = tmp_path / "my_bot.py"
+    clock = [10.0]
+
+    def write(resumed: bool, **ending: object) -> CallRecord:
+        bot.write_text(f"version = {clock[0]}")
+        head = {"schema": 1, "session": "w1-ab", "state": "running", "pid": os.getpid(), "pid_started": None}
+        head |= {"media": {"inbound": None, "outbound": None}, "figures": None}
+        new = CallRecord(
+            tmp_path / "calls",
+            head,
+            tape.Tape(lambda: clock[0]),
+            start=10.0,
+            started=1.8e9,
+            privacy=Privacy(),
+            bot=bot,
+            resumed=resumed,
+        )
+        new.finish(ending)
+        assert new.flush()
+        return new
+
+    write(False, state="moved")
+    clock[0] = 12.5
+    write(True, state="ended", duration_s=3.0)
+    record = only_call(tmp_path / "calls")
+    (changed,) = [event for event in record.events if event["kind"] == "code_changed"]
+    assert changed["t"] == 2.5
+    assert [code["sha256"] for code in record.head["code"]][1] == changed["sha256"]
+    assert len({code["sha256"] for code in record.head["code"]}) == 2
 
 
 def test_nothing_is_recorded_where_nobody_asked(tmp_path: Path) -> None:

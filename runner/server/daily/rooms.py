@@ -64,6 +64,7 @@ class RoomAsk:
         token_properties: of the visitor's token, in Daily's words; the bot's has those that name no person.
         dial_in: whether a phone will be connected to it, `shown_as` what it is called there.
         dial_out: whether the bot may call phones from it.
+        public: whether its caller comes through the public address.
     """
 
     body: Any = None
@@ -72,6 +73,7 @@ class RoomAsk:
     dial_in: bool = False
     dial_out: bool = False
     shown_as: str = "dial-in"
+    public: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class DailyRooms:
 
         watch = _Watch(host, args.session_id)
         session = host.sessions.start(
-            "daily", args, on_end=ended, call_s=call_s, port=watch.port, public=True
+            "daily", args, on_end=ended, call_s=call_s, port=watch.port, public=ask.public
         )
         return Opened(session, room, visitor)
 

@@ -102,7 +102,8 @@ def _ask(call: WaitingCall) -> RoomAsk:
         "To": call.to_number,
         "sip_headers": dict(call.sip_headers),
     }
-    return RoomAsk(body={"dialin_settings": settings}, dial_in=True, shown_as=call.from_number or "dial-in")
+    shown_as = call.from_number or "dial-in"
+    return RoomAsk(body={"dialin_settings": settings}, dial_in=True, shown_as=shown_as, public=True)
 
 
 def _session_answer(session: Session) -> Response:

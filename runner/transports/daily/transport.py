@@ -295,6 +295,7 @@ class DailyTransport(DailyRequests, BaseTransport):
         if self._params.video_in_enabled and first:
             self._see(who)
         if first:
+            self._port.connected()
             self.events.emit("on_first_participant_joined", participant)
         self.events.emit("on_participant_joined", participant)
         self.events.emit("on_client_connected", participant)

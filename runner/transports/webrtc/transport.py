@@ -136,7 +136,8 @@ class SmallWebRTCTransport(BaseTransport):
         self._input: SmallWebRTCInput | None = None
         self._output: SmallWebRTCOutput | None = None
         self.camera: BotCamera | None = None
-        current_port().disconnect = self._disconnect
+        self._port = current_port()
+        self._port.disconnect = self._disconnect
         webrtc_connection.event_handler("connected")(self._connected)
         webrtc_connection.event_handler("disconnected")(self._disconnected)
         webrtc_connection.event_handler("app-message")(self._app_message)
@@ -186,6 +187,7 @@ class SmallWebRTCTransport(BaseTransport):
         self.connection.exchange_pictures(PictureWishes(wanted, self.camera))
 
     async def _connected(self, connection: SmallWebRTCConnection) -> None:
+        self._port.connected()
         self.events.emit("on_client_connected", connection)
 
     def _disconnect(self) -> bool:

@@ -78,6 +78,7 @@ class FastAPIWebsocketTransport(BaseTransport):
     def connected(self) -> None:
         """The pipeline takes frames: run the bot's `on_client_connected`."""
         if not self._gone:
+            self._port.connected()
             self.events.emit("on_client_connected", self.websocket)
 
     def disconnected(self) -> None:
