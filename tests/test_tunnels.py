@@ -224,7 +224,7 @@ async def test_an_address_that_does_not_lead_here_is_reported_before_any_number_
         config = settings(tmp_path, number=CALLED, provider_api=server.url)
         tunnel = FakeTunnel(f"http://127.0.0.1:{free_port()}")
         side = PublicSide(make_host(Bot(), config), tunnel)
-        with pytest.raises(UnreachableError, match="does not lead here") as caught:
+        with pytest.raises(UnreachableError, match="does not lead to this run") as caught:
             await side.open()
         await side.aclose()
         assert server.asked == []

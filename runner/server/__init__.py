@@ -1,6 +1,6 @@
-"""Accepts: one HTTP or WebSocket request becomes one session.
+"""The server: turns each HTTP or WebSocket request for a call into a session.
 
-`create_app(bot)` is for applications of your own:
+`create_app(bot)` mounts a bot in your own application:
 
     app = FastAPI()
     app.mount("/bot", create_app(bot))
@@ -30,15 +30,17 @@ def create_app(
     allow_origins: Sequence[str] = (),
     **settings: Any,
 ) -> Starlette:
-    """An ASGI application that serves a bot, to be mounted into another one, at any prefix, or run by itself.
+    """An ASGI application that serves a bot. Mount it in another application at any prefix, or run it by
+    itself.
 
-    Calls end when their bot does; at the end of a lifespan, if one is run, those in progress are ended.
+    A call ends when its bot ends. If the application's lifespan is run, its end also ends active calls.
 
     Args:
         bot: `async def bot(runner_args)`.
         transports: what to serve; the first is the default of `/start`.
-        local_only: whether only this machine is answered. Without it, authentication is yours.
-        allow_origins: other sites whose pages may use it, "https://site".
+        local_only: whether to accept only requests from this machine. If False, you must authenticate
+            clients.
+        allow_origins: other origins whose pages may use it, such as "https://site".
         settings: further `runner.settings.Settings`, by name (`max_sessions`, `ice_servers`, `body`, …).
 
     Raises:

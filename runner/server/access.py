@@ -1,19 +1,19 @@
-"""Decide who may use the main port, before any route sees the request: local clients, or holders of the key.
+"""Access control of the main port, before any route: local clients, or clients with the login key.
 
-A request is local only if its peer is loopback, its Host is a loopback name and no proxy has left a
-forwarding header on it: an address check alone lets in web pages (DNS rebinding) and tunnels. Where `--host`
-opens the port to other machines, any Host will do, but an Origin, when there is one, must still be that Host:
-a page from elsewhere may not use its visitor's browser to talk to the bot, unless its site was named.
+A request is local only if its peer address is loopback, its Host is a loopback name and it has no forwarding
+header: an address check alone would admit web pages (DNS rebinding) and tunnels. If `--host` opens the port
+    to
+other machines, any Host is accepted, but an Origin must still match the Host: a page of another site must not
+use its visitor's browser to talk to the bot, unless `--allow-origin` names the site. Browsers send no Origin
+with images, scripts and sounds that a page embeds, but they say where the page is from (`Sec-Fetch-Site`):
+pages of other sites may link to this server, but not embed anything from it.
 
-Browsers send no Origin with the pictures, scripts and sounds that a page embeds, but they say where it comes
-from (`Sec-Fetch-Site`): another site's page may link to this server, and embed nothing of it.
+Providers' requests come through a tunnel to a second listener, which does not use this check.
 
-A provider's requests come through a tunnel to a second listener, which does not use this check.
-
-With `--https`, or once a public address is set, whatever shows or starts calls needs the run's login key,
-even from this machine: the page, `/api/offer`, `/start`, `/ws` and the rest. It stands in the printed address
-(`?key=…`, which becomes a cookie), and commands read it from a file that only who started the run can read
-(mode 0600). Without either nothing is asked.
+With `--https`, or once a public address is set, everything that shows or starts calls needs the run's login
+key, even from this machine: the page, `/api/offer`, `/start`, `/ws` and the rest. The key is part of the
+printed address (`?key=…`, which becomes a cookie), and commands read it from a file that only the user who
+started the run can read (mode 0600). Otherwise no key is needed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_LIMIT_BYTES = 1 << 20
 BODY_DEADLINE_S = 8.0
-"""Shorter than what `http_protocol.py` gives a whole request, so that the client gets the reason."""
+"""Time limit (s) for a body; shorter than that of `http_protocol.py` for a request, so that the client gets
+the reason."""
 
 _FORWARDING = ("forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip")
 _CLOSE = {"connection": "close"}
@@ -42,7 +43,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address means this machine and no other."""
+    """Whether a name or address always refers to this machine."""
     name = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -55,7 +56,7 @@ def is_loopback(host: str) -> bool:
 
 
 class LocalOnly:
-    """Refuses requests that are not local, or come from another site's page (403)."""
+    """Refuses (403) requests that are not local or come from another site's page."""
 
     def __init__(self, app: ASGIApp, *, loopback_only: bool, origins: Sequence[str] = ()) -> None:
         self._app = app
@@ -68,7 +69,8 @@ class LocalOnly:
         if not refusal:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
-            # RFC 6455 4.2.2 and the ASGI specification: closed before it was accepted is answered by 403.
+            # Closing before accepting makes the server answer 403 (RFC 6455 4.2.2 and the ASGI
+            # specification).
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": refusal[:120]})
         else:
@@ -79,8 +81,8 @@ def refusal_of(scope: Scope, loopback_only: bool, origins: Sequence[str] = ()) -
     """Why this request is refused; "" if it is not.
 
     Args:
-        loopback_only: whether only this machine is served.
-        origins: pages of other sites that are admitted.
+        loopback_only: whether only this machine is allowed.
+        origins: other origins that are allowed.
     """
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     hosts = values_of(headers, "host")
@@ -92,12 +94,12 @@ def refusal_of(scope: Scope, loopback_only: bool, origins: Sequence[str] = ()) -
     if given and (len(given) > 1 or not (given[0] in origins or _same_site(given[0], hosts[0]))):
         return "pages of other sites may not use this server, unless --allow-origin names them"
     if not given and _is_embedded_elsewhere(headers):
-        return "pages of other sites may link to this server, but embed nothing of it"
+        return "pages of other sites may link to this server, but not embed anything from it"
     return ""
 
 
 def _is_embedded_elsewhere(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Whether a page of another site has its visitor's browser load this (W3C Fetch Metadata)."""
+    """Whether a page of another site embeds this (W3C Fetch Metadata)."""
     elsewhere = any(site in ("cross-site", "same-site") for site in values_of(headers, "sec-fetch-site"))
     return elsewhere and values_of(headers, "sec-fetch-dest") != ["document"]
 
@@ -113,7 +115,7 @@ def _not_local(scope: Scope, host: str) -> str:
 
 
 def is_forwarded(scope: Scope) -> bool:
-    """Whether a proxy has left its mark on a request."""
+    """Whether a request has a proxy's forwarding headers."""
     return any(
         name.decode("latin-1") in _FORWARDING or name.startswith((b"x-forwarded-", b"x-original-"))
         for name, _ in scope["headers"]
@@ -121,7 +123,7 @@ def is_forwarded(scope: Scope) -> bool:
 
 
 def _same_site(origin: str, host: str) -> bool:
-    """Scheme aside (a proxy may end TLS), the origin must be this very host and port."""
+    """Whether the origin has this host and port. The scheme may differ: a proxy may terminate TLS."""
     scheme, _, rest = origin.partition("://")
     if scheme not in _DEFAULT_PORTS or not rest:
         return False
@@ -133,7 +135,7 @@ def _same_site(origin: str, host: str) -> bool:
 
 
 def _split_host(host: str) -> tuple[str, int | None] | None:
-    if not _HOST.fullmatch(host):  # "localhost#.evil" is the host "localhost" only to `urlsplit`
+    if not _HOST.fullmatch(host):  # `urlsplit` would read "localhost#.evil" as "localhost"
         return None
     try:
         parts = urlsplit(f"//{host}")
@@ -150,7 +152,7 @@ def values_of(headers: Sequence[tuple[bytes, bytes]], name: str) -> list[str]:
 
 
 class BodyLimit:
-    """No request body above `limit` bytes reaches a route (413), nor one that trickles in (408)."""
+    """Refuses request bodies over `limit` bytes (413), and those not complete within `deadline_s` (408)."""
 
     def __init__(
         self, app: ASGIApp, *, limit: int = BODY_LIMIT_BYTES, deadline_s: float = BODY_DEADLINE_S
@@ -173,7 +175,7 @@ class BodyLimit:
 
 
 class _Counted:
-    """`receive`, until the body is complete under a limit and a deadline."""
+    """Wraps `receive` with a size limit and a deadline for the body."""
 
     def __init__(self, receive: Receive, limit: int, deadline_s: float) -> None:
         self._receive = receive
@@ -190,7 +192,7 @@ class _Counted:
         except TimeoutError:
             raise HTTPException(408, "the body did not arrive in time", _CLOSE) from None
         if message["type"] == "http.disconnect":
-            # The client is gone; but Starlette's own error would be logged as a fault of ours.
+            # The client disconnected. Starlette's own error would be logged as an error of the server.
             raise HTTPException(400, "the connection closed before the whole body arrived", _CLOSE)
         self._left -= len(message.get("body", b""))
         if self._left < 0:
@@ -200,7 +202,7 @@ class _Counted:
 
 
 async def answer(send: Send, status: int, sentence: str) -> None:
-    """A complete answer with one sentence, in FastAPI's form of an error."""
+    """Send an error response with one sentence, as FastAPI does."""
     body = json.dumps({"detail": sentence}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send(
@@ -213,7 +215,7 @@ POLICY_VIOLATION = 1008
 
 
 class NoBrowsers:
-    """Refuses what a browser sends for a page of another site: carriers send no Origin."""
+    """Refuses requests from pages of other sites; phone providers send no Origin."""
 
     def __init__(self, app: ASGIApp, *, origin: str) -> None:
         self._app = app
@@ -238,7 +240,8 @@ REFUSAL = "this run needs its key: open the address that botrun printed, which e
 
 
 class LoginRequired:
-    """Refuses (401) requests without the key, for a run that others can reach; `is_open` excepts some."""
+    """Refuses (401) requests without the login key, if the run has one. `is_open`: requests that need
+    none."""
 
     def __init__(
         self,
@@ -267,9 +270,9 @@ class LoginRequired:
 
 
 def has_key(scope: Scope, key: str) -> bool:
-    """Whether a request brings this key."""
+    """Whether a request has this key."""
     given = values_of(scope["headers"], HEADER)
-    if scope["type"] == "websocket":  # a plain client can put it into its address only
+    if scope["type"] == "websocket":  # a plain client can pass it only in the URL
         given += [value for name, value in _query(scope) if name == QUERY]
     return _matches(given, key) or _has_cookie(scope, key)
 
@@ -277,8 +280,9 @@ def has_key(scope: Scope, key: str) -> bool:
 def cookie_of(scope: Scope, key: str) -> tuple[str, str]:
     """Name and value of the page's cookie.
 
-    Browsers send a host's cookies to all its ports: the name carries the port, so that runs do not overwrite
-    each other's, and the value is derived from the key, so that another server never sees the key itself.
+    Browsers send a host's cookies to all its ports. So the name contains the port, to keep runs from
+    overwriting each other's cookies, and the value is derived from the key, so that other servers never see
+    the key.
     """
     host = "".join(values_of(scope["headers"], "host")[:1])
     port = host.rpartition(":")[2]
@@ -310,7 +314,7 @@ async def _welcome(scope: Scope, send: Send, key: str) -> None:
     """Move the key from the URL into a cookie, so that it does not stay in the browser's history."""
     rest = urlencode([pair for pair in _query(scope) if pair[0] != QUERY])
     secure = "; Secure" if scope["scheme"] == "https" else ""
-    # One slash: "//host" would lead to another site. Quoted: a path may contain line ends.
+    # One slash, because "//host" would lead to another site. Quoted, because a path may contain line breaks.
     path = quote("/" + scope["path"].lstrip("/\\"), safe="/:@!$&'()*+,;=-._~")
     name, value = cookie_of(scope, key)
     headers = [
@@ -324,7 +328,8 @@ async def _welcome(scope: Scope, send: Send, key: str) -> None:
 
 
 def key_headers(url: str) -> dict[str, str]:
-    """What a command of this machine sends along to the botrun at `url`; nothing if it asks for no key."""
+    """The headers with which a command on this machine authenticates to the run at `url`; {} if it has no
+    key."""
     from runner.server.state_file import dial_key_path
     from runner.settings import Settings, resolve
 

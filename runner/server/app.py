@@ -1,4 +1,4 @@
-"""One process' HTTP application: the endpoints that were asked for, behind what guards them."""
+"""The HTTP application of one process: the endpoints of its transports, behind access control."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ API_PATHS = (
 def create_app(host: Host, *, eager: bool = True) -> Starlette:
     """The application of the main port: the page, the HTTP API, `/metrics` and each transport's routes.
 
-    `eager`: whether to import at once what the transports asked for need.
+    `eager`: whether to import what the transports need at once.
     """
     routes = [route for router in _routers(host, eager) for route in router.routes]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
     app.router.redirect_slashes = False
-    # Middleware added last runs first: a client that may not come in cannot send a body either.
+    # Middleware added last runs first: a client without access cannot send a body either.
     app.add_middleware(ForwardToOwner, host=host)
     app.add_middleware(BodyLimit)
     app.add_middleware(LoginRequired, login_key=lambda: host.login_key, is_open=_open_to(host))
     origins = host.settings.allow_origins
-    if origins:  # Outside of the login: browsers send the preflight without cookies.
+    if origins:  # Before the login, because browsers send the preflight without cookies.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
@@ -59,7 +59,7 @@ def create_app(host: Host, *, eager: bool = True) -> Starlette:
 
 
 def _open_to(host: Host) -> Callable[[Scope], bool]:
-    """Whether a request needs no key: one for the state, or for the metrics of `botrun serve` from inside."""
+    """Tells which requests need no key: health checks, and `/metrics` of `botrun serve` without a proxy."""
 
     def is_open(scope: Scope) -> bool:
         if scope["path"] in HEALTH_PATHS:
@@ -70,7 +70,7 @@ def _open_to(host: Host) -> Callable[[Scope], bool]:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    """In the same shape as `LocalOnly`'s refusals."""
+    """An error in the same form as `LocalOnly`'s refusals."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
@@ -91,16 +91,16 @@ def _media_sockets(host: Host) -> Router:
 
 
 def _nothing_more(host: Host) -> Router:
-    """WebRTC's routes are in the API, which is always there."""
+    """No routes: WebRTC's are part of the API, which is always served."""
     return Router()
 
 
 _ENDPOINTS: dict[str, Endpoint] = {"webrtc": _nothing_more, "daily": _daily}
-"""What serves a transport; phone providers and plain clients share `_media_sockets`."""
+"""Endpoints by transport; phone providers and plain clients use `_media_sockets`."""
 
 
 def _routers(host: Host, eager: bool) -> Iterator[Router]:
-    """Each once, though it may serve several transports. The page works whatever was asked for."""
+    """Each endpoint once, even if it serves several transports. The page is always served."""
     for endpoint in dict.fromkeys(_ENDPOINTS.get(name, _media_sockets) for name in host.transports):
         yield endpoint(host)
     yield from (_api(host, eager), metrics_router(host), health_router(host), page_router())
@@ -108,7 +108,7 @@ def _routers(host: Host, eager: bool) -> Iterator[Router]:
 
 
 def _api(host: Host, eager: bool) -> Router:
-    """The HTTP API: built now where WebRTC was asked for, else at its first request."""
+    """The HTTP API: created now if the run serves WebRTC, else on the first request."""
 
     def make_webrtc() -> WebRTCEndpoint:
         from runner.server.endpoints.webrtc import WebRTCEndpoint

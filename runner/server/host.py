@@ -1,4 +1,4 @@
-"""What an endpoint may use of the process it runs in. `app.py` assembles it."""
+"""What endpoints share within their process. `app.py` assembles it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from runner.transports.websocket.socket import CallWebSocket
 
 Starter = Callable[[Request, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
-"""Answers `POST /start` for one transport: the request and its JSON object in, the answer's fields out."""
+"""Handles `POST /start` for one transport: gets the request and its JSON object, returns the response's
+fields."""
 
 Knows = Callable[[str], bool]
-"""Whether an endpoint has a call, under way or announced, with this id."""
+"""Whether an endpoint has an active or announced call with this id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DialOrder:
-    """A call that `botrun dial` asks for. Durations in seconds."""
+    """A call requested by `botrun dial`. Durations in seconds."""
 
     provider: str
     to: str
@@ -40,13 +41,14 @@ class DialOrder:
 
 
 def socket_origin(request: Request) -> str:
-    """Where sockets of this application are, as the client of `request` sees it: "ws://host:port/prefix"."""
+    """The base URL of this application's sockets as the client of `request` sees it:
+    "ws://host:port/prefix"."""
     scheme = "wss" if request.url.scheme == "https" else "ws"
     return f"{scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
 
 
 class ApiError(BotrunError):
-    """The local HTTP API refuses a request: `status` and one sentence."""
+    """The local HTTP API refuses a request, with `status` and one sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -58,7 +60,7 @@ class LedgerUnavailableError(BotrunError):
 
 
 class PublicSideInfo(Protocol):
-    """What endpoints of the main port may know of the public side (`public/public_calls.py`)."""
+    """The public side as seen by endpoints of the main port (`public/public_calls.py`)."""
 
     @property
     def origin(self) -> str:
@@ -66,7 +68,7 @@ class PublicSideInfo(Protocol):
 
     @property
     def dial_key(self) -> str:
-        """The key that the main port asks for while the run is public."""
+        """The key that the main port requires while the run is public."""
 
     @property
     def providers(self) -> Mapping[str, Any]:
@@ -74,25 +76,25 @@ class PublicSideInfo(Protocol):
 
     @property
     def default(self) -> str:
-        """The provider that `POST /` is for; "" if there is none."""
+        """The provider of `POST /`; "" if there is none."""
 
     def answer_url(self, provider: str) -> str:
         """The webhook address for a number of this provider."""
 
     async def dial(self, order: DialOrder) -> str:
-        """Call somebody; returns the call's id.
+        """Call a number; returns the call's id.
 
         Raises:
-            ProviderError: the provider refuses it.
+            ProviderError: the provider refuses the call.
             LedgerUnavailableError: the keeper does not answer.
         """
 
     async def dialled(self, call_id: str) -> tuple[str, bool]:
-        """The state of a call that was dialled, "" if there is none; and whether it is over."""
+        """The state of a dialled call ("" if there is no such call), and whether it is over."""
 
 
 class RoomKeeper(Protocol):
-    """What the run must know of Daily's rooms (`daily/rooms.py`)."""
+    """The Daily rooms as seen by the run (`daily/rooms.py`)."""
 
     @property
     def can_make(self) -> bool:
@@ -107,18 +109,18 @@ class RoomKeeper(Protocol):
 
 @dataclass
 class Host:
-    """What every endpoint needs: whom to serve, and how.
+    """What every endpoint needs: settings, bot, sessions and shared state.
 
     Attributes:
-        transports: those served; the first is the default.
+        transports: the served transports; the first is the default.
         public_calls: the public side, while it is open.
         moves: calls that move between old and new code.
-        starters: answer `/start`, by transport.
-        rooms: Daily's rooms, where they are served.
+        starters: handlers of `/start` by transport.
+        rooms: Daily's rooms, if they are served.
         other_workers: the other workers of this run; None without a supervisor.
-        knows: each endpoint's answer to "is this id one of your calls?".
-        calls: calls that a WebSocket carries, by `forwarding.middleware.key_of` or by token.
-        forwarded: tasks that carry sockets of calls which another worker has.
+        knows: functions of the endpoints that say whether an id is one of their calls.
+        calls: calls over WebSockets, by `forwarding.key_of` or by token.
+        forwarded: tasks that forward sockets to other workers.
     """
 
     settings: Settings
@@ -140,11 +142,11 @@ class Host:
 
     @property
     def login_key(self) -> str:
-        """The key that the main port asks for; "" while only this machine can reach it."""
+        """The key that the main port requires; "" while only this machine can reach it."""
         return self.public_calls.dial_key if self.public_calls is not None else self.settings.login_key
 
     async def describe(self) -> dict[str, Any]:
-        """What `/status` answers and the terminal shows."""
+        """The content of `/status`, also shown in the terminal."""
         totals, sessions = await self.run_totals.ask()
         return {
             "status": "ready",
@@ -157,7 +159,7 @@ class Host:
         }
 
     def knows_call(self, names: Sequence[str]) -> bool:
-        """Whether this process has a call, under way or announced, with one of these ids."""
+        """Whether this process has an active or announced call with one of these ids."""
         return any(
             knows(name) for name in names for knows in (self.sessions.knows, self.moves.has, *self.knows)
         )

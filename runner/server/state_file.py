@@ -1,4 +1,4 @@
-"""Records of what a run changed elsewhere and must restore, in a private file that survives a crash."""
+"""A private file, safe against crashes, with what runs have changed elsewhere and must restore."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from runner.settings import Settings, state_folder
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """Something that a run has changed.
+    """One change made by a run.
 
     Attributes:
-        pid: the process that made the change; `birth`: when it began, since process ids are reused.
+        pid: the process that made the change.
+        birth: when that process started, because process ids are reused.
     """
 
     pid: int = field(default_factory=os.getpid)
@@ -26,7 +27,7 @@ class Entry:
 
     @property
     def is_held(self) -> bool:
-        """Whether that process still runs."""
+        """Whether the process is still running."""
         return birth_of(self.pid) == self.birth
 
 
@@ -54,12 +55,12 @@ class StateFile(Generic[E]):
             return []
 
     def add(self, entry: E, instead_of: Callable[[E], bool] = lambda _: False) -> None:
-        """Record an entry, before anything is changed elsewhere."""
+        """Save an entry, before the change is made."""
         with self._locked():
             self._write([*(e for e in self.read() if not instead_of(e)), entry])
 
     def drop(self, which: Callable[[E], bool]) -> None:
-        """Remove entries: what they record is restored."""
+        """Remove entries whose change has been undone."""
         with self._locked():
             self._write([entry for entry in self.read() if not which(entry)])
 
@@ -82,7 +83,7 @@ class StateFile(Generic[E]):
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file whole or not at all, mode 0600 from the beginning."""
+    """Write a file atomically, with mode 0600 from the start."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
@@ -95,7 +96,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def birth_of(pid: int) -> str:
-    """When a process began, as its system writes it; "" if it is gone (proc(5), stat, field 22)."""
+    """The start time of a process as the system reports it; "" if it has ended (proc(5), stat, field 22)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -115,5 +116,5 @@ def _lives(pid: int) -> str:
 
 
 def dial_key_path(settings: Settings) -> Path:
-    """Where `botrun dial` finds the key of the run at this port."""
+    """The file in which `botrun dial` finds the key of the run at this port."""
     return state_folder(settings) / f"dial-{settings.port}.key"

@@ -1,4 +1,4 @@
-"""What a run needs for Daily's rooms, looked at before anything heavy is loaded."""
+"""Checks what a run needs for Daily rooms, before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ KEYS = ("DAILY_API_KEY", "DAILY_API_URL", *ROOMS)
 
 
 def own_room(keys: Mapping[str, str]) -> Room | None:
-    """The room of one's own that is set instead of a new one for each call.
+    """The user's own room that is set instead of a new room for each call; None if none is set.
 
     Raises:
-        UsageError: what is set is no room's address.
+        UsageError: the setting is not the URL of a room.
     """
     for name in ROOMS:
         if url := keys.get(name):
@@ -26,10 +26,10 @@ def own_room(keys: Mapping[str, str]) -> Room | None:
 
 
 def check_daily(dotenv: Mapping[str, str]) -> None:
-    """See that rooms can be had.
+    """Check that rooms are available.
 
     Raises:
-        UsageError: they cannot; the sentence names what is missing.
+        UsageError: a setting is missing; the message names it.
         MissingPackageError: daily-python is not installed.
     """
     choose_transports(["daily"])
@@ -37,5 +37,5 @@ def check_daily(dotenv: Mapping[str, str]) -> None:
     if own_room(keys) is None and not keys.get("DAILY_API_KEY"):
         raise UsageError(
             "-t daily needs a room: set DAILY_API_KEY in the environment or in .env (Daily's dashboard has it"
-            " under Developers), or DAILY_ROOM_URL for a public room of yours"
+            " under Developers), or DAILY_ROOM_URL to a public room of yours"
         )

@@ -33,16 +33,16 @@ from runner.transports.session_port import SessionPort
 logger = logging.getLogger(__name__)
 
 LONGEST_S = 14_400.0
-"""A room for a call that has no limit."""
+"""Lifetime (s) of a room if calls have no limit."""
 
 ROOM_MARGIN_S = 60.0
 BACK_S = 4.0
-"""How long (s) a visitor may be away: a page that is reloaded leaves first."""
+"""Time (s) after which a call without visitors ends; a reloading page leaves and comes back."""
 
 BOT_GRACE_S = 2.0
 
 OF_A_PERSON = ("is_owner", "user_id", "user_name")
-"""Properties of a token that are the visitor's only."""
+"""Token properties that identify a person; only the visitor's token gets them."""
 
 CLOSE_S = 0.2
 
@@ -56,13 +56,14 @@ def _nothing(session: Session) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class RoomAsk:
-    """What a call's room is to be.
+    """The room requested for a call.
 
     Attributes:
-        body: for the bot.
-        properties: of the room, in Daily's words.
-        token_properties: of the visitor's token, in Daily's words; the bot's has those that name no person.
-        dial_in: whether a phone will be connected to it, `shown_as` what it is called there.
+        body: passed to the bot.
+        properties: Daily's properties of the room.
+        token_properties: Daily's properties of the visitor's token; the bot's token gets those that name no
+            person.
+        dial_in: whether a phone will be connected to it; `shown_as` is its display name.
         dial_out: whether the bot may call phones from it.
         public: whether its caller comes through the public address.
     """
@@ -78,7 +79,7 @@ class RoomAsk:
 
 @dataclass(frozen=True)
 class Opened:
-    """A room with the bot in it, or on its way. `token` is the visitor's."""
+    """A room that the bot has joined or is joining. `token` is the visitor's."""
 
     session: Session
     room: Room
@@ -86,16 +87,12 @@ class Opened:
 
     @property
     def address(self) -> str:
-        """Where the visitor goes."""
+        """The URL for the visitor."""
         return self.room.visitor_url(self.token)
 
 
 class DailyRooms:
-    """The rooms of one run.
-
-    Args:
-        host: whom to serve.
-    """
+    """The Daily rooms of one run."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -106,16 +103,17 @@ class DailyRooms:
 
     @property
     def can_make(self) -> bool:
-        """Whether there is a key, so that rooms are made and must be deleted."""
+        """Whether there is an API key, so that rooms are created and must be deleted."""
         return bool(self._keys.get("DAILY_API_KEY"))
 
     async def open(self, ask: RoomAsk, on_end: OnOver = _nothing, call_s: float = 0.0) -> Opened:
-        """Make a room, or take the one that is set, and send the bot in.
+        """Create a room, or use the one that is set, and start the bot in it.
 
-        `on_end` is called when the call is over; `call_s` bounds it (s), where that is less than for all.
+        `on_end` is called when the call is over. `call_s` limits its length (s), in addition to the limit for
+        all calls.
 
         Raises:
-            BotrunError: it cannot be done; no room is left behind.
+            BotrunError: it failed; a created room has been deleted.
         """
         self._host.sessions.check()  # before a room costs money
         own = own_room(self._keys) if not ask.dial_in else None
@@ -148,7 +146,8 @@ class DailyRooms:
     async def _tokens(
         self, room: Room, ends_at: float, properties: Mapping[str, Any]
     ) -> tuple[str | None, str | None]:
-        """The bot's, which is an owner's, and the visitor's. A public room of one's own needs no key."""
+        """The bot's (owner) token and the visitor's. None without an API key, for a public room of the
+        user."""
         if not self.can_make:
             return None, None
         rest = self.rest()
@@ -191,7 +190,7 @@ class DailyRooms:
     # ------------------------------------------------------------ the end of rooms
 
     async def _delete(self, name: str | None) -> None:
-        """Delete a room that we made; what fails is tried again at the next start."""
+        """Delete a room that botrun created. If that fails, the next start tries again."""
         if name is None:
             return
         try:
@@ -204,7 +203,7 @@ class DailyRooms:
             self._book.remove(name)
 
     def sweep_soon(self) -> None:
-        """Delete what runs left behind that are no more, in the background."""
+        """Delete rooms left behind by runs that have ended, in the background."""
         left = [made for made in self._book.read() if not made.is_held]
         if left and self.can_make:
             self._spawn(self._sweep(left), "deleting Daily rooms that a run left")
@@ -214,7 +213,7 @@ class DailyRooms:
             if made.expires_at < time.time():
                 self._book.remove(made.name)
             else:
-                logger.info("deleting room %s, left behind by an earlier run", made.name)
+                logger.info("deleting room %s left behind by an earlier run", made.name)
                 await self._delete(made.name)
 
     def _spawn(self, work: Any, name: str) -> None:
@@ -223,7 +222,7 @@ class DailyRooms:
         task.add_done_callback(self._tasks.discard)
 
     def rest(self) -> DailyRest:
-        """Daily's interface. Raises `UsageError` without a key."""
+        """The client for Daily's REST API. Raises `UsageError` without an API key."""
         if self._rest is None:
             self._rest = DailyRest(self._keys.get("DAILY_API_KEY", ""), self._keys.get("DAILY_API_URL", ""))
         return self._rest
@@ -239,7 +238,7 @@ class DailyRooms:
 
 
 class _Watch:
-    """Ends a call whose visitors have left, or whose bot is not in its room."""
+    """Ends a call when its visitors have left or its bot has lost the room."""
 
     def __init__(self, host: Host, session_id: str) -> None:
         self._host = host
@@ -273,11 +272,11 @@ FILE = "daily-rooms.json"
 
 @dataclass(frozen=True)
 class Made(Entry):
-    """A room that a run has made.
+    """A room created by a run.
 
     Attributes:
-        name: the room's.
-        expires_at: Unix time (s), after which Daily closes it without us.
+        name: the room's name.
+        expires_at: Unix time (s) at which Daily closes it.
     """
 
     name: str
@@ -285,13 +284,13 @@ class Made(Entry):
 
 
 class RoomJournal(StateFile[Made]):
-    """The rooms that exist, in `folder`."""
+    """A file in `folder` with the rooms that exist."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / FILE, Made)
 
     def remove(self, name: str) -> None:
-        """It is gone."""
+        """Remove a room that has been deleted."""
         self.drop(lambda entry: entry.name == name)
 
 
@@ -316,7 +315,7 @@ class DailyEndpoint:
         self.rooms = rooms
 
     async def visit(self, request: Request) -> Response:
-        """A person opens the bot's address: to a room of their own."""
+        """A person opens the bot's address: redirect to a new room."""
         if refusal := _not_a_visit(request):
             return Response(refusal, 403, media_type="text/plain")
         try:
@@ -329,7 +328,7 @@ class DailyEndpoint:
         return RedirectResponse(opened.address, 303, headers={"cache-control": "no-store"})
 
     async def start(self, request: Request, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A program asks for a room and a bot."""
+        """A program requests a room with a bot."""
         try:
             opened = await self.rooms.open(_ask(asked))
         except BotrunError as error:
@@ -356,9 +355,9 @@ def _object(asked: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _not_a_visit(request: Request) -> str:
-    """A room costs money: images on other pages, and browsers that prefetch, get none."""
+    """Why no room is opened; "" if one is. Rooms cost money, so embedded images and prefetches get none."""
     headers = request.headers
-    if request.method != "GET":  # a HEAD comes from programs that look whether the address is there
+    if request.method != "GET":  # HEAD requests come from programs that check the address
         return "rooms are opened by a GET"
     if headers.get("sec-fetch-dest", "document") != "document":
         return "this address is for people to open"

@@ -1,8 +1,8 @@
-"""The local HTTP API: a FastAPI application, described at `/openapi.json` and, for people, at `/docs`.
+"""The local HTTP API: a FastAPI application, documented at `/openapi.json` and `/docs`.
 
-It is imported where a run serves WebRTC, else at its first request: a phone run starts without FastAPI. All
-routes need a local client, or one that the settings admit, and the run's key where it has one. Media sockets,
-webhooks, the page's files and `/metrics` are not part of it.
+It is imported at start if the run serves WebRTC, else on the first request, so that phone runs start without
+FastAPI. All routes require a local client, or one that the settings allow, and the run's login key if it has
+one. Media sockets, webhooks, the page's files and `/metrics` are not part of the API.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 def create_api(host: Host, webrtc: Lazy[WebRTCEndpoint]) -> FastAPI:
-    """The API of this process. `webrtc` does the signaling, and is imported when it is needed."""
+    """The API of this process. `webrtc` does the signaling and is imported when needed."""
 
     async def require_local(request: Request) -> None:
         """Only this machine, unless `--host` or `--https` opens the port to others."""
@@ -63,7 +63,7 @@ def create_api(host: Host, webrtc: Lazy[WebRTCEndpoint]) -> FastAPI:
         header: Annotated[str | None, Security(_key_header)],
         cookie: Annotated[str | None, Security(_key_cookie)],
     ) -> None:
-        """The run's key, where others can reach the port; `botrun` prints it with the address."""
+        """Requires the run's login key, if it has one; `botrun` prints it with the address."""
         if host.login_key and not access.has_key(request.scope, host.login_key):
             raise HTTPException(401, access.REFUSAL)
 
@@ -87,7 +87,7 @@ def create_api(host: Host, webrtc: Lazy[WebRTCEndpoint]) -> FastAPI:
 
     @api.get("/status", response_model=models.RunStatus, tags=["run"])
     async def status() -> Any:
-        """Whether the bot can be talked to, how, and how the calls in progress fare."""
+        """State of the run: how to reach the bot, the active calls and the latency."""
         return await host.describe()
 
     @api.get("/docs", include_in_schema=False)
@@ -113,7 +113,7 @@ def _add_sessions(api: FastAPI, host: Host, webrtc: Lazy[WebRTCEndpoint]) -> Non
         tags=["sessions"],
     )
     async def start(request: Request, asked: models.Start = _NOTHING_ASKED) -> Any:
-        """Announce a session, and learn how to join it."""
+        """Announce a session. Returns how to join it."""
         host.sessions.check()
         fields = asked.model_dump(exclude_unset=True)
         name = _transport_of(host, fields)
@@ -128,7 +128,7 @@ def _add_sessions(api: FastAPI, host: Host, webrtc: Lazy[WebRTCEndpoint]) -> Non
         return await host.starters[name](request, fields)
 
     async def offer(request: Request, asked: models.Offer = _NO_OFFER) -> Any:
-        """Offer a call, or renegotiate one. The bot starts when its offer is answered."""
+        """Offer a call, or renegotiate one. The bot starts when the offer is answered."""
         return await (await webrtc.get()).offer(request, asked.model_dump(exclude_unset=True))
 
     async def trickle(asked: models.Candidates = _NO_CANDIDATES) -> Any:
@@ -158,7 +158,7 @@ def _add_sessions(api: FastAPI, host: Host, webrtc: Lazy[WebRTCEndpoint]) -> Non
 
 
 def _transport_of(host: Host, asked: dict[str, Any]) -> str:
-    """Which transport a `/start` means: the one named, Daily by its own words, else the run's first."""
+    """The transport of a `/start`: the named one, Daily if it has Daily's fields, else the run's first."""
     if asked.get("transport"):
         return str(asked["transport"])
     if asked.get("createDailyRoom") or asked.get("dailyRoomProperties"):
@@ -173,7 +173,7 @@ def _transport_of(host: Host, asked: dict[str, Any]) -> str:
 async def public_side(
     request: Request, header: Annotated[str | None, Security(_key_header)]
 ) -> PublicSideInfo:
-    """Calling out costs money: it needs the key itself, not the page's cookie."""
+    """Requires the key itself, not the page's cookie, because calling out costs money."""
     host: Host = request.app.state.host
     if host.public_calls is None:
         raise HTTPException(409, "this run has no public address: start it with --tunnel or --proxy HOST")
@@ -192,7 +192,7 @@ def _add_dial(api: FastAPI, host: Host) -> None:
 
     @api.post("/dial", response_model=models.Dialled, responses=refusals, tags=["dial"])
     async def dial(asked: models.Dial, calls: PublicSide) -> Any:
-        """Have the bot call somebody."""
+        """Make the bot call a number."""
         try:
             return {"call_id": await calls.dial(_order(host, calls, asked))}
         except LedgerUnavailableError as error:
@@ -204,7 +204,7 @@ def _add_dial(api: FastAPI, host: Host) -> None:
 
     @api.get("/dial/{call_id}", response_model=models.DialState, responses=refusals, tags=["dial"])
     async def state(call_id: str, calls: PublicSide) -> Any:
-        """What became of a call that the bot made."""
+        """State of a call that the bot made."""
         try:
             word, is_over = await calls.dialled(call_id)
         except LedgerUnavailableError as error:
@@ -250,15 +250,15 @@ class _Route(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_json(request: Request) -> Response:
-            body = await request.body()  # raises what `BodyLimit` refuses
+            body = await request.body()  # raises the errors of `BodyLimit`
             headers = [pair for pair in request.scope["headers"] if pair[0] != _JSON[0]]
             as_json = Request({**request.scope, "headers": [*headers, _JSON]}, request.receive)
             as_json._body = body
             try:
                 as_json._json = json.loads(body or b"{}")
-            except (ValueError, RecursionError):  # deep nesting is no ValueError
+            except (ValueError, RecursionError):  # deep nesting raises no ValueError
                 raise ProtocolError("the body is not JSON") from None
-            if b"\\ud" in body.lower():  # only an escape makes half a character
+            if b"\\ud" in body.lower():  # only an escape can contain a lone surrogate
                 _check_whole_characters(as_json._json)
             return await handle(as_json)
 
@@ -266,7 +266,7 @@ class _Route(APIRoute):
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
-    """One sentence: as `detail` from `/dial`, as `error` from what Pipecat's clients use."""
+    """One sentence: as `detail` for `/dial`, as `error` for routes that Pipecat's clients use."""
     status = error.status if isinstance(error, ApiError) else _STATUS[_kind_of(error)]
     sentence = _sentence(error) if isinstance(error, RequestValidationError) else str(error)
     key = "detail" if request.url.path.rpartition("/dial")[1] else "error"
@@ -287,7 +287,7 @@ def _check_whole_characters(value: Any) -> None:
 
 
 def _sentence(error: RequestValidationError) -> str:
-    """What is wrong with the body, in words: "limit_s must be greater than or equal to 10"."""
+    """What is wrong with the body, such as "limit_s must be greater than or equal to 10"."""
     found = []
     for one in error.errors():
         name = ".".join(map(str, one["loc"][1:]))

@@ -1,6 +1,6 @@
-"""What the local HTTP API takes and answers, and `/docs`: its OpenAPI document as an HTML page.
+"""Request and response models of the local HTTP API, and `/docs`: its OpenAPI document as an HTML page.
 
-Unknown fields of requests are kept and ignored. The page needs no script and no other server.
+Unknown fields of requests are ignored. The page needs no script and no other server.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 PeerId = Annotated[str | None, BeforeValidator(lambda value: value if isinstance(value, str) else None)]
-"""Anything but a string is the id of no connection."""
+"""Any other type matches no connection."""
 
 
 class Request(BaseModel):
@@ -21,7 +21,7 @@ class Request(BaseModel):
 
 
 MOST_CANDIDATES = 256
-"""In one request; a browser with many networks has some dozens."""
+"""Maximum number of candidates in one request; a browser with many networks has some dozens."""
 
 
 class IceCandidate(Request):
@@ -48,7 +48,7 @@ class Candidates(Request):
 
 
 class Start(Request):
-    """Which session a program wants."""
+    """The requested session."""
 
     transport: str | None = Field(
         None,
@@ -72,7 +72,7 @@ class Dial(Request):
     """A call that the bot makes. Durations in seconds."""
 
     provider: str = Field("", description="A phone provider that the run serves.")
-    to: str = Field("", description="Whom to call, `+` and digits.")
+    to: str = Field("", description="The number to call: `+` and digits.")
     from_number: str = Field("", description="A number of yours; `--number` if left out.")
     limit_s: Annotated[int, Field(strict=True, ge=10, le=14_400)] = 600
     ring_s: Annotated[int, Field(strict=True, ge=5, le=120)] = 30

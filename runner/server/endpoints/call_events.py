@@ -1,8 +1,8 @@
-"""`WS /sessions/{call}/events`: what goes on in a call, in RTVI, beside the provider's wire.
+"""`WS /sessions/{call}/events`: the events of a call as RTVI messages.
 
-Over a provider's wire there is only sound; the local phone learns here what the bot says and understands,
-without a message more on the wire. `call` is the session's id or the provider's id of the call. Only for
-this machine, whatever address the server listens on.
+A provider's media socket has only sound; here the local phone gets what the bot says and understands. `call`
+is the session's id or the provider's call id. Only this machine can connect, whatever address the server
+listens on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NO_SUCH_CALL, TAKEN = 4404, 4409
 
 
 def events_route(host: Host) -> WebSocketRoute:
-    """The route; it has its own check, which admits only this machine."""
+    """The route, with its own check that admits only this machine."""
     return WebSocketRoute("/sessions/{call}/events", LocalOnly(_Events(host), loopback_only=True))
 
 
@@ -41,9 +41,9 @@ class _Events:
         await websocket.accept()
         found = self._find(websocket.path_params["call"])
         if found is None:
-            await websocket.close(NO_SUCH_CALL, "no such call is under way")
+            await websocket.close(NO_SUCH_CALL, "no such call is active")
         elif not found[1].app.attach(websocket.send_json):
-            await websocket.close(TAKEN, "somebody listens already")
+            await websocket.close(TAKEN, "another client is already connected")
         else:
             await self._serve(websocket, *found)
 
@@ -59,7 +59,7 @@ class _Events:
         try:
             await first_of(self._read(websocket, port.app), call.left.wait())
             if websocket.client_state is WebSocketState.CONNECTED:
-                with contextlib.suppress(WebSocketDisconnect):  # lost, and not noticed yet
+                with contextlib.suppress(WebSocketDisconnect):  # the connection is lost already
                     await websocket.close(MOVED if port.moved else 1000, "the call is over")
         finally:
             port.app.detach()

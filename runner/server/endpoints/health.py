@@ -1,7 +1,7 @@
-"""`GET /healthz` and `GET /readyz`, for load balancers and Kubernetes. They need no key and say nothing more.
+"""`GET /healthz` and `GET /readyz`, for load balancers and Kubernetes. They need no login key.
 
-A run at capacity stays ready: then webhooks are answered in each provider's way, where a load balancer
-without ready servers would leave the caller in silence.
+A run at capacity stays ready, because it then answers webhooks with each provider's "busy"; a load balancer
+without ready servers would leave callers in silence.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PATHS = frozenset({"/healthz", "/readyz"})
 
 
 def health_router(host: Host) -> Router:
-    """Whether the process answers, and whether it may be sent calls."""
+    """Whether the process responds, and whether it accepts calls."""
 
     async def healthz(request: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})

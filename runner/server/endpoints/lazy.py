@@ -1,4 +1,4 @@
-"""What no transport asked for is imported when the first request needs it: it costs time and memory."""
+"""Imports what no transport of the run needs on the first request, to save time and memory at start."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class Lazy(Generic[T]):
-    """Built once, when it is first needed.
+    """A value created once, when first needed.
 
     Args:
-        make: imports and builds it. Runs in a thread, so that calls in progress are not disturbed.
+        make: imports and creates it. Runs in a thread, so that it does not block active calls.
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -26,13 +26,13 @@ class Lazy(Generic[T]):
         self._making = asyncio.Lock()
 
     def now(self) -> T:
-        """Build it here and now, at the start of a run that needs it."""
+        """Create it synchronously, at the start of a run that needs it."""
         if self._made is None:
             self._made = self._make()
         return self._made
 
     async def get(self) -> T:
-        """Build it if it is not there, and start what joined the warm-up."""
+        """Create it if needed, and start what it registered for the warm-up."""
         async with self._making:
             if self._made is None:
                 self._made = await asyncio.to_thread(self._make)
@@ -41,7 +41,7 @@ class Lazy(Generic[T]):
 
 
 class LazyApp:
-    """An ASGI application that is built at its first request."""
+    """An ASGI application that is created on its first request."""
 
     def __init__(self, app: Lazy[ASGIApp]) -> None:
         self._app = app

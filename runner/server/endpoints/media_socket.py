@@ -1,8 +1,8 @@
 """The endpoint for phone calls and plain WebSocket clients.
 
-`/ws` is for any provider: its handshake names the provider. The handshake is read before the bot is
-called, so that its arguments are complete. `/ws-client` is for a client of your own: pcm in binary
-messages, RTVI in text messages; or both in Pipecat's protobuf frames, as its clients send them.
+`/ws` serves all providers: the handshake names the provider. It is read before the bot is called, so that the
+bot's arguments are complete. `/ws-client` serves your own clients: pcm in binary messages and RTVI in text
+messages, or both in Pipecat's protobuf frames.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BOT_GRACE_S = 2.0
-"""What a bot may take (s) to end by itself when its caller has left."""
+"""Time (s) for a bot to end by itself after its caller has left."""
 
 START_KEPT_S = 60.0
 MAX_ANNOUNCED = 256
@@ -70,8 +70,8 @@ def media_socket_router(host: Host) -> Router:
 
 
 def design_filters() -> None:
-    """From the rates of usual voices to a phone's, before the first call: 22050 Hz alone takes 15 ms, which
-    the first caller would hear as a delay."""
+    """Compute the resampling filters from common voice rates to a phone's before the first call: 22050 Hz
+    alone takes 15 ms, which would delay the first answer."""
     for rate in VOICE_RATES:
         Resampler(rate, PHONE_HZ)
 
@@ -80,18 +80,18 @@ class CallEnding(Protocol):
     """How a call ends at its provider."""
 
     async def transfer(self, to: str) -> None:
-        """Hand the caller to this number, now.
+        """Transfer the caller to this number.
 
         Raises:
-            BotrunError: it could not be done; the call goes on.
+            BotrunError: it failed; the call continues.
         """
 
     async def finish(self, policy: HangUpPolicy) -> None:
-        """The session is over."""
+        """The session is over: hang up as `policy` says."""
 
 
 class LocalCallEnding:
-    """A call of this machine's phone: there is no provider to ask."""
+    """A call of the local phone, without a provider."""
 
     async def transfer(self, to: str) -> None:
         logger.info("a provider would transfer the caller to %s; on this machine the call ends", to)
@@ -102,14 +102,14 @@ class LocalCallEnding:
 
 @dataclass(frozen=True, kw_only=True)
 class Carried:
-    """What is known of a call beyond its start message.
+    """Data of a call beyond its start message.
 
     Attributes:
-        call_ending: ends it at its provider.
-        from_number: the caller's, from the webhook.
-        to_number: the number that was called.
-        call_s: the longest call (s); 0 leaves it to the limit for all.
-        tells_errors: whether the caller may read what the bot failed with.
+        call_ending: ends the call at its provider.
+        from_number: the caller's number, from the webhook.
+        to_number: the called number.
+        call_s: maximum length of the call (s); 0 = only the limit for all calls.
+        tells_errors: whether the bot's error is sent to the caller.
         public: whether the call came through the public address.
     """
 
@@ -123,17 +123,17 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class _Announced:
-    """A client's session that `/start` announced and whose socket has not come."""
+    """A client's session announced by `/start` whose socket has not connected yet."""
 
     body: Any
     at: float
 
 
 class MediaSocketEndpoint:
-    """Turns sockets into sessions: those of phone providers, and plain clients'.
+    """Turns the sockets of phone providers and plain clients into sessions.
 
     Attributes:
-        further: finds calls that go on with a further socket.
+        rejoining: finds calls that continue on another socket.
     """
 
     def __init__(self, host: Host) -> None:
@@ -145,7 +145,7 @@ class MediaSocketEndpoint:
         design_filters()
 
     def _knows(self, name: str) -> bool:
-        """Whether a call under way, or on its way here, has this key or this token."""
+        """Whether an active or announced call has this key or token."""
         token = _client_key(name)
         announced = name in self._announced
         return announced or name in self._calls or token in self._calls or self._host.moves.has(token)
@@ -153,7 +153,7 @@ class MediaSocketEndpoint:
     # ------------------------------------------------------------ phone providers
 
     async def provider(self, websocket: WebSocket) -> None:
-        """A provider's media socket, of this machine's phone."""
+        """A provider's media socket, opened by the local phone."""
         await websocket.accept()
         result = await self.handshake(websocket)
         if result is None:
@@ -164,7 +164,7 @@ class MediaSocketEndpoint:
             await self.take(websocket, result, Carried())
 
     async def handshake(self, websocket: WebSocket) -> CallInfo | None:
-        """What the start message says; None if it cannot be read: then the socket is closed."""
+        """The data of the start message; None if it is invalid and the socket was closed."""
         heard: list[str | bytes] = []
         websocket.scope[HEARD] = heard
         try:
@@ -176,11 +176,11 @@ class MediaSocketEndpoint:
 
     @property
     def refusal(self) -> str:
-        """Why a call that a webhook announces is refused; "" if it is accepted."""
+        """Why a call announced by a webhook is refused; "" if it is accepted."""
         return self._host.sessions.busy
 
     async def take(self, websocket: WebSocket, info: CallInfo, carried: Carried) -> None:
-        """Start the bot for this call, or go on with it on a second socket; returns when it is over."""
+        """Start the bot for this call, or continue the call on a new socket. Returns when it is over."""
         if (known := self.rejoining.call_of(info)) is not None:
             await go_on(known, websocket, info.provider)
             return
@@ -234,7 +234,7 @@ class MediaSocketEndpoint:
     # ------------------------------------------------------------ plain clients
 
     async def client(self, websocket: WebSocket) -> None:
-        """A client of your own; with the token of a broken socket it goes on where it was."""
+        """A plain client's socket. With the token of a lost socket, its call continues."""
         await websocket.accept()
         token = websocket.path_params.get("token") or websocket.query_params.get("token", "")
         known = self._calls.get(_client_key(token)) if token else None
@@ -245,7 +245,7 @@ class MediaSocketEndpoint:
         announced = self._take_announced(token) if token and moved is None else None
         of_pipecat = announced is not None and websocket.query_params.get("format") != "pcm"
         if token and moved is None and announced is None:
-            await close(websocket, POLICY_VIOLATION, "no call has this token, or no longer")
+            await close(websocket, POLICY_VIOLATION, "no call has this token (any more)")
             return
         try:
             serializer = client_serializer(websocket.query_params, protobuf=of_pipecat)
@@ -256,12 +256,12 @@ class MediaSocketEndpoint:
         await self._take_client(websocket, serializer, token or secrets.token_urlsafe(16), moved, body)
 
     async def start(self, request: Request, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Announce a client's session; forgotten if its socket does not come within `START_KEPT_S`."""
+        """Announce a client's session; dropped if its socket does not connect within `START_KEPT_S`."""
         token = worker_prefix() + secrets.token_urlsafe(16)
         self._host.sessions.reserve(_client_key(token), START_KEPT_S)
         self._forget_announced()
         self._announced[token] = _Announced(asked.get("body"), time.monotonic())
-        # Pipecat's client takes these two and refuses others. It appends the token to the address once more.
+        # Pipecat's client accepts these two fields and no others. It appends the token to the address again.
         pcm = "&format=pcm" if asked.get("format") == "pcm" else ""
         return {"wsUrl": f"{socket_origin(request)}/ws-client?token={token}{pcm}", "token": token}
 
@@ -320,7 +320,7 @@ class MediaSocketEndpoint:
             self._calls.pop(key, None)
             error = session.error if carried.tells_errors else None
             code, reason = 1011 if session.error else 1000, str(error or session.end_reason)
-            # So that the caller does not wait in silence while the provider is asked.
+            # Concurrently, so that the caller does not wait in silence for the provider's answer.
             await asyncio.gather(call.aclose(code, reason), carried.call_ending.finish(port.hang_up))
 
         sessions = self._host.sessions
@@ -367,7 +367,7 @@ def _client_key(token: str) -> str:
 
 
 def client_serializer(query: Mapping[str, str], *, protobuf: bool = False) -> FrameSerializer:
-    """Rates (Hz) from the address: `?sample_rate=16000&output_sample_rate=24000&marks=1`.
+    """The serializer for a URL's query: `?sample_rate=16000&output_sample_rate=24000&marks=1` (Hz).
 
     `protobuf`: the client sends Pipecat's frames; otherwise its first binary message decides.
     """
@@ -391,7 +391,7 @@ def _rate(query: Mapping[str, str], name: str, default: int) -> int:
 
 
 def rates_of(serializer: FrameSerializer) -> dict[str, int]:
-    """From its first message."""
+    """The sample rates (Hz), for the client's first message."""
     return {
         "sample_rate": serializer.sample_rate,
         "output_sample_rate": serializer.output_sample_rate,

@@ -1,4 +1,4 @@
-"""The page's files, out of the package (which may lie anywhere, even in an archive)."""
+"""Serves the page's files from the package, which may be in an archive."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONTENT_TYPES = {
     ".woff2": "font/woff2",
 }
 
-# The page loads from this server only, and no page may frame it.
+# The page loads only from this server, and no other page may frame it.
 HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
@@ -38,7 +38,8 @@ HEADERS = {
 
 
 def page_router() -> Router:
-    """`GET /`, `/calls` and `/page/<file>`. `/client`, the page in Pipecat's runner, leads to `/`."""
+    """`GET /`, `/calls` and `/page/<file>`. `/client`, the page's path in Pipecat's runner, redirects to
+    `/`."""
 
     async def index(request: Request) -> Response:
         return _answer(request, "index.html")
@@ -58,7 +59,7 @@ def page_router() -> Router:
 
 
 def find_asset(name: str) -> Traversable | None:
-    """The page's file of that name. Only names that a folder really lists are entered, so none leads out."""
+    """The page's file of this name. Only names listed in a folder are followed, so no path can leave it."""
     place: Traversable | None = resources.files("runner.server").joinpath("page")
     for part in name.split("/"):
         if place is None or not place.is_dir():

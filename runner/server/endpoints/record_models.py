@@ -1,4 +1,4 @@
-"""What `/api/calls` answers. `docs/records.md` explains the fields."""
+"""Response models of `/api/calls`. `docs/records.md` explains the fields."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CallList(Model):
 
     calls: list[CallSummary]
     total: int
-    next: str | None = Field(description="For `before`: the next page begins behind this id.")
+    next: str | None = Field(description="Pass it as `before` to get the next page.")
     unreadable: list[Unreadable]
 
 
@@ -66,7 +66,7 @@ class CallAnswer(Model):
     from_s: float
     to_s: float
     silence_s: float
-    measured: str = Field(description="sound or events: where both ends were seen.")
+    measured: str = Field(description="sound or events: what both ends were measured by.")
     segments: list[Segment]
     reply: int | None
     user_text: str
@@ -103,7 +103,7 @@ class Sound(Model):
 
 
 class CallDetail(Model):
-    """Everything about one call but its events, messages and sound."""
+    """Everything about one call except its events, messages and sound."""
 
     call: dict[str, Any]
     summary: CallSummary
@@ -146,7 +146,7 @@ class WirePage(Model):
 
 
 class Peaks(Model):
-    """For each column the lowest and the highest sample, -127 to 127."""
+    """The lowest and highest sample of each column, -127 to 127."""
 
     from_s: float
     to_s: float

@@ -26,7 +26,7 @@ from runner.server.endpoints import api_models
 from runner.server.endpoints import record_models as models
 
 KEPT = 4
-"""Calls whose decoded sound is kept, because a page asks for it piece by piece."""
+"""Number of calls whose decoded sound is cached, because a page requests it in parts."""
 
 LOOK_S = 0.25
 PING_S = 15.0
@@ -34,7 +34,7 @@ MOST_COLUMNS = 20_000
 MOST_EVENTS, MOST_MESSAGES, MOST_CALLS = 100_000, 10_000, 10_000
 MOST_SECONDS = 1e9
 MOST_DIGITS = 18
-"""Of a number in a header: Python refuses to read thousands of them."""
+"""Maximum number of digits of a number in a header: Python refuses to parse thousands."""
 
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -48,13 +48,13 @@ Since = Annotated[float, Query(alias="from", ge=0, le=MOST_SECONDS)]
 
 
 def add_records(api: FastAPI, folder: Path | None = None) -> None:
-    """Add the routes to the API. `folder`: of all records; the working directory's by default."""
+    """Add the routes to the API. `folder`: the folder of all records; by default in the working directory."""
     api.add_exception_handler(RecordError, _refused)
     api.include_router(_router(folder))
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
-    """A record that cannot be used, in one sentence."""
+    """The error for a record that cannot be read, in one sentence."""
     assert isinstance(error, RecordError)
     return JSONResponse({"detail": str(error)}, error.status)
 
@@ -109,7 +109,7 @@ def _add_lists(router: APIRouter, calls: _Calls) -> None:
 
     @router.get("/{call}", response_model=models.CallDetail)
     def one(call: str) -> Any:
-        """One call: what it was, its answers, and its timeline."""
+        """One call: its summary, answers and timeline."""
         return calls.get(call).detail()
 
     @router.get("/{call}/events", response_model=models.EventPage)
@@ -119,7 +119,7 @@ def _add_lists(router: APIRouter, calls: _Calls) -> None:
         limit: Annotated[int, Query(ge=1, le=MOST_EVENTS)] = 10_000,
         kind: Annotated[list[str] | None, Query()] = None,
     ) -> Any:
-        """What happened, in order."""
+        """The events of a call, in order."""
         record = calls.get(call)
         found = [
             each for each in record.events if each["line"] >= after and (not kind or each["kind"] in kind)
@@ -165,7 +165,7 @@ def _add_sound(router: APIRouter, calls: _Calls) -> None:
     def sound(
         request: Request, call: str, channel: Channel = "both", begin: Since = 0.0, end: Until = None
     ) -> Response:
-        """The sound as WAV; a part of it with `from` and `to` (s), or with `Range`."""
+        """The sound as WAV, or a part of it with `from` and `to` (s) or `Range`."""
         part = calls.get(call).sound.part(begin, end)
         size = wav_size(part, channel)
         headers = {"Accept-Ranges": "bytes", "Content-Type": "audio/wav", "Cache-Control": "no-store"}
@@ -208,7 +208,7 @@ def _add_sound(router: APIRouter, calls: _Calls) -> None:
 
 
 class _Calls:
-    """The records, and the last ones that were asked for."""
+    """The records, with a cache of the last requested ones."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -224,7 +224,7 @@ class _Calls:
         return find(self.folder, call)
 
     def get(self, call: str) -> RecordedCall:
-        """A record; one that has ended is kept. Raises `RecordError`."""
+        """A record; ended ones are cached. Raises `RecordError`."""
         path = self.path(call)
         key = path.name, _changed_ns(path)
         with self._lock:
@@ -260,7 +260,7 @@ def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
 
 
 def _int(digits: str) -> int:
-    """The number, or one larger than all that occur."""
+    """The number; if it has too many digits, a number larger than any size."""
     return int(digits) if len(digits) <= MOST_DIGITS else 10**MOST_DIGITS
 
 
@@ -270,7 +270,7 @@ async def _follow(path: Path, after: int) -> AsyncIterator[str]:
     while True:
         try:
             news = await asyncio.to_thread(follower.look)
-        except RecordError:  # deleted meanwhile
+        except RecordError:  # deleted in the meantime
             return
         summary = json.dumps(news.summary.as_dict())
         if summary != shown:

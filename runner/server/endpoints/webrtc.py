@@ -1,7 +1,6 @@
-"""Signaling for WebRTC: an offer becomes a session. Shapes as in `reference/PROTOCOLS.md` §6.
+"""Signaling for WebRTC: turns an offer into a session. Formats: `reference/PROTOCOLS.md` §6.
 
-The routes are in `api.py`. Requests that cannot be served raise `ApiError`, `ProtocolError` or
-`TooManySessionsError`.
+The routes are in `api.py`. Requests that fail raise `ApiError`, `ProtocolError` or `TooManySessionsError`.
 """
 
 from __future__ import annotations
@@ -57,18 +56,18 @@ _END_REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """A session that was announced and not yet offered to."""
+    """An announced session without an offer yet."""
 
     body: Any
     at: float
 
 
 PIPECATS_STUN = "stun:stun.l.google.com:19302"
-"""What Pipecat's runner answers a client that asks for default ICE servers. botrun itself asks no server."""
+"""Returned, as by Pipecat's runner, to clients that ask for default ICE servers. botrun itself uses none."""
 
 
 class WebRTCEndpoint:
-    """Announced sessions, and the connections of those in progress."""
+    """The announced sessions, and the connections of active ones."""
 
     def __init__(self, host: Host) -> None:
         warmup.register("webrtc", self._warm_up)
@@ -86,7 +85,7 @@ class WebRTCEndpoint:
         await warm_up()
 
     async def start(self, request: Request, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Announce a session; forgotten if no offer comes within `START_KEPT_SECS`."""
+        """Announce a session; dropped if no offer comes within `START_KEPT_SECS`."""
         self._forget_old_starts()
         session_id = new_session_id()
         self._starts[session_id] = _Start(asked.get("body"), time.monotonic())
@@ -98,12 +97,12 @@ class WebRTCEndpoint:
         return {"sessionId": session_id, **ice}
 
     async def offer(self, request: Request, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer the offer of a new call, or a further offer of a call in progress."""
+        """Answer the offer of a new call, or another offer of an active call."""
         session_id = request.path_params.get("session_id")
         known = self._known(asked.get("pc_id"), session_id)
         if known is None:
             return await self._begin(request, asked, session_id)
-        # An offer for a running session that does not know its pc_id comes from a new page: a new peer.
+        # An offer for an active session without its pc_id comes from a new page, so it needs a new peer.
         if (sdk_peer := self._sdk_peers.get(known.pc_id)) is not None and sdk_peer.is_asked:
             await self._redirect(sdk_peer, bool(asked.get("restart_pc")))
         restart = bool(asked.get("restart_pc")) or asked.get("pc_id") != known.pc_id
@@ -126,11 +125,11 @@ class WebRTCEndpoint:
         return {"status": "success"}
 
     async def _redirect(self, sdk_peer: SdkPeer, again: bool) -> None:
-        """A further offer of Pipecat's client, whose call is about to move (`handover/peers.py`)."""
+        """Another offer of Pipecat's client, whose call is about to move (`handover/peers.py`)."""
         if not again:
             raise ApiError(503, "the bot's code was saved: offer again with a new peer connection")
         if await sdk_peer.has_moved():
-            # For the worker that passed this offer on.
+            # Tells the worker that forwarded this offer to answer it itself.
             raise ApiError(MOVED_STATUS, "the call continues with the new code")
 
     # ------------------------------------------------------------ inside
@@ -219,7 +218,7 @@ class WebRTCEndpoint:
         return session
 
     def _body(self, asked: Mapping[str, Any], announced: str | None) -> Any:
-        """The offer's own data, else what `/start` was given, else `--body`."""
+        """The offer's data, else the body of `/start`, else `--body`."""
         start = self._starts.get(announced or "")
         given = (asked.get("request_data"), asked.get("requestData"), start and start.body)
         return next((body for body in given if body), None) or self._host.settings.body or {}
@@ -237,7 +236,7 @@ class WebRTCEndpoint:
             await self._host.sessions.end(session_id, reason, grace_secs, detail=detail)
 
     async def _ended(self, session: Session) -> None:
-        """The bot is done: report it to the page, with the bot's error, and close the connection."""
+        """The bot has ended: report that and any error to the page, and close the connection."""
         assert isinstance(session.args, SmallWebRTCRunnerArguments)
         connection, failure, error = session.args.webrtc_connection, session.error, None
         if self._host.moves.keep(session):
@@ -265,7 +264,7 @@ class WebRTCEndpoint:
         await connection.events.aclose()
 
     async def _wait_for_mended_code(self, session: Session, connection: SmallWebRTCConnection) -> None:
-        """The page stays connected until its call has moved on, or it leaves."""
+        """Keep the page connected until its call has moved or it leaves."""
         left = asyncio.Event()
 
         @connection.event_handler("closed")

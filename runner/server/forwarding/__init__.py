@@ -1,11 +1,10 @@
-"""Requests and sockets for a call that another worker of this run has (plain ASGI).
+"""Forwards requests and sockets for a call that another worker of this run has (plain ASGI).
 
-`ForwardToOwner` passes them on to that worker's Unix socket; `InternalApp` is what a worker answers there.
-Ids are looked for in `/sessions/{id}/…`, in `/ws-client/{token}`, `/ws-client?token=` and in the body of
-`/api/offer` ("pc_id").
+`ForwardToOwner` forwards them to that worker's Unix socket, where `InternalApp` handles them. Ids are read
+from `/sessions/{id}/…`, `/ws-client/{token}`, `/ws-client?token=` and the body of `/api/offer` ("pc_id").
 
 `Rejoining` finds the call of a further socket: Exotel opens a second one, and a plain client reconnects with
-its token. Only the start message names the call, so the socket is passed on once that message is read.
+its token. Only the start message names the call, so the socket is forwarded after that message is read.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RESUME_S = {"websocket": 10.0, "exotel": 2.0}
-"""How long (s) a broken socket is waited for. Exotel opens a second one for the same call, once
-(PROTOCOLS.md §4); a plain client comes back with its token."""
+"""Time (s) to wait for a new socket after one is lost. Exotel opens a second one for the same call, once
+(PROTOCOLS.md §4); a plain client reconnects with its token."""
 
 HEARD = "botrun.heard"
-"""In a socket's scope: the messages of its start, as they came."""
+"""Key in a socket's scope: the messages of its handshake, unchanged."""
 
 
 def key_of(info: CallInfo) -> str:
@@ -49,7 +48,7 @@ def key_of(info: CallInfo) -> str:
 
 
 class Rejoining:
-    """Finds the calls that further sockets are for."""
+    """Finds the calls that further sockets belong to."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -59,19 +58,19 @@ class Rejoining:
         return key_of(info) in self._host.calls
 
     def call_of(self, info: CallInfo) -> CallWebSocket | None:
-        """The call that goes on with this socket; None if the socket brings a call of its own."""
+        """The call that continues on this socket; None if the socket is for a new call."""
         known = self._host.calls.get(key_of(info))
         return known if info.provider in RESUME_S else None
 
     async def elsewhere(self, info: CallInfo) -> Path | None:
-        """The worker that has this call, where this is a further socket of a call of another."""
+        """The other worker that has this call; None if there is none or the call is new."""
         other_workers = self._host.other_workers
         if other_workers is None or info.provider not in RESUME_S or self.is_under_way(info):
             return None
         return await other_workers.owner([key_of(info)])
 
     async def pass_on(self, owner: Path, websocket: WebSocket) -> None:
-        """Carry an accepted socket, of which the start was read, to the worker of its call."""
+        """Forward an accepted socket, whose handshake was read, to the worker that has its call."""
         from runner.server.forwarding.proxy import pass_accepted
 
         task = asyncio.current_task()
@@ -92,7 +91,7 @@ async def go_on(known: CallWebSocket, websocket: WebSocket, provider: str = "") 
 
 
 async def rejoin_here(host: Host, websocket: WebSocket) -> None:
-    """A further socket of a call that this worker has, passed on by a newer one, who let it in."""
+    """A further socket of this worker's call, forwarded by a newer worker that has checked it."""
     await websocket.accept()
     with contextlib.suppress(ProtocolError):
         info = await read_handshake(websocket)
@@ -103,7 +102,7 @@ async def rejoin_here(host: Host, websocket: WebSocket) -> None:
 
 
 class ForwardToOwner:
-    """Forwards what belongs to another worker's call, after the access checks and the body limit."""
+    """Forwards requests for another worker's call, after the access checks and the body limit."""
 
     def __init__(self, app: ASGIApp, host: Host) -> None:
         self._app = app
@@ -143,7 +142,7 @@ def _may_name_a_call(scope: Scope) -> bool:
 
 
 def _names(scope: Scope, body: bytes) -> list[str]:
-    """The ids that a request names."""
+    """The ids in a request."""
     parts = scope["path"].split("/")
     names = parts[2:3] if parts[1] != "api" else []
     if parts[1] == "ws-client":
@@ -153,7 +152,7 @@ def _names(scope: Scope, body: bytes) -> list[str]:
             asked = json.loads(body)
             if isinstance(asked, dict) and isinstance(asked.get("pc_id"), str):
                 names.append(asked["pc_id"])
-    # A longer one is no id, and would not fit into a request's first line.
+    # A longer text is not an id, and would not fit into a request line.
     return [name for name in names if 0 < len(name) <= 200]
 
 
@@ -167,7 +166,7 @@ async def _whole(receive: Receive) -> bytes:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """`receive`, with the body that has been read."""
+    """A `receive` that returns the body that has already been read."""
     given = False
 
     async def replay() -> Message:
@@ -181,9 +180,9 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 class InternalApp:
-    """The application, for requests that another worker forwarded; and whether a call is known here.
+    """The application for requests forwarded by another worker; it also says whether a call is known here.
 
-    A forwarded request passes the same access checks again, with its original client.
+    A forwarded request goes through the same access checks again, with its original client.
     """
 
     def __init__(self, app: ASGIApp, host: Host) -> None:

@@ -27,9 +27,9 @@ _HOP = ("connection", "content-length", "transfer-encoding", "upgrade", "keep-al
 
 
 async def pass_request(owner: Path, scope: Scope, body: bytes, send: Send) -> bool:
-    """Ask there what was asked here, and answer what is answered there; 410 if it has ended.
+    """Forward a request and send back the response; 410 if the worker has ended.
 
-    False, and nothing is answered, if the call has just come here.
+    Returns False, without a response, if the call has just moved to this worker.
     """
     transport = httpx2.AsyncHTTPTransport(uds=str(owner))
     url = f"http://localhost{_target(scope)}"
@@ -51,7 +51,7 @@ async def pass_request(owner: Path, scope: Scope, body: bytes, send: Send) -> bo
 
 
 async def pass_socket(owner: Path, scope: Scope, receive: Receive, send: Send) -> None:
-    """Connect there, and carry messages both ways until one side closes."""
+    """Connect to the worker and forward messages in both directions until one side closes."""
     await receive()
     host = values_of(scope["headers"], "host")[0]
     headers = [pair for pair in _headers(scope) if pair[0] != "host" and not pair[0].startswith("sec-")]
@@ -71,7 +71,7 @@ async def pass_socket(owner: Path, scope: Scope, receive: Receive, send: Send) -
 
 
 async def pass_accepted(owner: Path, path: str, websocket: WebSocket, heard: Sequence[str | bytes]) -> None:
-    """The same for a socket that was accepted, and of which these messages have been read."""
+    """The same for an accepted socket of which the messages `heard` have been read."""
     try:
         there = await _connect(owner, f"ws://localhost{path}")
     except (OSError, TimeoutError, InvalidHandshake):
@@ -107,7 +107,7 @@ async def _carry_there(there: ClientConnection, receive: Receive) -> None:
         text = message.get("text")
         await there.send(text if text is not None else message["bytes"])
     code = message.get("code") or 1000
-    # 1005 and 1006 stand for closes without a code, and must not be sent (RFC 6455 7.4.1).
+    # 1005 and 1006 mean a close without a code, and must not be sent (RFC 6455 7.4.1).
     await there.close(1001 if code in {1005, 1006} else code, message.get("reason") or "")
 
 
@@ -128,7 +128,7 @@ def _target(scope: Scope) -> str:
 
 
 def _headers(scope: Scope) -> list[tuple[str, str]]:
-    """Those that came, and who sent them."""
+    """The request's headers, and its client."""
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     client: Any = scope.get("client") or ("", 0)
     sender = f"{client[0]} {client[1]} {scope['scheme']}"

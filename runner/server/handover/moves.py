@@ -1,4 +1,4 @@
-"""Move calls from the old code to the new: wait for silence, pack, hand over, have the caller reconnect.
+"""Moves calls from old code to new: waits for silence, packs, hands over, makes the caller reconnect.
 
 old worker                         supervisor         new worker
 silence, `hold` ─▶ caller
@@ -24,35 +24,35 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 0.05
 LONGEST_WAIT_S = 20.0
-"""A bot that keeps speaking this long is interrupted, and its call moves."""
+"""Time (s) after which a bot that keeps speaking is interrupted so that its call can move."""
 
 TELL_WAIT_S = 1.0
 INTERRUPTION_S = 0.2
 TAKEN_S = 3.0
 KEPT_S = 60.0
-"""How long (s) a call that was handed over waits for its caller."""
+"""Time (s) that a handed-over call waits for its caller to reconnect."""
 
 Announced = Callable[[], dict[str, Any]]
-"""Gives away the calls that were announced (`/start`) and have not come: by session, their bodies."""
+"""Hands over calls that were announced (`/start`) but have not connected: bodies by session id."""
 
 
 class SupervisorPort(Protocol):
-    """What a worker's calls report to the supervisor; `worker/supervised.py` sends it as messages."""
+    """Reports of a worker's calls to the supervisor; `worker/supervised.py` sends them as messages."""
 
     def move_call(self, call: dict[str, Any]) -> None:
-        """This call is for the newer worker."""
+        """Pass this call to the newer worker."""
 
     def call_taken(self, key: str) -> None:
-        """The call under this key has come from the older worker."""
+        """The call with this key has arrived from the older worker."""
 
     def held(self) -> None:
         """From now on the newer code answers."""
 
     def bot_failed(self, session_id: str, failure: Failure) -> None:
-        """The bot failed in this call, which waits for the next save."""
+        """The bot failed in this call; the call waits for the next save."""
 
     def left_out(self, session_id: str, what: list[str]) -> None:
-        """What of this call could not be handed over, in sentences."""
+        """What could not be handed over in this call, as sentences."""
 
 
 class Peer(Protocol):
@@ -60,27 +60,27 @@ class Peer(Protocol):
 
     @property
     def in_a_hurry(self) -> bool:
-        """Whether something for the bot waits there: then the bot's talking is cut short."""
+        """Whether it holds input for the bot; then the bot's speech is cut short."""
 
     @property
     def waits(self) -> bool:
-        """Whether it stays connected when the bot has failed, until the code is fixed."""
+        """Whether it stays connected after the bot has failed, until the code is fixed."""
 
     @property
     def keeps_client(self) -> bool:
-        """Whether its RTVI client goes on without a new `client-ready`."""
+        """Whether its RTVI client continues without a new `client-ready`."""
 
     async def hold(self) -> None:
-        """Have it send nothing more for the bot; what is typed waits there."""
+        """Make it stop sending input for the bot; typed text waits there."""
 
     async def ready(self) -> bool:
         """Wait until it can reconnect; False if it cannot."""
 
     def tell_waiting(self, busy: str) -> None:
-        """Report that the new code waits for a pause, and why, in words."""
+        """Report that the new code waits for a pause, and what it waits for."""
 
     async def move(self, left_out: list[str]) -> None:
-        """Have it reconnect; it reaches the new code."""
+        """Make it reconnect, to the new code."""
 
     def tell_code(self, failure: Mapping[str, Any] | None, *, waits: bool) -> None:
         """Report the state of the code on disk, and whether this call waits for it."""
@@ -94,12 +94,12 @@ class _Movable:
 
 
 class Moves:
-    """The calls of one worker that came from older code, or will go to newer. Without a supervisor nothing
-    moves.
+    """The calls of one worker that came from older code or can move to newer code. Without a supervisor,
+    calls do not move.
 
     Attributes:
-        announced: give away announced calls.
-        on_lost: called with the kind of a call that arrived, and whose caller never reconnected.
+        announced: functions that hand over announced calls.
+        on_lost: called with the transport of a call that was handed over but whose caller never reconnected.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Moves:
         return self._supervisor is not None
 
     def connect(self, supervisor: SupervisorPort) -> None:
-        """From now on calls can move: there is a supervisor."""
+        """Set the supervisor; from now on calls can move."""
         self._supervisor = supervisor
 
     def take_call(self, call: dict[str, Any]) -> None:
@@ -134,15 +134,15 @@ class Moves:
             self._taken[key].set()
 
     def set_failure(self, failure: Failure | None) -> None:
-        """Whether the code on disk loads; `failure` says why not."""
+        """Set the state of the code on disk; `failure` says why it does not load."""
         self._failure = failure
         for call in self._movable.values():
             call.peer.tell_code(_as_dict(failure), waits=False)
 
-    # ------------------------------------------------------------ calls that came
+    # ------------------------------------------------------------ calls from older code
 
     def claim(self, key: str) -> dict[str, Any] | None:
-        """What older code handed over under this key; once."""
+        """The call that older code handed over under this key; it is returned once."""
         return self._arrived.pop(key, None)
 
     def has(self, key: str) -> bool:
@@ -157,7 +157,7 @@ class Moves:
             logger.warning("session %s ended: its caller did not reconnect", call["session"])
             self.on_lost(call["kind"])
 
-    # ------------------------------------------------------------ calls that may go
+    # ------------------------------------------------------------ calls that can move
 
     def register(self, session: Session, key: str, peer: Peer) -> None:
         """This call's caller can reconnect, under `key`."""
@@ -166,7 +166,7 @@ class Moves:
             peer.tell_code(_as_dict(self._failure), waits=False)
 
     def keep(self, session: Session) -> bool:
-        """The bot has failed: the call waits for fixed code, if it can; False if not."""
+        """The bot has failed: keep the call until the code is fixed. False if it cannot wait."""
         call = self._movable.pop(session.id, None)
         if (
             call is None
@@ -184,7 +184,7 @@ class Moves:
         return True
 
     def forget(self, session_id: str) -> None:
-        """The caller has left, or the call is over."""
+        """The call is over, or its caller has left."""
         self._movable.pop(session_id, None)
         self._waiting.pop(session_id, None)
 
@@ -194,7 +194,7 @@ class Moves:
             call.session.waits_over.set()
 
     async def drain_moves(self, sessions: Sessions) -> None:
-        """Hand over what can move; returns when nothing is left here."""
+        """Hand over the calls that can move; returns when no call is left."""
         supervisor = self._supervisor
         assert supervisor is not None
         for call in self._arrived.values():
@@ -202,7 +202,7 @@ class Moves:
         self._arrived.clear()
         for session, body in [pair for give in self.announced for pair in give().items()]:
             supervisor.move_call({"key": session, "announced": body})
-        # What arrives before callers hold back is answered by the old code, what arrives later by the new.
+        # The old code answers input that arrives before callers hold it back, the new code later input.
         await asyncio.gather(*(call.peer.hold() for call in self._movable.values()))
         supervisor.held()
         leaving = [self._move_on(call) for call in list(self._waiting.values())]
@@ -227,13 +227,13 @@ class Moves:
             session.conversation.stay()
 
     async def _move_on(self, call: _Movable) -> None:
-        """The bot is gone, and its caller waits."""
+        """Move a call whose bot has failed and whose caller is waiting."""
         if self._waiting.pop(call.session.id, None) is not None:
             await self._hand_over(call)
             call.session.waits_over.set()
 
     async def _silence(self, call: _Movable) -> bool:
-        """Wait until nobody speaks; False if the call has ended by itself."""
+        """Wait until nobody speaks; False if the call has ended meanwhile."""
         session, clock, reported = call.session, asyncio.get_running_loop().time, False
         conversation, begun = session.conversation, clock()
         while (busy := conversation.busy()) and not session.is_over:
@@ -273,7 +273,7 @@ class Moves:
 
 
 def session_packed(session: Session) -> tuple[dict[str, Any], list[str]]:
-    """A session as JSON, and what could not be carried."""
+    """A session as JSON, and what could not be packed, as sentences."""
     packed, lost = session.conversation.pack()
     body = session.args.body
     try:

@@ -1,16 +1,16 @@
-"""The other workers of this run: which of them has a call, and what they count.
+"""The other workers of this run: which one has a call, and their statistics.
 
-After a save, calls that cannot move are finished by the old worker, while every request reaches the new one.
-Each worker also listens on a Unix socket in the run's private folder (`forwarding/middleware.py`):
+After a save, the old worker finishes calls that cannot move, while every request reaches the new worker. Each
+worker also listens on a Unix socket in the run's private folder (`forwarding/__init__.py`):
 
-    w1.sock  w2.sock …          a worker's id; ids of its calls begin with it (`sessions/session.py`)
+    w1.sock  w2.sock …          by worker id; the ids of its calls start with it (`sessions/session.py`)
 
-Ids are read from `/sessions/{id}/…`, `/ws-client/{token}` and the body of `/api/offer` ("pc_id"). A call that
-is known here is served here: a call that has moved keeps its id. Else the worker named in the id is asked
-first, then the others, since a provider's call id names none. If no worker knows it, this one answers so.
+Ids are read from `/sessions/{id}/…`, `/ws-client/{token}` and the body of `/api/offer` ("pc_id"). If this
+worker has the call, it serves it: a moved call keeps its id. Otherwise it asks the worker named in the id
+first, then the others, because a provider's call id names no worker. If no worker has it, this one answers.
 
-Totals (`RunTotals`) add up this worker, the others, and those that ended (from the supervisor). So no counter
-goes down when a bot is edited.
+`RunTotals` sums this worker, the others, and those that have ended (from the supervisor), so counters never
+decrease after a reload.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from runner.sessions.session import Session
 
 ASK_S = 1.0
-"""How long (s) a worker may take to answer; one that hangs has no call."""
+"""Time (s) for a worker to answer; one that hangs counts as not having the call."""
 
 KNOWS_PATH, FIGURES_PATH, AGAIN_PATH = "/inside/knows", "/inside/figures", "/inside/again"
 MOVED_STATUS = 421
-"""Another worker's answer to an offer whose call it has just handed over to this one (RFC 9110 15.5.20)."""
+"""Status with which a worker answers an offer whose call it has just handed over (RFC 9110 15.5.20)."""
 
 CLIENT = "x-botrun-client"
-"""The client of the request: address, port and scheme. Trusted on the Unix socket only."""
+"""Header with the request's client: address, port and scheme. Trusted only on the Unix socket."""
 
 PASSED = "botrun.passed"
-"""In the scope of a request that another worker forwarded: it is answered here, never forwarded again."""
+"""Key in the scope of a forwarded request, which is not forwarded again."""
 
 _OWNER = re.compile(r"(?:^|#)w(\d+)-")
 
@@ -51,8 +51,8 @@ class OtherWorkers:
     """The other workers of this run.
 
     Args:
-        folder: the run's own, mode 0700; who can open its sockets is who started the run.
-        worker: the id of this one.
+        folder: the run's folder, mode 0700, so that only the user who started the run can open its sockets.
+        worker: the id of this worker.
     """
 
     def __init__(self, folder: Path, worker: str) -> None:
@@ -60,7 +60,7 @@ class OtherWorkers:
         self.own = folder / f"w{worker}.sock"
 
     async def owner(self, names: list[str]) -> Path | None:
-        """The socket of the worker that has a call of one of these ids; None if no worker has."""
+        """The socket of the worker that has a call with one of these ids; None if no worker has it."""
         for path in self._by_likelihood(names):
             if await _knows(path, names):
                 return path
@@ -74,7 +74,8 @@ class OtherWorkers:
         return [path for path in self._folder.glob("w*.sock") if path != self.own]
 
     async def figures(self) -> dict[str, dict[str, Any]]:
-        """What the other workers count (`RunTotals.own`), by their ids; who does not answer is left out."""
+        """The other workers' statistics (`RunTotals.own`) by worker id, without workers that do not
+        answer."""
         paths = self._others()
         answers = await asyncio.gather(*(_figures(path) for path in paths))
         found = zip(paths, answers, strict=True)
@@ -91,14 +92,14 @@ async def _figures(path: Path) -> dict[str, Any] | None:
     if answer is None:
         return None
     _, _, body = answer.partition(b"\r\n\r\n")
-    with contextlib.suppress(ValueError):  # it has ended in the middle of its answer
+    with contextlib.suppress(ValueError):  # it ended within its answer
         found: dict[str, Any] = json.loads(body)
         return found
     return None
 
 
 async def _ask(path: Path, target: str) -> bytes | None:
-    """A worker's answer, with its head; None if it is not 200, or none comes in time."""
+    """A worker's response with its headers; None if it is not 200 or does not come in time."""
     request = f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n"
     with contextlib.suppress(OSError, TimeoutError):  # it has ended
         async with asyncio.timeout(ASK_S):
@@ -116,7 +117,7 @@ Counts = Mapping[str, Any]
 
 
 class RunTotals:
-    """What the workers of this run have counted. Without a supervisor there is one."""
+    """The summed statistics of all workers of this run. Without a supervisor there is only one."""
 
     def __init__(self, sessions: Sessions, other_workers: Callable[[], OtherWorkers | None]) -> None:
         self._sessions = sessions
@@ -125,26 +126,26 @@ class RunTotals:
         self._last: dict[str, CallTotals] = {}
 
     def own(self) -> dict[str, Any]:
-        """What this worker reports to the other workers and the supervisor."""
+        """This worker's statistics, for other workers and the supervisor."""
         return {"totals": self._own().packed(), "sessions": self._calls()}
 
     def take_past(self, totals: Counts, workers: Sequence[str]) -> None:
-        """The sum of workers that had ended before this one began."""
+        """Set the sum of the workers that have ended."""
         self._past = CallTotals.read(totals)
         for worker in workers:
             self._last.pop(worker, None)
 
     def take_last(self, worker: str, totals: Counts) -> None:
-        """The final totals of a worker that ends."""
+        """Set the last statistics of a worker that ends."""
         self._last[worker] = CallTotals.read(totals)
 
     async def ask(self) -> tuple[CallTotals, list[dict[str, Any]]]:
-        """All workers' figures, and the calls under way."""
+        """The statistics of all workers, and the active calls."""
         other_workers = self._other_workers()
         answers = await other_workers.figures() if other_workers is not None else {}
         for worker, word in answers.items():
             self._last[worker] = CallTotals.read(word["totals"])
-        for worker in self._last.keys() - answers.keys():  # it has ended, and its calls with it
+        for worker in self._last.keys() - answers.keys():  # it has ended, and so have its calls
             self._last[worker].active.clear()
         older = [self._last[worker] for worker in sorted(self._last, key=int)]
         calls = [call for word in answers.values() for call in word["sessions"]]
@@ -169,7 +170,7 @@ def latencies(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def _summary(session: Session) -> dict[str, Any]:
-    """The id is shortened, since its full form is enough to take the call over."""
+    """The id is shortened, because the full id is enough to take over the call."""
     sound = session.sound.latest() if session.sound is not None else {}
     figures = session.figures
     return {

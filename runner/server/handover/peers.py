@@ -1,6 +1,6 @@
-"""Callers that can reconnect, so that their calls can move to new code: our page and this machine's phone.
+"""Callers that can reconnect, so that their calls can move to new code: the page and the local phone.
 
-A provider's protocol cannot ask a phone to reconnect: a real phone's call ends with the code it began with.
+Providers' protocols cannot make a phone reconnect, so a real phone call stays with the code it began with.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 
 HEADER = "x-botrun-moves"
 MOVES, WAITS = "moves", "waits"
-"""Our phone's words for: it reconnects when its socket is closed by `MOVED`; and its call outlives a bot that
-fails, since a person waits there. A scenario's call ends with its bot."""
+"""Values of the header sent by the local phone: it reconnects when its socket is closed with `MOVED`; its
+call also waits after the bot has failed, because a person is using it. A scenario's call ends with its
+bot."""
 
 
 def can_move(websocket: WebSocket) -> bool:
-    """Whether this caller can reconnect. A page's script cannot send headers, so it says it in its URL."""
+    """Whether this caller can reconnect. A page's script cannot set headers, so it uses the URL."""
     return HEADER in websocket.headers or websocket.query_params.get("moves") == "1"
 
 
 class PhonePeer:
-    """A phone that announced in its request that it can move (`server/handover/moves.py`)."""
+    """A local phone whose request said that it can move (`server/handover/moves.py`)."""
 
     in_a_hurry = False
     keeps_client = False
@@ -43,7 +44,7 @@ class PhonePeer:
         self.waits = call.headers.get(HEADER) == WAITS
 
     async def hold(self) -> None:
-        """Sound cannot be held back."""
+        """Nothing to do: sound cannot be held back."""
 
     async def ready(self) -> bool:
         return True
@@ -65,7 +66,7 @@ async def wait_for_mended_code(call: CallWebSocket, waits_over: asyncio.Event) -
 
 
 HELD_S, FLUSH_S = 1.0, 1.0
-"""Timeouts (s): for the page's answer, and for sending a message."""
+"""Timeouts (s) for the page's answer and for sending a message."""
 
 
 class WebRTCPeer:
@@ -89,7 +90,7 @@ class WebRTCPeer:
         return self._hurry
 
     async def hold(self) -> None:
-        """Its messages arrive in order, so none follow its answer."""
+        """Messages arrive in order, so none come after the page's answer."""
         self._connection.signal("hold")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HELD_S):
@@ -115,11 +116,11 @@ class WebRTCPeer:
 
 
 COMES_S, WAITS_S = 6.0, 9.0
-"""How long (s) its second offer may take to come, and to be answered (`proxy.PASS_S` is 10)."""
+"""Timeouts (s) for its second offer to come and to be answered (`proxy.PASS_S` is 10)."""
 
 
 class SdkPeer:
-    """A client of Pipecat's (`server/handover/moves.py`)."""
+    """One of Pipecat's clients (`server/handover/moves.py`)."""
 
     waits = False
     in_a_hurry = False
@@ -132,7 +133,7 @@ class SdkPeer:
         self.is_asked = False
 
     async def hold(self) -> None:
-        """It cannot hold back anything; but it is to come."""
+        """It cannot hold back input; ask it for a new offer."""
         self.is_asked = True
         self._connection.ask_to_renegotiate()
 
@@ -146,7 +147,7 @@ class SdkPeer:
         return True
 
     async def has_moved(self) -> bool:
-        """Its second offer is here: wait until the call is handed over; False if it is not."""
+        """Its second offer has come: wait until the call is handed over; False if that fails."""
         self._came.set()
         try:
             async with asyncio.timeout(WAITS_S):
@@ -168,5 +169,5 @@ class SdkPeer:
 
 
 def is_sdk_offer(asked: Mapping[str, Any], agent: str) -> bool:
-    """Whether this offer is of Pipecat's transport for browsers: others may take 503 for the end."""
+    """Whether this offer is from Pipecat's browser transport; other clients may give up on a 503."""
     return "restart_pc" in asked and "moves" not in asked and "Mozilla" in agent

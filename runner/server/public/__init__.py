@@ -1,7 +1,6 @@
-"""The public address of a run: phone calls of carriers, and nothing else.
+"""The public address of a run: phone calls from providers, and nothing else.
 
-`public_side` opens it and closes it again. `keeper` holds what exists once per run: the tunnel, the number
-(`numbers`) and the `ledger/` of tokens, limits and calls made. `endpoints` are the carriers' routes on the
-second listener. `public_calls` is what those know: address, providers, the way to the ledger. `call_ending`
-hangs up.
+`public_side` opens and closes it. `keeper` has what exists once per run: the tunnel, the number and the
+ledger of tokens, limits and dialled calls. `endpoints` are the providers' routes on the second listener, and
+end calls. `public_calls` is their shared state: address, providers and access to the ledger.
 """

@@ -1,7 +1,7 @@
-"""A run's public address: what it needs, and what is fixed once it is known.
+"""A run's public address: its prerequisites, and the data fixed once the address is known.
 
-What it needs is checked before any port is opened. Everything that is missing is reported at once. What is
-fixed is the same for all workers of the run.
+Prerequisites are checked before any port is opened, and everything missing is reported at once. The fixed
+data is the same for all workers of the run.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from runner.tunnels import KEYS, NGROK, check_tunnel
 
 @dataclass(frozen=True, kw_only=True)
 class PublicAddress:
-    """Where the run can be reached, and the keys that belong to it. JSON in between processes (`as_dict`).
+    """The public address of a run with its keys. Sent between processes as JSON (`as_dict`).
 
     Attributes:
         origin: "https://host".
-        dial_key: what the main port asks for, and `botrun dial` brings.
-        probe_token: in the address of the socket that the run opens to itself, and `probe_answer` what it
-            hears there.
-        keys: the providers', by the names of their variables; a `.env` that is edited later changes nothing.
+        dial_key: the key that the main port requires and `botrun dial` sends.
+        probe_token: token in the URL that the run opens to check its address; `probe_answer` is the response.
+        keys: the providers' keys by variable name; editing `.env` later does not change them.
     """
 
     origin: str
@@ -40,7 +39,7 @@ class PublicAddress:
 
     @classmethod
     def at(cls, origin: str, dial_key: str = "", keys: Mapping[str, str] | None = None) -> PublicAddress:
-        """With fresh tokens; a fresh key, too, where none is given."""
+        """A public address with new tokens, and a new key unless one is given."""
         return cls(
             origin=origin,
             dial_key=dial_key or secrets.token_urlsafe(24),
@@ -61,7 +60,7 @@ class PublicAddress:
         return f"{self.socket_origin}/ws/{self.probe_token}"
 
     def answer_url(self, provider: str) -> str:
-        """Where a number of this provider must ask."""
+        """The webhook URL for a number of this provider."""
         return f"{self.origin}/{provider}/answer"
 
     def is_probe(self, token: str) -> bool:
@@ -81,7 +80,7 @@ async def probe(address: PublicAddress, within_s: float = WITHIN_S) -> None:
     """Open the media socket through the public address; a new tunnel may take a moment.
 
     Raises:
-        UnreachableError: it does not lead here.
+        UnreachableError: the address does not lead to this run.
     """
     reason = "no answer"
     try:
@@ -93,13 +92,13 @@ async def probe(address: PublicAddress, within_s: float = WITHIN_S) -> None:
                 await asyncio.sleep(PAUSE_S)
     except TimeoutError:
         raise UnreachableError(
-            f"{address.socket_origin}/ws does not lead here: {reason}. The tunnel or proxy must bring"
-            " WebSockets, too, to the public port of this run (--public-port), not to its main port"
+            f"{address.socket_origin}/ws does not lead to this run: {reason}. The tunnel or proxy must"
+            " forward to its public port (--public-port), not to its main port, including WebSockets"
         ) from None
 
 
 async def _try(address: PublicAddress) -> str:
-    """Why it does not lead here; "" if it does."""
+    """Why the address does not lead to this run; "" if it does."""
     from websockets.asyncio.client import connect
     from websockets.exceptions import WebSocketException
 
@@ -114,7 +113,7 @@ async def _try(address: PublicAddress) -> str:
     except TimeoutError:
         return f"no answer within {TRY_S:g} s"
     except (OSError, WebSocketException) as error:
-        # Its text may hold the address with its token.
+        # The text may contain the URL with its token.
         text = str(error).replace(address.probe_url, "it")
         return f"{type(error).__name__}: {text}"[:200]
 
@@ -130,20 +129,20 @@ def phones_of(transports: Sequence[str]) -> list[str]:
 
 
 def is_public(settings: Settings) -> bool:
-    """Whether a public address is asked for."""
+    """Whether a public address is set."""
     return bool(settings.proxy or tunnel_of(settings))
 
 
 def tunnel_of(settings: Settings) -> str:
-    """What the tunnel goes through; "" without one."""
+    """The tunnel to use; "" for none."""
     return settings.tunnel_via or (NGROK if settings.tunnel else "")
 
 
 def check_public(settings: Settings, dotenv: Mapping[str, str]) -> None:
-    """See that a run with a public address can begin.
+    """Check the prerequisites of a public address.
 
     Raises:
-        UsageError: it cannot; the sentence names everything that is missing.
+        UsageError: something is missing; the message names everything that is.
         MissingPackageError: the tunnel's package is not installed.
     """
     if not is_public(settings):
@@ -187,7 +186,7 @@ def _missing(settings: Settings, phones: Sequence[str], via: str, dotenv: Mappin
             found.append(f"{', '.join(lacking)} (to verify {cls.title}'s webhooks, and to hang up)")
     if DAILY in settings.transports and not settings.accept_unsigned_webhooks:
         lacking = [key for key in DAILY_KEYS if key not in read_keys(DAILY_KEYS, dotenv)]
-        if lacking and not phones:  # beside a phone provider, dial-in through Daily is not needed
+        if lacking and not phones:  # with a phone provider, Daily's dial-in is optional
             found.append(f"{', '.join(lacking)} (to verify Daily's webhooks, and to answer)")
     if via == NGROK and not read_keys([KEYS[NGROK]], dotenv):
         found.append(f"{KEYS[NGROK]} (for --tunnel)")
@@ -195,10 +194,10 @@ def _missing(settings: Settings, phones: Sequence[str], via: str, dotenv: Mappin
 
 
 def open_public_listener(settings: Settings) -> socket.socket:
-    """A bound TCP socket, of the loopback unless it is set; it listens when calls can be taken.
+    """A bound TCP socket, by default on loopback; it listens once calls can be accepted.
 
     Raises:
-        UsageError: the port cannot be had.
+        UsageError: the port is not available.
     """
     own_tunnel = tunnel_of(settings) and "public_port" not in settings.sources
     port = 0 if own_tunnel else settings.public_port

@@ -1,9 +1,9 @@
 """The public endpoints, reached through a tunnel: the providers' routes and nothing else.
 
-A separate application on a separate socket, which only the tunnel's end on this machine reaches; the page,
-`/start` and whatever shows calls do not exist there. Each request must prove that it comes from the provider
-before anything starts, against the configured public address. `ProviderCallEnding` ends a provider's call:
-it hangs up once, transfers the caller, or leaves the call to the bot's next step.
+They are a separate application on a separate socket that only the tunnel's local end reaches; the page,
+`/start` and everything that shows calls are not part of it. Each request must prove that it is from the
+provider, for the configured public address, before anything starts. `ProviderCallEnding` ends a provider's
+call: it hangs up once, transfers the caller, or leaves the call to the provider.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ from runner.transports.session_port import HangUpPolicy
 logger = logging.getLogger(__name__)
 
 HOLD_S = 4.8
-"""The longest (s) that requests to the provider delay a session's end."""
+"""Maximum time (s) that requests to the provider delay a session's end."""
 
 KEYS_OF = {
     "twilio": {"account_sid": "TWILIO_ACCOUNT_SID", "auth_token": "TWILIO_AUTH_TOKEN"},
     "telnyx": {"api_key": "TELNYX_API_KEY"},
     "plivo": {"auth_id": "PLIVO_AUTH_ID", "auth_token": "PLIVO_AUTH_TOKEN"},
 }
-"""The serializers' names of credentials, and the variables': a bot may bring another account's."""
+"""Environment variables by the serializers' names of credentials: a bot may use another account."""
 
 BODY_LIMIT_BYTES = 64 * 1024
 GIVE_UP_S = 2.0
-"""How long (s) a call waits for its own socket after one that was not."""
+"""Time (s) after which a call is hung up if, after a wrong socket, its own does not come."""
 
 Handler = Callable[[Provider, WebRequest, Request], Awaitable[Response]]
 
@@ -60,7 +60,7 @@ Handler = Callable[[Provider, WebRequest, Request], Awaitable[Response]]
 def create_public_app(
     public_calls: PublicCalls, calls: MediaSocketEndpoint, pinless: PinlessEndpoint | None = None
 ) -> Starlette:
-    """The application behind the tunnel. `pinless` is there where Daily's rooms are served."""
+    """The application behind the tunnel. `pinless`: Daily's dial-in, if Daily is served."""
     endpoints = PublicEndpoints(public_calls, calls)
     daily = [Route(path, pinless.ring, methods=["POST"]) for path in PATHS] if pinless else []
     both = ["GET", "POST"]
@@ -81,7 +81,7 @@ def create_public_app(
 
 
 class PublicEndpoints:
-    """The carriers' routes."""
+    """The providers' routes."""
 
     def __init__(self, public_calls: PublicCalls, calls: MediaSocketEndpoint) -> None:
         self._public_calls = public_calls
@@ -91,7 +91,7 @@ class PublicEndpoints:
     # ------------------------------------------------------------ webhooks
 
     def route(self, handle: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """The handler, after the request's signature is checked."""
+        """A route that calls the handler after it has checked the request's signature."""
 
         async def checked(request: Request) -> Response:
             name = request.path_params.get("provider", self._public_calls.default)
@@ -113,7 +113,7 @@ class PublicEndpoints:
         return checked
 
     async def answer(self, provider: Provider, web: WebRequest, request: Request) -> Response:
-        """A call comes in, or one that we made is picked up."""
+        """A call comes in, or a dialled call is answered."""
         call = provider.read_call(web)
         if not call.call_id:
             raise RefusedError("it has no call id")
@@ -129,11 +129,11 @@ class PublicEndpoints:
     async def _busy(self, call: CallFacts) -> bool:
         reason = self._calls.refusal or await self._public_calls.admit(call)
         if reason:
-            self._log.warning("a caller heard that it is busy: %s", reason)
+            self._log.warning("a caller was refused with a busy message: %s", reason)
         return bool(reason)
 
     async def _event(self, provider: Provider, web: WebRequest, event: Event) -> Response:
-        """For providers that take commands. They repeat events that are not answered by 200."""
+        """For providers that take commands. They repeat events that are not answered with 200."""
         call = provider.read_call(web)
         if not event.rings:
             return await self._became(provider, call, event.kind)
@@ -149,7 +149,7 @@ class PublicEndpoints:
         return Response(status_code=200)
 
     async def status(self, provider: Provider, web: WebRequest, request: Request) -> Response:
-        """The state of a call that we made."""
+        """The state of a dialled call."""
         event = provider.event(web)
         word = web.fields.get("CallStatus") or web.fields.get("Status") or (event.kind if event else "")
         return await self._became(provider, provider.read_call(web), word)
@@ -166,14 +166,14 @@ class PublicEndpoints:
         return Response(status_code=200)
 
     async def transfer(self, provider: Provider, web: WebRequest, request: Request) -> Response:
-        """Where a caller goes, for providers that fetch it."""
+        """The document with the transfer's target, for providers that fetch it."""
         number = await self._public_calls.transferred_to(request.path_params["token"])
         return _response(provider.transfer_document(number)) if number else Response(status_code=404)
 
     # ------------------------------------------------------------ sound
 
     async def media(self, websocket: WebSocket) -> None:
-        """A media socket: nothing is accepted before the token and the signature are."""
+        """A media socket. It is accepted only after its token and signature are checked."""
         try:
             ticket = await self._admitted(websocket)
         except (RefusedError, LedgerUnavailableError) as error:
@@ -188,7 +188,7 @@ class PublicEndpoints:
             await self._talk(websocket, ticket)
 
     async def _admitted(self, websocket: WebSocket) -> Ticket | None:
-        """The call that this socket is for; None for our own probe."""
+        """The call of this socket; None for the run's own probe."""
         token = _token(websocket)
         if token and self._public_calls.address.is_probe(token):
             return None
@@ -236,15 +236,17 @@ class PublicEndpoints:
             else:
                 await self._calls.take(websocket, info, carried)
         finally:
-            # A second socket may have taken the call over from this one.
+            # The call may continue on a second socket.
             if not self._calls.rejoining.is_under_way(info):
                 self._public_calls.ends(call_id)
 
     async def _check_start(self, ticket: Ticket, info: CallInfo, *, is_under_way: bool) -> None:
-        """See that the start message is that of the call which was answered."""
+        """Check that the start message belongs to the call that was answered."""
         provider, call = self._public_calls.providers[ticket.provider], ticket.call
         if info.provider != ticket.provider:
-            raise ProtocolError(f"its token is for {provider.title}, but it speaks {info.provider}")
+            raise ProtocolError(
+                f"its token is for {provider.title}, but its start message is from {info.provider}"
+            )
         if provider.same_call_id and call.call_id and info.call_id != call.call_id:
             raise ProtocolError("its token is for another call")
         if ticket.again and not (is_under_way or self._calls.rejoining.is_under_way(info)):
@@ -253,7 +255,7 @@ class PublicEndpoints:
             raise ProtocolError(busy)
 
     async def _wait_for_another(self, websocket: WebSocket, ticket: Ticket) -> None:
-        """This socket was not the call's. If the call's own does not come either, the caller is hung up."""
+        """This socket was not the call's. Hang up the call unless its own socket comes."""
         if token := _token(websocket):
             self._public_calls.restore(token, ticket)
         await asyncio.sleep(GIVE_UP_S)
@@ -263,7 +265,7 @@ class PublicEndpoints:
         await self._give_up(self._public_calls.providers[ticket.provider], ticket.call)
 
     async def _give_up(self, provider: Provider, call: CallFacts) -> None:
-        """Its sound will not come: hang up, so that no caller is left in silence."""
+        """The call's media will not come: hang up, so that the caller is not left in silence."""
         self._public_calls.ends(call.call_id)
         try:
             if call.call_id:
@@ -273,7 +275,7 @@ class PublicEndpoints:
 
 
 def _token(websocket: WebSocket) -> str:
-    """It comes in the path; from Plivo in the query, and in a header for calls that Telnyx makes for us."""
+    """The token: in the path; from Plivo in the query; in a header for calls dialled through Telnyx."""
     header = websocket.headers.get("x-telnyx-streaming-auth-token", "")
     return websocket.path_params.get("token") or websocket.query_params.get("token") or header
 
@@ -284,12 +286,12 @@ def _response(document: Document) -> Response:
 
 
 class ProviderCallEnding:
-    """A call that a provider brought.
+    """Ends a provider's call.
 
     Args:
-        provider: whose call it is.
-        call_id: the provider's id of it.
-        document_url: makes the address at which the provider may fetch where the caller goes.
+        provider: the call's provider.
+        call_id: the provider's call id.
+        document_url: returns the URL at which the provider can fetch the transfer's target.
     """
 
     def __init__(
@@ -303,7 +305,7 @@ class ProviderCallEnding:
     async def transfer(self, to: str) -> None:
         number = to if to.startswith("sip:") else parse_phone_number(to)
         logger.info("transferring the caller to %s", masked(number))
-        # Not the bot's task: its pipeline may end before the provider has answered.
+        # In its own task: the bot's pipeline may end before the provider has answered.
         self._transfer = asyncio.create_task(self._hand_over(number), name="transfer")
         await asyncio.shield(self._transfer)
 

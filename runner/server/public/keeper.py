@@ -1,7 +1,8 @@
-"""What exists once per run of the public side, whichever workers come and go: tunnel, number, ledger.
+"""The parts of the public side that exist once per run, whatever its workers: tunnel, number, ledger.
 
-With reload it lives in its own process (`worker/public_keeper.py`), otherwise in the one that serves. While
-a run lasts, its phone number leads to it; afterwards, even after a crash, the number has its old webhook.
+With reload they are in their own process (`worker/public_keeper.py`), otherwise in the serving process.
+During a run, its phone number points to it; afterwards, even after a crash, the number's previous webhook is
+restored.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ from runner.tunnels import KEYS, Tunnel, make_tunnel
 logger = logging.getLogger(__name__)
 
 TAKE_OVER_S = 0.5
-"""A worker whose connection broke has reconnected after this time (s)."""
+"""Time (s) within which a worker that lost its connection reconnects."""
 
 ADDRESSES = ("voice_url", "answer_url")
 """The fields of a number's state that hold its webhook."""
 
 
 async def take_number(book: NumberJournal, provider: Provider, number: str, url: str) -> Taken:
-    """Point the number at `url`; its previous state is recorded first.
+    """Point the number at `url`; its previous state is saved first.
 
     Raises:
-        BotrunError: it cannot be done, or another run has it.
+        BotrunError: it failed, or another run has the number.
     """
     for entry in book.read():
         if (entry.provider, entry.number) == (provider.name, number):
@@ -53,22 +54,22 @@ async def take_number(book: NumberJournal, provider: Provider, number: str, url:
 
 
 async def _take_over(book: NumberJournal, provider: Provider, left: Taken, url: str) -> Taken:
-    """Take a number that a crashed process left behind, without pointing it back in between."""
+    """Take a number that a crashed run left behind, without restoring it in between."""
     now = await provider.number_state(left.number)
     is_ours = _address(now) == left.url
     taken = Taken(provider.name, left.number, url, left.state if is_ours else now)
     book.take(taken)
     if _address(now) != url:
         await provider.point_number(taken.state, url)
-    logger.info("%s rings this bot until it ends", masked(left.number))
+    logger.info("%s points at this run until it ends", masked(left.number))
     return taken
 
 
 async def put_back(book: NumberJournal, provider: Provider, taken: Taken) -> None:
-    """Restore the number's webhook, unless somebody has changed it since.
+    """Restore the number's webhook, unless it was changed meanwhile.
 
     Raises:
-        BotrunError: it cannot be done now; the book keeps it for the next start.
+        BotrunError: it failed; the journal keeps it for the next start.
     """
     now = await provider.number_state(taken.number)
     if _address(now) == taken.url:
@@ -82,7 +83,7 @@ async def put_back(book: NumberJournal, provider: Provider, taken: Taken) -> Non
 async def put_back_leftovers(
     book: NumberJournal, providers: Mapping[str, Provider], but: tuple[str, str] = ("", "")
 ) -> None:
-    """Point back the numbers that ended runs left behind, except the (provider, number) `but`."""
+    """Restore the numbers that ended runs left behind, except the (provider, number) `but`."""
     for entry in book.read():
         provider = providers.get(entry.provider)
         if entry.is_held or provider is None or (entry.provider, entry.number) == but:
@@ -112,10 +113,10 @@ class Taken(Entry):
     """A number that a run has taken.
 
     Attributes:
-        provider: its name.
-        number: with its plus.
-        url: what the run set.
-        state: what `restore_number` needs.
+        provider: the provider's name.
+        number: in E.164 form.
+        url: the webhook that the run set.
+        state: the data that `restore_number` needs.
     """
 
     provider: str
@@ -125,17 +126,17 @@ class Taken(Entry):
 
 
 class NumberJournal(StateFile[Taken]):
-    """The numbers that runs on this machine have taken, in `folder`; each is listed once."""
+    """A file in `folder` with the numbers that runs on this machine have taken, each once."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / FILE, Taken)
 
     def take(self, taken: Taken) -> None:
-        """Remember, before anything is changed at the provider."""
+        """Save an entry, before anything is changed at the provider."""
         self.add(taken, lambda e: (e.provider, e.number) == (taken.provider, taken.number))
 
     def remove(self, taken: Taken) -> None:
-        """Its previous webhook is restored."""
+        """Remove an entry whose previous webhook has been restored."""
         self.drop(lambda entry: entry == taken)
 
 
@@ -143,8 +144,8 @@ class Keeper:
     """Opens the tunnel and points the number at it; restores and closes both.
 
     Args:
-        settings: the run's.
-        tunnel: another than the settings name, for tests.
+        settings: the run's settings.
+        tunnel: replaces the tunnel of the settings, for tests.
     """
 
     def __init__(self, settings: Settings, tunnel: Tunnel | None = None) -> None:
@@ -157,12 +158,12 @@ class Keeper:
         self._key_file: Path | None = None
 
     async def address(self, port: int, former: PublicAddress | None = None) -> PublicAddress:
-        """Open the tunnel to this port of the machine; returns where the run can be reached.
+        """Open the tunnel to this local port; returns the public address.
 
-        An address that is as it was before keeps what belonged to it (`former`).
+        If the origin is the same as before, `former` is returned, with its keys.
 
         Raises:
-            BotrunError: it cannot be opened.
+            BotrunError: the tunnel cannot be opened.
         """
         await self.store.start()
         if self._tunnel is None and (via := tunnel_of(self._settings)):
@@ -175,10 +176,10 @@ class Keeper:
         return PublicAddress.at(origin, dial_key, keys)
 
     async def open(self, address: PublicAddress) -> None:
-        """See that the address leads to this run, and only then set the number.
+        """Check that the address leads to this run, and only then set the number.
 
         Raises:
-            BotrunError: something of it cannot be done.
+            BotrunError: one of the steps failed.
         """
         phones = phones_of(self._settings.transports)
         self._providers = make_providers(self._settings, phones, address.keys)
@@ -196,7 +197,7 @@ class Keeper:
             )
 
     async def tidy(self, but: tuple[str, str] = ("", "")) -> None:
-        """Point back the numbers that ended runs left behind, except the (provider, number) `but`."""
+        """Restore the numbers that ended runs left behind, except the (provider, number) `but`."""
         entries = [entry for entry in self._book.read() if not entry.is_held]
         if not entries:
             return
@@ -209,7 +210,7 @@ class Keeper:
                 await provider.aclose()
 
     async def hang_up(self, name: str, call_id: str) -> None:
-        """Hang up a call whose worker died, unless another worker has it by now."""
+        """Hang up a call whose worker died, unless another worker has taken it over."""
         await asyncio.sleep(TAKE_OVER_S)
         provider = self._providers.get(name)
         try:
@@ -222,7 +223,7 @@ class Keeper:
             logger.warning("call %s hung up: its worker died", call_id)
 
     async def give_back(self) -> None:
-        """Restore the number. Once."""
+        """Restore the number, once."""
         taken, self._taken = self._taken, None
         if taken is None:
             return
@@ -232,7 +233,7 @@ class Keeper:
             logger.warning("restoring the number failed, botrun tries again at its next start: %s", error)
 
     async def aclose(self) -> None:
-        """Restore the number, if it is not restored yet, and close the tunnel."""
+        """Restore the number if that has not been done, and close the tunnel."""
         await self.give_back()
         if self._key_file is not None:
             self._key_file.unlink(missing_ok=True)
@@ -248,7 +249,7 @@ class Keeper:
         try:
             self._taken = await take_number(self._book, provider, number, url)
         except BaseException:
-            # It may have been pointed here already: `give_back` looks.
+            # The number may have been changed already: let `give_back` check it.
             mine = [
                 entry for entry in self._book.read() if entry.number == number and entry.pid == os.getpid()
             ]
@@ -257,7 +258,7 @@ class Keeper:
 
 
 def keys_of(phones: list[str]) -> dict[str, str]:
-    """All that these providers may need, from the environment."""
+    """All keys of these providers that are set in the environment."""
     return {
         key: value for name in phones for key, value in read_keys(provider_class(name).all_keys()).items()
     }
@@ -266,7 +267,7 @@ def keys_of(phones: list[str]) -> dict[str, str]:
 def make_providers(
     settings: Settings, names: list[str], keys: Mapping[str, str] | None = None
 ) -> dict[str, Provider]:
-    """These providers, with their keys: those given, else those of the environment."""
+    """Providers by name, with these keys or else those in the environment."""
     there = keys_of(names) if keys is None else keys
     found = {}
     for name in names:

@@ -1,7 +1,7 @@
-"""Counted once per run, whichever process a request reaches: tokens, open calls, outgoing calls.
+"""The run's ledger, shared by all its processes: tokens, active public calls, dialled calls.
 
-Arguments and answers of `Ledger` are JSON, since workers ask from their own processes (`ledger_client.py`).
-Pure but for the log: `now` is seconds on any clock that only goes forward.
+Arguments and results of `Ledger` are JSON, because workers call it from their own processes
+(`ledger_client.py`). Pure except for the log: `now` is in seconds of any monotonic clock.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class _Open:
 
 
 class CallLimits:
-    """Counts calls from their answer on. 0 is no limit.
+    """Counts calls from when they are answered. 0 = unlimited.
 
     Args:
-        calls: at once.
-        per_caller: at once, from one number.
-        per_number: at once, to one number of ours.
-        starts_per_min: that begin within any minute.
-        connect_s: an answered call whose sound does not come within that time (s) counts no more.
+        calls: maximum number of concurrent calls.
+        per_caller: maximum number of concurrent calls from one number.
+        per_number: maximum number of concurrent calls to one of the run's numbers.
+        starts_per_min: maximum number of calls started within any minute.
+        connect_s: time (s) after which an answered call without media is no longer counted.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class CallLimits:
         self._starts: deque[float] = deque()
 
     def refusal(self, call_id: str, caller: str, now: float, number: str = "") -> str:
-        """Why this call is not taken; "" if it is: then it counts."""
+        """Why this call is refused; "" if it is accepted, and counted."""
         self._forget(now)
         if call_id in self._open:
             return ""
@@ -71,16 +71,16 @@ class CallLimits:
         return ""
 
     def is_connected(self, call_id: str) -> bool:
-        """Whether its sound has come."""
+        """Whether the call's media has come."""
         return call_id in self._open and self._open[call_id].connected
 
     def connected(self, call_id: str) -> None:
-        """Its sound has come: it counts until it is over."""
+        """The call's media has come: count it until it is over."""
         if call_id in self._open:
             self._open[call_id].connected = True
 
     def goes_on(self, call_id: str, caller: str, now: float) -> None:
-        """A call that began before this count did: it counts until it is over, and is no start."""
+        """Count a call that began before this object, but not as a start."""
         self._open[call_id] = _Open(caller, now, connected=True)
 
     def over(self, call_id: str) -> None:
@@ -96,19 +96,20 @@ class CallLimits:
 
 
 TICKET_LIFE_S = 60.0
-"""From the answer to the socket (s): a provider opens it at once, a dialled phone first rings."""
+"""Time (s) from the answer to the socket. A provider opens it at once; a dialled phone rings first."""
 
 TICKET_RETRY_S = 14_400.0
-"""Exotel opens a second socket for the same call when the first breaks, once (PROTOCOLS.md §4)."""
+"""Lifetime (s) of a used Exotel token: Exotel opens a second socket once if the first is lost (PROTOCOLS.md
+§4)."""
 
 MOST_TICKETS = 2000
 MOST_CONNECTED = 50_000
-"""Ids of calls that were connected, some 5 MB at most."""
+"""Maximum number of ids of connected calls that are remembered; about 5 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a token stands for. `again`: it was used before, and only that same call may use it."""
+    """The data behind a token. `again`: it was used before, and only the same call may use it again."""
 
     provider: str
     call: CallFacts
@@ -117,7 +118,7 @@ class Ticket:
 
 
 class Tickets:
-    """The tokens that are out. `now` is seconds on any clock that only goes forward."""
+    """The valid tokens. `now` is in seconds of any monotonic clock."""
 
     def __init__(self) -> None:
         self._out: dict[str, Ticket] = {}
@@ -125,10 +126,10 @@ class Tickets:
         self._connected: OrderedDict[str, None] = OrderedDict()
 
     def issue(self, provider: str, call: CallFacts, now: float, life_s: float = TICKET_LIFE_S) -> str:
-        """A token for this call; the same one again while nobody has used it.
+        """A token for this call; the same one until it is used.
 
         Raises:
-            RefusedError: the call's socket came already, so this webhook is a copy.
+            RefusedError: the call's socket has connected already, so this webhook is a copy.
         """
         self._forget_old(now)
         self.check_is_new(call.call_id)
@@ -142,10 +143,10 @@ class Tickets:
         return token
 
     def redeem(self, token: str, now: float) -> Ticket:
-        """What the token stands for; it is used up.
+        """The ticket of a token, which can be used once.
 
         Raises:
-            RefusedError: it was never given out, is used up or too old.
+            RefusedError: the token is unknown, used or expired.
         """
         ticket = self._out.pop(token, None)
         if ticket is not None and ticket.call.call_id:
@@ -159,19 +160,19 @@ class Tickets:
         return ticket
 
     def restore(self, token: str, ticket: Ticket) -> None:
-        """The socket that used it was not the call's: the call's own may still come."""
+        """Make a token valid again: the socket that used it was not the call's."""
         self._out[token] = ticket
         self._connected.pop(ticket.call.call_id, None)
         if ticket.call.call_id:
             self._of_call[ticket.provider, ticket.call.call_id] = token
 
     def check_is_new(self, call_id: str) -> None:
-        """See that this call's socket has not come yet.
+        """Check that this call's socket has not connected yet.
 
-        A signature can stay valid (Twilio's has no time), so ids are remembered, not nonces.
+        Signatures can stay valid (Twilio's have no timestamp), so call ids are remembered rather than nonces.
 
         Raises:
-            RefusedError: it has come, now or in the past.
+            RefusedError: it has connected before.
         """
         if call_id and call_id in self._connected:
             raise RefusedError(COPY)
@@ -208,14 +209,14 @@ WORDS = frozenset(
     }
     | {"rings", "state", "became", "voicemail"}
 )
-"""The methods below that can be asked for, by name."""
+"""The methods below that can be called by name."""
 
 
 class Ledger:
-    """One for a run.
+    """The ledger of a run.
 
     Args:
-        settings: the run's limits.
+        settings: the settings with the run's limits.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -232,15 +233,16 @@ class Ledger:
         self._events: deque[str] = deque(maxlen=MOST_EVENTS)
 
     def answer(self, what: str, args: Sequence[Any], now: float) -> Any:
-        """Ask by name. Raises `RefusedError` where the method does, `LookupError` for another name."""
+        """Call a method by name. Raises `RefusedError` if the method does, `LookupError` for an unknown
+        name."""
         if what not in WORDS:
             raise LookupError(what)
         return getattr(self, what)(now, *args)
 
-    # ------------------------------------------------------------ calls that come
+    # ------------------------------------------------------------ incoming calls
 
     def admit(self, now: float, call_id: str, caller: str, number: str = "") -> str:
-        """Why this call is not taken; "" if it is. Calls that we made were counted before."""
+        """Why this call is refused; "" if it is accepted. Dialled calls are not counted."""
         self.tickets.check_is_new(call_id)
         return "" if self.outgoing.state(call_id) else self.limits.refusal(call_id, caller, now, number)
 
@@ -249,36 +251,36 @@ class Ledger:
         return self.tickets.issue(provider, CallFacts(**call), now, life_s)
 
     def redeem(self, now: float, token: str) -> dict[str, Any]:
-        """The ticket that a token stands for, once. Raises `RefusedError`."""
+        """The ticket of a token, which can be used once. Raises `RefusedError`."""
         return asdict(self.tickets.redeem(token, now))
 
     def restore(self, now: float, token: str, ticket: Mapping[str, Any]) -> None:
-        """A socket other than the call's used this token: make it valid again."""
+        """Make a token valid again that was used by a socket other than the call's."""
         self.tickets.restore(token, ticket_of(ticket))
 
     def has_sound(self, now: float, call_id: str) -> bool:
-        """Whether the call's socket has come."""
+        """Whether the call's socket has connected."""
         return self.limits.is_connected(call_id)
 
     def news(self, now: float, event: str) -> bool:
-        """Whether this event is new: a provider repeats events that it believes lost."""
+        """Whether this event is new; providers repeat events that they believe lost."""
         if event in self._events:
             return False
         self._events.append(event)
         return True
 
     def no_news(self, now: float, event: str) -> None:
-        """Handling it failed: forget it, so that the provider can repeat it."""
+        """Handling the event failed: forget it, so that the provider's repetition is handled."""
         if event in self._events:
             self._events.remove(event)
 
     def begins(self, now: float, call_id: str, caller: str, provider: str = "") -> None:
-        """The call's sound has come."""
+        """The call's media has come."""
         self.limits.connected(call_id)
         self.outgoing.talks(call_id)
 
     def goes_on(self, now: float, call_id: str, caller: str, provider: str = "") -> None:
-        """A call under way since before this ledger was begun."""
+        """Count a call that began before this ledger."""
         self.limits.goes_on(call_id, caller, now)
 
     def ends(self, now: float, call_id: str) -> None:
@@ -289,7 +291,7 @@ class Ledger:
     # ------------------------------------------------------------ transfers
 
     def park(self, now: float, number: str) -> str:
-        """A token that gives, once, the number that a caller is transferred to."""
+        """Store the number for a transfer; returns a token for reading it once."""
         while len(self._transfers) >= MOST_TRANSFERS:
             self._transfers.pop(next(iter(self._transfers)))
         token = secrets.token_urlsafe(24)
@@ -297,25 +299,25 @@ class Ledger:
         return token
 
     def parked(self, now: float, token: str) -> str:
-        """The number; "" for an unknown token."""
+        """The stored number; "" for an unknown token."""
         return self._transfers.pop(token, "")
 
-    # ------------------------------------------------------------ calls that we make
+    # ------------------------------------------------------------ dialled calls
 
     def rings(self, now: float, call_id: str) -> None:
         """The provider has accepted the call."""
         self.outgoing.rings(call_id)
 
     def state(self, now: float, call_id: str) -> tuple[str, bool]:
-        """A word, "" for a call that we did not make; and whether it is over."""
+        """The state of a dialled call ("" if unknown), and whether it is over."""
         return self.outgoing.state(call_id), self.outgoing.is_over(call_id)
 
     def became(self, now: float, call_id: str, word: str) -> None:
-        """The provider reported its state."""
+        """The provider reported the call's state."""
         self.outgoing.update(call_id, word)
 
     def voicemail(self, now: float, call_id: str) -> bool:
-        """A machine picked up; whether that was a call of ours."""
+        """Voicemail answered; returns whether this is a dialled call."""
         return self.outgoing.reached_voicemail(call_id)
 
 
@@ -333,7 +335,7 @@ _OVER = frozenset(
 
 
 class Outgoing:
-    """Remembers the last `MOST_OUTGOING` calls by the provider's id."""
+    """The states of the last `MOST_OUTGOING` dialled calls, by the provider's call id."""
 
     def __init__(self, states: Mapping[str, str] | None = None) -> None:
         self._states: OrderedDict[str, str] = OrderedDict(states or {})
@@ -345,17 +347,17 @@ class Outgoing:
             self._states.popitem(last=False)
 
     def state(self, call_id: str) -> str:
-        """A word; "" for a call that we did not make."""
+        """The state of a dialled call; "" if unknown."""
         return self._states.get(call_id, "")
 
     def update(self, call_id: str, word: str) -> None:
-        """The provider reported its state."""
+        """The provider reported the call's state."""
         if call_id in self._states and not self.is_over(call_id):
             state = "over: " + word.removeprefix("call.") if word.lower() in _OVER else word
             self._states[call_id] = state[:60]
 
     def reached_voicemail(self, call_id: str) -> bool:
-        """A machine picked up; whether that was a call of ours."""
+        """Voicemail answered; returns whether this is a dialled call."""
         logger.info("voicemail answered: ending the call")
         if call_id not in self._states:
             return False
@@ -363,15 +365,15 @@ class Outgoing:
         return True
 
     def talks(self, call_id: str) -> None:
-        """Its sound has come."""
+        """The call's media has come."""
         if call_id in self._states:
             self._states[call_id] = "talking"
 
     def hung_up(self, call_id: str) -> None:
-        """Its sound is over, and so is the call."""
+        """The call's media has ended, and so has the call."""
         if call_id in self._states and not self.is_over(call_id):
             self._states[call_id] = "over: completed"
 
     def is_over(self, call_id: str) -> bool:
-        """Whether the call has ended for good."""
+        """Whether the call is over."""
         return self.state(call_id).startswith("over")

@@ -1,4 +1,4 @@
-"""Ask the ledger of the run: in this process, or in the keeper's (`worker/public_keeper.py`)."""
+"""Clients of the run's ledger, in this process or in the keeper's (`worker/public_keeper.py`)."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from runner.settings import Settings
 
 
 class LedgerClient(Protocol):
-    """Asks the ledger; `what` is one of its `WORDS`."""
+    """Calls methods of the ledger; `what` is one of its `WORDS`."""
 
     async def ask(self, what: str, *args: Any) -> Any:
-        """The ledger's answer.
+        """Call a method and return its result.
 
         Raises:
             RefusedError: the ledger refuses it.
-            LedgerUnavailableError: nobody answers.
+            LedgerUnavailableError: the ledger does not answer.
         """
 
     def send(self, what: str, *args: Any) -> None:
-        """The same, for what has no answer."""
+        """Call a method without waiting for a result."""
 
 
 class LedgerStore(LedgerClient, Protocol):
     """Where a run's tokens, limits and replay protection are kept: in its keeper, or with other servers."""
 
     def allow(self, calls: int) -> None:
-        """So many calls may be under way on this server; 0 is no limit."""
+        """Set the maximum number of concurrent calls on this server; 0 = unlimited."""
 
     async def start(self) -> None:
         """Raises `BotrunError` if it cannot be reached."""
@@ -55,7 +55,7 @@ def make_store(settings: Settings) -> LedgerStore:
 
 
 class LocalLedgerClient:
-    """The ledger is in this process."""
+    """For a ledger in this process."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -83,7 +83,7 @@ _AWAY = "the process that keeps the public address does not answer"
 
 
 class RemoteLedgerClient:
-    """A worker's end. `path` is the keeper's socket."""
+    """For a ledger in the keeper's process. `path`: the keeper's socket."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -95,7 +95,7 @@ class RemoteLedgerClient:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Connect, and connect again while the block lasts."""
+        """Connect, and reconnect while the block runs."""
         keeping = asyncio.create_task(self._keep(), name="ledger_client")
         try:
             yield
@@ -158,7 +158,7 @@ class RemoteLedgerClient:
 async def serving_ledger(
     path: Path, ledger: LedgerClient, on_lost: Callable[[str, str], None] = lambda provider, call_id: None
 ) -> AsyncIterator[None]:
-    """The keeper's end: answer on this socket while the block lasts.
+    """Serve the ledger on this socket while the block runs.
 
     `on_lost` is called with the provider and id of each call whose worker disconnects without ending it.
     """
@@ -171,7 +171,7 @@ async def serving_ledger(
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    path.unlink(missing_ok=True)  # a keeper that was killed leaves it
+    path.unlink(missing_ok=True)  # left behind by a killed keeper
     server = await asyncio.start_unix_server(connected, str(path))
     try:
         yield

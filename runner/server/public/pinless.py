@@ -1,6 +1,6 @@
-"""Daily's dial-in webhook on the public address: a caller who waits gets a room with the bot in it.
+"""Daily's dial-in webhook on the public address: creates a room with a bot for the waiting caller.
 
-The bot's transport connects the caller as soon as the room takes phones (`pinlessCallUpdate`).
+The bot's transport connects the caller as soon as the room accepts phones (`pinlessCallUpdate`).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PATHS = (DIAL_IN, "/daily-dialin-webhook")
-"""The second is Pipecat's."""
+"""The second is Pipecat's path."""
 
 
 class PinlessEndpoint:
-    """Callers whom Daily holds.
+    """Handles callers who are waiting at Daily.
 
     Args:
-        public_calls: the public side, whose limits hold for them, too.
-        rooms: makes their rooms.
+        public_calls: the public side, whose limits also apply to them.
+        rooms: creates their rooms.
     """
 
     def __init__(self, public_calls: PublicCalls, rooms: DailyRooms) -> None:
@@ -47,7 +47,7 @@ class PinlessEndpoint:
         self._log = ThrottledLog(logger)
 
     async def ring(self, request: Request) -> Response:
-        """A caller waits, or Daily tries the address."""
+        """A caller is waiting, or Daily tests the address."""
         try:
             web = await webhook_of(request, self._public_calls.origin)
             if is_test(web):
@@ -69,7 +69,7 @@ class PinlessEndpoint:
             return JSONResponse({"status": "OK"})
         if reason := await self._public_calls.admit_caller(call.call_id, call.from_number, call.to_number):
             self._public_calls.came_to_nothing(event)
-            self._log.warning("a caller is not taken: %s", reason)
+            self._log.warning("a caller was refused: %s", reason)
             retry = {"retry-after": str(RETRY_AFTER_S)}
             return Response("busy\n", 503, retry, media_type="text/plain")
         try:
@@ -94,7 +94,7 @@ def _there(secret: str) -> str:
 
 
 def _ask(call: WaitingCall) -> RoomAsk:
-    """`dialin_settings` as Pipecat's bots know them."""
+    """A room with `dialin_settings` as Pipecat's bots expect them."""
     settings = {
         "call_id": call.call_id,
         "call_domain": call.call_domain,

@@ -1,6 +1,6 @@
-"""What the public side of a run knows: its address, providers, answered calls and limits.
+"""The state of a run's public side: its address, providers, and access to the ledger.
 
-Requests are checked as their bytes came in, at the address that the provider was given.
+Requests are verified with their raw bytes and with the URL that was given to the provider.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from runner.settings import Settings
 
 
 class PublicCalls:
-    """The public side of a run, as one process serves it.
+    """The public side of a run in one process.
 
     Args:
-        settings: the run's.
-        address: its public address.
-        providers: by name, those served; the first is the default, which `POST /` is for. There may be none:
-            Daily's callers come without.
-        ledger_client: the run's ledger; what must hold for all processes of the run is asked there.
+        settings: the run's settings.
+        address: the public address.
+        providers: the served providers by name; the first is the default, for `POST /`. Can be empty: Daily
+            needs none.
+        ledger_client: the client of the run's ledger, which is shared by all processes.
     """
 
     def __init__(
@@ -56,74 +56,74 @@ class PublicCalls:
         """The webhook address for a number of this provider."""
         return self.address.answer_url(provider)
 
-    # ------------------------------------------------------------ who may come in
+    # ------------------------------------------------------------ admission
 
     def check(self, verify: Callable[[], None]) -> None:
-        """Verify, unless `--accept-unsigned-webhooks` switched it off.
+        """Verify a request, unless `--accept-unsigned-webhooks` is set.
 
         Raises:
-            RefusedError: it is not the provider.
+            RefusedError: the request is not from the provider.
         """
         if not self.settings.accept_unsigned_webhooks:
             verify()
 
     async def admit(self, call: CallFacts) -> str:
-        """Why this call is not taken; "" if it is."""
+        """Why this call is refused; "" if it is accepted."""
         ends = (call.from_number, call.to_number)
         caller, number = reversed(ends) if call.outbound else ends
         return await self.admit_caller(call.call_id, caller, number)
 
     async def admit_caller(self, call_id: str, caller: str, number: str = "") -> str:
-        """The same, for a call of which only that is known."""
+        """The same for a call of which only the id and the number are known."""
         return cast(str, await self._ledger.ask("admit", call_id, caller, number))
 
     async def admit_socket(self, info: CallInfo) -> str:
-        """The same for a call of which nothing is known before its socket."""
+        """The same for a call without a webhook, known only from its socket."""
         return await self.admit_caller(info.call_id, info.from_number or "", info.to_number or "")
 
     async def is_news(self, event_id: str) -> bool:
-        """Whether this event is new: a provider repeats events that it believes lost."""
+        """Whether this event is new; providers repeat events that they believe lost."""
         return cast(bool, await self._ledger.ask("news", event_id))
 
     def came_to_nothing(self, event_id: str) -> None:
-        """Handling this event failed: the provider may repeat it."""
+        """Handling the event failed: handle the provider's repetition."""
         self._ledger.send("no_news", event_id)
 
     async def socket_for(
         self, provider: Provider, call: CallFacts, life_s: float = TICKET_LIFE_S
     ) -> MediaSocket:
-        """The media socket for the call's sound, valid for `life_s`."""
+        """The URL of the call's media socket, valid for `life_s`."""
         token = await self._ledger.ask("issue", provider.name, asdict(call), life_s)
         return MediaSocket(origin=self.address.socket_origin, token=token)
 
     async def redeem(self, token: str) -> Ticket:
-        """What a media socket's token stands for; it is used up.
+        """The ticket of a media socket's token, which can be used once.
 
         Raises:
-            RefusedError: it was never given out, is used up or too old.
+            RefusedError: the token is unknown, used or expired.
         """
         return ticket_of(await self._ledger.ask("redeem", token))
 
     def restore(self, token: str, ticket: Ticket) -> None:
-        """The socket that brought this token was not its call's: the token is good again."""
+        """Make a token valid again: the socket that used it was not the call's."""
         self._ledger.send("restore", token, asdict(ticket))
 
     async def has_sound(self, call_id: str) -> bool:
-        """Whether a call's socket has come."""
+        """Whether a call's socket has connected."""
         return cast(bool, await self._ledger.ask("has_sound", call_id))
 
     def ticket_by_login(self, web: WebRequest) -> Ticket | None:
-        """Exotel's applet may have the socket's own address: then user and password stand for the token."""
+        """The ticket if Exotel's applet has a fixed socket URL, with user and password instead of a token."""
         exotel = self.providers.get("exotel")
         if exotel is None or "authorization" not in web.headers:
             return None
         exotel.check_request(web, time.time())
         return Ticket("exotel", CallFacts(), time.monotonic() + TICKET_LIFE_S)
 
-    # ------------------------------------------------------------ calls under way
+    # ------------------------------------------------------------ active calls
 
     def begins(self, call_id: str, caller: str = "", provider: str = "") -> None:
-        """The call's sound has come. With `provider`, the call is hung up there if this process dies."""
+        """The call's media has come. With `provider`, the call is hung up there if this process dies."""
         self._ledger.send("begins", call_id, caller, provider)
 
     def ends(self, call_id: str) -> None:
@@ -131,20 +131,20 @@ class PublicCalls:
         self._ledger.send("ends", call_id)
 
     async def transfer_address(self, number: str) -> str:
-        """A URL that gives, once, where the caller goes."""
+        """A URL at which the transfer's target can be fetched once."""
         return f"{self.origin}/plivo/transfer/{await self._ledger.ask('park', number)}"
 
     async def transferred_to(self, token: str) -> str:
-        """The number; "" for a token that is unknown or used."""
+        """The transfer's target; "" for an unknown or used token."""
         return cast(str, await self._ledger.ask("parked", token))
 
-    # ------------------------------------------------------------ calls that we make
+    # ------------------------------------------------------------ dialled calls
 
     async def dial(self, order: DialOrder) -> str:
-        """Call somebody; returns the call's id.
+        """Call a number; returns the call's id.
 
         Raises:
-            ProviderError: the provider does not do it.
+            ProviderError: the provider refuses the call.
         """
         provider = self.providers[order.provider]
         facts = CallFacts(from_number=order.from_number, to_number=order.to, outbound=True)
@@ -162,7 +162,7 @@ class PublicCalls:
         return call_id
 
     async def dialled(self, call_id: str) -> tuple[str, bool]:
-        """What has become of a call that we made, "" if we did not; and whether it is over."""
+        """The state of a dialled call ("" if unknown), and whether it is over."""
         word, is_over = await self._ledger.ask("state", call_id)
         return word, is_over
 
@@ -171,19 +171,19 @@ class PublicCalls:
         self._ledger.send("became", call_id, word)
 
     async def reached_voicemail(self, call_id: str) -> bool:
-        """A machine picked up; whether that was a call of ours."""
+        """Voicemail answered; returns whether this is a dialled call."""
         return cast(bool, await self._ledger.ask("voicemail", call_id))
 
 
 async def webhook_of(request: Request, origin: str) -> WebRequest:
-    """A webhook."""
+    """A webhook's data for verification."""
     return WebRequest(
         request.method.upper(), _url(request.scope, origin), _headers(request.scope), await request.body()
     )
 
 
 def opening_of(websocket: WebSocket, origin: str) -> WebRequest:
-    """The request that opens a socket; its address is the ws one."""
+    """The data of a socket's opening request, with its ws URL."""
     url = _url(websocket.scope, "ws" + origin.removeprefix("http"))
     return WebRequest("GET", url, _headers(websocket.scope))
 

@@ -1,4 +1,4 @@
-"""Opens the public side of a run, in an order in which nothing is promised before it holds; and closes it."""
+"""Opens the public side of a run step by step, each checked before the next, and closes it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CLOSE_CONNECTIONS_S = 0.3
 
 @dataclass(frozen=True)
 class Kept:
-    """A public side that another process keeps; this one answers at its port.
+    """A public side kept by another process; this process serves its port.
 
     Attributes:
-        listener: the port, which all workers accept on; None where the supervisor accepts for them.
-        address: as the keeper reported it.
-        ledger_client: the keeper's socket.
+        listener: the socket on which all workers accept; None if the supervisor accepts for them.
+        address: the address reported by the keeper.
+        ledger_client: the path of the keeper's socket.
     """
 
     listener: socket.socket | None
@@ -39,15 +39,15 @@ class Kept:
 
 
 class PublicSide:
-    """The public side of a run in this process; none, if no public address is asked for.
+    """The public side of a run in this process. Does nothing without a public address.
 
     Args:
-        host: whom to serve; its `public_calls` is set once all is open.
-        tunnel: another than the settings name, for tests.
-        kept: where another process keeps it.
+        host: the process's host; its `public_calls` is set once everything is open.
+        tunnel: replaces the tunnel of the settings, for tests.
+        kept: set if another process keeps the public side.
 
     Attributes:
-        server: answers at the public port, once it is open.
+        server: serves the public port, once it is open.
     """
 
     def __init__(self, host: Host, tunnel: Tunnel | None = None, kept: Kept | None = None) -> None:
@@ -59,10 +59,10 @@ class PublicSide:
         self._stack = contextlib.AsyncExitStack()
 
     async def open(self) -> None:
-        """Listen, open the tunnel, see that it leads here, and only then set the number.
+        """Listen, open the tunnel, check that it leads to this run, and only then set the number.
 
         Raises:
-            BotrunError: something of it cannot be done.
+            BotrunError: one of the steps failed.
         """
         if self._host.rooms is not None:
             self._host.rooms.sweep_soon()
@@ -94,13 +94,13 @@ class PublicSide:
         return public_calls
 
     def refuse_more(self) -> None:
-        """Accept no further connection; calls under way go on."""
+        """Accept no more connections; active calls continue."""
         if self.server is not None:
             self.server.refuse_more()
             self.server.close_idle()
 
     async def aclose(self) -> None:
-        """Put back what this process has opened, and close it."""
+        """Restore the number, and close what this process opened."""
         self._host.public_calls = None
         await self._keeper.give_back()
         with contextlib.suppress(OSError):
@@ -113,7 +113,7 @@ class PublicSide:
 async def serving(
     host: Host, public_calls: PublicCalls, listener: socket.socket | None
 ) -> AsyncIterator[Server]:
-    """The public address, open while the block lasts."""
+    """Serve the public port while the block runs."""
     from runner.server.endpoints.media_socket import MediaSocketEndpoint
     from runner.server.public.endpoints import create_public_app
     from runner.server.wire.connection_limits import ConnectionLimits
@@ -127,7 +127,7 @@ async def serving(
         assert isinstance(host.rooms, DailyRooms)
         pinless = PinlessEndpoint(public_calls, host.rooms)
     app = create_public_app(public_calls, MediaSocketEndpoint(host), pinless)
-    # Strangers come through a tunnel, whose connections are this machine's.
+    # Clients come through a tunnel, so their connections are local.
     server = Server(app, limits=ConnectionLimits(limits_local=True))
     async with server.serving(listener, CLOSE_CONNECTIONS_S):
         yield server

@@ -1,10 +1,10 @@
-"""Limits the connections of clients that have not shown who they are, so that strangers cannot fill a port.
+"""Limits unverified connections, so that unknown clients cannot exhaust a port.
 
-A connection is unverified until a WebSocket is accepted on it or the application calls `verify`: on the
-public port that is when a webhook's signature or a call's token was checked. Beyond the limits, the
-unverified connection that has waited longest is closed, never the newest: a carrier's request comes with its
-connection and is verified at once, however many idle connections a stranger opens. Connections on which a
-request is being answered are closed last.
+A connection is unverified until a WebSocket is accepted on it or the application calls `verify`; on the
+public port, that is after a webhook's signature or a call's token was checked. Above the limits, the oldest
+idle unverified connection is closed, not the newest: a provider sends its request right after connecting and
+is verified at once, however many idle connections others open. Connections with a request being answered are
+closed last.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ logger = logging.getLogger(__name__)
 
 MAX_UNVERIFIED, MAX_BURST = 256, 1024
 GRACE_S = 1.0
-"""How long (s) a connection may exceed the limits: requests that are answered at once are no attack."""
+"""Time (s) for which a connection may exceed the limits, since requests answered at once are harmless."""
 
 LOG_EVERY_S = 10.0
 
 VERIFY = "botrun.verify"
-"""The ASGI extension by which an application says that it knows who is at the other end."""
+"""The ASGI extension with which an application marks the client as verified."""
 
 
 def verify(scope: MutableMapping[str, Any]) -> None:
-    """The client of this request has shown who it is: its connection is no longer limited."""
+    """Mark this request's client as verified: its connection is no longer limited."""
     extension = scope.get("extensions", {}).get(VERIFY)
     if extension is not None:
         extension["verify"]()
 
 
 def extension(verified: Callable[[], None]) -> dict[str, Any]:
-    """What a scope's `extensions` hold for `verify`."""
+    """The entry in a scope's `extensions` that `verify` uses."""
     return {VERIFY: {"verify": verified}}
 
 
 def default_burst() -> int:
-    """Unverified connections at any time: at most a quarter of the descriptors that this process may open."""
+    """Default for `burst`: at most a quarter of this process's file descriptor limit."""
     try:
         import resource
     except ImportError:  # Windows
@@ -64,10 +64,10 @@ class ConnectionLimits:
     """The unverified connections of one port.
 
     Args:
-        total: how many there may be in all, after `GRACE_S`; None derives it from `burst`.
-        per_address: how many from one address; None is half of `total`. Behind a tunnel or a proxy, all
+        total: maximum number in total, after `GRACE_S`; None derives it from `burst`.
+        per_address: maximum number per address; None is half of `total`. Behind a tunnel or a proxy, all
             connections come from its address.
-        burst: how many there may be in all at any time; None derives it from the limit of descriptors.
+        burst: maximum number in total at any time; None derives it from the file descriptor limit.
         limits_local: whether clients on this machine are limited, too.
     """
 
@@ -83,7 +83,7 @@ class ConnectionLimits:
         self.total = min(MAX_UNVERIFIED, self.burst // 2) if total is None else total
         self.per_address = max(1, self.total // 2) if per_address is None else per_address
         self._limits_local = limits_local
-        # In the order in which they were opened or last became idle.
+        # Ordered by when they were opened or last became idle.
         self._unverified: dict[asyncio.BaseTransport, _Unverified] = {}
         self._addresses: Counter[str] = Counter()
         self._sweep: asyncio.TimerHandle | None = None
@@ -91,7 +91,7 @@ class ConnectionLimits:
         self._logged_at = -LOG_EVERY_S
 
     def opened(self, transport: asyncio.Transport) -> None:
-        """A client has connected; another one may be disconnected for it."""
+        """A client has connected; may close another connection."""
         address = _address(transport.get_extra_info("peername"))
         if not address or (not self._limits_local and is_loopback(address)):
             return
@@ -110,7 +110,7 @@ class ConnectionLimits:
             self._unverified[transport] = _Unverified(found.address, time.monotonic())
 
     def verified(self, transport: asyncio.BaseTransport) -> None:
-        """The client has shown who it is."""
+        """The client has been verified."""
         self.closed(transport)
 
     def closed(self, transport: asyncio.BaseTransport) -> None:
@@ -131,7 +131,7 @@ class ConnectionLimits:
             pass
 
     def _close_oldest(self, address: str | None, now: float) -> bool:
-        """Close one of this address, or of any; False if all of them are new."""
+        """Close the oldest connection of this address, or of any; False if all of them are new."""
         candidates = [
             (transport, connection)
             for transport, connection in self._unverified.items()

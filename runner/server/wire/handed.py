@@ -1,7 +1,7 @@
-"""Connections that the supervisor has accepted, as a worker gets them (`supervisor/dispatch.py`).
+"""Receives connections that the supervisor has accepted (`supervisor/dispatch.py`).
 
-A Unix socket carries one message per connection: a byte that names the port, and the open file (SCM_RIGHTS).
-When the supervisor closes it, no more come.
+A Unix socket carries one message per connection: a byte for the port, and the file descriptor (SCM_RIGHTS).
+The supervisor closes it when no more will come.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MAIN, PUBLIC = b"m", b"p"
 
 
 class HandedConnections:
-    """A worker's end.
+    """The worker's end of the socket.
 
     Args:
-        folder: the run's own, with the supervisor's socket.
+        folder: the run's folder, with the supervisor's socket.
         worker: the id of this worker.
-        servers: serve the connections, by port.
+        servers: the servers by port.
     """
 
     def __init__(self, folder: Path, worker: str, servers: Mapping[bytes, Server]) -> None:
@@ -40,7 +40,7 @@ class HandedConnections:
 
     @contextlib.asynccontextmanager
     async def taking(self) -> AsyncIterator[None]:
-        """Take connections while the block lasts. Raises `OSError` if the supervisor is gone."""
+        """Serve connections while the block runs. Raises `OSError` if the supervisor has ended."""
         self._end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with self._end:
             self._end.connect(str(self._path))
@@ -79,7 +79,7 @@ class HandedConnections:
         connection.setblocking(False)
         try:
             await server.adopt(connection)
-        except OSError as error:  # the client has left, or its TLS handshake failed
+        except OSError as error:  # the client has disconnected, or its TLS handshake failed
             logger.debug("a connection ended before it was served: %s", error)
             connection.close()
 

@@ -1,7 +1,7 @@
-"""HTTP connections under uvicorn: each request must arrive, and each answer be read, in time.
+"""HTTP connections under uvicorn, with timeouts for receiving a request and sending its response.
 
-uvicorn limits only the time between two requests: a client that sends a byte now and then would keep its
-connection for ever.
+uvicorn limits only the time between two requests, so a client that sends a byte now and then would keep its
+connection forever.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
     from websockets.http11 import Request
 
 REQUEST_S = 10.0
-"""How long (s) a request may take, head and body, from its first byte; the first one, from the connection."""
+"""Time (s) for a request's head and body, from its first byte; for the first request, from the connection."""
 
 MAX_HEAD_BYTES = 64 * 1024
 
 STALL_S = 20.0
-"""How long (s) a client may leave an answer unread."""
+"""Time (s) after which a client that does not read a response is disconnected."""
 
 
 class HttpProtocol(H11Protocol):
-    """uvicorn's, with a deadline for each request. After an upgrade, `WebSocketProtocol` takes over."""
+    """uvicorn's protocol, with a deadline for each request. `WebSocketProtocol` takes over after an
+    upgrade."""
 
     def __init__(
         self, *args: Any, request_s: float = REQUEST_S, limits: ConnectionLimits | None = None, **more: Any
@@ -58,7 +59,7 @@ class HttpProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        # h11's words for a request of which a part is still to come.
+        # h11's states while a part of the request is still to come.
         if self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and self.transport.get_protocol() is self:
             self._expect_more()
         else:
@@ -66,7 +67,7 @@ class HttpProtocol(H11Protocol):
             self._limits.answering(self.transport)
 
     def handle_events(self) -> None:
-        """Process what was received; a new request's scope gets our extension before its task starts."""
+        """Process received events; adds `VERIFY` to a new request's scope before its task starts."""
         super().handle_events()
         if self.scope is not self._seen_scope:
             self._seen_scope = self.scope
@@ -75,9 +76,10 @@ class HttpProtocol(H11Protocol):
             self.scope["extensions"] = extensions
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """uvicorn would drop what came behind the request, and read the rest as if it began a frame."""
+        """Refuse data sent directly after the request: uvicorn would drop it and read the rest as a new
+        frame."""
         if self.conn.trailing_data[0]:
-            self.send_400_response("Data came before the answer to the upgrade.")
+            self.send_400_response("Received data before the upgrade was answered.")
         else:
             super().handle_websocket_upgrade(event)
 
@@ -86,8 +88,8 @@ class HttpProtocol(H11Protocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP. uvicorn would answer twice in the middle of a request; the application
-        that is answering that request is informed of the disconnect instead."""
+        """Refuse malformed HTTP. Within a request, uvicorn would send a second response; instead, the
+        application is notified of the disconnect."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -106,7 +108,7 @@ class HttpProtocol(H11Protocol):
 
     def _expect_more(self) -> None:
         if self._deadline is None:
-            # Aborted, because under TLS a close would wait for the client's.
+            # Abort, because with TLS a close would wait for the client's.
             self._deadline = self.loop.call_later(self._request_s, self.transport.abort)
 
     def _expect_nothing(self) -> None:
@@ -121,7 +123,7 @@ class HttpProtocol(H11Protocol):
 
 
 class _StrictConnection(h11.Connection):
-    """Refuses requests that h11 accepts and that two servers may understand differently."""
+    """Refuses requests that h11 accepts but that servers may interpret differently."""
 
     def next_event(self) -> Any:
         event = super().next_event()
@@ -141,11 +143,11 @@ def _lower(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, byte
 
 
 def websocket_scope(request: Request, transport: asyncio.Transport, config: Config) -> dict[str, Any]:
-    """What ASGI says of a WebSocket request (asgiref 3, specs/www.rst, "WebSocket Connection Scope"), except
+    """The ASGI scope of a WebSocket request (asgiref 3, specs/www.rst, "WebSocket Connection Scope"), without
     the application's state and extensions."""
     path, _, query = request.path.partition("?")
     protocols = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
-    # `surrogateescape`: websockets before 17 marks non-ASCII bytes so.
+    # `surrogateescape`: how websockets before 17 marks non-ASCII bytes.
     headers = [
         (name.encode().lower(), value.encode("latin-1", "surrogateescape"))
         for name, value in request.headers.raw_items()

@@ -1,7 +1,7 @@
-"""`--https`: a certificate of this machine's own, and which certificates botrun's commands trust.
+"""`--https`: a self-signed certificate, and which certificates botrun's commands trust.
 
-Browsers give a microphone only to pages over HTTPS (or on localhost). The certificate is self-signed, so each
-browser asks once whether to trust it; it is kept, so that it asks only once.
+Browsers allow the microphone only on pages over HTTPS or on localhost. Each browser asks whether to trust the
+self-signed certificate; it is stored, so that browsers ask only once.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 ALL = "0.0.0.0"
 _ELSEWHERE = ("192.0.2.1", 9)
-"""An address for documentation (RFC 5737). A UDP socket that is connected to it sends nothing."""
+"""A documentation address (RFC 5737). Connecting a UDP socket to it sends nothing."""
 
 
 def with_https(settings: Settings) -> Settings:
-    """The settings of a run that the network can reach: with a certificate, and a login key.
+    """The settings of a run on the local network, with a certificate and a login key.
 
     Raises:
-        UsageError: the certificate cannot be made or stored.
+        UsageError: the certificate cannot be created or stored.
     """
     host = settings.host if "host" in settings.sources else ALL
     names = {"localhost", "127.0.0.1", "::1", *([lan] if (lan := lan_address()) else [])}
@@ -60,7 +60,7 @@ def with_https(settings: Settings) -> Settings:
 
 
 def lan_address() -> str:
-    """This machine's address in its network; "" without a network."""
+    """This machine's address in the local network; "" without a network."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(_ELSEWHERE)
         address = str(probe.getsockname()[0])
@@ -70,7 +70,7 @@ def lan_address() -> str:
 
 @contextlib.contextmanager
 def key_file(settings: Settings) -> Iterator[None]:
-    """Keep the run's login key where this user's commands find it, while the block lasts."""
+    """Store the run's login key for this user's commands while the block runs."""
     from runner.server.state_file import dial_key_path, write_private
 
     path = dial_key_path(settings)
@@ -85,15 +85,15 @@ _insecure: ContextVar[bool] = ContextVar("botrun_insecure", default=False)
 
 
 def trust_anybody() -> None:
-    """`--insecure`: accept any certificate from here on, in this context."""
+    """`--insecure`: accept any certificate from now on, in this context."""
     _insecure.set(True)
 
 
 def trust_for(url: str, *, insecure: bool = False) -> ssl.SSLContext | None:
     """The TLS context for a command's connection to `url`; None if it is not encrypted.
 
-    The run's own certificate is trusted at any of this machine's addresses: its key is on this disk.
-    `insecure`: any certificate is accepted.
+    botrun's own certificate is trusted, because its key is on this machine. `insecure`: accept any
+    certificate.
     """
 
     if urlsplit(url).scheme not in {"wss", "https"}:
@@ -114,15 +114,15 @@ def _chain() -> Path:
 # ------------------------------------------------------------ the certificate
 
 VALID_DAYS = 365
-"""Browsers refuse server certificates that last much longer than a year."""
+"""Validity (days) of a certificate; browsers refuse those valid for much longer than a year."""
 
 RENEW_DAYS = 7
-"""A certificate that is valid for fewer days is replaced."""
+"""A certificate with fewer days left is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The files of a certificate and its key: PEM, readable by their owner only."""
+    """The PEM files of a certificate and its key, readable only by their owner."""
 
     chain: Path
     key: Path
@@ -189,7 +189,7 @@ def _name(host: str) -> x509.GeneralName:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write the file atomically, and never readable by others."""
+    """Write the file atomically, readable only by its owner."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -1,4 +1,4 @@
-"""uvicorn on a given socket, without its signal handlers, its log lines and its polling."""
+"""Runs uvicorn on a given socket, without its signal handlers, log lines and polling."""
 
 from __future__ import annotations
 
@@ -29,14 +29,13 @@ TICK_S = 1.0
 
 
 class Server(uvicorn.Server):
-    """Serves an application between entering and leaving `serving`.
+    """Serves an application while `serving` is entered.
 
     Args:
-        app: what is served.
-        certificate: the files of a certificate and its key; with them, over TLS.
-        request_s: how long (s) a request may take to arrive.
-        limits: of the connections whose clients have not shown who they are; None limits those of other
-            machines.
+        app: the application.
+        certificate: files of a certificate and its key, for TLS.
+        request_s: time (s) for a request to arrive.
+        limits: limits of unverified connections; by default, only for those from other machines.
     """
 
     def __init__(
@@ -52,10 +51,10 @@ class Server(uvicorn.Server):
         http = functools.partial(HttpProtocol, request_s=request_s, limits=limits)
         config = uvicorn.Config(
             app,
-            # No compression, which saves nothing on encoded sound and takes memory for each socket.
+            # No compression: it saves nothing on encoded sound and takes memory per socket.
             ws=cast(type[asyncio.Protocol], functools.partial(WebSocketProtocol, limits=limits)),
             ws_max_size=MESSAGE_LIMIT_BYTES,
-            # A client that vanished is noticed after four times that, at most.
+            # A lost client is detected after at most four intervals.
             ws_ping_interval=PING_S,
             http=cast(type[asyncio.Protocol], http),
             lifespan="off",
@@ -72,7 +71,7 @@ class Server(uvicorn.Server):
 
     @contextlib.asynccontextmanager
     async def serving(self, listener: socket.socket | None, close_within_s: float) -> AsyncIterator[None]:
-        """Accept on `listener`; at the end, close what is open within `close_within_s`.
+        """Accept on `listener`; at the end, close open connections within `close_within_s`.
 
         Without a listener, connections come through `adopt`.
         """
@@ -89,7 +88,7 @@ class Server(uvicorn.Server):
                 await asyncio.wait({task})
 
     async def adopt(self, connection: socket.socket) -> None:
-        """Serve a connection that another process has accepted. Raises `OSError` if it is gone."""
+        """Serve a connection that another process has accepted. Raises `OSError` if it is closed."""
 
         def connected() -> asyncio.Protocol:
             make = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
@@ -100,7 +99,8 @@ class Server(uvicorn.Server):
 
     @contextlib.asynccontextmanager
     async def serving_inside(self, path: Path, wrap: Callable[[Any], Any]) -> AsyncIterator[None]:
-        """Also serve the application, wrapped by `wrap`, on a Unix socket; `refuse_more` leaves that open."""
+        """Also serve the application, wrapped by `wrap`, on a Unix socket, which `refuse_more` leaves
+        open."""
         config = copy.copy(self.config)
         config.loaded_app = wrap(self.config.loaded_app)
 
@@ -124,14 +124,14 @@ class Server(uvicorn.Server):
             path.unlink(missing_ok=True)
 
     def refuse_more(self) -> None:
-        """Accept no more connections; those that are open continue."""
+        """Accept no more connections; open ones continue."""
         for server in self.servers:
             server.close()
 
     def close_idle(self) -> None:
-        """Close connections without a request being answered, so that the next one reaches the new code."""
+        """Close idle connections, so that their next request reaches the new code."""
         for connection in list(self.server_state.connections):
-            # A WebSocket's would be closed in the middle of its call.
+            # Not WebSockets, which carry calls.
             if isinstance(connection, H11Protocol):
                 connection.shutdown()
 
@@ -152,7 +152,7 @@ class Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what uvicorn logs about connections that are cut off at the end on purpose."""
+    """Hide uvicorn's log lines about connections that are cut off on purpose at the end."""
     logger = logging.getLogger("uvicorn.error")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

@@ -1,14 +1,14 @@
-"""WebSocket frames of the server's side: websockets' sans-I/O protocol, bytes in, messages and bytes out.
+"""Server-side WebSocket frames: websockets' sans-I/O protocol, bytes in, messages and bytes out.
 
-websockets parses, checks and answers. Added here, as clauses of RFC 6455 ask or allow:
+websockets parses, validates and responds. This file adds what RFC 6455 requires or allows:
 
-* Unfragmented data messages, which a call consists of, take a short cut: through the library alone the wire's
-  work for a second of a phone call is four times as long (ARCHITECTURE.md has the figures).
-* A Close inside a fragmented message is in order (5.4).
-* Text that is not UTF-8 fails the connection as soon as the wrong byte is there, not when its message or its
-  frame is complete (8.1).
-* The number of fragments is bounded: a client could send empty ones for ever.
-* A Pong is not queued behind output that the client does not read (5.5.3 allows to skip it).
+* A fast path for unfragmented data messages, which make up a call: without it, the wire takes four times the
+  CPU per second of a phone call (figures in ARCHITECTURE.md).
+* A Close inside a fragmented message is allowed (5.4).
+* Text that is not UTF-8 fails the connection at the first wrong byte, not when its message or frame is
+  complete (8.1).
+* The number of fragments is limited, because a client could send empty ones forever.
+* No Pong is queued behind output that the client does not read (5.5.3 allows skipping it).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from websockets.streams import StreamReader
 
 Message = str | bytes
 
-apply_mask = websockets.frames.apply_mask  # type: ignore[attr-defined]  # the C version where there is one
+apply_mask = websockets.frames.apply_mask  # type: ignore[attr-defined]  # the C version if there is one
 
 MAX_FRAGMENTS = 1024
-"""Frames in one message, however small; more are allowed if they hold `MIN_FRAGMENT_BYTES` on average."""
+"""Maximum number of frames in one message; more are allowed if they average `MIN_FRAGMENT_BYTES`."""
 
 MIN_FRAGMENT_BYTES = 16
 
 MAX_REASON_BYTES = 123
-"""A close frame holds 125 bytes, of which the code takes 2 (5.5)."""
+"""Maximum length of a close reason: a close frame has 125 bytes, of which the code takes 2 (5.5)."""
 
 _TEXT, _BINARY = 0x80 | Opcode.TEXT, 0x80 | Opcode.BINARY
 _MASKED = 0x80
@@ -48,18 +48,18 @@ class FrameProtocol(ServerProtocol):
     After `feed`, write what `data_to_send` returns; `state` says whether the connection is closing.
 
     Args:
-        on_message: is called with each message, in order; may be replaced at any time.
-        max_bytes: the size of the largest message; a larger one fails the connection with 1009.
+        on_message: called with each message, in order; can be replaced at any time.
+        max_bytes: maximum size of a message; a larger one fails the connection with 1009.
 
     Attributes:
-        skip_pongs: whether Pings are left unanswered, because the client does not read what it is sent.
+        skip_pongs: whether to leave Pings unanswered, because the client does not read.
     """
 
     reader: _Reader
 
     def __init__(self, on_message: Callable[[Message], None], max_bytes: int) -> None:
         super().__init__(max_size=max_bytes)
-        # Its trace would put what is said in a call, and tokens, into the log.
+        # Its trace would log tokens and what is said in calls.
         self.debug = False
         self.on_message = on_message
         self.skip_pongs = False
@@ -73,12 +73,12 @@ class FrameProtocol(ServerProtocol):
         next(self.parser)
 
     def read_request(self, data: bytes) -> Request | None:
-        """Read the request that asks for the upgrade; None if it is refused or not yet complete."""
+        """Read the upgrade request; None if it is refused or incomplete."""
         self.receive_data(data)
         return next((event for event in self.events_received() if isinstance(event, Request)), None)
 
     def feed(self, data: bytes) -> None:
-        """Read what the client sent after its request."""
+        """Process data that the client sent after its request."""
         at = self._read_whole_messages(data) if self.reader.is_between_frames else 0
         if at < len(data):
             self.receive_data(data[at:] if at else data)
@@ -86,9 +86,9 @@ class FrameProtocol(ServerProtocol):
                 self._check_partial_text()
 
     def _read_whole_messages(self, data: bytes) -> int:
-        """Hand over the unfragmented messages at the start of `data`; returns how many bytes they took.
+        """Pass on the unfragmented messages at the start of `data`; returns their total size.
 
-        Everything else is left to websockets, whatever is wrong with it, too.
+        Everything else, including errors, is left to websockets.
         """
         if self._state is not OPEN or self.current_size is not None:
             return 0
@@ -117,7 +117,7 @@ class FrameProtocol(ServerProtocol):
         return at
 
     def close(self, code: int, reason: str) -> None:
-        """Send a close frame, unless one was sent; what the protocol does not allow in it is corrected."""
+        """Send a close frame, unless one was sent. Invalid codes and too long reasons are corrected."""
         if self._state is not OPEN:
             return
         if code == CloseCode.NO_STATUS_RCVD:
@@ -126,13 +126,13 @@ class FrameProtocol(ServerProtocol):
         short = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
         try:
             self.send_close(code, short)
-        except ProtocolError:  # no code that may be sent
+        except ProtocolError:  # a code that must not be sent
             self.send_close(CloseCode.INTERNAL_ERROR, short)
 
-    # ------------------------------------------------------------ what websockets calls
+    # ------------------------------------------------------------ called by websockets
 
     def recv_frame(self, frame: Frame) -> None:
-        """Process a frame that was parsed."""
+        """Process a parsed frame."""
         if frame.opcode is Opcode.PONG or (frame.opcode is Opcode.PING and self.skip_pongs):
             return
         if frame.opcode is Opcode.CLOSE:
@@ -163,7 +163,7 @@ class FrameProtocol(ServerProtocol):
         self._decoder.decode(data, final)
 
     def _check_partial_text(self) -> None:
-        """Check what is there of a text frame that has not arrived completely."""
+        """Check the received part of an incomplete text frame."""
         header, mask = self.reader.payload_of or (0, b"")
         opcode = header & 0x0F
         if opcode == Opcode.TEXT:
@@ -183,12 +183,12 @@ class FrameProtocol(ServerProtocol):
 
 
 class _Reader(StreamReader):
-    """websockets' reader, which also knows where within a frame it is.
+    """websockets' reader, which also tracks its position within a frame.
 
     Attributes:
-        is_between_frames: whether all that came has been processed, up to the end of a frame.
+        is_between_frames: whether all data has been processed, up to the end of a frame.
         payload_of: the first byte and the mask of the frame whose payload is being read; else None.
-        checked: bytes of that payload that were decoded already.
+        checked: number of payload bytes decoded already.
     """
 
     def __init__(self) -> None:
@@ -200,7 +200,7 @@ class _Reader(StreamReader):
         self._reads = 0
 
     def at_eof(self) -> Generator[None, None, bool]:
-        """See `StreamReader`; websockets asks before each frame."""
+        """See `StreamReader`; websockets calls it before each frame."""
         self.is_between_frames = True
         self.payload_of, self._reads, self.checked = None, 0, 0
         ended = yield from super().at_eof()
@@ -208,7 +208,7 @@ class _Reader(StreamReader):
         return ended
 
     def read_exact(self, n: int) -> Generator[None, None, bytes | bytearray]:  # type: ignore[override]
-        """See `StreamReader`; a frame is read as header, perhaps extended length, mask, payload."""
+        """See `StreamReader`; a frame is read as header, optional extended length, mask, payload."""
         data: bytes | bytearray = yield from super().read_exact(n)
         self._reads += 1
         if self._reads == 1:
@@ -219,7 +219,7 @@ class _Reader(StreamReader):
 
 
 def data_frame(message: Message) -> bytes:
-    """The frame of an unfragmented message, as a server sends it: not masked (5.1)."""
+    """The server's (unmasked, 5.1) frame of an unfragmented message."""
     if isinstance(message, str):
         head, payload = _TEXT, message.encode()
     else:

@@ -1,8 +1,8 @@
-"""WebSocket connections under uvicorn, made for many small messages.
+"""WebSocket connections under uvicorn, optimised for many small messages.
 
-Beside ASGI's `receive` and `send`, which wake a task for each message, the scope offers a way without one:
+ASGI's `receive` and `send` wake a task for each message. The scope also offers a socket that does not:
 `scope["extensions"][DIRECT]["socket"]` is a `transports.websocket.socket.DirectSocket`. Like uvicorn's
-`WebSocketsSansIOProtocol` it takes the frames from websockets (`websocket_frames.py`); the I/O is its own.
+`WebSocketsSansIOProtocol`, it uses websockets for the frames (`websocket_frames.py`); the I/O is its own.
 """
 
 from __future__ import annotations
@@ -36,35 +36,35 @@ logger = logging.getLogger(__name__)
 POLICY_VIOLATION, TRY_AGAIN_LATER = CloseCode.POLICY_VIOLATION, CloseCode.TRY_AGAIN_LATER
 
 MAX_WAITING = 32
-"""Messages that wait for the application; above that, no more are read."""
+"""Maximum number of messages queued for the application; then reading pauses."""
 
 HANDSHAKE_S = 10.0
-"""How long (s) the application may take to accept or refuse a connection."""
+"""Time (s) for the application to accept or refuse a connection."""
 
 MAX_UNANSWERED = 3
-"""Pings after which a client that sent nothing since is gone. TCP's retransmissions back off for longer than
-a network is away."""
+"""Number of pings after which a silent client is disconnected. Several, because TCP's retransmissions back
+off for longer than a short network outage lasts."""
 
 CLOSE_S = 10.0
-"""How long (s) the client may take to answer our close frame."""
+"""Time (s) for the client to answer a close frame."""
 
 ANSWER_S = 1.0
-"""How long (s) the application may take to answer what came before a client's fault closes the connection."""
+"""Time (s) for the application to answer earlier messages before a client's error closes the connection."""
 
 DISCARD_S = 3.0
-"""How long (s) input is read and discarded after our last byte. A socket that is closed with unread input
+"""Time (s) for which input is discarded after the last byte is sent. Closing a socket with unread input
 resets the connection, and the client may lose the close code."""
 
 SHUTDOWN_S = 0.2
-"""The same (s) when the server stops."""
+"""The same time (s) when the server stops."""
 
 UNSENT_BYTES = 16384
-"""Bytes that the kernel takes beyond what is in flight. Without a bound it takes megabytes: minutes of a
-phone's sound, before a client that has stopped reading is noticed."""
+"""Maximum number of unsent bytes in the kernel. By default it buffers megabytes, minutes of phone sound,
+before a client that does not read is noticed."""
 
 
 class WebSocketProtocol(asyncio.Protocol):
-    """One connection, from the request that asks for an upgrade to its end."""
+    """One connection, from its upgrade request to its end."""
 
     def __init__(
         self,
@@ -222,7 +222,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.pause_reading()
 
     async def receive(self) -> MutableMapping[str, Any]:
-        """ASGI's."""
+        """ASGI's `receive`."""
         if self._failed and self._waiting.empty():
             self._flush()
         self._receiving = True
@@ -238,7 +238,7 @@ class WebSocketProtocol(asyncio.Protocol):
         return self._on_closed is None and not (self._receiving and self._waiting.empty())
 
     def _fail_soon(self) -> None:
-        """Close when the application has answered what came before the client's fault; pongs are sent now."""
+        """Close after the application has answered earlier messages; send pongs now."""
         *pongs, close, end = self._frames.data_to_send()
         self._transport.write(b"".join(pongs))
         self._frames.writes += [close, end]
@@ -251,7 +251,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._transport.resume_reading()
 
     def subscribe(self, on_message: Callable[[Message], None], on_closed: Callable[[int, str], None]) -> None:
-        """Hand over messages as they are read, those first that wait; at the end the close code, once."""
+        """Pass messages as they are read, queued ones first; at the end pass the close code, once."""
         while not self._waiting.empty():
             waiting = self._waiting.get_nowait()
             if waiting["type"] == "websocket.receive":
@@ -266,7 +266,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._rounds.join(self._transport, self.data_received)
 
     def unsubscribe(self) -> None:
-        """Messages wait for `receive` again."""
+        """Queue messages for `receive` again."""
         self._rounds.leave(self._transport)
         self._on_closed = None
         if not self._closing:
@@ -275,7 +275,7 @@ class WebSocketProtocol(asyncio.Protocol):
     # ------------------------------------------------------------ out
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        """ASGI's."""
+        """ASGI's `send`."""
         await self._writable.wait()
         kind = message["type"]
         if self._closing:
@@ -293,7 +293,8 @@ class WebSocketProtocol(asyncio.Protocol):
             raise RuntimeError(f"{kind!r} may not be sent now")
 
     def try_send(self, make: Callable[[], Message | None]) -> bool:
-        """Send what `make` returns; False, without calling it, if the client must read first, or is gone."""
+        """Send what `make` returns; False, without calling it, if the client must read first or is
+        disconnected."""
         if not self._open or self._full:
             return False
         message = make()
@@ -303,24 +304,24 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _write(self, message: Message) -> None:
         if self._frames.writes and not self._failed:
-            self._flush()  # a pong, whose ping came before what this answers
+            self._flush()  # a pong whose ping came before this message
         self._transport.write(data_frame(message))
 
     def _flush(self) -> None:
-        """Write what websockets has to send, and follow it where it closes the connection."""
+        """Write what websockets has to send, and close the connection if it does."""
         frames = self._frames
         writes = frames.data_to_send()
         if frames.state is not OPEN:
             self._begin_closing(frames.close_rcvd or frames.close_sent)
         self._transport.write(b"".join(writes))
         if b"" in writes and not self._half_closed:
-            # websockets' word for: nothing more will be sent.
+            # websockets' marker for the end of output.
             self._end_sending(DISCARD_S)
 
     # ------------------------------------------------------------ ends
 
     def _close(self, code: int, reason: str) -> None:
-        """Close from our side, and wait for the client's answer."""
+        """Close the connection, and wait for the client's close frame."""
         if not self._closing:
             self._set_timer(CLOSE_S, self._transport.abort)
             self._frames.close(code, reason)
@@ -338,7 +339,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._report_gone(close.code, close.reason)
 
     def _end_sending(self, discard_s: float) -> None:
-        """Half-close; what still arrives is discarded until the client closes, or until the deadline."""
+        """Half-close; discard input until the client closes or the deadline passes."""
         if self._transport.is_closing():
             return
         self._half_closed = True
@@ -359,7 +360,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _ping(self) -> None:
         interval_s = self._config.ws_ping_interval or 0.0
-        # While nothing is read, an answer cannot be seen.
+        # While reading is paused, no pong can be received.
         if self._unanswered >= MAX_UNANSWERED and not self._paused:
             silent_s = MAX_UNANSWERED * interval_s
             logger.warning("WebSocket from %s: nothing came for %g s; closing", self._client, silent_s)
@@ -378,22 +379,22 @@ class WebSocketProtocol(asyncio.Protocol):
 
 
 def _ignore(message: Message) -> None:
-    """For messages after the end."""
+    """Discard messages after the end."""
 
 
 def bound_send_buffer(transport: asyncio.Transport) -> None:
-    """Limit what the kernel keeps for a client that does not read, where the system can do that."""
+    """Limit the kernel's buffer for a client that does not read, if the system supports it."""
     option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
     sock = transport.get_extra_info("socket")
     if option is None or sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    # With uvloop this is no complete socket.
+    # uvloop's socket is incomplete.
     with contextlib.suppress(OSError), socket.fromfd(sock.fileno(), sock.family, sock.type) as whole:
         whole.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
 
 
 async def close(websocket: WebSocket, code: int, reason: str) -> None:
-    """Close an application's socket, unless it is closed already."""
+    """Close a socket, unless it is closed already."""
     try:
         await websocket.close(code, reason[:120])
     except (RuntimeError, WebSocketDisconnect):
