@@ -70,6 +70,15 @@ def weather(call_id: str = "c1", **arguments: Any) -> FunctionCall:
 ROME = '{"city": "Rome"}'
 
 FRAMING = (
+    Case("Ollama", "an emoji as two escapes in two events", sse(words("Great ").replace("Great ", "Great \\ud83d"), words("X").replace("X", "\\ude00!"), STOP, DONE), "Great \U0001f600!"),
+    Case("vLLM", "half an emoji in the middle", sse(words("X").replace("X", "Great\\ud83d. Bye."), STOP, DONE), "Great\ufffd. Bye."),
+    Case("vLLM", "half an emoji at the end", sse(words("X").replace("X", "Great.\\ud83d"), chunk({}, "length"), DONE), "Great."),
+    Case("llama.cpp", "an event nested a hundred thousand deep", sse("[" * 100_000), error="not JSON"),
+    Case("LM Studio", "an answer of one bracket", sse(words("["), STOP, DONE), "["),
+    Case("vLLM", "an answer that begins like thoughts", sse(words("<th"), words("ree"), STOP, DONE), "<three"),
+    Case("Groq", "only CR ends lines, and comments between", b": hi\r\rdata: " + words("Hi.").encode() + b"\r\r: ping\r\rdata: " + STOP.encode() + b"\r\rdata: [DONE]\r\r", "Hi."),
+    Case("LiteLLM", "retry, id and event fields around the data", b"retry: 10\r\nid: 1\r\nevent: message\r\ndata: " + words("Hi.").encode() + b"\r\nid: 2\r\n\r\ndata: " + STOP.encode() + b"\r\n\r\ndata: [DONE]\r\n\r\n", "Hi."),
+    Case("OpenRouter", "a number of five thousand digits", sse('{"choices": [], "created": ' + "1" * 5000 + "}"), error="not JSON"),
     Case("OpenAI", "role first, then words", sse(chunk({"role": "assistant", "content": ""}), words("Hello "), words("there."), STOP, DONE), "Hello there."),
     Case("OpenAI", "usage chunk without choices at the end", sse(words("Hi."), STOP, '{"choices": [], "usage": {"total_tokens": 3}}', DONE), "Hi."),
     Case("Azure", "prompt filter results before the first choice", sse('{"choices": [], "prompt_filter_results": [{"prompt_index": 0}]}', words("Hi."), STOP, DONE), "Hi."),

@@ -51,6 +51,7 @@ class ChatStream:
         self._reader = EventReader()
         self._calls = CallPieces()
         self._thoughts = Thoughts()
+        self._half = ""
         self._plain = bytearray()
         self._is_stream = False
         self._spoke = False
@@ -75,6 +76,7 @@ class ChatStream:
         yield from self._take(self._reader.close())
         if not self._is_stream:
             yield from self._spoken(self._plain_answer())
+        yield from self._spoken(self._thoughts.close())
         if not self.complete:
             raise ServiceError(f"{self._service} broke off in the middle of its answer")
         if self.finish_reason == "content_filter":
@@ -121,7 +123,7 @@ class ChatStream:
     def _chunks(self, data: str) -> list[Mapping[str, Any]]:
         try:
             values = [json.loads(data, strict=False)]
-        except ValueError:
+        except (ValueError, RecursionError):
             # Some servers forget the blank line between two events.
             values = [_object_in(line) for line in data.split("\n") if line.strip()]
             if len(values) < 2 or None in values:
@@ -178,7 +180,14 @@ class ChatStream:
         text = _text_of(content) or _text_of(delta.get("refusal"))
         if text or content:
             self.content += 1
-        return self._thoughts.feed(text)
+        return self._thoughts.feed(self._whole(text))
+
+    def _whole(self, text: str) -> str:
+        """The text without halves of characters: some servers send an emoji as two escapes in two events."""
+        text = self._half + text
+        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        text = text[: len(text) - len(self._half)]
+        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def _failure(self, words: str) -> ServiceError:
         if self._is_stream:
@@ -239,6 +248,12 @@ class Thoughts:
                 return ""
         return self._release(self._held)
 
+    def close(self) -> str:
+        """The answer has ended: what looked like the beginning of a mark, and was none."""
+        begin = self._held.lstrip()
+        is_thought = any(begin.startswith(opening) for opening, _ in self._MARKS)
+        return "" if is_thought else self._release(self._held)
+
     def _release(self, text: str) -> str:
         self._open, self._held = False, ""
         return text
@@ -271,7 +286,7 @@ def _error_in(answer: Mapping[str, Any]) -> str:
 def _json_in(text: str) -> Any:
     try:
         return json.loads(text, strict=False)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

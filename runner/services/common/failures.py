@@ -58,7 +58,7 @@ def refusal(
 def own_words(body: bytes | str) -> str:
     """The error message in an answer: the text inside its JSON, or the beginning of the answer."""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         text = _text_in(json.loads(text)) or text
     # Keys are hidden before the text is cut: half a key would not be recognised as one.
     return " ".join(keys.hide(text).split())[:LONGEST_TEXT]

@@ -233,7 +233,7 @@ class ServiceLink:
                 raise TypeError
             self._on_message(message)
             self._garbage = 0
-        except (ValueError, TypeError, LookupError, AttributeError):
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             # Not JSON, or JSON without the expected fields: one is skipped; several in a row are an error.
             self._garbage += 1
             logger.warning("%s sent what cannot be understood: %.80r", self.service, own_words(data))
