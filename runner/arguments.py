@@ -22,12 +22,12 @@ class RunnerArguments:
         session_id: the call's id in logs, records and URLs.
         handle_sigint: whether the bot's `PipelineRunner` should handle Ctrl-C. False: botrun does.
         handle_sigterm: the same for SIGTERM.
-        pipeline_idle_timeout_secs: the call ends after so many seconds in which nobody speaks; 0 = never.
-        session_state: your own values (JSON) that the call keeps when the bot's code is saved.
+        pipeline_idle_timeout_secs: time (s) without speech after which the call ends; 0 = never.
+        session_state: your own values (JSON), kept across a reload of the bot's code.
         resumed: whether the call began under older code: the context has its history, and the greeting has
             been said.
-        call_data: the data of the provider's start message, also readable like a dictionary
-            (`call_data["from"]`); None without a phone call.
+        call_data: data of the provider's start message, by attribute or by key (`call_data["from"]`); None
+            if this is not a phone call.
     """
 
     body: Any = field(default_factory=dict)
@@ -74,14 +74,14 @@ class WebSocketRunnerArguments(RunnerArguments):
     """A phone call over a provider's media socket, or a plain WebSocket client.
 
     Attributes:
-        websocket: the accepted socket; its handshake has been read.
+        websocket: the accepted socket, after its handshake.
         provider: "twilio", "telnyx", "plivo", "exotel", or "websocket" for a plain client.
         stream_id: the provider's id of this media stream.
         call_id: the provider's id of the call.
         from_number: the caller's number, if known.
         to_number: the called number, if known.
-        custom_parameters: of the answer document.
-        serializer: for this call's provider, ids and sound format.
+        custom_parameters: the parameters from the answer document.
+        serializer: the serializer for this call's provider, ids and audio format.
     """
 
     websocket: WebSocket
@@ -95,5 +95,5 @@ class WebSocketRunnerArguments(RunnerArguments):
 
     @property
     def transport_type(self) -> str:
-        """The provider's name, under Pipecat's name."""
+        """Alias of `provider`, as in Pipecat."""
         return self.provider

@@ -4,13 +4,13 @@
     ├── UsageError                the command line, the environment or a file asks for something impossible
     │   ├── BotLoadError          the bot file cannot be found, read or imported; knows file and line
     │   ├── MissingPackageError   an optional package is not installed; knows the command that installs it
-    │   └── MissingModelError     a model is not on this machine; knows the command that fetches it
+    │   └── MissingModelError     a model is not on this machine; knows the command that downloads it
     ├── ProtocolError             the peer sent something that its protocol does not allow
-    │   └── OfferError            a WebRTC offer or candidate that we refuse
+    │   └── OfferError            botrun refuses a WebRTC offer or candidate
     ├── StartError                a transport or processor could not start, so the call cannot begin
     ├── TransportError            a connection broke or could not be made
     ├── ServiceError              an STT, LLM or TTS service failed
-    │   └── ServiceRefusal        it answered with a refusal; knows its status
+    │   └── ServiceRefusal        it answered with an error status; knows the status
     └── ProviderError             a phone provider refused or could not be reached; knows its status
 
 Instances carry the facts; the sentence is made from them.
@@ -21,7 +21,7 @@ from __future__ import annotations
 from pathlib import Path
 
 STOPPED_BY_CTRL_C = 130
-"""The exit status of what Ctrl-C stopped, in a shell's terms: 128 + SIGINT."""
+"""Exit status after Ctrl-C, as in a shell: 128 + SIGINT."""
 
 
 class BotrunError(Exception):
@@ -46,7 +46,7 @@ class BotLoadError(UsageError):
 
 
 class MissingPackageError(UsageError):
-    """An optional package is missing; `install` is the command that brings it."""
+    """An optional package is missing; `install` is the command that installs it."""
 
     def __init__(self, what: str, package: str, install: str) -> None:
         self.package = package
@@ -55,7 +55,7 @@ class MissingPackageError(UsageError):
 
 
 class MissingModelError(UsageError):
-    """A model that runs on this machine is not there; `fetch` is the command that brings it."""
+    """A local model is not on this machine; `fetch` is the command that downloads it."""
 
     def __init__(self, what: str, model: str, fetch: str) -> None:
         self.model = model
@@ -64,7 +64,7 @@ class MissingModelError(UsageError):
 
 
 def why(error: Exception) -> str:
-    """Why something failed; of the operating system's failures, the file and what is wrong with it."""
+    """The reason for a failure; for an `OSError`, the file and the system's message."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
@@ -83,7 +83,7 @@ class StartError(BotrunError):
 
 
 class TransportError(BotrunError):
-    """A connection broke or never came to be."""
+    """A connection broke or could not be made."""
 
 
 class ServiceError(BotrunError):
@@ -91,9 +91,9 @@ class ServiceError(BotrunError):
 
 
 class ServiceRefusal(ServiceError):
-    """A service answered that it would not.
+    """A service answered with an error status.
 
-    `status` is its HTTP status; `retry_after_s` is when it wants to be asked again, if it said so.
+    `status` is the HTTP status; `retry_after_s` is its `Retry-After` (s), if it sent one.
     """
 
     def __init__(self, sentence: str, *, status: int, retry_after_s: float | None = None) -> None:
@@ -103,14 +103,14 @@ class ServiceRefusal(ServiceError):
 
     @property
     def lasting(self) -> bool:
-        """Whether asking again as it is cannot help: the key or the request is wrong."""
+        """Whether a retry cannot help, because the key or the request is wrong."""
         return 400 <= self.status < 500 and self.status not in (408, 425, 429)
 
 
 class ProviderError(BotrunError):
     """A phone provider's interface refused, or could not be reached.
 
-    `status` is its HTTP status, 0 if there was none; `arrived` is False if the request cannot have got there.
+    `status` is the HTTP status, 0 if there was none; `arrived` is False if the request cannot have arrived.
     """
 
     def __init__(self, provider: str, what: str, *, status: int = 0, arrived: bool = True) -> None:

@@ -1,7 +1,6 @@
-"""What the program logs while it runs: one line per event, on standard error.
+"""Logging: one line per event, on standard error.
 
-On a terminal the lines are coloured, elsewhere they are JSON (one object per line), unless `BOTRUN_LOG` says
-otherwise.
+Lines are coloured text on a terminal and JSON (one object per line) elsewhere; `BOTRUN_LOG` overrides this.
 """
 
 from __future__ import annotations
@@ -30,9 +29,8 @@ NOISY = (
     "websockets",
 )
 
-# What comes from outside must not steer the terminal: these characters are shown, not obeyed. They are the
-# controls of ASCII and of ISO 6429 (U+009B begins a command like ESC [), and those that end a line or change
-# the direction of writing.
+# Untrusted text must not control the terminal, so these characters are escaped: the control characters of
+# ASCII and of ISO 6429 (U+009B starts a command, like ESC [), line separators, and bidirectional controls.
 _C0, _C1 = (*range(32), 127), range(0x80, 0xA0)
 _UNSEEN = (*range(0x2028, 0x202F), *range(0x2066, 0x206A))
 _VISIBLE = {code: f"\\x{code:02x}" for code in (*_C0, *_C1) if chr(code) not in "\n\t"}
@@ -40,7 +38,7 @@ _VISIBLE |= {code: f"\\u{code:04x}" for code in _UNSEEN}
 _VISIBLE_IN_JSON = {code: f"\\u{code:04x}" for code in (127, *_C1, *_UNSEEN)}
 
 _FORGED = re.compile(r"\n(?=\S)")
-"""Within a message, where a line begins that could pass for one of ours."""
+"""A line break inside a message; the text after it could pass for a log line of ours."""
 
 _FORGED_IN_TRACEBACK = re.compile(r"\n(?=\d\d:\d\d:\d\d |talk |ring |webhook )")
 
@@ -48,7 +46,7 @@ _DIM, _YELLOW, _RED, _BOLD, _RESET = "\x1b[2m", "\x1b[33m", "\x1b[31m", "\x1b[1m
 
 
 class TextLines(logging.Formatter):
-    """`12:01:03 session 3f2a started`; the level is named from a warning up."""
+    """`12:01:03 session 3f2a started`; the level is shown for warnings and errors."""
 
     def __init__(self, *, colour: bool, verbose: bool) -> None:
         super().__init__()
@@ -126,10 +124,10 @@ _DIGITS = re.compile(r"\d+")
 
 
 class ThrottledLog:
-    """Log lines that strangers can cause: `MOST` of a kind within `EACH_S` seconds, the others as a count.
+    """Rate-limits log lines that untrusted clients can cause: `MOST` of a kind per `EACH_S` s, then a count.
 
-    Lines with the same text, digits aside, are a kind, so that a flood of one does not silence another: the
-    refusal of a carrier is seen among those of strangers. Beyond `MOST_KINDS`, all others are one kind.
+    Lines whose text is the same apart from digits are one kind, so a flood of one kind does not hide another,
+    such as the refusal of a carrier. Beyond `MOST_KINDS`, all further lines count as one kind.
     """
 
     def __init__(self, logger: logging.Logger) -> None:

@@ -1,7 +1,7 @@
-"""The sixteen keys of a phone as sound: made, and recognised.
+"""DTMF: generates and detects the tones of a phone's sixteen keys.
 
-Frequencies: ITU-T Q.23. Timing: Q.24 wants a receiver to take tones and pauses of 40 ms and more; what
-we send is longer, because the receiver may be worse than that.
+Frequencies: ITU-T Q.23. Timing: Q.24 asks receivers to accept tones and pauses of 40 ms and more; we send
+longer ones, because some receivers are worse than that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ KEYPAD = ("123A", "456B", "789C", "*0#D")
 TONE_MS = 100
 GAP_MS = 80
 
-# Peaks of full scale; the high tone is a little louder, as on a line that dulls it (Q.23 allows 4 dB).
+# Peaks, as a share of full scale; the high tone is a little louder, since lines attenuate it more (Q.23
+# allows 4 dB).
 _LOW_LEVEL = 0.22
 _HIGH_LEVEL = 0.26
 _EDGE_MS = 4
@@ -26,7 +27,7 @@ _EDGE_MS = 4
 
 @lru_cache(maxsize=64)
 def tones(digit: str, sample_rate: int, *, duration_ms: int = TONE_MS, gap_ms: int = GAP_MS) -> bytes:
-    """One key as pcm at `sample_rate` Hz: its two tones, then silence before the next key."""
+    """One key as pcm at `sample_rate` Hz: its two tones, then silence."""
     low, high = _frequencies(digit)
     count = sample_rate * duration_ms // 1000
     time = np.arange(count) / sample_rate
@@ -43,7 +44,7 @@ def _frequencies(digit: str) -> tuple[int, int]:
 
 
 def _edges(count: int, edge: int) -> npt.NDArray[np.float64]:
-    """Soft edges: a hard one clicks, and rings in every filter on the way."""
+    """Fade-in and fade-out: a hard edge clicks, and rings in every filter on the way."""
     envelope = np.ones(count)
     edge = min(edge, count // 2)
     ramp = 0.5 - 0.5 * np.cos(np.pi * np.arange(edge) / max(1, edge))
@@ -56,12 +57,12 @@ _BLOCK_MS = 25.6
 _QUIETEST = 0.005
 """RMS of full scale (-46 dBFS)."""
 _PURITY = 0.7
-"""The two tones' share of all power; speech stays far below."""
+"""Minimum share of all power that is in the two tones; speech stays far below."""
 _MOST_TWIST = 10 ** (9 / 10)
-"""High tone over low tone, in power, either way."""
+"""Maximum power ratio of the two tones, either way."""
 _HEARD_BLOCKS = 2
 _GONE_BLOCKS = 2
-"""Half-overlapping blocks in a row that begin a key, and that end it."""
+"""Number of successive half-overlapping blocks that start a key, and that end it."""
 
 
 class DTMFDetector:
@@ -82,7 +83,7 @@ class DTMFDetector:
         self._pressed = ""
 
     def feed(self, pcm: bytes) -> str:
-        """The keys that are now recognised, in order; mostly none."""
+        """Take pcm; return the keys recognised since, in order (mostly none)."""
         self._rest += pcm
         samples = np.frombuffer(self._rest[: len(self._rest) // 2 * 2], "<i2").astype(np.float64) / 32768
         count = max(0, (len(samples) - self._size) // self._hop + 1)

@@ -1,7 +1,7 @@
-"""G.711: µ-law and A-law against 16-bit pcm, by `audioop`.
+"""G.711: converts between µ-law or A-law and 16-bit pcm, with `audioop`.
 
-It was part of Python up to 3.12, where it warns that it will go; since then it is the package audioop-lts.
-numpy's tables gave the same samples at four times the cost: 20 ms of sound are too short for numpy.
+Python up to 3.12 includes it (with a deprecation warning); later versions need the package audioop-lts.
+Lookup tables in numpy gave the same samples at four times the cost: 20 ms of audio are too short for numpy.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ with warnings.catch_warnings():
     import audioop
 
 _WIDTH = 2
-"""Bytes of a sample."""
+"""Bytes per sample."""
 
 
 def ulaw_encode(pcm: bytes) -> bytes:
-    """µ-law, one byte per sample, of mono pcm."""
+    """Encode mono pcm as µ-law, one byte per sample."""
     return audioop.lin2ulaw(pcm, _WIDTH)
 
 
 def ulaw_decode(ulaw: bytes) -> bytes:
-    """The pcm of µ-law bytes."""
+    """Decode µ-law bytes to pcm."""
     return audioop.ulaw2lin(ulaw, _WIDTH)
 
 
 def alaw_encode(pcm: bytes) -> bytes:
-    """A-law, one byte per sample, of mono pcm."""
+    """Encode mono pcm as A-law, one byte per sample."""
     return audioop.lin2alaw(pcm, _WIDTH)
 
 
 def alaw_decode(alaw: bytes) -> bytes:
-    """The pcm of A-law bytes."""
+    """Decode A-law bytes to pcm."""
     return audioop.alaw2lin(alaw, _WIDTH)

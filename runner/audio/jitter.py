@@ -1,11 +1,11 @@
 """The jitter buffer: packets and `now` (s) in; packets in order, and gaps, out. Pure.
 
-A bot is no loudspeaker: it can take sound as soon as it is there. So a packet that comes in order goes
-straight through, and nothing is held back but what stands behind a missing packet. That one is waited for
-until its turn is over by the *target*: 20 ms on a calm network, up to 60 ms as far as packets were seen to
-come late. Its turn is when it would have come at the least delay seen lately. So one lost packet on a calm
-network is concealed as soon as its successor is there (whose forward error correction serves for it), and
-what has piled up is handed over at once: there is no depth that could stay.
+A bot has no loudspeaker to feed, so it can take audio as soon as it arrives: packets in order pass straight
+through, and only packets behind a missing one are held. The buffer waits for a missing packet until the
+*target* has passed since its expected arrival, which is the arrival at the least delay of late. The target
+is 20 ms on a calm network and up to 60 ms if packets were seen to arrive that late. So on a calm network one
+lost packet is concealed as soon as its successor arrives (with the successor's forward error correction), and
+held packets are released at once: the buffer keeps no depth.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from runner.audio.rtp import RtpPacket, ahead16, ahead32
 MIN_TARGET_SECS = 0.020
 MAX_TARGET_SECS = 0.060
 WINDOW_SECS = 2.0
-"""The least and the greatest delay are looked for over the last one to two such windows, so that they follow
-clocks that drift, paths that change, and a network that calms down."""
+"""The least and greatest delay are taken over the last one to two windows, so that they follow clock drift,
+changed paths, and a network that calms down."""
 
 MAX_JUMP = 3000
-"""A sequence number further off restarts the stream (RFC 3550 A.1, MAX_DROPOUT)."""
+"""A larger jump in sequence numbers restarts the stream (RFC 3550 A.1, MAX_DROPOUT)."""
 
 REMEMBERED = 256
 _DEFAULT_PTIME_SECS = 0.020
@@ -31,12 +31,12 @@ _MAX_PTIME_SECS = 0.120
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Packets that did not come in time.
+    """Packets that did not arrive in time.
 
     Attributes:
-        packets: how many.
-        ticks: their sound, in ticks of the RTP clock.
-        following: the payload right behind, in which forward error correction may stand for the last of them.
+        packets: the number of packets.
+        ticks: the length of their audio, in ticks of the RTP clock.
+        following: the next payload, which may carry forward error correction for the last of them.
     """
 
     packets: int
@@ -49,16 +49,16 @@ Piece = RtpPacket | Gap
 
 @dataclass(slots=True)
 class JitterCounters:
-    """What a buffer has done so far.
+    """Counters of a buffer.
 
     Attributes:
-        received: packets that came in.
-        released: packets that went out, in order.
-        missing: packets that were given up, so that a `Gap` stands for them.
-        late: of those, how many came after all.
-        duplicates: packets that were there already.
-        restarts: how often the stream restarted.
-        waited_secs: the sum of the time that released packets spent here.
+        received: packets added.
+        released: packets released, in order.
+        missing: packets given up, replaced by a `Gap`.
+        late: packets given up that arrived later.
+        duplicates: packets that had arrived before.
+        restarts: restarts of the stream.
+        waited_secs: total time that released packets were held.
     """
 
     received: int = 0
@@ -72,38 +72,36 @@ class JitterCounters:
 
 @dataclass(slots=True)
 class _Delays:
-    """The extremes of a window, on a scale of its own (s)."""
+    """The extremes of a window (s), relative to an arbitrary zero."""
 
     least: float
     most: float
 
 
 DRIFT_WINDOW_SECS = 5.0
-"""The least delay is compared over windows of this length."""
+"""Length of the windows whose least delays are compared."""
 
 DRIFT_TIME_CONSTANT_SECS = 20.0
 MAX_DRIFT = 0.001
-"""A tenth of a percent: quartz clocks are off by 0.02 % at most, and no ear hears the change of pitch."""
+"""0.1 %: quartz clocks are off by 0.02 % at most, and the change of pitch is inaudible."""
 
 MAX_STEP_SECS = MAX_DRIFT * DRIFT_WINDOW_SECS
-"""A change from one window to the next above this is another path, not a clock."""
+"""A larger change from one window to the next is a new network path, not clock drift."""
 
 MOST_GAINED_SECS = 1.0
-"""A larger change is a clock that was reset."""
+"""A larger change means that a clock was reset."""
 
 
 class DriftMeter:
-    """By how much the caller's clock has run ahead of ours, from when packets arrive.
+    """Measures from packet arrivals how far the caller's clock has run ahead of ours.
 
-    A clock that is fast by 200 ppm delivers 0.3 s of sound more in 25 minutes than a bot plays in that time,
-    and that would wait, longer and longer. The least delay of a window follows the clock, however uneven the
-    network is. A path that has become longer is taken as it is; one that has become shorter has brought sound
-    together, which is worked off as drift is.
+    A clock that is 200 ppm fast delivers 0.3 s more audio in 25 minutes than a bot plays in that time, so the
+    delay would grow. The least delay of a window follows the clock, however uneven the network is. A longer
+    path is accepted as it is; a shorter one delivers surplus audio, which is taken out as drift is.
 
     Attributes:
-        ahead_secs: sound that has come beyond what our clock allows, and was not taken out yet; negative if
-            the caller's clock is slow.
-        share: by what part (of 1) sound is to be shortened now; negative: lengthened.
+        ahead_secs: surplus audio that has not been taken out yet; negative if the caller's clock is slow.
+        share: the part (of 1) by which to shorten audio now; negative: lengthen.
     """
 
     def __init__(self) -> None:
@@ -113,11 +111,11 @@ class DriftMeter:
         self._until = 0.0
 
     def restart(self) -> None:
-        """Another source, with a clock of its own."""
+        """Start again for another source, which has its own clock."""
         self._least = self._before = None
 
     def add(self, delay: float, now: float) -> None:
-        """A packet's delay (s) on a scale of its own: arrival less the caller's time."""
+        """Add a packet's delay (s): its arrival minus the caller's time, relative to an arbitrary zero."""
         if self._least is None:
             self._least, self._until = delay, now + DRIFT_WINDOW_SECS
         elif now < self._until:
@@ -133,7 +131,7 @@ class DriftMeter:
         self._steer()
 
     def took_out(self, secs: float) -> None:
-        """So much sound (s) was taken out, or put in if negative."""
+        """Record that this much audio (s) was taken out, or inserted if negative."""
         self.ahead_secs -= secs
 
     def _steer(self) -> None:
@@ -141,11 +139,11 @@ class DriftMeter:
 
 
 class JitterBuffer:
-    """One source's packets, put in order.
+    """Puts one source's packets in order.
 
     Attributes:
-        counters: what it has done.
-        drift: how the sender's clock runs against ours.
+        counters: its counters.
+        drift: the drift of the sender's clock against ours.
     """
 
     def __init__(self, clock_hz: int = 48000) -> None:
@@ -170,7 +168,7 @@ class JitterBuffer:
     # ------------------------------------------------------------ in and out
 
     def add(self, packet: RtpPacket, now: float) -> list[Piece]:
-        """Takes a packet; returns what can go on by it."""
+        """Take a packet; return what it releases."""
         self.counters.received += 1
         place = self._place(packet)
         self._measure(packet.timestamp, now)
@@ -185,7 +183,7 @@ class JitterBuffer:
         return self.poll(now)
 
     def poll(self, now: float) -> list[Piece]:
-        """What can go on because time has passed."""
+        """What is released because time has passed."""
         pieces: list[Piece] = []
         while self._held:
             assert self._next is not None
@@ -202,31 +200,31 @@ class JitterBuffer:
 
     @property
     def due(self) -> float | None:
-        """When `poll` should be called at the latest (s); None if nothing is waited for."""
+        """When to call `poll` at the latest (s); None if the buffer waits for nothing."""
         return self._deadline(self._next) if self._held and self._next is not None else None
 
     @property
     def target_secs(self) -> float:
-        """How long after its turn a missing packet is waited for."""
+        """How long (s) to wait for a missing packet after its expected arrival."""
         spread = max(self._before.most, self._lately.most) - self._floor
         return min(MAX_TARGET_SECS, max(MIN_TARGET_SECS, spread))
 
     @property
     def held(self) -> int:
-        """Packets that wait for a missing one."""
+        """Number of packets held behind a missing one."""
         return len(self._held)
 
     # ------------------------------------------------------------ order
 
     def _place(self, packet: RtpPacket) -> int:
-        """The packet's number, unwrapped. A jump too far restarts the stream."""
+        """The packet's sequence number, unwrapped. Too large a jump restarts the stream."""
         if self._next is not None:
             ahead = ahead16(packet.sequence, self._next & 0xFFFF)
             if abs(ahead) <= MAX_JUMP:
                 return self._next + ahead
             self.counters.restarts += 1
             self._begin()
-        # So far above zero that an older packet's number is above zero too.
+        # High enough that an older packet's number is positive too.
         self._next = packet.sequence + 0x10000
         self._last_timestamp = packet.timestamp
         return self._next
@@ -250,7 +248,7 @@ class JitterBuffer:
     # ------------------------------------------------------------ gaps
 
     def _overdue(self, now: float) -> int:
-        """How many of the missing packets, from the first, need not be waited for any longer."""
+        """How many of the missing packets, from the first, are overdue."""
         assert self._next is not None
         first = min(self._held)
         for place in range(self._next, first):
@@ -263,7 +261,7 @@ class JitterBuffer:
         packet, came_at = self._held[first]
         ticks = self._clock_at(packet.timestamp) - (first - place) * self._frame_ticks
         turn = self._floor + ticks / self._clock_hz
-        # Whatever the clocks say: never longer behind a packet that is there.
+        # Upper bound, independent of the clocks: time since the next packet arrived.
         return min(turn + self.target_secs, came_at + MAX_TARGET_SECS)
 
     def _give_up(self, packets: int) -> Gap:
@@ -272,7 +270,7 @@ class JitterBuffer:
         self._given_up.extend(places[-REMEMBERED:])
         self.counters.missing += packets
         self._next += packets
-        # What follows starts a new step: the length of one frame is not learnt across a gap.
+        # The frame length must not be measured across a gap.
         ticks = packets * self._frame_ticks
         self._last_timestamp = (self._last_timestamp + ticks) & 0xFFFFFFFF
         entry = self._held.get(self._next)
@@ -281,13 +279,13 @@ class JitterBuffer:
     # ------------------------------------------------------------ time
 
     def _clock_at(self, timestamp: int) -> int:
-        """RTP time, unwrapped, from the first packet on."""
+        """RTP time since the first packet, unwrapped."""
         if self._clock is None:
             self._clock, self._clock_of = 0, timestamp
         return self._clock + ahead32(timestamp, self._clock_of)
 
     def _measure(self, timestamp: int, now: float) -> None:
-        """Follows the least delay, and how far packets come behind it."""
+        """Update the least and the greatest delay."""
         begins = self._clock is None
         clock = self._clock_at(timestamp)
         self._clock, self._clock_of = clock, timestamp

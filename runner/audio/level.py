@@ -1,4 +1,4 @@
-"""How loud pcm is, and stereo made mono."""
+"""Loudness of pcm, and downmixing to mono."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 FULL_SCALE = 32768.0
 
-# Pipecat's volume of a loud voice is near 0.9, and its usual threshold, 0.6, lies near -50 dBFS.
-# These two numbers keep that scale: volume 0 is -110.3 dBFS and 1 is -10.3 dBFS.
+# In Pipecat a loud voice has a volume near 0.9, and the usual threshold, 0.6, is near -50 dBFS.
+# These constants give the same scale: volume 0 is -110.3 dBFS and 1 is -10.3 dBFS.
 _VOLUME_ZERO_DBFS = -110.3
 _VOLUME_SPAN_DB = 100.0
 _SILENCE = 1e-12  # a mean square whose volume is 0
@@ -33,7 +33,7 @@ def to_volume(amplitude: float) -> float:
 
 
 def to_volumes(mean_squares: npt.NDArray[np.float32]) -> list[float]:
-    """`to_volume` of many at once, by the mean squares of samples of -1 to 1."""
+    """`to_volume` of many values at once, given the mean squares of samples in -1 to 1."""
     dbfs = 10 * np.log10(np.maximum(mean_squares, _SILENCE, dtype=np.float64))
     volumes: list[float] = ((dbfs - _VOLUME_ZERO_DBFS) / _VOLUME_SPAN_DB).clip(0.0, 1.0).tolist()
     return volumes

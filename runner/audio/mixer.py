@@ -1,6 +1,6 @@
-"""A sound under the bot's voice, and how loud each of them is. Pure: pcm in, pcm out.
+"""Background sound and volumes. Pure: pcm in, pcm out.
 
-Volumes are factors: 1 is as recorded, 0 is silence. Changes take `FADE_MS`, so that none is heard as a click.
+Volumes are factors: 1 is as recorded, 0 is silence. Changes fade over `FADE_MS`, so that they do not click.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from runner.frames import ControlFrame
 
 FADE_MS = 300
 SEAM_MS = 50
-"""Duration (s) of the cross-fade from a looped sound's end to its beginning."""
+"""Duration (ms) of the cross-fade from a looped sound's end to its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeFrame(ControlFrame):
-    """The bot is so loud from here on; in its place among what it says."""
+    """Sets the bot's volume from here on, in order with its speech."""
 
     volume: float
 
 
 @dataclass(frozen=True, slots=True)
 class MixerEnableFrame(ControlFrame):
-    """The background sound plays, or does not, from here on."""
+    """Turns the background sound on or off from here on."""
 
     enable: bool
 
 
 @dataclass(frozen=True, slots=True)
 class MixerUpdateSettingsFrame(ControlFrame):
-    """The background sound from here on: `sound` (its name), `volume`, `loop`, `ducking`."""
+    """Changes the background sound from here on: `sound` (its name), `volume`, `loop`, `ducking`."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Fader:
-    """A volume that changes smoothly; its steps are samples."""
+    """A volume that changes smoothly, sample by sample."""
 
     def __init__(self, volume: float, sample_rate: int) -> None:
         self.target = volume
@@ -51,7 +51,7 @@ class Fader:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing is heard, now and as far as is known."""
+        """Whether the volume is 0 and stays there."""
         return self._now == self.target == 0.0
 
     def gains(self, samples: int) -> float | npt.NDArray[np.float64]:
@@ -66,34 +66,34 @@ class Fader:
 
 
 class AudioMixer:
-    """What `TransportParams.audio_out_mixer` takes. Override `mix` and `playing`."""
+    """Base class for `TransportParams.audio_out_mixer`. Override `mix` and `playing`."""
 
     def start(self, sample_rate: int) -> None:
-        """The sound's rate (Hz); called once, before the rest, in a thread: files may be read."""
+        """Prepare for this sample rate (Hz). Called once, first, in a thread, so it may read files."""
 
     @property
     def playing(self) -> bool:
-        """Whether there is something to hear while the bot says nothing."""
+        """Whether there is sound to play while the bot is silent."""
         return False
 
     def control(self, frame: MixerEnableFrame | MixerUpdateSettingsFrame) -> None:
-        """A frame for the mixer has come to its place among the sound."""
+        """Handle a frame for the mixer, in order with the audio."""
 
     def mix(self, pcm: bytes, *, speech: bool) -> bytes:
-        """The next sound for the listener, as long as `pcm`: what the bot says, or silence."""
+        """Mix into `pcm`, the bot's speech or silence; return pcm of the same length."""
         raise NotImplementedError(f"{type(self).__name__} does not override mix")
 
 
 class BackgroundMixer(AudioMixer):
-    """Plays one of several sounds under the bot's voice, looped, also while it says nothing.
+    """Plays one of several sounds under the bot's voice, and while it is silent.
 
     Args:
-        sounds: pcm by name, each with its rate (Hz); mono.
-        default_sound: the one that plays first.
-        volume: of the background.
-        mixing: whether it plays from the beginning.
+        sounds: mono pcm and its rate (Hz), by name.
+        default_sound: the sound that plays first.
+        volume: volume of the background.
+        mixing: whether the background plays from the start.
         loop: whether it repeats.
-        ducking: the background's volume is multiplied by this while the bot speaks; 1 leaves it.
+        ducking: factor on the background's volume while the bot speaks; 1 = unchanged.
     """
 
     def __init__(
@@ -175,17 +175,17 @@ class BackgroundMixer(AudioMixer):
 
 
 class Volume:
-    """How loud the bot is."""
+    """The bot's volume."""
 
     def __init__(self, sample_rate: int) -> None:
         self._fader = Fader(1.0, sample_rate)
 
     def set(self, volume: float) -> None:
-        """From the next sample on, as quickly as is not heard as a click."""
+        """Change it from the next sample on, faded so that it does not click."""
         self._fader.target = max(0.0, volume)
 
     def apply(self, pcm: bytes) -> bytes:
-        """The sound at the volume; louder than full scale is clipped."""
+        """Scale pcm by the volume; samples beyond full scale are clipped."""
         samples = np.frombuffer(pcm, "<i2")
         gains = self._fader.gains(len(samples))
         return pcm if isinstance(gains, float) and gains == 1.0 else _to_pcm(samples * gains)
@@ -196,29 +196,29 @@ def _to_pcm(samples: npt.NDArray[np.float64]) -> bytes:
 
 
 def _at_rate(pcm: bytes, rate: int, wanted: int) -> npt.NDArray[np.float64]:
-    """The sound at the listener's rate, with a seam that is not heard when it is looped."""
+    """The sound at the listener's rate, with its end cross-faded into its beginning for looping."""
     resampler = Resampler(rate, wanted)
     sound = np.frombuffer(resampler.process(pcm) + resampler.flush(), "<i2").astype(np.float64)
     seam = SEAM_MS * wanted // 1000
     if len(sound) < 4 * seam:
         return sound
     fade = np.arange(seam) / seam
-    # The end goes on under the beginning, and is not played again before it.
+    # The end is mixed into the beginning, so it is cut off at the end.
     beginning = sound[:seam] * fade + sound[-seam:] * (1 - fade)
     return np.concatenate([beginning, sound[seam:-seam]])
 
 
 @dataclass(frozen=True, slots=True)
 class FilterEnableFrame(ControlFrame):
-    """The caller's sound goes through `audio_in_filter`, or past it, from now on."""
+    """Turns `audio_in_filter` on or off from here on."""
 
     enable: bool
 
 
 class AudioFilter:
-    """What `TransportParams.audio_in_filter` takes: before the VAD, the recogniser and the recorder."""
+    """Base class for `TransportParams.audio_in_filter`, which runs before VAD, recogniser and recorder."""
 
     def filter(self, pcm: bytes, sample_rate: int) -> bytes:
-        """The caller's next sound (mono, Hz), cleaned. Must be quick: it is called in the transport's reader.
-        It may hold some back: what it returns need not be as long as what it got, and may be empty."""
+        """Clean the caller's next audio (mono, Hz). Must be quick: the transport's reader calls it. It may
+        hold audio back: the result need not be as long as the input, and may be empty."""
         raise NotImplementedError(f"{type(self).__name__} does not override filter")

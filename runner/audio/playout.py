@@ -1,8 +1,8 @@
-"""Sound on its way to the listener: cut into chunks, paced, and how much of it has been heard.
+"""Outbound audio: cutting it into chunks, pacing it, and estimating how much has been heard.
 
-Positions are samples since the beginning of the call, counted as they are written to the wire. The peer is
-taken to play them one after the other as they come; where it says what it has played (a phone provider's
-marks), that corrects the estimate.
+Positions are samples since the start of the call, counted as they are written to the wire. The estimate
+assumes that the peer plays them as they arrive; a peer that reports what it has played (a phone provider's
+marks) corrects it.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import deque
 
 NEVER = float("-inf")
-"""The time (s) of what was heard before anything plays."""
+"""The time (s) of a position while nothing has been played."""
 
 SHORTEST_HOLE_S, LONGEST_HOLE_S = 0.02, 0.3
-"""Sound that comes so late (s) is missed by the listener; less is covered by the peer's jitter buffer, and
-more is a pause of the bot's."""
+"""Audio this late (s) counts as an underrun. The peer's jitter buffer hides a shorter hole; a longer one is a
+pause of the bot."""
 
 MARK_DEADLINE_S = 1.5
-"""A mark that is so late (s) will not come: the estimate goes on without it."""
+"""Time (s) after which an outstanding mark is taken as lost and the estimate goes on without it."""
 
 
 class Playout:
@@ -25,8 +25,8 @@ class Playout:
 
     Attributes:
         written: samples written so far.
-        delay_s: how long the peer holds sound back (s), learnt from marks.
-        underruns: holes in the sound: it was written after what came before it had been played.
+        delay_s: how long the peer buffers audio (s), measured from marks.
+        underruns: how often audio was written too late, after everything before it had been played.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -39,7 +39,7 @@ class Playout:
         self._marks: deque[int] = deque()
 
     def wrote(self, samples: int, now: float) -> None:
-        """This many samples were sent to the peer."""
+        """Record that this many samples were sent to the peer."""
         plays_until = self._run_time + (self.written - self._run_position) / self.sample_rate
         late_s = now - plays_until + self.delay_s
         if late_s >= 0:
@@ -50,16 +50,16 @@ class Playout:
         self.written += samples
 
     def time_of(self, position: int) -> float:
-        """When (s) this position is heard, if nothing comes between; -inf if nothing plays."""
+        """When (s) this position is heard if nothing intervenes; -inf if nothing plays."""
         return self._run_time + (position - self._run_position) / self.sample_rate
 
     def heard(self, now: float) -> int:
-        """The position that has been heard by now."""
+        """The position heard by `now`."""
         if self._run_time == NEVER:
             return self.written
         played = self._run_position
         if now > self._run_time:
-            # Rounded, for a time made by `time_of` must give the position back.
+            # Rounded, so that `heard(time_of(position))` returns the position.
             played += round((now - self._run_time) * self.sample_rate)
         played = min(played, self.written)
         while self._marks and played >= self._marks[0]:
@@ -69,12 +69,12 @@ class Playout:
         return played
 
     def mark(self) -> int:
-        """A mark was sent behind the sound written so far; returns its position."""
+        """Record that a mark was sent behind the audio written so far; return its position."""
         self._marks.append(self.written)
         return self.written
 
     def reached(self, position: int, now: float) -> None:
-        """The peer reports that it has played up to this mark."""
+        """Record that the peer has played up to this mark."""
         while self._marks and self._marks[0] <= position:
             self._marks.popleft()
         if position < self._run_position or self._run_time == NEVER:
@@ -83,7 +83,7 @@ class Playout:
         self.delay_s = max(0.0, self._run_time - self._wire_time)
 
     def cut(self, now: float) -> int:
-        """The peer dropped what it had not played; returns the position that was heard."""
+        """Record that the peer dropped what it had not played; return the position heard."""
         heard = self.heard(now)
         self._marks.clear()
         self._run_position = self.written
@@ -92,11 +92,11 @@ class Playout:
 
 
 class Pacer:
-    """Lets sound run ahead of its playout by `lead_s` (s), and no further.
+    """Paces audio so that it runs ahead of its playout by at most `lead_s` (s).
 
-    The first chunk leaves at once; then chunks leave until the peer has `lead_s` of sound waiting,
-    so that a stall of the sender as long as the lead is not heard. The timeline is absolute: lateness
-    of one chunk does not add to the next. A peer that has run dry begins a new timeline.
+    Chunks leave at once until the peer has `lead_s` of audio queued, so a stall of the sender as long as the
+    lead is inaudible. The timeline is absolute: the lateness of one chunk does not add to the next. When the
+    peer's queue has run empty, a new timeline starts.
     """
 
     def __init__(self, lead_s: float) -> None:
@@ -104,20 +104,20 @@ class Pacer:
         self._played_until = float("-inf")
 
     def wait_s(self, now: float) -> float:
-        """How long (s) the next chunk has to wait; 0 or less: it may leave."""
+        """How long (s) the next chunk has to wait; 0 or less: send it now."""
         return self._played_until - self.lead_s - now
 
     def sent(self, duration_s: float, now: float) -> None:
-        """A chunk of this length has left."""
+        """Record that a chunk of this length was sent."""
         self._played_until = max(self._played_until, now) + duration_s
 
     def reset(self) -> None:
-        """The peer was asked to drop what waits there."""
+        """Record that the peer was asked to drop its queue."""
         self._played_until = float("-inf")
 
 
 class Chunker:
-    """Collects sound until whole chunks of `chunk_bytes` are there. It holds less than one chunk."""
+    """Cuts audio into chunks of `chunk_bytes`. It holds less than one chunk."""
 
     def __init__(self, chunk_bytes: int) -> None:
         if chunk_bytes <= 0:
@@ -127,11 +127,11 @@ class Chunker:
 
     @property
     def pending(self) -> int:
-        """Bytes that wait for the rest of their chunk."""
+        """Bytes held until their chunk is complete."""
         return len(self._rest)
 
     def push(self, pcm: bytes) -> list[bytes]:
-        """The chunks that are complete with `pcm`."""
+        """Add `pcm`; return the chunks that are now complete."""
         size = self.chunk_bytes
         if not self._rest and len(pcm) == size:
             return [pcm]
@@ -141,10 +141,10 @@ class Chunker:
         return [pcm[start : start + size] for start in range(0, whole, size)]
 
     def flush(self, pad: bool = True) -> bytes:
-        """What is left: filled up with silence to a whole chunk if `pad`; b"" if nothing is left."""
+        """Return the rest, padded with silence to a whole chunk if `pad`; b"" if there is none."""
         rest, self._rest = self._rest, b""
         return rest.ljust(self.chunk_bytes, b"\0") if pad and rest else rest
 
     def clear(self) -> None:
-        """Forget what is left."""
+        """Drop the rest."""
         self._rest = b""

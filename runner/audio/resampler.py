@@ -1,8 +1,8 @@
 """Rate conversion for streams of mono pcm: a short polyphase Kaiser FIR.
 
-Measured in 20 ms chunks on the reference machine while others worked on it (best of five loops, two
-runs; Python 3.11, numpy 2.4); "edge" is the gain at
-3.4 kHz, or at 7 kHz of a 16 kHz band; rejection counts from 4.6 kHz (8.6 of 16), ripple to 3.3 (6.7):
+Measured in 20 ms chunks on the loaded reference machine (best of five loops, two runs; Python 3.11,
+numpy 2.4). "edge" is the gain at 3.4 kHz, or at 7 kHz for 16 kHz audio; rejection counts from 4.6 kHz (8.6),
+ripple up to 3.3 kHz (6.7):
 
     pair              held back   rejection   ripple    edge       CPU
     24000 -> 8000       1.38 ms       53 dB   0.02 dB   -0.06 dB    10 µs
@@ -12,11 +12,11 @@ runs; Python 3.11, numpy 2.4); "edge" is the gain at
     22050 -> 8000       1.41 ms       53 dB   0.03 dB   -0.06 dB    27-36 µs
     16000 <-> 24000     1.00 ms       54 dB   0.03 dB   -0.28 dB    11-21 µs
     48000 -> 16000      1.00 ms       54 dB   0.03 dB   -0.28 dB    23 µs
-    others           0.4-1.4 ms       53 dB   0.03 dB   -0.28 dB    20-93 µs (32000 <-> 22050: the dearest)
+    others           0.4-1.4 ms       53 dB   0.03 dB   -0.28 dB    20-93 µs (32000 <-> 22050: the slowest)
 
-PyAV's swresample, measured beside it, holds back 2.0 ms and takes 21-37 µs; it rejects more (52 dB
-where it interpolates, over 90 where it decimates), which nobody hears, and loads FFmpeg. soxr holds
-back 12 ms and more.
+PyAV's swresample, measured in the same run, holds back 2.0 ms and takes 21-37 µs. It rejects 52 dB when
+interpolating and over 90 dB when decimating, which is not audible, and loads FFmpeg. soxr holds back 12 ms
+and more.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ import numpy as np
 import numpy.typing as npt
 
 RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
-"""The usual sample rates, in Hz. Others are converted as well, if their ratio is simple enough."""
+"""The usual sample rates, in Hz. Others work too if their ratio is simple enough (`_MAX_TERM`)."""
 
 LOWEST_HZ, HIGHEST_HZ = 4000, 384_000
 _MAX_TERM = 2560
-"""Most in a term of the reduced ratio; 192000 to 11025 Hz is 2560:147. It sets the size of the filter."""
+"""Largest term of the reduced ratio; 192000 to 11025 Hz is 2560:147. It limits the size of the filter."""
 
 # Weights are whole numbers of 2**-30. A sample has 16 bits, so every product and every sum is a
 # whole number below 2**53, which float64 holds exactly: the result does not depend on the order in
 # which BLAS adds, hence not on how the stream was cut, nor on the machine.
 _ONE = float(1 << 30)
 
-# Outputs computed by one row of the matrix product; 16 was the fastest of 8, 16, 32, 64.
+# Outputs per row of the matrix product; 16 was the fastest of 8, 16, 32, 64.
 _ROW_OUTPUTS = 16
 
 
@@ -87,7 +87,7 @@ def _kernel(t: npt.NDArray[np.float64], scale: float, design: _Design) -> npt.ND
 
 
 def _whole(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Whole weights, one output per column, that sum to exactly one: a constant stays that constant."""
+    """Integer weights, one output per column, that sum to exactly one, so a constant input is unchanged."""
     whole: npt.NDArray[np.float64] = np.rint(weights * (_ONE / weights.sum(axis=0)))
     columns = np.arange(weights.shape[1])
     whole[np.argmax(whole, axis=0), columns] += _ONE - whole.sum(axis=0)
@@ -115,10 +115,10 @@ def _filter(rate_in: int, rate_out: int) -> _Filter:
 class Resampler:
     """Converts one stream of mono pcm from `rate_in` to `rate_out`, in Hz.
 
-    Whatever the cuts between calls of `process`, the samples that come out are the same, and after
-    `flush` exactly round(samples_in * rate_out / rate_in) have come out; sound at time t comes out at
-    time t. `delay_s` of sound is held back until more comes or `flush` is called. Louder than full
-    scale is clipped. Chunks may be cut within a sample, as bodies of HTTP responses are.
+    The output does not depend on how the input is cut into chunks, even within a sample (as HTTP bodies are).
+    After `flush` it has exactly round(samples_in * rate_out / rate_in) samples, and audio at time t comes out
+    at time t. `delay_s` of audio is held back until more arrives or `flush` is called. Samples beyond full
+    scale are clipped.
     """
 
     def __init__(self, rate_in: int, rate_out: int) -> None:
@@ -136,11 +136,11 @@ class Resampler:
 
     @property
     def delay_s(self) -> float:
-        """Sound held back while the stream goes on, in seconds."""
+        """Audio held back (s) while the stream goes on."""
         return self._filter.right / self.rate_in if self._filter else 0.0
 
     def process(self, pcm: bytes) -> bytes:
-        """The sound that is complete with `pcm`."""
+        """Add `pcm`; return the audio that is ready."""
         if self._filter is None:
             return pcm
         if self._half_sample or len(pcm) & 1:
@@ -151,7 +151,7 @@ class Resampler:
         return self._emit(self._filter, samples, ready)
 
     def flush(self) -> bytes:
-        """The sound that was held back; afterwards a new stream may begin."""
+        """Return the audio held back, and start a new stream."""
         if self._filter is None:
             return b""
         total = round(self._inputs * self._filter.up / self._filter.down)
@@ -163,7 +163,7 @@ class Resampler:
         self._inputs = 0
         self._outputs = 0
         self._half_sample = b""
-        # Silence came before the stream.
+        # As if silence had come before the stream.
         self._waiting: npt.NDArray[np.float64] = np.zeros(self._filter.left if self._filter else 0)
 
     def _join_halves(self, pcm: bytes) -> bytes:
@@ -173,8 +173,7 @@ class Resampler:
         return pcm[:whole]
 
     def _emit(self, fir: _Filter, samples: npt.NDArray[np.int16], end: int) -> bytes:
-        """Take in `samples`; give the outputs up to number `end`, silence standing in for what they
-        would need beyond the input."""
+        """Add `samples`; return the outputs up to number `end`, with silence for inputs beyond the end."""
         first_row = self._outputs // fir.row_outputs
         rows = -(-end // fir.row_outputs) - first_row
         window = len(fir.weights)
@@ -194,7 +193,7 @@ class Resampler:
 
 
 def with_samples(pcm: bytes, count: int) -> bytes:
-    """Mono pcm stretched or shrunk to so many samples, without a step: for a difference of a few samples."""
+    """Stretch or shrink mono pcm to `count` samples by interpolation: for a difference of a few samples."""
     samples = np.frombuffer(pcm, "<i2")
     at = np.linspace(0, len(samples) - 1, count)
     stretched: npt.NDArray[np.int16] = np.rint(np.interp(at, np.arange(len(samples)), samples)).astype("<i2")

@@ -1,4 +1,4 @@
-"""RTP packets (RFC 3550), and what a receiver counts of them. Pure: bytes and `now` in."""
+"""RTP packets (RFC 3550), and a receiver's statistics of them. Pure: bytes and `now` in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARKER, _PAYLOAD_TYPE = 0x80, 0x7F
 
 @dataclass(frozen=True, slots=True)
 class RtpPacket:
-    """One packet; its header extensions and contributing sources are passed over.
+    """One packet, without its header extensions and contributing sources.
 
     `timestamp` counts the codec's clock modulo 2**32, `sequence` the packets modulo 2**16.
     """
@@ -28,7 +28,7 @@ class RtpPacket:
 
 
 def parse_rtp(data: bytes) -> RtpPacket | None:
-    """None for what is not a whole RTP packet (RFC 3550 §5.1)."""
+    """Parse a packet; None if the bytes are not a whole RTP packet (RFC 3550 §5.1)."""
     if len(data) < HEADER_BYTES or data[0] & 0xC0 != VERSION:
         return None
     first, second, sequence, timestamp, ssrc = _HEADER.unpack_from(data)
@@ -48,28 +48,28 @@ def parse_rtp(data: bytes) -> RtpPacket | None:
 
 
 def build_rtp(packet: RtpPacket) -> bytes:
-    """The packet as it travels, without extensions."""
+    """The packet's bytes, without extensions."""
     second = packet.payload_type | (_MARKER if packet.marker else 0)
     return _HEADER.pack(VERSION, second, packet.sequence, packet.timestamp, packet.ssrc) + packet.payload
 
 
 def ahead16(sequence: int, of: int) -> int:
-    """How far a 16-bit number is ahead of another (negative: behind), the short way round."""
+    """How far a 16-bit number is ahead of another, modulo 2**16 (negative: behind)."""
     return ((sequence - of + 0x8000) & 0xFFFF) - 0x8000
 
 
 def ahead32(timestamp: int, of: int) -> int:
-    """The same for 32 bits."""
+    """As `ahead16`, for 32 bits."""
     return ((timestamp - of + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
 class Reception:
-    """What a receiver report says of one source (RFC 3550 §6.4.1, A.3 and A.8).
+    """Statistics of one source for a receiver report (RFC 3550 §6.4.1, A.3 and A.8).
 
-    The names without a unit are those that aiortc's receiver reads for its RTCP reports.
+    aiortc's receiver reads the names without a unit for its RTCP reports.
 
     Attributes:
-        packets_received: all that came, duplicates too.
+        packets_received: all packets that arrived, duplicates included.
         max_seq: the highest sequence number, extended by its wraps.
     """
 
@@ -83,7 +83,7 @@ class Reception:
         self._jitter_ticks = 0.0
 
     def add(self, packet: RtpPacket, now: float) -> None:
-        """A packet came at `now` (s)."""
+        """Count a packet that arrived at `now` (s)."""
         self.packets_received += 1
         if self._last is None:
             self._base = self.max_seq = packet.sequence
@@ -105,12 +105,12 @@ class Reception:
 
     @property
     def packets_lost(self) -> int:
-        """May be negative, where packets were doubled; 24 bits in a report."""
+        """Negative if packets were duplicated; limited to 24 bits, as in a report."""
         return max(-(1 << 23), min((1 << 23) - 1, self.packets_expected - self.packets_received))
 
     @property
     def fraction_lost(self) -> int:
-        """Of the packets since it was last asked for, in 1/256."""
+        """The share of packets lost since the last read of this property, in 1/256."""
         expected, received = self.packets_expected, self.packets_received
         expected_now, received_now = expected - self._reported[0], received - self._reported[1]
         self._reported = (expected, received)

@@ -1,4 +1,4 @@
-"""Sound put in its place on a call's timeline and taken off it in order, and the header of a WAV file.
+"""Audio on a call's timeline: written at a position, read in order; and the header of a WAV file.
 
 Pure; positions are samples.
 """
@@ -9,14 +9,14 @@ import struct
 from array import array
 
 GAP_S = 0.2
-"""The caller's sound that comes so much later (s) than it should had a silence before it."""
+"""Caller audio that arrives later than expected by more than this (s) follows a silence."""
 
 
 class Track:
-    """One speaker's timeline. What nobody put anything into is silence.
+    """One speaker's timeline. Where nothing was put there is silence.
 
     Attributes:
-        taken: the position up to which it was taken off; nothing can be put before it any more.
+        taken: the position up to which audio was taken; nothing can be put before it.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -26,11 +26,11 @@ class Track:
 
     @property
     def end(self) -> int:
-        """Where the sound that was put ends."""
+        """The position at which the audio ends."""
         return self.taken + len(self._pcm) // 2
 
     def put(self, position: int, pcm: bytes) -> None:
-        """Put sound in its place; what stands there is replaced, what comes too late is dropped."""
+        """Put audio at a position, replacing what is there; the part before `taken` is dropped."""
         late = max(0, self.taken - position)
         pcm, start = pcm[2 * late :], (position + late - self.taken) * 2
         if len(self._pcm) < start:
@@ -38,11 +38,11 @@ class Track:
         self._pcm[start : start + len(pcm)] = pcm
 
     def cut(self, position: int) -> None:
-        """Nothing sounds from this position on."""
+        """Remove the audio from this position on."""
         del self._pcm[max(0, position - self.taken) * 2 :]
 
     def take(self, until: int) -> bytes:
-        """Everything up to a position, silence included."""
+        """Take everything up to a position, silence included."""
         count = max(0, until - self.taken) * 2
         pcm = bytes(self._pcm[:count])
         del self._pcm[:count]
@@ -51,10 +51,10 @@ class Track:
 
 
 class ArrivingTrack(Track):
-    """A track whose sound has no time but that of its arrival.
+    """A track for audio whose only timestamp is its arrival.
 
-    Sound that follows on what came before is put behind it, however unevenly it comes. Of sound behind a
-    gap, the piece that came soonest gives its beginning: a stall of the pipeline must not become silence.
+    Continuous audio is appended, however unevenly it arrives. After a gap, the earliest start that any of the
+    following pieces implies is used, so that a stall of the pipeline does not become silence.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -68,7 +68,7 @@ class ArrivingTrack(Track):
         return self._run_start + len(self._run) // 2
 
     def arrive(self, pcm: bytes, at: int) -> None:
-        """Sound whose last sample comes in at this position."""
+        """Add audio whose last sample arrives at this position."""
         samples = len(pcm) // 2
         if at - samples - self.end > GAP_S * self.sample_rate or self.end == 0:
             self._settle()
@@ -84,7 +84,7 @@ class ArrivingTrack(Track):
         return super().take(until)
 
     def _settle(self) -> None:
-        """The sound since the last gap stays where it is."""
+        """Fix the position of the audio since the last gap."""
         if self._run:
             self.put(self._run_start, bytes(self._run))
         self._run_start, self._settled = self.end, True
@@ -92,14 +92,14 @@ class ArrivingTrack(Track):
 
 
 def interleave(left: bytes, right: bytes) -> bytes:
-    """Two channels of equal length as one stereo pcm."""
+    """Interleave two channels of equal length as stereo pcm."""
     stereo = array("h", bytes(len(left) * 2))
     stereo[0::2], stereo[1::2] = array("h", left), array("h", right)
     return stereo.tobytes()
 
 
 def wav_header(pcm_bytes: int, sample_rate: int, channels: int = 1) -> bytes:
-    """44 bytes before pcm (s16le): RIFF, `fmt ` with format 1 (PCM), `data`."""
+    """The 44-byte WAV header for s16le pcm: RIFF, `fmt ` with format 1 (PCM), `data`."""
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
         b"RIFF",

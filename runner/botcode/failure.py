@@ -1,4 +1,4 @@
-"""How the user's code failed: which line it was, and one sentence for the terminal and the page."""
+"""Failures of the user's code: the line, and one sentence for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from runner.settings.parsing import did_you_mean
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
 _PLACED = re.compile(r"(?P<file>.+?\.py):(?P<line>\d+):? (?P<said>.+)", re.DOTALL)
-"""The message of a missing package begins with its place."""
+"""The message of a missing package starts with its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,8 @@ class Failure:
         file: "" if the place is not known.
         line: 0 if the line is not known.
         source: that line of the file.
-        usage: wrong usage: exit status 2.
-        traceback: for `--verbose`.
+        usage: whether it is a usage error (exit status 2).
+        traceback: shown with `--verbose`.
     """
 
     text: str
@@ -50,7 +50,7 @@ class Failure:
         return asdict(self)
 
     def raised(self) -> BotrunError:
-        """The error that `botrun` without a supervisor raises."""
+        """The error to raise when botrun runs without a supervisor."""
         return UsageError(self.text) if self.usage else BotrunError(self.text)
 
     def shown(self) -> str:
@@ -102,7 +102,7 @@ class BotCrashError(BotLoadError):
 
 
 def explain(error: BaseException, path: Path) -> BotLoadError | MissingPackageError:
-    """The error that says why a bot's file cannot be imported."""
+    """The error that explains why a bot's file cannot be imported."""
     where, line = place_of(error, path)
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing_module(error.name, where, line)
@@ -112,7 +112,7 @@ def explain(error: BaseException, path: Path) -> BotLoadError | MissingPackageEr
 
 
 def in_words(error: BaseException, *, hints: bool = True) -> str:
-    """What an exception of the user's code says, in one line; with `hints`, also what to do about it."""
+    """An exception of the user's code in one line; with `hints`, also what to do about it."""
     text = _plain(error)
     return text + _hint(error) if hints else text
 
@@ -129,7 +129,7 @@ def _plain(error: BaseException) -> str:
 def _message(error: BaseException) -> str:
     text = " ".join(credentials.hide(str(error)).split())
     if isinstance(error, TypeError):
-        text = re.sub(r"\. Did you mean '\w+'\?$", "", text)  # Python 3.13's own; ours comes for all
+        text = re.sub(r"\. Did you mean '\w+'\?$", "", text)  # Python 3.13's hint; ours covers all versions
     return text
 
 
@@ -155,7 +155,7 @@ _name_hint: Callable[[str, str], str] | None = None
 
 
 def register_name_hint(hint: Callable[[str, str], str]) -> None:
-    """Ask `hint(name, where)` first about a name that a module or a class does not have."""
+    """Call `hint(name, where)` first for a name that a module or class does not have."""
     global _name_hint
     _name_hint = hint
 
@@ -165,8 +165,8 @@ def _known_name(name: str, where: str) -> str:
 
 
 def advice_of(error: BaseException | None, sentence: str) -> str | None:
-    """What to do about a failure, if that is known: from the exception, or from botrun's own sentence, which
-    says it behind a colon."""
+    """What to do about a failure, if known: from the exception, or from botrun's own sentence, where it
+    follows a colon."""
     if isinstance(error, MissingPackageError):
         return error.install
     if isinstance(error, MissingModelError):
@@ -188,7 +188,7 @@ def _import_hint(text: str) -> str:
 
 
 def _argument_hint(error: TypeError, text: str) -> str:
-    """What a class takes that was given another name than its own for something."""
+    """The parameters of a class that was called with an unknown keyword argument."""
     found = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
@@ -205,7 +205,7 @@ def _argument_hint(error: TypeError, text: str) -> str:
 
 
 def place_of(error: BaseException, path: Path) -> tuple[Path, int | None]:
-    """The deepest line of the user's own code: what lies in the bot's folder and was not installed there."""
+    """The deepest line in the user's own code: a file in the bot's folder that was not installed there."""
     if isinstance(error, SyntaxError) and error.filename:
         return Path(error.filename), error.lineno
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
@@ -214,7 +214,7 @@ def place_of(error: BaseException, path: Path) -> tuple[Path, int | None]:
     return path, None
 
 
-# Modules whose package goes by another name.
+# Modules whose package has another name.
 _PACKAGES = {
     "PIL": "pillow",
     "bs4": "beautifulsoup4",
@@ -239,6 +239,6 @@ def _missing_module(name: str, path: Path, line: int | None) -> BotLoadError | M
 
 
 def install_command(package: str) -> str:
-    """How a package comes into this environment (those that uv makes have no pip)."""
+    """The command that installs a package into this environment (uv's environments have no pip)."""
     has_pip = importlib.util.find_spec("pip") is not None
     return f"pip install {package}" if has_pip else f"uv pip install {package}"

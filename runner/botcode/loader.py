@@ -1,11 +1,11 @@
-"""From what a person typed (`FILE` or `FILE:function`) to the bot, and where it came from.
+"""Loads the bot that the user named (`FILE` or `FILE:function`).
 
-The file is imported once, by path. Its folder is importable, but behind everything installed: a bot called
-`json.py` or `daily.py` must not stand in for the library of that name. Nothing else in the folder runs.
+The file is imported once, by path. Its folder is appended to `sys.path`, after everything installed, so a bot
+called `json.py` or `daily.py` does not shadow the library of that name. Nothing else in the folder runs.
 
-The user's files are always compiled from their source, without Python's bytecode files. Such a file counts
-as fresh if its source has the same size and was changed in the same second. So a second save within a second
-that keeps the file's length, `version 1` to `version 2`, would load the old code.
+The user's files are compiled from source every time, without Python's bytecode files. Python takes such a file
+as current if the source has the same size and the same modification second. So a second save within one second
+that keeps the length (`version 1` to `version 2`) would load the old code.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _folders: list[Path] = []
 
 @dataclass(frozen=True, slots=True)
 class BotTarget:
-    """A bot file that exists, and the function asked for, if any."""
+    """An existing bot file, and the function named by the user, if any."""
 
     path: Path
     function_name: str | None = None
@@ -62,8 +62,8 @@ class LoadedBot:
     """A bot that can be called.
 
     Attributes:
-        routes: Starlette routes that the bot's code has added to the server.
-        finished: returns when nothing of the bot runs on after its calls; None where nothing does.
+        routes: Starlette routes that the bot's code added to the server.
+        finished: returns when none of the bot's work is still running after its calls; None if there is none.
     """
 
     path: Path
@@ -78,18 +78,18 @@ class NoBotFunctionError(BotLoadError):
     """The file has no function that can be the bot."""
 
 
-# ------------------------------------------------------------------ what was typed
+# ------------------------------------------------------------------ the target
 
 
 def parse_target(text: str) -> BotTarget:
-    """Split FILE:function and see that the file is one. Runs nothing.
+    """Split FILE:function and check that the file is a Python file. Runs nothing.
 
     Raises:
-        BotLoadError: there is no such file, or it cannot be a bot.
+        BotLoadError: the file does not exist, or cannot be a bot.
     """
     try:
         return _target(*_split(text))
-    except OSError as error:  # a name that is too long, a folder that may not be entered
+    except OSError as error:  # the name is too long, or a folder is not accessible
         shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
         raise BotLoadError(f"{shown} cannot be read: {error.strerror}") from None
 
@@ -179,7 +179,7 @@ def _make_importable(path: Path) -> None:
 
 
 def _hidden(path: Path) -> Iterator[str]:
-    """Modules beside the bot that cannot be imported, because their name is taken."""
+    """Modules beside the bot that cannot be imported because an installed module has their name."""
     neighbours = [Path(name).stem for name in _python_files(path.parent) if name != path.name]
     for name in neighbours[:MODULES_CHECKED_FOR_SHADOWS]:
         if is_taken(name):
@@ -187,12 +187,12 @@ def _hidden(path: Path) -> Iterator[str]:
 
 
 def is_taken(name: str) -> bool:
-    """Whether `import name` finds something installed, whatever lies beside the bot."""
+    """Whether `import name` finds an installed module rather than one beside the bot."""
     return name in sys.stdlib_module_names or name in sys.modules or PathFinder.find_spec(name) is not None
 
 
 def module_name(path: Path) -> str:
-    """The file's own name, so that its neighbours may import it, unless that is taken or no name at all."""
+    """The file's stem, so that files beside it can import it, unless it is taken or not an identifier."""
     stem = path.stem
     if stem.isidentifier() and stem not in sys.stdlib_module_names and stem not in sys.modules:
         found = PathFinder.find_spec(stem)
@@ -202,7 +202,7 @@ def module_name(path: Path) -> str:
 
 
 def package_of(path: Path) -> tuple[Path, str] | None:
-    """The folder in which a bot's package lies, and the package's name; None if it is in none of its own."""
+    """The folder that contains the bot's package, and the package's name; None if it is in no package."""
     folder, names = path.parent, list[str]()
     while (folder / "__init__.py").is_file() and folder.name.isidentifier():
         names.insert(0, folder.name)
@@ -211,13 +211,13 @@ def package_of(path: Path) -> tuple[Path, str] | None:
         return None
     if names[0] in sys.stdlib_module_names:
         return None
-    there = PathFinder.find_spec(names[0])  # the package itself, where the folder above it is on the path
+    there = PathFinder.find_spec(names[0])  # finds the package itself if its parent folder is on the path
     is_free = there is None or there.origin == str(folder / names[0] / "__init__.py")
     return (folder, ".".join(names)) if is_free else None
 
 
 def _enter_package(path: Path) -> str:
-    """The bot's module name within its package, which is imported first, so that `from .x import y` works."""
+    """Import the bot's package, so that `from .x import y` works; return the bot's module name."""
     found = package_of(path)
     if found is None:
         return module_name(path)
@@ -269,7 +269,7 @@ def _choose(target: BotTarget, module: ModuleType) -> tuple[str, BotFunction]:
 
 
 def _candidates(module: ModuleType) -> list[str]:
-    """Coroutine functions of this very file that take runner arguments."""
+    """Coroutine functions defined in this file that take runner arguments."""
     return [
         name
         for name, value in vars(module).items()
@@ -311,7 +311,7 @@ def _checked(path: Path, name: str, function: Any) -> BotFunction:
 
 
 def _is_async(function: Any) -> bool:
-    """Also behind a plain decorator that hands the coroutine through (`functools.wraps`)."""
+    """Whether it is async, also behind a plain decorator (`functools.wraps`)."""
     return inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(
         type(function).__call__
     )

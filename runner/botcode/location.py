@@ -1,4 +1,4 @@
-"""Where in the user's own code something failed, and how often to log it."""
+"""Finds where in the user's own code something failed, and limits how often it is logged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INSTALLED = frozenset(("site-packages", "dist-packages"))
 
 
 def users_place(error: BaseException | None) -> tuple[str, int] | None:
-    """File name and line of the deepest step in the user's own code: not ours, a package's nor Python's."""
+    """File name and line of the deepest frame in the user's own code (see `is_users_file`)."""
     for step in reversed(traceback.extract_tb(error.__traceback__) if error else []):
         path = Path(step.filename)
         if is_users_file(path) and path.is_file():
@@ -25,7 +25,7 @@ def users_place(error: BaseException | None) -> tuple[str, int] | None:
 
 
 def users_source(error: BaseException | None) -> str | None:
-    """The text of the line at `users_place`."""
+    """The source line at `users_place`."""
     for step in reversed(traceback.extract_tb(error.__traceback__) if error else []):
         path = Path(step.filename)
         if is_users_file(path) and path.is_file():
@@ -34,9 +34,9 @@ def users_source(error: BaseException | None) -> str | None:
 
 
 def is_users_file(file: Path, bot: Path | None = None) -> bool:
-    """Whether a file is the user's own: not botrun's, nor an installed package's, nor Python's.
+    """Whether a file is the user's own: not botrun's, an installed package's or Python's.
 
-    What lies below the folder of `bot`, where that is known, is the user's, wherever Python is installed.
+    Files below the folder of `bot`, if given, are the user's, wherever Python is installed.
     """
     if file == bot:
         return True
@@ -48,9 +48,9 @@ def is_users_file(file: Path, bot: Path | None = None) -> bool:
 
 
 def describe(error: BaseException, called: object = None) -> str:
-    """An error of foreign code in one line: what it says, and where in the user's file it was.
+    """An error of the user's code in one line: its message, and its place in the user's file.
 
-    `called` is the user's function, for an error that came before its first line.
+    `called` is the user's function, for an error raised before its first line.
     """
     text = " ".join(keys.hide(str(error)).split())
     if not isinstance(error, BotrunError):
@@ -61,9 +61,9 @@ def describe(error: BaseException, called: object = None) -> str:
 
 
 class Seldom:
-    """Lets a failure through at once, and its repeats only every `every_s` seconds, with a count.
+    """Reports a failure at once, and its repeats only every `every_s` seconds, with a count.
 
-    What fails on each 20 ms of sound would otherwise be logged fifty times a second.
+    Otherwise a failure on every 20 ms of audio would be logged fifty times per second.
     """
 
     def __init__(self, every_s: float = 10.0) -> None:

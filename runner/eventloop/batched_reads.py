@@ -1,10 +1,9 @@
-"""Where many calls are on one loop, their sockets are read in rounds: all that came since the last one.
+"""With many calls on one loop, sockets are polled every `EVERY_S` and read as one batch (a round).
 
-Between two messages that come by themselves a processor sleeps, and wakes with cold caches: the first
-message after 5 ms of idleness costs 135 us, each that follows it at once 57 (25 phone calls on a machine
-with two cores). So a process with a few calls reads each message as it comes, and one with many lets them
-wait up to `EVERY_S` for company. What is to be done at a certain time, as sending the next piece of sound,
-waits for the round in the same way (`call_at`).
+Between single messages the CPU idles and wakes with cold caches: the first message after 5 ms of idle time
+costs 135 µs, each one right behind it 57 µs (25 phone calls on a machine with two cores). So a process with
+few calls reads each message as it arrives, and one with many delays them by up to `EVERY_S`. Timed work, such
+as sending the next chunk, is delayed to the round in the same way (`call_at`).
 """
 
 from __future__ import annotations
@@ -24,29 +23,29 @@ from runner.eventloop.waiting import of_loop
 logger = logging.getLogger(__name__)
 
 EVERY_S = 0.005
-"""So long (s) a message, or what is due, may wait for its round."""
+"""Time (s) between rounds: the maximum delay of a message or of timed work."""
 
 MANY, FEW = 16, 12
-"""With so many sockets rounds begin, with so few they end. At 9 calls they save 8 %, at 25 they save 24 %."""
+"""Number of sockets at which rounds start, and at which they stop. At 9 calls they save 8 %, at 25, 24 %."""
 
 MOST_BYTES = 16384
-"""Of one socket in one round; ten messages of sound are 4,000."""
+"""Maximum read from one socket per round; ten audio messages are 4,000 bytes."""
 
 
 def rounds_of(loop: asyncio.AbstractEventLoop) -> Rounds:
-    """The ones of this loop."""
+    """The `Rounds` of this loop."""
     return of_loop(loop, Rounds, lambda: Rounds(loop))
 
 
 class Reader(NamedTuple):
-    """Who reads a socket in rounds; `take` is the protocol's `data_received`."""
+    """A socket that is read in rounds; `take` is the protocol's `data_received`."""
 
     transport: asyncio.Transport
     take: Callable[[bytes], None]
 
 
 class Due:
-    """Something to be done at a time (s) of the loop's clock; `cancel` forgets it."""
+    """A callback scheduled for a time (s) on the loop's clock."""
 
     __slots__ = ("_then", "_timer", "at")
 
@@ -59,27 +58,27 @@ class Due:
         return self.at < other.at
 
     def cancel(self) -> None:
-        """Forget it."""
+        """Do not call it."""
         self._then = None
         if self._timer is not None:
             self._timer.cancel()
 
     def leave_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The loop does it, to the millisecond."""
+        """Schedule it on the loop itself, to the millisecond."""
         if self._then is not None:
             self._timer = loop.call_at(self.at, self.do)
 
     def do(self) -> None:
-        """It is time."""
+        """Call it, unless it was cancelled."""
         if self._then is not None:
             self._then()
 
 
 class Rounds:
-    """The sockets that may be read in rounds, and whether they are.
+    """The sockets that can be read in rounds, and whether they are.
 
-    A socket stays the transport's, which writes, closes and sees the end of the stream. During rounds the
-    transport does not read; what cannot be read here is read there again.
+    The transport still owns the socket: it writes, closes and handles the end of the stream. Its reading is
+    paused during rounds, and resumes for a socket that cannot be read here.
 
     Attributes:
         time: the loop's clock (s).
@@ -100,9 +99,9 @@ class Rounds:
         return self._ready is not None
 
     def join(self, transport: asyncio.Transport, take: Callable[[bytes], None]) -> None:
-        """Read this socket in rounds, as long as there are many; nothing where that cannot be done."""
+        """Read this socket in rounds while there are many; does nothing where that is not possible."""
         if not hasattr(select, "epoll") or transport.get_extra_info("ssl_object") is not None:
-            return  # not Linux; or what is on the socket is for TLS to read
+            return  # not Linux, or the bytes on the socket are TLS records
         descriptor = _descriptor(transport)
         if descriptor < 0:
             return
@@ -113,7 +112,7 @@ class Rounds:
             self._begin()
 
     def leave(self, transport: asyncio.Transport) -> None:
-        """The transport reads again by itself."""
+        """Let the transport read this socket itself again."""
         for descriptor, reader in self._readers.items():
             if reader.transport is transport:
                 self._end_reading(descriptor, self._readers.pop(descriptor))
@@ -122,7 +121,7 @@ class Rounds:
             self._end()
 
     def call_at(self, at: float, then: Callable[[], object]) -> Due:
-        """Call this at that time (s), or in the round that follows it."""
+        """Call `then` at this time (s), or in the next round after it."""
         due = Due(at, then)
         if self._ready is None:
             due.leave_to(self._loop)
@@ -162,7 +161,7 @@ class Rounds:
     def _end_reading(self, descriptor: int, reader: Reader) -> None:
         if self._ready is None:
             return
-        with contextlib.suppress(OSError):  # it is closed already, and so forgotten
+        with contextlib.suppress(OSError):  # it is closed, and epoll has dropped it already
             self._ready.unregister(descriptor)
         if not reader.transport.is_closing():
             reader.transport.resume_reading()
@@ -178,11 +177,11 @@ class Rounds:
         assert self._ready is not None
         for descriptor, _ in self._ready.poll(0, len(self._readers)):
             reader = self._readers.get(descriptor)
-            if reader is not None:  # else it has left in this round
+            if reader is not None:  # else it left during this round
                 self._read(descriptor, reader)
         now = self.time()
         while self._due and self._due[0].at <= now:
-            self._guarded(heapq.heappop(self._due).do, "what was due has failed")
+            self._guarded(heapq.heappop(self._due).do, "a scheduled callback failed")
         if self._ready is not None:
             self._wait()
 
@@ -194,13 +193,13 @@ class Rounds:
         except OSError:
             data = b""
         if not data:
-            self.leave(reader.transport)  # which finds the end, and reports it
+            self.leave(reader.transport)  # the transport then reads the end of the stream and reports it
             return
-        if not self._guarded(partial(reader.take, data), "a connection has failed on what it was sent"):
+        if not self._guarded(partial(reader.take, data), "a connection failed on data it received"):
             reader.transport.abort()
 
     def _guarded(self, work: Callable[[], object], problem: str) -> bool:
-        """Do it; a failure goes to the loop's exception handler and stops nothing else."""
+        """Run `work`; an exception goes to the loop's exception handler and stops nothing else."""
         try:
             work()
         except Exception as error:

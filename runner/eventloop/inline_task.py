@@ -1,7 +1,7 @@
-"""Work that comes in small pieces and mostly does not wait: done at once, without a task switch.
+"""Runs small pieces of work that mostly do not wait at once, without a task switch.
 
-What Python 3.12's eager tasks are for new tasks, this is for one that lives as long as the call. Its tools,
-`_enter_task` and `_leave_task`, are there for this: docs.python.org/3/library/asyncio-extending.html.
+This does for a task that lives as long as the call what Python 3.12's eager tasks do for new tasks. It uses
+`_enter_task` and `_leave_task`, which exist for this: docs.python.org/3/library/asyncio-extending.html.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ class StartTask(Protocol):
 
 
 class EagerWork:
-    """Does its work in rounds, in the stack of whatever calls `kick`; what has to wait is left to a task.
+    """Does its work in rounds, on the stack of the caller of `kick`; a round that has to wait ends in a task.
 
-    The work sees that task as the current one, and its context, from its first line on: timeouts, task
-    groups and context variables are what they are in any task.
+    The work runs with that task as the current task and in its context, so timeouts, task groups and context
+    variables work as in any task.
 
     Args:
-        make_round: one round ends when nothing is left to do, and does not wait between its last look for
-            more and its end: a kick while it is under way does nothing.
-        at_once: does in the kick what needs no task, and never waits; a round follows unless it says that
-            nothing is left to be done.
+        make_round: makes the coroutine of one round. It ends when nothing is left to do, and must not wait
+            between its last check for work and its end: a kick during a round does nothing.
+        at_once: does in `kick` what needs no task, and never waits; a round follows unless it returns True,
+            nothing left to do.
     """
 
     def __init__(
@@ -45,21 +45,21 @@ class EagerWork:
         self._failure: BaseException | None = None
 
     def start(self, start_task: StartTask) -> None:
-        """Start the task, given its coroutine and its context; the first round is done there."""
+        """Start the task, which runs the first round."""
         self._loop = asyncio.get_running_loop()
         self._context = copy_context()
         self._round = self._make_round()
         self._task = start_task(self._run(), context=self._context)
 
     def kick(self) -> None:
-        """There is something to do: do it now, or let the round that is under way find it. Never waits."""
+        """Do the work there is now, or leave it to the round in progress. Never waits."""
         task = self._task
         if self._round is not None or task is None or self._failure is not None or task.done():
             return
         try:
             if self._at_once is not None and self._at_once():
                 return
-        except Exception as failure:  # as in a round: it is the task's
+        except Exception as failure:  # the task fails with it, as in a round
             self._fail(failure)
             return
         caller = asyncio.current_task(self._loop)
@@ -80,7 +80,7 @@ class EagerWork:
         except StopIteration:
             self._round = None
             return
-        except BaseException as failure:  # the task fails with it, not who kicked
+        except BaseException as failure:  # the task fails with it, not the caller of kick
             self._fail(failure)
             return
         self._rest = _Rest(begun, awaits)
@@ -113,7 +113,7 @@ class EagerWork:
 
 
 class _Rest:
-    """What is left of a coroutine whose first wait has begun; to be awaited by its task."""
+    """The rest of a coroutine that has reached its first wait; its task awaits it."""
 
     def __init__(self, begun: Coroutine[Any, Any, None], awaits: asyncio.Future[Any] | None) -> None:
         self._begun = begun
@@ -121,7 +121,7 @@ class _Rest:
         self._error: BaseException | None = None
 
     def cancel(self, error: asyncio.CancelledError) -> None:
-        """The task was cancelled before it came here: what is awaited is cancelled, as in any task."""
+        """The task was cancelled before it awaited this: cancel what is awaited, as any task does."""
         if self._awaits is None or not self._awaits.cancel():
             self._error = error
 
@@ -133,7 +133,7 @@ class _Rest:
                     awaits = self._begun.throw(error)
                 try:
                     yield awaits
-                except BaseException as thrown:  # it is for the coroutine to handle
+                except BaseException as thrown:  # the coroutine handles it
                     error = thrown
                 else:
                     error = None

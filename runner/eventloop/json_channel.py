@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 LINE_LIMIT_BYTES = 64 << 20
-"""A conversation with pictures in it is large."""
+"""A conversation with images in it is large."""
 
 
 class Channel:
-    """One end. What is sent after the other end has gone is dropped; `messages` ends then."""
+    """One end. After the other end has closed, `send` drops its messages and `messages` ends."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -24,7 +24,7 @@ class Channel:
 
     @classmethod
     async def over(cls, end: socket.socket) -> Channel:
-        """The end of a connected pair of sockets."""
+        """A channel over one end of a connected pair of sockets."""
         end.setblocking(False)
         return cls(*await asyncio.open_unix_connection(sock=end, limit=LINE_LIMIT_BYTES))
 
@@ -34,16 +34,16 @@ class Channel:
         return cls(*await asyncio.open_unix_connection(path, limit=LINE_LIMIT_BYTES))
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send an object. Raises `TypeError` for what JSON cannot carry."""
+        """Send an object. Raises `TypeError` if JSON cannot represent it."""
         self.send_line(encode(message))
 
     def send_line(self, line: bytes) -> None:
-        """Send a line that is encoded already; it ends in a newline."""
+        """Send an encoded line, newline included."""
         if not self._writer.is_closing():
             self._writer.write(line)
 
     async def receive(self) -> dict[str, Any] | None:
-        """The next message; None when the other end is gone."""
+        """The next message; None once the other end has closed."""
         line = await self._line()
         if line is None:
             return None
@@ -51,7 +51,7 @@ class Channel:
         return message
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """All lines, undecoded, until the other end is gone."""
+        """All lines, undecoded, until the other end closes."""
         while (line := await self._line()) is not None:
             yield line
 
@@ -63,12 +63,12 @@ class Channel:
         return line if line.endswith(b"\n") else None
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
-        """All messages, until the other end is gone."""
+        """All messages, until the other end closes."""
         while (message := await self.receive()) is not None:
             yield message
 
     async def flush(self) -> None:
-        """Wait until the other end can have all that was sent."""
+        """Wait while the write buffer is over its limit."""
         with contextlib.suppress(OSError):
             await self._writer.drain()
 
@@ -80,7 +80,7 @@ class Channel:
 
 
 class LineWriter:
-    """Sends lines, and open files with them, on a non-blocking socket; what the pipe cannot take waits.
+    """Sends lines, and open files with them, on a non-blocking socket; queues what the socket cannot take.
 
     The owner calls `flush` when the socket is writable again, until `pending` is False.
     """
@@ -91,27 +91,27 @@ class LineWriter:
 
     @property
     def pending(self) -> bool:
-        """Whether something waits for the pipe."""
+        """Whether lines are queued."""
         return bool(self._lines)
 
     def send(self, line: bytes, fd: int | None = None) -> None:
         """Send a line, now or later. An open file is duplicated: the caller may close its own.
 
         Raises:
-            OSError: the other end is gone.
+            OSError: the other end has closed.
         """
         self._lines.append((line, None if fd is None else os.dup(fd)))
         self.flush()
 
     def flush(self) -> None:
-        """Send what the pipe takes. Raises `OSError` if the other end is gone."""
+        """Send what the socket takes. Raises `OSError` if the other end has closed."""
         while self._lines:
             line, fd = self._lines[0]
             try:
                 sent = self._end.send(line) if fd is None else socket.send_fds(self._end, [line], [fd])
             except BlockingIOError:
                 return
-            # The file went with the first byte.
+            # The file was sent with the first byte.
             self._lines[0] = line[sent:], None
             if fd is not None:
                 os.close(fd)
@@ -119,7 +119,7 @@ class LineWriter:
                 self._lines.popleft()
 
     def close(self) -> None:
-        """Drop what waits."""
+        """Drop the queued lines."""
         for _, fd in self._lines:
             if fd is not None:
                 os.close(fd)
@@ -127,5 +127,5 @@ class LineWriter:
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """One line."""
+    """The message as one line."""
     return json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"

@@ -10,9 +10,9 @@ Kind = TypeVar("Kind")
 
 
 async def first_of(*waits: Coroutine[Any, Any, Any], timeout_s: float | None = None) -> bool:
-    """Run these until the first returns, or `timeout_s` has passed (False); the others are cancelled.
+    """Run these until the first returns (True) or `timeout_s` has passed (False), then cancel the others.
 
-    Raises what the first one raised.
+    An exception of the first is raised here.
     """
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
@@ -27,10 +27,10 @@ async def first_of(*waits: Coroutine[Any, Any, Any], timeout_s: float | None = N
 
 
 def of_loop(loop: asyncio.AbstractEventLoop, kind: type[Kind], make: Callable[[], Kind]) -> Kind:
-    """The one object of this kind that belongs to a loop; made when it is first asked for.
+    """The loop's one object of this kind, created on first use.
 
-    It is kept on the loop itself: objects refer to their loop, so in a table beside it, even a weak one, each
-    would keep its loop alive for ever.
+    It is stored on the loop itself. Such objects refer to their loop, so a table elsewhere, even a weak one,
+    would keep the loop alive for ever.
     """
     kept: dict[type, Any] = loop.__dict__.setdefault("_botrun_objects", {})
     if kind not in kept:

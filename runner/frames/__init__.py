@@ -1,10 +1,10 @@
-"""What travels through a pipeline: frozen, slotted dataclasses.
+"""The frames that travel through a pipeline: frozen, slotted dataclasses.
 
-Import them from here. Their base classes are in `kinds.py`, sound and pictures in `media.py`, words in
-`text.py`, tools in `tools.py`.
+Import them from here. Base classes are in `kinds.py`, audio and images in `media.py`, text and tool calls in
+`text.py`.
 
 Sound is `pcm`: signed 16-bit little-endian samples, interleaved if there are several channels.
-Times are seconds on the session's clock (`clock.Clock`); durations in names carry their unit.
+Times are seconds on the session's clock (`clock.Clock`); names of durations end in their unit.
 """
 
 from __future__ import annotations
@@ -63,36 +63,36 @@ class StartFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class EndFrame(ControlFrame):
-    """The last frame: everything said before it is still heard."""
+    """The last frame; everything said before it is still played."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelFrame(SystemFrame):
-    """The pipeline ends now; what waits is dropped."""
+    """Ends the pipeline now; queued frames are dropped."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EndTaskFrame(SystemFrame):
-    """Pushed upstream by a processor that wants the call to end after the last word was heard."""
+    """Pushed upstream by a processor to end the call once everything said has been played."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelTaskFrame(SystemFrame):
-    """Pushed upstream by a processor that wants the call to end at once."""
+    """Pushed upstream by a processor to end the call at once."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferCallFrame(ControlFrame):
-    """Hand the caller to another phone, "+14155550100", when everything said before was heard. The bot's
-    part of the call ends with it; if it cannot be done, an `ErrorFrame` says so and the call goes on."""
+    """Transfers the caller to another number, such as "+14155550100", once everything said has been played.
+    The bot's part of the call ends then. If the transfer fails, an `ErrorFrame` follows; the call goes on."""
 
     to: str = ""
 
@@ -112,31 +112,31 @@ class ErrorFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class InterruptionFrame(SystemFrame):
-    """The user cut in: every reply that was under way is over. Sent after it has taken effect."""
+    """The user interrupted: every reply in progress has been cancelled. Sent once that has taken effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class InterruptionTaskFrame(SystemFrame):
-    """Pushed upstream by a processor that wants the bot to be silent now."""
+    """Pushed upstream by a processor to silence the bot now."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserStartedSpeakingFrame(ControlFrame):
-    """The VAD heard speech begin. `at` is when (it is noticed `start_secs` later)."""
+    """The VAD detected the start of speech at `at`; detection takes `start_secs`."""
 
     at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class UserStoppedSpeakingFrame(ControlFrame):
-    """The user's turn is over. `at` is when the speech ended (it is noticed `stop_secs` later)."""
+    """The user's turn is over; the speech ended at `at`, and detection takes `stop_secs`."""
 
     at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class BotStartedSpeakingFrame(ControlFrame):
-    """The listener begins to hear the bot. `sent_at`: when its first sound left (s), if that is known."""
+    """The listener begins to hear the bot. `sent_at`: when the first audio was sent (s), if known."""
 
     at: float = 0.0
     sent_at: float | None = None
@@ -159,7 +159,7 @@ class BotPausedSpeakingFrame(ControlFrame):
 
 @dataclass(frozen=True, slots=True)
 class BotResumedSpeakingFrame(ControlFrame):
-    """The bot goes on where it had paused, `gap_ms` later."""
+    """The bot continues where it paused, after a gap of `gap_ms`."""
 
     at: float = 0.0
     gap_ms: float = 0.0
@@ -167,7 +167,7 @@ class BotResumedSpeakingFrame(ControlFrame):
 
 @dataclass(frozen=True, slots=True)
 class UserMuteStartedFrame(ControlFrame):
-    """The bot does not listen to the user from here on; the client is notified."""
+    """The bot stops listening to the user; the client is notified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class InputTransportMessageFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class OutputTransportMessageFrame(DataFrame):
-    """A message for the client's application, in its place among the sound."""
+    """A message for the client's application, sent in order with the audio."""
 
     message: Any
 
@@ -201,8 +201,8 @@ class OutputTransportMessageUrgentFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class MetricsFrame(SystemFrame):
-    """A measured duration: `name` is one of "ttfb", "processing", "turn_latency", "stop_latency"; `reply_id`
-    names the reply whose making was measured."""
+    """A measured duration: `metric` is one of "ttfb", "processing", "turn_latency", "stop_latency";
+    `reply_id` is the measured reply."""
 
     metric: str
     processor: str

@@ -1,11 +1,10 @@
-"""The roots of all frames. Three kinds, which travel differently:
+"""Base classes of all frames. Three kinds, which travel differently:
 
-* `SystemFrame` is handled at once, even beside a frame that a processor is still busy with.
-* `DataFrame` keeps its order; an interruption throws it away wherever it waits (`InputFrame`, what
-  comes from the caller, is the kind of data that it does not).
-* `ControlFrame` keeps its order among the data; an interruption leaves it in place.
+* `SystemFrame` is handled at once, even while a processor is busy with another frame.
+* `DataFrame` is queued in order; an interruption drops it (except `InputFrame`, which comes from the caller).
+* `ControlFrame` is queued in order with the data; an interruption does not drop it.
 
-Import them from `frames.py`, where the frames stand.
+Import them from `runner.frames`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from enum import Enum
 
 
 class FrameDirection(Enum):
-    """Which way a frame goes: `DOWNSTREAM` from the caller's ear to the caller's speaker."""
+    """Which way a frame travels: `DOWNSTREAM` is from the transport's input to its output."""
 
     DOWNSTREAM = 1
     UPSTREAM = 2
@@ -32,15 +31,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class SystemFrame(Frame):
-    """Handled at once, never queued, never thrown away."""
+    """Handled at once; never queued or dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataFrame(Frame):
-    """Ordered; thrown away by an interruption while it waits.
+    """Queued in order; an interruption drops it.
 
-    `reply_id` names the reply that the frame belongs to, if any: the output refuses the sound of a
-    reply that was interrupted, however late it comes.
+    `reply_id` is the reply that the frame belongs to, if any: the output drops audio of an interrupted reply,
+    however late it arrives.
     """
 
     reply_id: int | None = field(default=None, kw_only=True)
@@ -48,11 +47,11 @@ class DataFrame(Frame):
 
 @dataclass(frozen=True, slots=True)
 class InputFrame(DataFrame):
-    """Ordered; comes from the caller, so an interruption leaves it in place."""
+    """Queued in order; comes from the caller, so an interruption does not drop it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlFrame(Frame):
-    """Ordered among the data; survives an interruption."""
+    """Queued in order with the data; an interruption does not drop it."""
 
     reply_id: int | None = field(default=None, kw_only=True)

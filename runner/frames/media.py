@@ -1,4 +1,4 @@
-"""Sound, pictures and keys, of the caller and for the caller. Bots import them from `frames.py`."""
+"""Audio, image and DTMF frames, in both directions. Bots import them from `runner.frames`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class InputAudioRawFrame(InputFrame):
 
 @dataclass(frozen=True, slots=True)
 class UserAudioRawFrame(InputAudioRawFrame):
-    """Sound from one of several: `user_id` is who is loudest in it."""
+    """Audio from several participants; `user_id` is the loudest of them."""
 
     user_id: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class OutputAudioRawFrame(DataFrame):
-    """Sound for the listener. Behind `transport.output()`, `heard_at` is when its first sample
-    was heard, and only what was heard arrives there."""
+    """Audio for the listener. Downstream of `transport.output()`, `heard_at` is when its first sample was
+    played, and only audio that was played arrives there."""
 
     audio: bytes
     sample_rate: int
@@ -50,7 +50,7 @@ class InputImageRawFrame(InputFrame):
 
 @dataclass(frozen=True, slots=True)
 class UserImageRawFrame(InputImageRawFrame):
-    """One picture from one of several."""
+    """One picture from one of several participants."""
 
     user_id: str = field(default="", kw_only=True)
 

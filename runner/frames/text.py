@@ -1,4 +1,4 @@
-"""Text, of the caller and of the bot, and calls of tools. Bots import them from `runner.frames`."""
+"""Text of the caller and of the bot, and tool calls. Bots import them from `runner.frames`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TextFrame(DataFrame):
-    """A piece of text on its way to the voice."""
+    """A piece of text on its way to the TTS."""
 
     text: str
 
@@ -28,10 +28,10 @@ class TTSTextFrame(TextFrame):
     """A word of the bot's speech; in scripts without spaces between words, a character.
 
     Attributes:
-        audio_offset_ms: when it begins, in ms after its `TTSStartedFrame`. None: where it stands among the
-            sound.
-        heard_at: behind `transport.output()`, when the listener heard it. Words that nobody heard do not
-            arrive there.
+        audio_offset_ms: when it begins, in ms after its `TTSStartedFrame`. None: at its place in the queue of
+            audio frames.
+        heard_at: downstream of `transport.output()`, when the listener heard it. Words that were not played
+            do not arrive there.
         joined: whether it follows the text before it without a space.
     """
 
@@ -42,7 +42,7 @@ class TTSTextFrame(TextFrame):
 
 @dataclass(frozen=True, slots=True)
 class UnspokenTextFrame(DataFrame):
-    """A sentence of a reply that is to be read, not heard (`skip_tts`).
+    """A sentence of a reply that is shown, not spoken (`skip_tts`).
 
     `joined`: it follows the text before it without a space.
     """
@@ -53,21 +53,21 @@ class UnspokenTextFrame(DataFrame):
 
 @dataclass(frozen=True, slots=True)
 class TTSSpeakFrame(DataFrame):
-    """Say this, in a reply of its own, without asking the language model."""
+    """Say this as a separate reply, without calling the language model."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class TTSStartedFrame(ControlFrame):
-    """The voice begins an utterance."""
+    """The TTS begins an utterance."""
 
     text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TTSStoppedFrame(ControlFrame):
-    """The voice has delivered the last sound of an utterance."""
+    """The TTS has delivered the last audio of an utterance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,9 @@ class HeardWord:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionFrame(InputFrame):
-    """What the user said. `text` is empty when there was speech that could not be understood; `words` is
-    empty when the recogniser does not report when each was said. `murmur` says of short speech over the bot
-    whether it only showed that one listens ("mm-hmm"), or was a noise; None where the recogniser cannot."""
+    """What the user said. `text` is empty if the speech was not understood; `words` is empty if the
+    recogniser reports no word times. `murmur`: whether short speech over the bot was a backchannel ("mm-hmm")
+    or noise; None if the recogniser cannot say."""
 
     text: str
     user_id: str = ""
@@ -96,7 +96,7 @@ class TranscriptionFrame(InputFrame):
 
 @dataclass(frozen=True, slots=True)
 class InterimTranscriptionFrame(InputFrame):
-    """What the user seems to be saying; replaced by the next one or by a `TranscriptionFrame`."""
+    """An interim transcript; replaced by the next one or by a `TranscriptionFrame`."""
 
     text: str
     user_id: str = ""
@@ -105,7 +105,7 @@ class InterimTranscriptionFrame(InputFrame):
 
 @dataclass(frozen=True, slots=True)
 class LLMContextFrame(DataFrame):
-    """Ask the language model to answer this context; with `skip_tts` the answer is to be read, not heard."""
+    """Ask the language model to answer this context; with `skip_tts` the answer is shown, not spoken."""
 
     context: Any
     skip_tts: bool = False
@@ -114,7 +114,7 @@ class LLMContextFrame(DataFrame):
 @dataclass(frozen=True, slots=True)
 class LLMMessagesAppendFrame(InputFrame):
     """Add messages (`{"role": …, "content": …}`) to the context, and answer if `run_llm`; with `skip_tts`
-    the answer is to be read, not heard."""
+    the answer is shown, not spoken."""
 
     messages: Sequence[Mapping[str, Any]]
     run_llm: bool = True
@@ -123,12 +123,12 @@ class LLMMessagesAppendFrame(InputFrame):
 
 @dataclass(frozen=True, slots=True)
 class LLMRunFrame(ControlFrame):
-    """Answer the context as it stands (a bot that speaks first begins with it)."""
+    """Ask the language model to answer the current context, for example so that the bot speaks first."""
 
 
 @dataclass(frozen=True, slots=True)
 class LLMFullResponseStartFrame(ControlFrame):
-    """The language model begins a reply; with `skip_tts` it is to be read, not heard."""
+    """The language model begins a reply; with `skip_tts` it is shown, not spoken."""
 
     skip_tts: bool = False
 
@@ -141,7 +141,7 @@ class LLMFullResponseEndFrame(ControlFrame):
 @dataclass(frozen=True, slots=True)
 class SubtitleFrame(SystemFrame):
     """What `speaker` ("user", "bot") is saying: a cue of `Subtitles` that grows until it is `final`. Times
-    are ms since the call began."""
+    are in ms since the start of the call."""
 
     speaker: str
     text: str
@@ -152,7 +152,7 @@ class SubtitleFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """A call of a tool, as the language model asked for it. `arguments` is the model's JSON object."""
+    """A tool call requested by the language model. `arguments` is the model's JSON object."""
 
     function_name: str
     tool_call_id: str
@@ -161,14 +161,14 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCallsStartedFrame(SystemFrame):
-    """The language model asked for these tools, which now begin; goes both ways."""
+    """The language model requested these tool calls, which now start; pushed both ways."""
 
     calls: Sequence[FunctionCall]
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionCallInProgressFrame(SystemFrame):
-    """A tool runs. `cancel_on_interruption` is False for one that must not be disturbed; goes both ways."""
+    """A tool runs; `cancel_on_interruption`: whether an interruption cancels it. Pushed both ways."""
 
     call: FunctionCall
     cancel_on_interruption: bool = True
@@ -176,7 +176,7 @@ class FunctionCallInProgressFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class FunctionCallResultFrame(SystemFrame):
-    """A tool has answered: any JSON value; goes both ways."""
+    """A tool returned a result, which may be any JSON value; pushed both ways."""
 
     call: FunctionCall
     result: Any
@@ -184,6 +184,6 @@ class FunctionCallResultFrame(SystemFrame):
 
 @dataclass(frozen=True, slots=True)
 class FunctionCallCancelFrame(SystemFrame):
-    """A tool was ended by an interruption; goes both ways."""
+    """An interruption cancelled a tool; pushed both ways."""
 
     call: FunctionCall

@@ -1,4 +1,4 @@
-"""Pipelines: a chain of processors, the task that runs it, and those who look on."""
+"""Pipelines: a chain of processors, the task that runs it, and observers."""
 
 from runner.pipeline.params import Observer, PipelineParams
 from runner.pipeline.pipeline import ParallelPipeline, Pipeline

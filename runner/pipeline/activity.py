@@ -1,4 +1,4 @@
-"""Who speaks: ends idle calls, prompts silent users, finds the pause in which code may change."""
+"""Tracks who speaks: ends idle calls, prompts silent users, finds the pause in which to reload code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from runner.processors.handover_state import Conversation
 from runner.turns.end_of_turn import AskLLM, EndCall, IdlePrompt, Say
 
 IDLE = "idle"
-"""Why such a run is over."""
+"""The end reason of an idle run."""
 
 
 class IdleWatch(Observer):
@@ -68,12 +68,12 @@ class IdleWatch(Observer):
                 self._speaking.discard("user")
 
     async def run(self) -> None:
-        """Finishes the call after the silence."""
+        """Wait for the silence, then finish the call."""
         await self.silence()
         self._finish(IDLE)
 
     async def silence(self) -> None:
-        """Sleeps until the silence could be long enough, and looks again."""
+        """Wait until neither side has been active for `timeout_s`."""
         while True:
             quiet_s = 0.0 if self._speaking else self._clock() - self._last
             if quiet_s >= self._timeout_s:
@@ -117,19 +117,19 @@ class Prompting(IdleWatch):
 
 
 MESSAGE_S, TRANSCRIPT_S, MODEL_S, VOICE_S, PAUSE_S = 0.3, 1.5, 5.0, 2.0, 0.15
-"""How long (s) what follows is waited for: on a message, on speech, on a question to the model, on what is to
-be said, and between two sentences of the bot's."""
+"""How long (s) to expect the next step: after a client message, the user's speech, a request to the model,
+text sent to the TTS, and between two sentences of the bot."""
 
 EXPECTED = "an answer is expected"
 
 
 class SilenceWatch(Observer):
-    """Knows whether a conversation is silent, and remembers that the bot was heard.
+    """Tracks whether a conversation is silent, and whether the bot has spoken.
 
     Args:
-        conversation: the call that may move.
-        clock: s.
-        bot: how far the bot's replies are.
+        conversation: the call that may be moved to new code.
+        clock: the call's clock (s).
+        bot: the state of the bot's replies.
     """
 
     frame_types = (
@@ -159,11 +159,11 @@ class SilenceWatch(Observer):
         self._paused_until = 0.0
 
     def bot_speaks(self) -> bool:
-        """Whether the bot is making or saying a reply, or has just finished a sentence of one."""
+        """Whether the bot is preparing or speaking a reply, or has just finished a sentence of one."""
         return self._bot.busy or self._clock() < self._paused_until
 
     def busy(self) -> str:
-        """What goes on, or is about to; "" in a silence."""
+        """What is happening or about to happen; "" in a silence."""
         if self._user_speaks:
             return "the caller speaks"
         if self._conversation.owes_answer:
@@ -190,7 +190,7 @@ class SilenceWatch(Observer):
                 self._user_speaks = False
                 self._expect(TRANSCRIPT_S)
             case LLMFullResponseStartFrame() | TTSStartedFrame():
-                self._expect_until = 0.0  # it has come, and `bot` follows it to its end
+                self._expect_until = 0.0  # it has begun, and `bot` tracks the rest
             case InterruptionFrame():
                 self._expect_until = self._clock() + MESSAGE_S
             case FunctionCallInProgressFrame():

@@ -1,4 +1,4 @@
-"""The frames of a pipeline as events of its session (`runner.sessions.events`)."""
+"""Turns the frames of a pipeline into events of its session (`runner.sessions.events`)."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from runner.processors.base import FrameProcessor
 
 REMEMBERED = 64
-"""Frames remembered as seen: a frame is shown once for each processor that it passes."""
+"""Number of recent frames to remember: a frame is shown once per processor, but emitted once."""
 
 
 class EventObserver:
-    """Emits an event for each frame that says what happened in a call, when it is pushed first.
+    """Emits a session event for a frame when it is first pushed.
 
     Args:
         to: the session's events.
@@ -122,7 +122,7 @@ class EventObserver:
             self._emit(words)
 
     def _speech(self, frame: Frame, now: float) -> None:
-        """Who speaks."""
+        """Emit events about who speaks."""
         match frame:
             case UserStartedSpeakingFrame(at=at):
                 self._emit(events.UserStarted(at=at, seen=now))
@@ -150,7 +150,7 @@ class EventObserver:
                 self._emit(events.KeyPressed(at=now, digit=digit, by="bot"))
 
     def _reply(self, source: FrameProcessor, frame: Frame, now: float) -> None:
-        """What the bot does to answer."""
+        """Emit events about how the bot answers."""
         match frame:
             case LLMContextFrame() if isinstance(source, LLMUserAggregator):
                 by = type(source.processor_setup.floor.turn_analyzer).__name__
@@ -223,7 +223,7 @@ class EventObserver:
 
 
 def _last_words(context: Any) -> str:
-    """What the user said last, as the model is given it."""
+    """The last user message in the context."""
     messages = getattr(context, "messages", None) or ()
     last: Any = next((each for each in reversed(messages) if each.get("role") == "user"), {})
     content = last.get("content")

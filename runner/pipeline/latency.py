@@ -1,4 +1,4 @@
-"""Turn and stop latency of a call as `MetricsFrame`s, and a warning about slow processors."""
+"""Measures turn and stop latency of a call as `MetricsFrame`s, and warns about slow processors."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ from runner.sessions.stats import LAG_BOUNDS_S, Histogram, current_call
 logger = logging.getLogger(__name__)
 
 PARTS = ("pause", "ears", "model", "voice", "line")
-"""From the end of the user's speech to the bot's first sound: the VAD's waiting for more, recognition, the
-language model's first words, the voice's first sound, the way to the listener."""
+"""Parts from the end of the user's speech to the bot's first audio: the VAD's wait for more speech, speech
+recognition, the LLM's first token, the TTS's first audio, transport to the listener."""
 
 
 class TurnParts:
-    """Cuts a turn's latency where its parts end; a part that was not seen belongs to the next."""
+    """Splits a turn's latency into its parts; the time of a part that was not seen counts to the next."""
 
     def __init__(self) -> None:
         self._ends: dict[str, float] = {}
 
     def begin(self) -> None:
-        """A turn is over: what comes now is the answer's."""
+        """Start a new measurement at the end of a turn."""
         self._ends.clear()
 
     def end(self, part: str, at: float) -> None:
-        """That part is over at `at` (s); the first word counts."""
+        """Record that the part ended at `at` (s); only the first time counts."""
         self._ends.setdefault(part, at)
 
     def forget_reply(self) -> None:
-        """What was made of the answer is thrown away: another one is to come."""
+        """Drop the reply's parts, because another reply follows."""
         self._ends.pop("model", None)
         self._ends.pop("voice", None)
 
     def cut(self, since: float, until: float) -> dict[str, float]:
-        """The parts that were seen, each with its length (s). They add up."""
+        """The length (s) of each part that was seen; they add up to the total."""
         self._ends[PARTS[-1]] = until
         lengths: dict[str, float] = {}
         for part in PARTS:
@@ -67,10 +67,10 @@ class TurnParts:
 
 
 class LatencyWatch(Observer):
-    """Measures from what was heard to what was heard.
+    """Measures latencies as the caller hears them.
 
-    `turn_latency`: from the end of the user's speech to the first sound of the bot at the listener.
-    `stop_latency`: from the user's first sound over the bot to the bot's last.
+    `turn_latency`: from the end of the user's speech to the bot's first audio at the listener.
+    `stop_latency`: from the start of the user's speech over the bot to the bot's last audio.
     """
 
     frame_types = (
@@ -119,7 +119,7 @@ class LatencyWatch(Observer):
                 await self._report_stop()
 
     async def _report_stop(self) -> None:
-        """Both ends are known. The bot may be silent before the news of the user has come up the queue."""
+        """Report once both ends are known; the bot may stop before the user's frame has passed the queue."""
         if self._user_started is not None and self._silenced is not None:
             seconds, self._user_started, self._silenced = self._silenced - self._user_started, None, None
             self._figures.stop(seconds)
@@ -131,14 +131,14 @@ class LatencyWatch(Observer):
 
 
 SLOW_S = 0.020
-"""One ptime: a processor that takes longer delays sound."""
+"""One ptime: a processor that takes longer delays audio."""
 
 
 class SlowWatch:
-    """Looks at the processors of all pipelines of an event loop, every `SLOW_S`.
+    """Checks the processors of all pipelines of an event loop every `SLOW_S`.
 
     Attributes:
-        lag: how late (s) the loop came to look: what it was busy with.
+        lag: how late (s) each check ran, that is, how long the loop was busy.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -152,12 +152,12 @@ class SlowWatch:
 
     @classmethod
     def shared(cls, loop: asyncio.AbstractEventLoop) -> SlowWatch:
-        """The one of this loop."""
+        """The `SlowWatch` of this loop."""
         return of_loop(loop, cls, lambda: cls(loop))
 
     @contextlib.contextmanager
     def watching(self, row: Sequence[FrameProcessor]) -> Iterator[None]:
-        """Look at these processors while the block runs."""
+        """Watch these processors while the block runs."""
         self._rows.append(row)
         if self._timer is None:
             self._look_again()
@@ -201,8 +201,8 @@ class SlowWatch:
 
 
 def waiting_at(call: Coroutine[Any, Any, None]) -> tuple[str, int] | None:
-    """File and line at which a suspended `process_frame` waits; None if it waits for a processor that
-    it pushed a frame to."""
+    """File and line at which a suspended `process_frame` waits; None if it waits for the processor it pushed
+    a frame to."""
     own_file = getattr(getattr(call, "cr_code", None), "co_filename", None)
     where: tuple[str, int] | None = None
     inner: Any = call

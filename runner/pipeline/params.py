@@ -1,4 +1,4 @@
-"""What a bot may give its `PipelineTask`: how it runs, and observers, which see frames go by."""
+"""`PipelineParams` and `Observer`: the parameters and observers of a `PipelineTask`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineParams:
-    """How a pipeline runs. Sample rates in Hz; None leaves them to the transport: 8000 for a phone,
-    16000 in and 24000 out otherwise.
+    """How a pipeline runs. Sample rates in Hz; None = the transport's: 8000 for a phone, otherwise 16000 in
+    and 24000 out.
 
     Attributes:
         interruption_strategy: whether speech over the bot ends its reply: `Speech()`, `MinWords(3)`,
             `Confirm()`, `NoInterruptions()` or their names "speech", "min_words", "confirm", "none".
         allow_interruptions: False is an older spelling of "none".
-        enable_metrics: accepted for Pipecat's bots, as is the next; metrics are always reported.
-        mute: when the user is not listened to: `MuteDuringTools()`, `MuteUntilBotSpoke()`, your own.
-        idle_prompt: what to do about a user who says nothing.
+        enable_metrics: ignored, like `enable_usage_metrics`: metrics are always reported. For Pipecat's bots.
+        mute: when to ignore the user: `MuteDuringTools()`, `MuteUntilBotSpoke()` or your own.
+        idle_prompt: what to do when the user says nothing.
     """
 
     audio_in_sample_rate: int | None = None
@@ -42,13 +42,13 @@ class PipelineParams:
 class Observer(Protocol):
     """Sees every push of the frame types that it names.
 
-    A frame that passes through ten processors is shown ten times, each time as the same object. What
-    an observer raises is logged and forgotten: the call goes on.
+    A frame that passes ten processors is shown ten times, as the same object. An exception in an observer is
+    logged and does not affect the call.
     """
 
     @property
     def frame_types(self) -> tuple[type[Frame], ...]:
-        """The types to be shown, with their subclasses. A class attribute will do."""
+        """The frame types to show, including subclasses. May be a class attribute."""
         return ()
 
     async def on_push_frame(self, source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
@@ -56,7 +56,7 @@ class Observer(Protocol):
 
 
 def watch_with(observer: Observer, watchers: dict[type[Frame], tuple[Watcher, ...]]) -> None:
-    """Show `observer` the frames of its types, kinds of these included."""
+    """Show `observer` the frames of its types, including subclasses."""
 
     async def watch(source: FrameProcessor, frame: Frame, direction: FrameDirection) -> None:
         try:

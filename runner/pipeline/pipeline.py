@@ -21,12 +21,11 @@ from runner.transports.output import BaseOutputTransport
 
 StandIn = Callable[[FrameProcessor], Sequence[FrameProcessor]]
 stand_ins: ContextVar[StandIn | None] = ContextVar("botrun stand-ins", default=None)
-"""Replaces processors of pipelines that are built in this context. `runner.testing` runs a bot without its
-services so."""
+"""Replaces processors of pipelines built in this context, such as services in tests (`runner.testing`)."""
 
 
 class Pipeline(FrameProcessor):
-    """Processors in a row; frames go down it from the first to the last, and up the other way."""
+    """Processors in a row; frames go downstream from first to last, and upstream from last to first."""
 
     def __init__(self, processors: Sequence[FrameProcessor], *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -41,7 +40,7 @@ class Pipeline(FrameProcessor):
             self.processors = [other for processor in self.processors for other in stand_in(processor)]
 
     def flat(self) -> Iterator[FrameProcessor]:
-        """The processors, those of inner pipelines in their place."""
+        """The processors, with inner pipelines flattened."""
         for processor in self.processors:
             if isinstance(processor, Pipeline):
                 yield from processor.flat()
@@ -50,7 +49,7 @@ class Pipeline(FrameProcessor):
 
 
 def chain(processors: Iterable[FrameProcessor]) -> list[FrameProcessor]:
-    """Link processors in a row; each may stand in one place only."""
+    """Link processors in a row; each instance may occur only once."""
     row = list(processors)
     seen: set[int] = set()
     for processor in row:
@@ -63,14 +62,14 @@ def chain(processors: Iterable[FrameProcessor]) -> list[FrameProcessor]:
 
 
 def everything(processors: Iterable[FrameProcessor]) -> Iterator[FrameProcessor]:
-    """The processors and all that live inside of them."""
+    """The processors and, recursively, those inside them."""
     for processor in processors:
         yield processor
         yield from everything(processor.children())
 
 
 def need_frame(given: object) -> None:
-    """Raises `UsageError` unless it is a frame."""
+    """Raise `UsageError` unless `given` is a frame."""
     if isinstance(given, Frame):
         return
     shown, hint = repr(given), ""
@@ -85,7 +84,7 @@ NAME = "PipelineTask"
 
 
 class Source(FrameProcessor):
-    """Stands before the first processor: what comes up to here is for the task, `on_upstream`."""
+    """Placed before the first processor: passes upstream frames to the task (`on_upstream`)."""
 
     def __init__(self, on_upstream: Callable[[Frame], Awaitable[None]]) -> None:
         super().__init__(name=NAME)
@@ -99,8 +98,8 @@ class Source(FrameProcessor):
 
 
 class Sink(FrameProcessor):
-    """Stands behind the last processor: what comes down to here has been everywhere. An `EndFrame` there
-    ends the run, with its reason."""
+    """Placed after the last processor: an `EndFrame` that arrives here has passed all processors and ends the
+    run, with its reason."""
 
     is_end = True
 
@@ -116,11 +115,11 @@ class Sink(FrameProcessor):
 
 
 REMEMBERED = 64
-"""How many passing frames are remembered, to let each out once though it comes through each branch."""
+"""Number of recent frames to remember, so that a frame that passes several branches leaves once."""
 
 
 class _Edge(FrameProcessor):
-    """The beginning or end of a branch: hands what leaves it to the parallel pipeline."""
+    """The start or end of a branch: passes frames that leave the branch to the parallel pipeline."""
 
     def __init__(self, owner: ParallelPipeline, outward: FrameDirection) -> None:
         super().__init__(name=f"{owner.name}.edge")
@@ -135,8 +134,8 @@ class _Edge(FrameProcessor):
 
 
 class ParallelPipeline(FrameProcessor):
-    """Every frame goes down each branch. What leaves a branch goes on from here: a frame that came in
-    from outside once, however many branches let it through; control frames when all have."""
+    """Sends every frame through each branch. A frame that entered from outside leaves once, however many
+    branches pass it; a control frame leaves when all branches have passed it."""
 
     def __init__(self, *branches: Sequence[FrameProcessor], name: str | None = None) -> None:
         super().__init__(name=name)
@@ -162,7 +161,7 @@ class ParallelPipeline(FrameProcessor):
             await edge.receive(frame, direction)
 
     async def leave(self, frame: Frame, direction: FrameDirection) -> None:
-        """A branch lets a frame out."""
+        """Handle a frame that leaves a branch."""
         for index, (waiting, branches) in enumerate(self._waiting):
             if waiting is frame:
                 if branches > 1:

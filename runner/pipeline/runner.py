@@ -1,4 +1,4 @@
-"""`PipelineRunner`: runs a `PipelineTask`, and ends it when its surroundings end."""
+"""`PipelineRunner`: runs a `PipelineTask`, and ends it on a signal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runner.pipeline.task import PipelineTask
 class PipelineRunner:
     """Runs a pipeline to its end.
 
-    botrun itself handles Ctrl-C, so `handle_sigint` is only for a bot that is run without it.
+    botrun handles Ctrl-C itself, so `handle_sigint` is only for a bot that runs without botrun.
     """
 
     def __init__(self, *, handle_sigint: bool = False, handle_sigterm: bool = False) -> None:
@@ -26,7 +26,7 @@ class PipelineRunner:
         ]
 
     async def run(self, task: PipelineTask) -> None:
-        """Returns when the call is over; cancelling it ends the call."""
+        """Run the task; return when the call is over. Cancelling this ends the call."""
         if not isinstance(task, PipelineTask):
             hint = ": write run(PipelineTask(pipeline))" if isinstance(task, Pipeline) else ""
             raise UsageError(f"PipelineRunner.run takes a PipelineTask, not {task!r}{hint}")

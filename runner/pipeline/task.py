@@ -48,10 +48,10 @@ logger = logging.getLogger(__name__)
 EVENTS = ("on_pipeline_started", "on_pipeline_finished", "on_pipeline_error", "on_idle_timeout")
 
 SETUP_TIMEOUT_S = 20.0
-"""What a processor may take to connect."""
+"""Time (s) after which a processor that has not started fails the call."""
 
 INTERRUPTION_TIMEOUT_S = 0.5
-"""How long a typed turn waits for the interruption before it to have been everywhere."""
+"""Maximum time (s) that a typed turn waits for its interruption to pass the pipeline."""
 
 
 class PipelineTask:
@@ -62,8 +62,8 @@ class PipelineTask:
     `on_pipeline_finished(frame)`, whose frame has the reason.
 
     Attributes:
-        end_reason: why the run is over; empty while it is not.
-        rtvi: talks to the client's application; None where the transport carries no messages.
+        end_reason: why the run ended; empty until then.
+        rtvi: the connection to the client's application; None if the transport carries no messages.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class PipelineTask:
         return self.events.handler(name)
 
     async def stop_when_done(self) -> None:
-        """End the call when everything said before has been heard."""
+        """End the call once everything said before has been played."""
         await self.queue_frame(EndFrame())
 
     async def cancel(self, reason: str = "cancelled") -> None:
@@ -125,7 +125,7 @@ class PipelineTask:
         self.request_cancel(reason)
 
     def request_cancel(self, reason: str = "cancelled") -> None:
-        """`cancel` for where nothing can be awaited."""
+        """`cancel` for synchronous code."""
         self.finish(reason)
 
     def has_finished(self) -> bool:
@@ -135,7 +135,7 @@ class PipelineTask:
     # ------------------------------------------------------------ the run
 
     async def run(self) -> None:
-        """From set-up to cleanup; returns when the call is over.
+        """Run from setup to cleanup; return when the call is over.
 
         Raises:
             StartError: a transport or processor could not start.
@@ -166,16 +166,16 @@ class PipelineTask:
             raise StartError(self._start_failure.error) from self._start_failure.exception
 
     def finish(self, reason: str) -> None:
-        """The run is over; the first reason stands."""
+        """End the run; the first reason is kept."""
         if not self._over.is_set():
             self.end_reason = reason
             self._over.set()
 
     def interrupt(self) -> asyncio.Task[None]:
-        """Make the bot silent now; the returned task pushes the `InterruptionFrame`.
+        """Silence the bot now; the returned task pushes the `InterruptionFrame`.
 
-        It does not travel along the chain, where a slow processor would hold it up: every processor is
-        interrupted at once. The `InterruptionFrame` follows, for processors that handle it.
+        All processors are interrupted directly, because a slow one would delay a frame on the chain. The
+        `InterruptionFrame` follows for processors that handle it.
         """
         self._replies.interrupt()
         for processor in everything(self._processors):
@@ -184,7 +184,7 @@ class PipelineTask:
         return self.create_task(self._source.push_frame(InterruptionFrame()), "PipelineTask.interruption")
 
     async def on_upstream(self, frame: Frame) -> None:
-        """A frame came up past the first processor."""
+        """Handle a frame pushed upstream past the first processor."""
         match frame:
             case ErrorFrame():
                 if self._starting and frame.fatal:
@@ -215,17 +215,17 @@ class PipelineTask:
     def create_task(
         self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
     ) -> asyncio.Task[None]:
-        """Start a task that ends with the run; a failure in it is reported like any processor's."""
+        """Start a task that ends with the run; its failure is reported like a processor's."""
         return self._tasks.create(work, name, context)
 
     async def _task_failed(self, failure: ErrorFrame) -> None:
-        # Nobody stands before the source, but observers see what it pushes.
+        # Nothing is upstream of the source, but observers see what it pushes.
         await self._source.push_frame(failure, UPSTREAM)
         await self.on_upstream(failure)
 
     async def _advise(self, row: Sequence[FrameProcessor]) -> None:
-        """Report what the pipeline lacks, in the log and to the client. A pipeline without a session is a
-        test's, which leaves parts out on purpose."""
+        """Report what the pipeline lacks, in the log and to the client. A pipeline without a session belongs
+        to a test, which leaves parts out on purpose."""
         if not self._session_id:
             return
         is_mute = not any(isinstance(p, BaseOutputTransport) for p in row)
@@ -256,14 +256,14 @@ class PipelineTask:
         while True:
             frame = await self._queue.get()
             if isinstance(frame, InterruptionTaskFrame):
-                # What was heard is remembered before what comes behind the interruption.
+                # The context must contain what was heard before the next frame is handled.
                 await asyncio.wait([self.interrupt()], timeout=INTERRUPTION_TIMEOUT_S)
             elif isinstance(frame, EndTaskFrame | CancelTaskFrame):
                 await self.on_upstream(frame)
             else:
                 await self._source.receive(frame, FrameDirection.DOWNSTREAM)
 
-    # ------------------------------------------------------------ its ends
+    # ------------------------------------------------------------ setup and cleanup
 
     def _make_setup(self, loop: asyncio.AbstractEventLoop) -> ProcessorSetup:
         return ProcessorSetup(
@@ -301,7 +301,7 @@ class PipelineTask:
             raise failures.exceptions[0] from failures.exceptions[0].__cause__
 
     def _add_own_observers(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Latencies, the idle watch, RTVI."""
+        """Add the observers for latency, idle calls, reloads and RTVI."""
         self._observers.append(self._floor)
         if self._events.wanted:
             self._observers.append(EventObserver(self._events, loop.time))
@@ -333,7 +333,7 @@ class PipelineTask:
         )
 
     def _make_rtvi(self, params: RTVIObserverParams | None) -> RTVI | None:
-        """RTVI, where the transport can carry messages."""
+        """RTVI; None if the transport carries no messages."""
         output = next((p for p in self._processors if getattr(p, "carries_messages", False)), None)
         if output is None:
             return None
@@ -353,7 +353,7 @@ class PipelineTask:
 
 
 class _ForMoving:
-    """What the call's conversation asks of a task (`RunningPipeline`)."""
+    """A task's `RunningPipeline`, for the call's conversation."""
 
     def __init__(self, task: PipelineTask, silence: SilenceWatch) -> None:
         self._task = task

@@ -1,4 +1,4 @@
-"""The tasks of one run: what they are called, what becomes of their failures, and how they end."""
+"""The asyncio tasks of one run: their names, failures and end."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from runner.frames import ErrorFrame
 logger = logging.getLogger(__name__)
 
 CLEANUP_TIMEOUT_S = 1.0
-"""What a processor and its tasks may take to end."""
+"""Time (s) after which a processor's cleanup, or a task, is abandoned."""
 
 
 class Tasks:
     """Tasks that end with a run.
 
     Args:
-        session_id: whose they are; it stands in their names.
-        failed: called with each failure, as with a processor's.
+        session_id: the session's id; part of the tasks' names.
+        failed: called with an `ErrorFrame` for each failure.
     """
 
     def __init__(self, session_id: str, failed: Callable[[ErrorFrame], Awaitable[None]]) -> None:
@@ -33,19 +33,19 @@ class Tasks:
     def create(
         self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
     ) -> asyncio.Task[None]:
-        """Start one; in this context, or in a copy of the current one."""
-        # Whose it is stands in its name: a guard in another thread reads it (guard.py).
+        """Start a task in `context`, or in a copy of the current one."""
+        # The name ends in the session id: a guard in another thread reads it (guard.py).
         named = f"{name} {self._session_id}".rstrip()
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._guarded(work, name), name=named, context=context)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        # A task that is cancelled before it begins would leave its coroutine behind, with a warning.
+        # A task that is cancelled before it starts never awaits its coroutine, and Python warns about that.
         task.add_done_callback(lambda _: work.close())
         return task
 
     async def end(self) -> None:
-        """Cancel all, and wait for them, within a bound."""
+        """Cancel all tasks, and wait for them (at most `CLEANUP_TIMEOUT_S`)."""
         for task in tuple(self._running):
             task.cancel()
         await finish_all(self._running)
@@ -59,7 +59,7 @@ class Tasks:
 
 
 async def finish_all(tasks: Iterable[asyncio.Future[None]]) -> None:
-    """Wait for them within `CLEANUP_TIMEOUT_S`; who takes longer is named and left behind."""
+    """Wait for tasks for up to `CLEANUP_TIMEOUT_S`; log and abandon those that take longer."""
     tasks = list(tasks)
     if not tasks:
         return

@@ -1,4 +1,4 @@
-"""Processors: the nodes of a pipeline. Those that need numpy are loaded when they are asked for."""
+"""Processors: the nodes of a pipeline. Those that need numpy are imported on first use."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The two aggregators of a context, which write its messages.
 
-The user's stands before the language model and turns what was said into a question to it. The assistant's
-stands behind `transport.output()` and writes down what was heard, not what was generated.
+The user aggregator is placed before the language model and sends it each finished turn. The assistant
+aggregator is placed after `transport.output()` and records what was played, not what was generated.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from runner.processors.context import LLMContext, Message, Summarize
 from runner.turns.segments import join_texts, join_units, words_of
 
 KEYPAD_PAUSE_S = 2.0
-"""After so long (s) without a key, what was pressed is a turn; "#" makes it one at once."""
+"""Time (s) without a key after which the pressed keys become a turn; "#" ends the turn at once."""
 
 
 class LLMUserAggregator(FrameProcessor):
-    """Collects the user's words of one turn, and asks the model when the turn is over.
+    """Collects the user's words of a turn, and sends the context to the model when the turn is over.
 
     Args:
         context: the conversation.
-        speculative: ask the model as soon as the turn may be over; its reply is heard only if it was.
+        speculative: call the model as soon as the turn may be over; play its reply only if it was.
     """
 
     def __init__(self, context: LLMContext, *, speculative: bool = False) -> None:
@@ -104,7 +104,7 @@ class LLMUserAggregator(FrameProcessor):
             await self._consider()
 
     def _settled(self, counts: bool) -> None:
-        """It was open whether the words of this speech count, or the bot was to finish first."""
+        """The floor has decided whether the words of this speech count, or the bot has finished."""
         if not counts:
             dismissed = self.processor_setup.floor.dismissed
             self._words = [(speech, text) for speech, text in self._words if speech not in dismissed]
@@ -113,7 +113,7 @@ class LLMUserAggregator(FrameProcessor):
             self.create_task(self._consider(), "settled")
 
     async def _await_words(self, due: float) -> None:
-        """The recogniser has yet to say what was said last, unless that was no words."""
+        """Wait until `due` for the transcript of the last speech, which may have been no words."""
         self._waiting += 1
         self.create_task(self._ask_at(due, self._waiting), "end of turn")
         if self._speculative and self._interim:
@@ -124,7 +124,7 @@ class LLMUserAggregator(FrameProcessor):
         return join_texts(*words, self._interim) if interim else join_texts(*words)
 
     async def _consider(self) -> None:
-        """Ask when the pause is long enough for what was said."""
+        """Call the model if the pause is long enough for what was said, or schedule that."""
         text, floor = self._text(), self.processor_setup.floor
         if not text or floor.undecided:
             return
@@ -161,7 +161,7 @@ class LLMUserAggregator(FrameProcessor):
     # ------------------------------------------------------------ turns
 
     async def _ask(self) -> None:
-        """The turn is over."""
+        """End the turn: release the prepared reply, or call the model."""
         text = self._text(interim=False)
         if not text or self.processor_setup.floor.undecided:
             return
@@ -175,7 +175,7 @@ class LLMUserAggregator(FrameProcessor):
             and self.processor_setup.replies.holding
         ):
             self._write(text)
-            # What the reply's tools write, they write here.
+            # The tools of the prepared reply write to the real context from now on.
             prepared[1].messages = self.context.messages
             self.processor_setup.replies.release()
             return
@@ -188,7 +188,7 @@ class LLMUserAggregator(FrameProcessor):
             await self._push_context()
 
     def _write(self, text: str) -> None:
-        """A user who goes on before anything was answered goes on with the same turn."""
+        """Add the user's text, to the same message if nothing was answered in between."""
         messages = self.context.messages
         if self._turn is not None and messages and messages[-1] is self._turn:
             self._turn["content"] = join_texts(self._turn["content"], text)
@@ -197,7 +197,7 @@ class LLMUserAggregator(FrameProcessor):
             self._turn = messages[-1]
 
     async def _prepare(self, text: str) -> None:
-        """Have the reply made before it is sure that the turn is over."""
+        """Prepare a reply before it is certain that the turn is over."""
         if self.processor_setup.conversation.leaves:
             return
         if self._prepared is not None and words_of(self._prepared[0]) == words_of(text):
@@ -243,7 +243,7 @@ class LLMUserAggregator(FrameProcessor):
 
 
 class LLMAssistantAggregator(FrameProcessor):
-    """Writes down the words that were heard."""
+    """Adds the words that were played to the context."""
 
     def __init__(self, context: LLMContext) -> None:
         super().__init__()
@@ -265,7 +265,7 @@ class LLMAssistantAggregator(FrameProcessor):
         await self.push_frame(frame, direction)
 
     def _commit(self) -> None:
-        """A reply that was heard in several pieces becomes one message."""
+        """Write the collected words; pieces of one reply become one message."""
         words = [(text, joined) for text, joined in self._words if text]
         self._words.clear()
         if not words:
@@ -294,9 +294,9 @@ class LLMContextAggregatorPair:
 
     Args:
         context: the conversation.
-        speculative: ask the model as soon as the user's turn may be over, and throw the reply away if the
-            user goes on: sooner answers, more tokens.
-        summarize: shorten the conversation when it is long.
+        speculative: call the model as soon as the user's turn may be over, and drop the reply if the user
+            continues: faster answers, more tokens.
+        summarize: when and how to shorten a long conversation.
     """
 
     def __init__(
@@ -307,20 +307,20 @@ class LLMContextAggregatorPair:
         self._assistant = _Assistant(context, summarize)
 
     def __iter__(self) -> Iterator[LLMUserAggregator | LLMAssistantAggregator]:
-        """`user, assistant = LLMContextAggregatorPair(context)`, as bots for Pipecat have it."""
+        """Allow `user, assistant = LLMContextAggregatorPair(context)`, as Pipecat does."""
         return iter((self._user, self._assistant))
 
     def user(self) -> LLMUserAggregator:
-        """Stands before the language model."""
+        """The user aggregator; place it before the language model."""
         return self._user
 
     def assistant(self) -> LLMAssistantAggregator:
-        """Stands behind `transport.output()`."""
+        """The assistant aggregator; place it after `transport.output()`."""
         return self._assistant
 
 
 class _Assistant(LLMAssistantAggregator):
-    """Looks, when something was written down, whether the conversation is too long."""
+    """Also checks after each new message whether the conversation needs a summary."""
 
     def __init__(self, context: LLMContext, summarize: Summarize | None) -> None:
         super().__init__(context)

@@ -1,12 +1,12 @@
 """`FrameProcessor`: one node of a pipeline, and the rules by which frames travel.
 
-`await push_frame(frame)` runs the neighbour's `process_frame` at once: a direct call, no queue and no
-task. Two rules keep that sound:
+`await push_frame(frame)` calls the neighbour's `process_frame` directly, without a queue or a task. Two
+rules make that safe:
 
-* A processor never runs its own `process_frame` twice at once. While it is busy, a frame joins its
-  mailbox and the running call drains it. `SystemFrame`s do not wait: they are handled beside it.
-* An interruption never cancels a task that carries a frame. It calls `interrupted()` on every
-  processor at once; what owns reply tasks or queued sound drops them there.
+* A processor never runs its own `process_frame` twice at once. While it is busy, frames are queued in its
+  mailbox and the running call drains it. `SystemFrame`s do not wait: they are handled concurrently.
+* An interruption never cancels a task that carries a frame. It calls `interrupted()` on every processor, and
+  processors that own reply tasks or queued audio drop them there.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ DOWNSTREAM = FrameDirection.DOWNSTREAM
 UPSTREAM = FrameDirection.UPSTREAM
 
 Watcher = Callable[["FrameProcessor", Frame, FrameDirection], Coroutine[Any, Any, None]]
-"""Shown a frame when a processor pushes it."""
+"""Called with a frame when a processor pushes it."""
 
 
 class CreateTask(Protocol):
-    """Starts a task under a name; in a context that is given, or in a copy of the current one."""
+    """Starts a named task, in `context` or in a copy of the current one."""
 
     def __call__(
         self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
@@ -66,16 +66,16 @@ class CreateTask(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessorSetup:
-    """What a pipeline gives its processors for the length of a call.
+    """What a pipeline provides to its processors during a call.
 
     Attributes:
-        clock: seconds that only go forward.
+        clock: the call's clock (s, monotonic).
         replies: the call's replies.
-        create_task: starts a task that ends with the call; a failure in it becomes an `ErrorFrame`.
-        interrupt: makes the bot silent now: see `PipelineTask.interrupt`.
-        floor: whose turn it is.
-        conversation: what moves with the call when the bot's code changes.
-        watchers: by exact frame type, who is shown a frame that is pushed; empty for most types.
+        create_task: starts a task that ends with the call; its failure becomes an `ErrorFrame`.
+        interrupt: silences the bot now: see `PipelineTask.interrupt`.
+        floor: decides whose turn it is.
+        conversation: the state that moves with the call when the bot's code changes.
+        watchers: the watchers to call for a pushed frame, by exact frame type; none for most types.
     """
 
     clock: Clock
@@ -88,7 +88,7 @@ class ProcessorSetup:
 
 
 class FrameProcessor:
-    """A node of a pipeline. Override `process_frame`; push on whatever is not yours.
+    """A node of a pipeline. Override `process_frame`, and push on the frames that you do not consume.
 
     ```python
     class Shout(FrameProcessor):
@@ -100,12 +100,12 @@ class FrameProcessor:
     """
 
     is_end = False
-    """Whether the pipeline ends here, so that nobody listens to what is pushed on."""
+    """Whether this is the end of the pipeline, so that pushed frames go nowhere."""
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
         method = vars(cls).get("process_frame")
-        # What a decorator made may well return a coroutine.
+        # A decorated method may return a coroutine although it is no coroutine function.
         plain = inspect.isfunction(method) and not hasattr(method, "__wrapped__")
         if plain and not inspect.iscoroutinefunction(method):
             raise UsageError(
@@ -128,22 +128,22 @@ class FrameProcessor:
     # ------------------------------------------------------------ to override
 
     async def setup(self, setup: ProcessorSetup) -> None:
-        """Before the `StartFrame`. All processors are set up at the same time; call `super()` first."""
+        """Called before the `StartFrame`, for all processors concurrently. Call `super()` first."""
         self._processor_setup = setup
         self._watchers = setup.watchers
 
     async def cleanup(self) -> None:
-        """After the end of the call, once, whatever happened before."""
+        """Called once after the call, also after a failure."""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Handle one frame. The base does nothing, so calling `super()` is allowed and not needed."""
+        """Handle one frame. The base class does nothing, so calling `super()` is optional."""
 
     def totals(self) -> Mapping[str, float]:
-        """What was counted here so far, by name (`runner.sessions.stats.Totals`). Asked for seldom."""
+        """The processor's counters by name (`runner.sessions.stats.Totals`). Called rarely."""
         return {}
 
     def interrupted(self) -> None:
-        """The user cut in: cancel what belongs to the reply. Called for all processors at once."""
+        """The user interrupted: cancel what belongs to the reply. Called on every processor."""
 
     # ------------------------------------------------------------ to use
 
@@ -155,9 +155,9 @@ class FrameProcessor:
         return self._processor_setup
 
     def push_frame(self, frame: Frame, direction: FrameDirection = DOWNSTREAM) -> Coroutine[Any, Any, None]:
-        """Hand a frame to the neighbour; returns when the neighbour has handled it or taken it in."""
+        """Push a frame to the neighbour; return when the neighbour has handled or queued it."""
         neighbour = self._next if direction is DOWNSTREAM else self._previous
-        # No coroutine of its own: a frame that nobody watches would wait in one more for each processor.
+        # Not async itself: for unwatched frames that saves one coroutine per processor.
         if neighbour is not None and type(frame) not in self._watchers:
             return neighbour.receive(frame, direction)
         return self._push_watched(frame, direction)
@@ -172,7 +172,7 @@ class FrameProcessor:
     async def push_error(
         self, message: str, *, fatal: bool = False, exception: BaseException | None = None
     ) -> None:
-        """Report a failure upstream, where the pipeline logs it; a fatal one ends the call."""
+        """Push a failure upstream, where the pipeline logs it; a fatal one ends the call."""
         await self.push_frame(
             ErrorFrame(error=message, processor=self.name, fatal=fatal, exception=exception), UPSTREAM
         )
@@ -180,27 +180,27 @@ class FrameProcessor:
     def create_task(
         self, work: Coroutine[Any, Any, None], name: str, context: Context | None = None
     ) -> asyncio.Task[None]:
-        """Start a task that ends with the call; in this context, or in a copy of the current one."""
+        """Start a task that ends with the call, in `context` or in a copy of the current one."""
         return self.processor_setup.create_task(work, f"{self.name}.{name}", context)
 
-    # ------------------------------------------------------------ the pipeline's side
+    # ------------------------------------------------------------ used by the pipeline
 
     def link(self, following: FrameProcessor) -> None:
-        """Put `following` behind this processor."""
+        """Make `following` the next processor downstream."""
         self._next = following
         following._previous = self
 
     def children(self) -> Iterator[FrameProcessor]:
-        """The processors that live inside of this one, deeply."""
+        """The processors inside this one, recursively."""
         return iter(())
 
     @property
     def running(self) -> Coroutine[Any, Any, None] | None:
-        """The call of `process_frame` that is under way; used to find slow ones."""
+        """The running call of `process_frame`; used to find slow processors."""
         return self._running
 
     async def receive(self, frame: Frame, direction: FrameDirection) -> None:
-        """Take a frame from a neighbour: handle it now, or leave it for the call that is under way."""
+        """Take a frame from a neighbour: handle it now, or queue it for the running call."""
         if isinstance(frame, SystemFrame):
             try:
                 await self.process_frame(frame, direction)
@@ -224,7 +224,7 @@ class FrameProcessor:
             self._running = None
 
     def interrupt(self) -> None:
-        """Drop the data that waits here, and let the processor drop its own."""
+        """Drop the queued data, and let the processor drop its own."""
         if self._mailbox:
             kept = [item for item in self._mailbox if survives_interruption(item[0])]
             self._mailbox = deque(kept)
@@ -240,7 +240,7 @@ class FrameProcessor:
 
 
 def survives_interruption(frame: Frame) -> bool:
-    """Whether a waiting frame stays in place when the user cuts in."""
+    """Whether an interruption leaves this queued frame in place."""
     return not isinstance(frame, DataFrame) or isinstance(frame, InputFrame)
 
 
@@ -259,6 +259,6 @@ _PASSING = (
 
 
 def stands_in_line(frame: Frame) -> bool:
-    """Whether a frame must not overtake a reply that is being made: all but what the caller does and
-    frames about who speaks."""
+    """Whether a frame must not overtake a reply in preparation: all but the caller's input and frames about
+    who speaks."""
     return not isinstance(frame, _PASSING)

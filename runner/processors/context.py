@@ -1,4 +1,4 @@
-"""The memory of a conversation: its messages, the tools on offer, and a summary when it is long."""
+"""`LLMContext`: the messages and tools of a conversation, and a summary when it is long."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Message = dict[str, Any]
 SNAPSHOT_VERSION = 1
 
 SUMMARY = "What was said before, in short: "
-"""So begins the system message that stands for older ones (`summary.py`)."""
+"""Prefix of the system message that replaces older messages (`Summarize`)."""
 
 
 _tool_check: Callable[[list[Any]], None] | None = None
 
 
 def register_tool_check(check: Callable[[list[Any]], None]) -> None:
-    """Have the tools of each context checked when it gets them; `check` raises `UsageError`."""
+    """Register a check of the tools given to any context; `check` raises `UsageError`."""
     global _tool_check
     _tool_check = check
 
 
 class LLMContext:
-    """The messages of a conversation, in the shape of OpenAI's chat API, and the tools on offer."""
+    """The messages of a conversation, in the format of OpenAI's chat API, and the available tools."""
 
     def __init__(
         self, messages: Iterable[Mapping[str, Any]] = (), tools: Iterable[Any] | None = None
@@ -44,7 +44,7 @@ class LLMContext:
         self.messages.append({"role": role, "content": content})
 
     def last_user_text(self) -> str:
-        """What the user said last; empty if nothing yet."""
+        """The user's last message; "" if there is none."""
         for message in reversed(self.messages):
             if message.get("role") == "user":
                 return str(message.get("content") or "")
@@ -58,7 +58,7 @@ class LLMContext:
         return {"version": SNAPSHOT_VERSION, "messages": messages}
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on from a snapshot: our own system messages stay, the conversation follows them."""
+        """Restore the conversation from a snapshot, behind this context's own system messages."""
         if snapshot.get("version") != SNAPSHOT_VERSION:
             raise ValueError(f"this is not a snapshot of version {SNAPSHOT_VERSION}: {str(snapshot)[:80]}")
         own = [message for message in self.messages if is_instruction(message)]
@@ -66,12 +66,12 @@ class LLMContext:
         self.messages[:] = [*own, *conversation]
 
     def fork(self, *messages: Message) -> LLMContext:
-        """This context with more messages at its end; ours is left as it is."""
+        """A copy of this context with more messages at its end."""
         forked = copy.copy(self)
         forked.messages = [*self.messages, *messages]
         return forked
 
-    # ------------------------------------------------------------ as Pipecat spells it
+    # ------------------------------------------------------------ Pipecat's names
 
     def add_message(self, message: Mapping[str, Any]) -> None:
         self.messages.append(dict(message))
@@ -93,14 +93,14 @@ class LLMContext:
 
 
 def is_instruction(message: Mapping[str, Any]) -> bool:
-    """Whether this is the bot's own, and not part of the conversation."""
+    """Whether the message is an instruction of the bot rather than part of the conversation."""
     if message.get("role") not in ("system", "developer"):
         return False
     return not str(message.get("content") or "").startswith(SUMMARY)
 
 
 OpenAILLMContext = LLMContext
-"""Pipecat's older name."""
+"""Alias: the older name in Pipecat."""
 
 
 def _listed(messages: Iterable[Any]) -> Iterable[Any]:
@@ -115,7 +115,7 @@ def _message(message: Any) -> Message:
 
 
 CHARS_PER_TOKEN = 4
-"""About, in English; nothing here needs it exactly."""
+"""Rough figure for English; no exact one is needed here."""
 
 INSTRUCTION = (
     "Sum up the conversation so far for yourself, who will go on with it: facts, names, numbers, wishes, "
@@ -124,20 +124,20 @@ INSTRUCTION = (
 
 
 class Summariser(Protocol):
-    """A language model, as the summary needs it: `LLMService` is one."""
+    """A language model that can write the summary, such as an `LLMService`."""
 
     def run_llm(self, context: LLMContext) -> AsyncIterator[Any]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summarize:
-    """When and how a conversation is shortened.
+    """When and how to shorten a conversation.
 
     Attributes:
-        llm: writes the summary; the conversation's own service will do.
-        after_messages: begin when so many messages stand in the context; None: whatever their number.
-        after_tokens: begin when there are about so many tokens; None: whatever their number.
-        keep: so many of the last messages stay as they are, and more, so that the first is a user's.
+        llm: writes the summary; may be the conversation's own service.
+        after_messages: number of messages at which to summarize; None: no limit.
+        after_tokens: approximate number of tokens at which to summarize; None: no limit.
+        keep: minimum number of recent messages to keep; the first one kept is always a user's.
     """
 
     llm: Summariser
@@ -146,14 +146,14 @@ class Summarize:
     keep: int = 8
 
     def is_due(self, messages: Sequence[Message]) -> bool:
-        """Whether the conversation has become long."""
+        """Whether the conversation has reached a limit."""
         tokens = sum(len(str(message.get("content") or "")) for message in messages) // CHARS_PER_TOKEN
         too_many = self.after_messages is not None and len(messages) >= self.after_messages
         return too_many or (self.after_tokens is not None and tokens >= self.after_tokens)
 
     def old(self, messages: Sequence[Message]) -> tuple[int, int]:
-        """The messages to be summed up, from one index to another. A call of a tool and its answer are
-        never parted, for what stays begins with a user's turn."""
+        """The index range of the messages to summarize. It never separates a tool call from its result,
+        because the first message kept is a user's."""
         begin = next((i for i, message in enumerate(messages) if not is_instruction(message)), len(messages))
         end = max(len(messages) - self.keep, begin)
         while begin < end < len(messages) and messages[end].get("role") != "user":
@@ -161,7 +161,7 @@ class Summarize:
         return begin, end
 
     async def shorten(self, context: LLMContext) -> bool:
-        """Put a summary in place of the old messages; those that come meanwhile stay behind it."""
+        """Replace the old messages by a summary; messages added meanwhile stay behind it."""
         begin, end = self.old(context.messages)
         old = context.messages[begin:end]
         if len(old) < 2:

@@ -1,7 +1,7 @@
-"""`Floor`: decides who speaks, by the interruption strategy and the mutes.
+"""`Floor`: decides who speaks, from the interruption strategy and the mutes.
 
-The input reports what the VAD hears; observed frames show what the recogniser understands and what the bot is
-doing. The outputs are paused and resumed, and the user's aggregator learns which words count.
+The input reports what the VAD detects; observed frames show the transcripts and what the bot is doing. The
+floor pauses and resumes the outputs, and the user aggregator asks it which words count.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from runner.processors.floor_state import Replies
 
 SILENCED_S = 0.5
-"""How long (s) words that interrupt wait until what was heard before them is written down."""
+"""Maximum time (s) that interrupting words wait for the interrupted reply to be written to the context."""
 
 
 class Pausable(Protocol):
-    """An output, as the floor knows it."""
+    """An output that the floor can pause."""
 
     def pause(self) -> None: ...
 
@@ -40,12 +40,12 @@ class Floor:
     """One call's floor; an observer of its frames.
 
     Attributes:
-        bot: what the bot is at.
+        bot: the state of the bot's replies.
         strategy: decides about speech over the bot.
-        turn_analyzer: decides about pauses; the input's transport brings it.
-        speeches: the caller's speeches while they are not muted.
-        speech: which of them the last transcript belongs to.
-        dismissed: the speeches that were taken for nothing: from the first to the last number.
+        turn_analyzer: decides which pause ends a turn; set by the input's transport.
+        speeches: the caller's speech segments while not muted.
+        speech: the number of the segment that the last transcript belongs to.
+        dismissed: the numbers of the segments that did not count as an interruption.
     """
 
     frame_types = (*TELLING, TranscriptionFrame, InterimTranscriptionFrame)
@@ -86,25 +86,25 @@ class Floor:
         self._swallowed: Frame | None = None
         self._user_speaking = False
 
-    # ------------------------------------------------------------ who takes part
+    # ------------------------------------------------------------ outputs and callbacks
 
     def add_output(self, output: Pausable) -> None:
-        """This is paused while it is not known what the user wants."""
+        """Pause this output while it is undecided whether the user interrupts."""
         self._outputs.append(output)
         self._output_ids.add(id(output))
 
     def on_settled(self, settled: Callable[[bool], object]) -> None:
-        """Call this when it is decided whether the user's words count."""
+        """Call `settled` once it is decided whether the user's words count."""
         self._settled.append(settled)
 
     def on_unmuted(self, unmuted: Callable[[float], object]) -> None:
-        """Call this when a mute ends while the user is speaking."""
+        """Call `unmuted` when a mute ends while the user is speaking."""
         self._mute.on_unmuted(unmuted)
 
     # ------------------------------------------------------------ from the input
 
     def user_started(self, at: float) -> bool:
-        """The VAD heard speech begin; False if the user is muted."""
+        """The VAD detected the start of speech; returns False if the user is muted."""
         if self._mute.on:
             self._mute.missed = True
             return False
@@ -121,7 +121,7 @@ class Floor:
         return True
 
     def user_stopped(self, at: float) -> bool:
-        """The VAD heard speech end; False if its beginning was not reported either."""
+        """The VAD detected the end of speech; returns False if its start was not reported either."""
         self._mute.missed, began, self._user_speaking = False, self._user_speaking, False
         if began:
             self.speeches.stopped(at)
@@ -134,30 +134,30 @@ class Floor:
 
     @property
     def undecided(self) -> bool:
-        """Whether what the user says may yet be nothing, or must wait for the bot to finish."""
+        """Whether the user's speech may still be dismissed, or must wait for the bot to finish."""
         return self._overlap is not None or (self.strategy.keeps_reply and self.bot.busy)
 
     def takes(self, frame: Frame) -> bool:
-        """Whether these words are part of a turn, or may be."""
+        """Whether these words are, or may be, part of a turn."""
         return frame is not self._swallowed
 
     async def cut_in(self) -> None:
-        """The user's words or keys end a reply that is under way; returns when what was heard of it, or of
-        one that was ended just now, is written down."""
+        """End the current reply because of the user's words or keys; return once the part that was played, of
+        this reply or one that has just ended, is in the context."""
         if self.bot.busy and not self.strategy.keeps_reply:
             self._end_reply()
         if isinstance(self._ending, asyncio.Task) and not self._ending.done():
             await asyncio.wait([self._ending], timeout=SILENCED_S)
 
     def interrupted(self) -> None:
-        """Every reply is over."""
+        """All replies were interrupted."""
         self.bot.interrupted()
         self._paused = False
         if self._overlap is not None:
             self._overlap = None
             self._settle(True)
 
-    # ------------------------------------------------------------ from the frames that go by
+    # ------------------------------------------------------------ from observed frames
 
     async def on_push_frame(self, source: object, frame: Frame, direction: FrameDirection) -> None:
         if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
@@ -167,7 +167,7 @@ class Floor:
             return
         self.bot.see(frame, heard=id(source) in self._output_ids)
         if self._overlap is not None and not self._paused and not self.bot.busy:
-            self._overlap = None  # the bot has finished by itself
+            self._overlap = None  # the bot has finished its reply
             self._settle(True)
         elif self.strategy.keeps_reply and not self.bot.busy:
             self._settle(True)
@@ -192,7 +192,7 @@ class Floor:
         return self.speeches.transcribed(self._clock(), frame.words[0].at if frame.words else None)
 
     def _understood_late(self, late: Overlap, text: str, frame: Frame, *, final: bool) -> None:
-        """What was taken for nothing is understood after all."""
+        """A transcript of dismissed speech has arrived."""
         _hear(late, text, frame, final=final)
         interrupts = self.strategy.decide(late, self._clock()) is Decision.INTERRUPT
         if not interrupts or not text.strip():
@@ -210,7 +210,7 @@ class Floor:
             return
         decision = self.strategy.decide(overlap, self._clock())
         if decision is Decision.INTERRUPT:
-            self._end_reply()  # comes back as `interrupted`
+            self._end_reply()  # calls `interrupted`
         elif decision is Decision.DISMISS:
             self._dismiss(overlap)
         else:
@@ -222,7 +222,7 @@ class Floor:
                 self._create_task(self._keep_looking(overlap), "Floor.look")
 
     async def _keep_looking(self, overlap: Overlap) -> None:
-        """Judge again when time alone decides."""
+        """Judge again at the time that the strategy asks for."""
         while self._overlap is overlap:
             now = self._clock()
             again = self.strategy.look_again_at(overlap, now)

@@ -1,4 +1,4 @@
-"""What the floor knows: the bot's replies, what the bot is doing, and whether the user is muted."""
+"""The floor's state: the bot's replies, what the bot is doing, and whether the user is muted."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from runner.turns.interruption import CallState, Mute
 
 
 class Replies:
-    """Numbers the bot's replies, and knows which of them were interrupted.
+    """Numbers the bot's replies, and records which of them were interrupted.
 
-    While `holding`, replies that begin are *held*: they are made, but nothing of them is heard until
-    `release`; an interruption throws them away like any other.
+    While `holding`, new replies are *held*: they are prepared but not played until `release`. An interruption
+    drops them like any other reply.
 
     Attributes:
         holding: whether there may be held replies.
@@ -49,28 +49,28 @@ class Replies:
 
     @property
     def current(self) -> int:
-        """The id given out last; 0 before the first."""
+        """The id of the last reply; 0 before the first."""
         return self._last
 
     def interrupt(self) -> None:
-        """Every reply up to now is over."""
+        """Mark all replies so far as interrupted."""
         self._dead = self._last
         self._settle(wanted=False)
 
     def is_live(self, reply_id: int | None) -> bool:
-        """Whether sound of this reply may still be heard; sound of no reply always may."""
+        """Whether audio of this reply may still be played; True for audio without a reply."""
         return reply_id is None or reply_id > self._dead
 
-    # ------------------------------------------------------------ replies before their time
+    # ------------------------------------------------------------ held replies
 
     def hold(self) -> None:
-        """What begins from now on waits for `release`."""
+        """Hold replies that begin from now on until `release`."""
         if self._held_after is None:
             self._held_after = self._last
             self.holding = True
 
     def release(self) -> None:
-        """What was held may be heard, as far as it is live."""
+        """Let held replies be played, unless they were interrupted."""
         self._settle(wanted=True)
 
     def _settle(self, *, wanted: bool) -> None:
@@ -88,15 +88,15 @@ class Replies:
         return self._held_after is not None and reply_id is not None and reply_id > self._held_after
 
     def on_release(self, released: Callable[[], object]) -> None:
-        """Call this when what was held may be heard, or is over."""
+        """Call `released` when held replies are released or dropped."""
         self._released.append(released)
 
     def on_settled(self, settled: Callable[[bool], object]) -> None:
-        """Call this with whether what was held is wanted or dropped, before `on_release`."""
+        """Call `settled` with True if held replies are released, False if dropped; before `on_release`."""
         self._settled.append(settled)
 
     async def until_certain(self, reply_id: int | None) -> None:
-        """Wait until a reply is no longer held: before doing what cannot be undone."""
+        """Wait until a reply is no longer held, before an action that cannot be undone."""
         if self._held_after is None or reply_id is None or reply_id <= self._held_after:
             return
         certain = asyncio.Event()
@@ -121,10 +121,10 @@ TELLING: tuple[type[Frame], ...] = (
 
 
 class BotState:
-    """Follows the bot from the first thought of a reply until it was heard.
+    """Tracks the bot from the start of a reply until it has been played.
 
     Attributes:
-        state: what mutes go by.
+        state: the state that mutes read.
     """
 
     def __init__(self) -> None:
@@ -136,19 +136,19 @@ class BotState:
 
     @property
     def busy(self) -> bool:
-        """Whether a reply is being made or heard."""
+        """Whether a reply is being prepared or played."""
         return self.state.bot_speaking or self._replying or self._voicing or self._tools_run()
 
     def _tools_run(self) -> bool:
         return bool(self._tools.keys() - self._left_alone)
 
     def interrupted(self) -> None:
-        """Every reply is over; tools that go on do so by themselves."""
+        """All replies were interrupted; tools that still run no longer count as part of a reply."""
         self._left_alone = set(self._tools)
         self._replying = self._voicing = self.state.bot_speaking = False
 
     def see(self, frame: Frame, *, heard: bool) -> None:
-        """A frame goes by; `heard` if it left the output, where the listener hears it."""
+        """Update from an observed frame; `heard` if the output pushed it, after playing."""
         match frame:
             case BotStartedSpeakingFrame():
                 self.state.bot_speaking = True
@@ -172,20 +172,21 @@ class BotState:
 
 
 LATE_WORDS_S = 1.0
-"""Words that come so soon (s) after a mute were said during it, unless the user speaks."""
+"""Time (s) after a mute in which transcripts count as said during it, unless the user is speaking."""
 
 
 class UserMute:
     """The mute of one call.
 
     Args:
-        rules: the user is muted while one of them says so.
-        state: what they go by; it changes with the call.
+        rules: the user is muted while any of them returns True.
+        state: the state passed to the rules.
+        clock: the call's clock (s).
         push: pushes a frame.
 
     Attributes:
         on: whether the user is muted.
-        missed: whether the user began to speak meanwhile, and speaks on.
+        missed: whether the user started to speak during the mute, and is still speaking.
     """
 
     def __init__(
@@ -209,11 +210,11 @@ class UserMute:
         self._unmuted.append(unmuted)
 
     def covers(self, user_speaking: bool) -> bool:
-        """Whether words that come now were said while it was on."""
+        """Whether words that arrive now were said during the mute."""
         return self.on or (self._clock() < self._until + LATE_WORDS_S and not user_speaking)
 
     async def update(self) -> None:
-        """The state may have changed."""
+        """Apply the rules to the current state."""
         if not self._rules:
             return
         before, self.on = self.on, self._is_wanted()

@@ -1,15 +1,15 @@
-"""What moves with a call to newer code: contexts, the bot's own state, who speaks.
+"""The state that moves with a call to newer code: contexts, the bot's own state, who speaks.
 
-Each session has one `Conversation` and passes it on in its port (`transports/session_port.py`).
-`PipelineTask` takes it from there, joins the contexts of its aggregators to it, attaches itself, and passes
-it to its processors (`ProcessorSetup.conversation`). A pipeline of another framework does the same:
+Each session has one `Conversation`, in its port (`transports/session_port.py`). `PipelineTask` takes it from
+there, joins the contexts of its aggregators, attaches itself, and passes it to its processors
+(`ProcessorSetup.conversation`). A pipeline of another framework does the same:
 
     conversation = current_port().conversation
     conversation.join(memory)        # once for each `Memory`, before the first frame
     conversation.attach(pipeline)    # a `RunningPipeline`
 
-and runs its handlers for a new caller in a `with greeting():` block; what they queue is dropped where
-`is_second_greeting` holds. The state is handed over as JSON, never pickled: the new code may have other
+and runs its handlers for a new caller in a `with greeting():` block; frames queued there are dropped if
+`is_second_greeting`. The state is handed over as JSON, not pickled, because the new code may have other
 classes.
 """
 
@@ -27,7 +27,7 @@ SYSTEM_ROLES = ("system", "developer")
 
 
 class Memory(Protocol):
-    """A context, as far as it is handed over: its messages in the shape of OpenAI's chat API."""
+    """A context that can be handed over: its messages in the format of OpenAI's chat API."""
 
     messages: list[dict[str, Any]]
 
@@ -36,19 +36,19 @@ class Memory(Protocol):
 
 
 class RunningPipeline(Protocol):
-    """What a conversation asks of the pipeline that serves it."""
+    """The interface of a pipeline to its conversation."""
 
     def busy(self) -> str:
-        """What a move would break off now, in words; "" in a silence."""
+        """What a move would interrupt now, in words; "" in a silence."""
 
     def bot_speaks(self) -> bool:
-        """Whether the bot is making or saying a reply."""
+        """Whether the bot is preparing or speaking a reply."""
 
     def interrupt(self) -> object:
         """Silence the bot."""
 
     def answer(self) -> None:
-        """Have the model answer what was said last."""
+        """Have the model answer the last turn."""
 
     def client_major(self) -> int | None:
         """The major version of RTVI that the client announced, if any."""
@@ -58,19 +58,19 @@ class Conversation:
     """One call's state that moves with it.
 
     Args:
-        arrived: what `pack` gave in another process; None for a call that begins.
+        arrived: the result of `pack` in another process; None for a new call.
 
     Attributes:
         state: `runner_args.session_state`.
-        resumed: whether something has been said under older code.
-        spoken: whether the bot has been heard.
+        resumed: whether anything was said under older code.
+        spoken: whether the bot has spoken.
         goes_on: whether the call began under older code.
-        secs: how long it lasted there (s).
-        turn_s: its turn latencies there (s).
+        secs: its duration under older code (s).
+        turn_s: its turn latencies under older code (s).
         kept_major: the major version of RTVI that the client announced to older code and will not announce
             again.
-        leaves: whether this code answers no further turn of the user's: newer code does, or botrun stops.
-        owes_answer: whether a turn of the user's was left to the newer code.
+        leaves: whether this code answers no more turns, because newer code does or botrun stops.
+        owes_answer: whether a turn of the user was left to newer code.
     """
 
     def __init__(self, arrived: Mapping[str, Any] | None = None) -> None:
@@ -89,15 +89,15 @@ class Conversation:
         self.owes_answer = bool(arrived.get("owes_answer"))
 
     def attach(self, pipeline: RunningPipeline) -> None:
-        """This pipeline serves the call from now on."""
+        """Make this the pipeline that serves the call."""
         self._pipeline = pipeline
 
     def busy(self) -> str:
-        """What a move would break off now, in words; "" in a silence, and while no pipeline runs."""
+        """What a move would interrupt now, in words; "" in a silence or without a pipeline."""
         return "" if self._pipeline is None else self._pipeline.busy()
 
     def bot_speaks(self) -> bool:
-        """Whether the bot is making or saying a reply; False while no pipeline runs."""
+        """Whether the bot is preparing or speaking a reply; False without a pipeline."""
         return self._pipeline is not None and self._pipeline.bot_speaks()
 
     def interrupt(self) -> None:
@@ -106,8 +106,8 @@ class Conversation:
             self._pipeline.interrupt()
 
     def join(self, memory: Memory) -> None:
-        """Hand this context over when the call moves, and add the history of the one that had its place under
-        older code behind its prompt. A context that has joined before is left as it is."""
+        """Register a context to hand over, and add the history of its counterpart under older code behind its
+        prompt. Does nothing for a context that has joined before."""
         if any(memory is joined for joined in self._memories):
             return
         index = len(self._memories)
@@ -116,35 +116,35 @@ class Conversation:
             memory.restore(self._arrived[index])
 
     def leave_answer(self) -> bool:
-        """The user's turn is over: whether its answer is left to newer code."""
+        """Whether to leave the answer to the turn that has just ended to newer code."""
         self.owes_answer = self.owes_answer or self.leaves
         return self.leaves
 
     def stay(self) -> None:
-        """Nobody took it: this code goes on with it."""
+        """The call was not taken over: continue it with this code."""
         self.leaves = False
         self.give_owed_answer()
 
     def give_owed_answer(self) -> None:
-        """Answer the turn that was left to newer code, if one was."""
+        """Answer the turn that was left to newer code, if any."""
         if self.owes_answer:
             self.owes_answer = False
             if self._pipeline is not None:
                 self._pipeline.answer()
 
     def forget_greeting(self) -> None:
-        """A greeting was not said again: remove its instruction to the model."""
+        """Remove the greeting's instruction to the model, because the greeting is not repeated."""
         for memory in self._memories:
             while memory.messages and _is_greeting(memory.messages):
                 memory.messages.pop()
 
     def pack(self) -> tuple[dict[str, Any], list[str]]:
-        """As JSON, and sentences about what cannot be carried."""
+        """The state as JSON, and sentences about what is not JSON."""
         lost: list[str] = []
         for memory in self._memories:
             lost += _not_json(memory.messages)
         memories = [memory.snapshot() for memory in self._memories]
-        # A bot that failed before it had built them: what it was given goes on as it came.
+        # If the bot failed before it created its contexts, pass on the ones it received.
         memories += self._arrived[len(memories) :]
         state = {}
         for name, value in self.state.items():
@@ -161,9 +161,9 @@ class Conversation:
 
 
 def _not_json(messages: list[dict[str, Any]]) -> list[str]:
-    """A memory's snapshot is JSON whatever is in it: the rest moves as text."""
+    """Say how many messages are not JSON; a snapshot moves these as text."""
     bad = sum(not _is_json(message) for message in messages)
-    return [f"{bad} of the conversation's messages went along as text: they are not JSON"] if bad else []
+    return [f"{bad} of the conversation's messages moved as text because they are not JSON"] if bad else []
 
 
 def _is_json(value: Any) -> bool:
@@ -180,7 +180,7 @@ def _has_history(snapshot: Mapping[str, Any]) -> bool:
 
 
 def _is_greeting(messages: list[dict[str, Any]]) -> bool:
-    """Whether the last one is an instruction behind what was said, not the prompt before it."""
+    """Whether the last message is an instruction after the conversation, not the prompt before it."""
     said = any(message.get("role") not in SYSTEM_ROLES for message in messages)
     return said and messages[-1].get("role") in SYSTEM_ROLES
 
@@ -189,7 +189,7 @@ def _is_greeting(messages: list[dict[str, Any]]) -> bool:
 
 
 class _Greeting:
-    """What is done on the caller's coming; over when its handler has returned."""
+    """A handler for a new caller that is running."""
 
     under_way = True
 
@@ -199,7 +199,7 @@ _greeting: ContextVar[_Greeting | None] = ContextVar("botrun greeting", default=
 
 @contextlib.contextmanager
 def greeting() -> Iterator[None]:
-    """What is queued in this block, on the caller's coming, is a greeting."""
+    """Mark frames queued in this block, by a handler for a new caller, as a greeting."""
     mine = _Greeting()
     token = _greeting.set(mine)
     try:
@@ -210,7 +210,7 @@ def greeting() -> Iterator[None]:
 
 
 def is_greeting() -> bool:
-    """Whether this code runs in a `greeting` block, or in a task that was started there while it lasts."""
+    """Whether this runs in a `greeting` block, or in a task started there while the block runs."""
     found = _greeting.get()
     return found is not None and found.under_way
 
@@ -219,8 +219,8 @@ _SPEAKING = (TTSSpeakFrame, LLMRunFrame, LLMContextFrame, LLMMessagesAppendFrame
 
 
 def is_second_greeting(call: Conversation, frame: Frame, *, running: bool) -> bool:
-    """Whether this frame would greet a caller who was greeted under older code. A greeting is what makes the
-    bot speak before its pipeline is `running`, or from a `greeting` block. Also forgets its instruction."""
+    """Whether this frame would repeat a greeting given under older code. A greeting is a frame that makes the
+    bot speak before its pipeline is `running`, or from a `greeting` block. Also removes its instruction."""
     if not call.resumed or not isinstance(frame, _SPEAKING):
         return False
     if running and not is_greeting():

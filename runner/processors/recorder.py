@@ -1,4 +1,4 @@
-"""`AudioRecorder`: a call on disk as it was heard, while it goes on."""
+"""`AudioRecorder`: records a call to disk, as it was heard, while it runs."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from runner.processors.base import DOWNSTREAM, FrameProcessor
 
 WRITE_EVERY_S = 1.0
 HOLD_S = 1.5
-"""How long (s) sound waits before it is written: until then an interruption may still cut the bot's, and the
-caller's may come late."""
+"""Time (s) before audio is written: until then an interruption can cut the bot's audio, and the caller's can
+arrive late."""
 
 HEADER_BYTES = 44
 NEAR_S = 0.03
-"""Sound of the bot that should begin this near (s) to the end of what came before follows on it."""
+"""Bot audio that starts within this time (s) of the end of earlier audio is appended to it."""
 
 
 class AudioRecorder(FrameProcessor):
-    """Records a call in stereo, the caller left and the bot right, both in step: the bot's sound stands where
-    the caller heard it, and what an interruption cut off is not there.
+    """Records a call in stereo: the caller left, the bot right. The bot's audio is where the caller heard it;
+    audio cut off by an interruption is left out.
 
-    Stands behind `transport.output()`. It writes while the call goes on, so that an hour takes no memory and
-    a crash leaves a file that plays, at most 3 s short. Beside `call.wav` stands `call.words.jsonl`: a JSON
-    object a line, `{"speaker": "bot", "at_ms": 1200, "text": "Hello"}` for each word of the bot that was
-    heard (or sentence that was read), and for each utterance of the caller one with `until_ms`. `"joined":
-    true` marks a word that no space separates from the one before, as in Chinese.
+    Place it after `transport.output()`. It writes during the call, so memory stays bounded and a crash leaves
+    a playable file, at most 3 s short. Beside `call.wav` it writes `call.words.jsonl`, one JSON object per
+    line: `{"speaker": "bot", "at_ms": 1200, "text": "Hello"}` for each word of the bot that was played (or
+    sentence that was shown), and one with `until_ms` for each utterance of the caller. `"joined": true` marks
+    a word without a space before it, as in Chinese.
 
     Args:
-        path: the WAV file; its folder is made, a file of that name is overwritten.
-        sample_rate: Hz of the file; None is the rate at which the bot speaks.
+        path: the WAV file; its folder is created, an existing file is overwritten.
+        sample_rate: sample rate of the file (Hz); None = the bot's rate.
     """
 
     def __init__(self, path: str | Path, *, sample_rate: int | None = None) -> None:
@@ -145,14 +145,14 @@ class AudioRecorder(FrameProcessor):
         assert self._bot is not None
         assert self._file is not None
         left, right = self._user.take(until_s, last), self._bot.take(until_s, last)
-        if last:  # resampled to the nearest sample each, they may differ by one
+        if last:  # each is rounded to whole samples, so they may differ by one
             longest = max(len(left), len(right))
             left, right = left.ljust(longest, b"\0"), right.ljust(longest, b"\0")
         async with self._writing:
             await asyncio.to_thread(self._append, left, right)
 
     def _append(self, left: bytes, right: bytes) -> None:
-        """In a thread: a slow disk holds up no call."""
+        """Runs in a thread, so that a slow disk blocks no call."""
         assert self._file is not None
         assert self._words is not None
         self._file.append(left, right)
@@ -173,12 +173,12 @@ class AudioRecorder(FrameProcessor):
 
 
 def _joined(frame: TTSTextFrame | UnspokenTextFrame) -> dict[str, bool]:
-    """Only where it is so: no space stands before it in scripts that write none."""
+    """The `joined` field; left out if it is False."""
     return {"joined": True} if frame.joined else {}
 
 
 class _Channel:
-    """One speaker, at the rate at which the sound comes, and converted to the file's when it is taken."""
+    """One speaker's track, at the rate of the incoming audio; converted to the file's rate when taken."""
 
     def __init__(self, track: Track, file_rate: int) -> None:
         self._track = track
@@ -198,7 +198,7 @@ class _Channel:
         self._track.cut(self._position(at_s))
 
     def take(self, until_s: float, last: bool) -> bytes:
-        """What is complete up to then; at the last, all that there is."""
+        """Audio up to `until_s`, or all of it if `last`."""
         until = self._position(until_s)
         pcm = self._to_file.process(self._track.take(max(until, self._track.end) if last else until))
         return pcm + self._to_file.flush() if last else pcm
@@ -216,7 +216,7 @@ class _Channel:
 
 
 class _GrowingWav:
-    """A stereo WAV file that can be read at any time: its header is rewritten with each piece."""
+    """A stereo WAV file that is readable at any time: each write updates its header."""
 
     def __init__(self, path: Path, sample_rate: int) -> None:
         self._file = path.open("wb", buffering=0)
@@ -226,7 +226,7 @@ class _GrowingWav:
         self._write_header()
 
     def append(self, left: bytes, right: bytes) -> None:
-        """Put the next sound of both channels behind what is there; what one has more of waits."""
+        """Append audio of both channels; keep the surplus of the longer one for the next call."""
         left, right = self._waiting[0] + left, self._waiting[1] + right
         both = min(len(left), len(right))
         stereo = interleave(left[:both], right[:both])

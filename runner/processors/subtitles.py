@@ -1,7 +1,7 @@
-"""`Subtitles`: what both speakers say, as SRT and WebVTT files and as captions on the caller's page.
+"""`Subtitles`: writes what both speakers say to SRT and WebVTT files and as captions to the caller's page.
 
-Lines have at most 42 characters and a cue at most two lines, as is usual for subtitles. A cue ends where
-a clause does, if it can. Times of cues are ms.
+Lines have at most 42 characters and cues at most two lines, as is usual for subtitles. A cue ends with a
+clause if possible. Times of cues are in ms.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ LINE_CHARS = 42
 CUE_CHARS = 2 * LINE_CHARS
 LONGEST_CUE_MS = 7000
 PAUSE_MS = 1500
-"""A word is shown for no longer than this if nothing follows it; a longer pause ends the cue."""
+"""Maximum time (ms) that a cue stays after its last word; a longer pause ends the cue."""
 
 CLAUSE_CHARS = 20
-"""A clause that is shorter does not end a cue: it would flash by."""
+"""Minimum length of a clause that ends a cue: a shorter cue would not be readable in time."""
 
 READING_MS_PER_CHAR = 60
 SHORTEST_READING_MS = 1200
@@ -58,7 +58,7 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, and when (ms) it was heard; `joined` if no space stands before it."""
+    """A word, and when (ms) it was heard; `joined` if there is no space before it."""
 
     text: str
     at_ms: int
@@ -66,7 +66,7 @@ class Word:
 
 
 class CueMaker:
-    """Makes one speaker's cues of words as they are heard."""
+    """Builds one speaker's cues from words as they are heard."""
 
     def __init__(self, speaker: str) -> None:
         self._speaker = speaker
@@ -78,7 +78,7 @@ class CueMaker:
         return self._cue(self._words, self._words[-1].at_ms) if self._words else None
 
     def word(self, word: Word) -> list[Cue]:
-        """A word was heard; the cues that are complete by it."""
+        """Add a word; return the cues that it completes."""
         done: list[Cue] = []
         if self._words and self._is_complete(word):
             done = self.finish(word.at_ms)
@@ -88,7 +88,7 @@ class CueMaker:
         return done
 
     def finish(self, at_ms: int) -> list[Cue]:
-        """The speaker is silent from then on."""
+        """End the cue because the speaker is silent from `at_ms` on; return it."""
         words, self._words = self._words, []
         return [self._cue(words, at_ms)] if words else []
 
@@ -101,7 +101,7 @@ class CueMaker:
         return bool(_CLAUSE_END.search(last.text)) and length > LINE_CHARS
 
     def _break(self, at_ms: int) -> Cue:
-        """The next word does not fit any more: end behind the last clause, if there is one."""
+        """End the cue because the next word does not fit: after its last clause, if it has one."""
         cut = _last_clause(self._words) or len(self._words)
         words, self._words = self._words[:cut], self._words[cut:]
         return self._cue(words, self._words[0].at_ms if self._words else at_ms)
@@ -114,23 +114,23 @@ class CueMaker:
 
 
 def spread(speaker: str, text: str, start_ms: int, end_ms: int) -> list[Cue]:
-    """The cues of an utterance whose words have no times of their own."""
+    """The cues of an utterance without word times."""
     maker, cues, total = CueMaker(speaker), list[Cue](), max(1, len(text))
     for unit in units(text):
         at_ms = start_ms + (end_ms - start_ms) * unit.start // total
         cues += maker.word(Word(unit.text, at_ms, unit.joined))
-    # Spread over a long utterance, a word may be shown for longer than words of a voice are.
+    # The last word of a long utterance may be shown for longer than PAUSE_MS.
     return [*cues, *(replace(cue, end_ms=max(end_ms, cue.start_ms + 1)) for cue in maker.finish(end_ms))]
 
 
 def to_read(speaker: str, text: str, at_ms: int) -> list[Cue]:
-    """The cues of a text that is only read: shown for as long as that takes."""
+    """The cues of a text that is only shown, for as long as reading it takes."""
     takes_ms = max(SHORTEST_READING_MS, READING_MS_PER_CHAR * len(text))
     return spread(speaker, text, at_ms, at_ms + takes_ms)
 
 
 def lines(text: str) -> list[str]:
-    """A cue's text on one line or two of like length, broken behind a clause that ends near the middle."""
+    """A cue's text as one line or two of similar length, preferably split at a clause near the middle."""
     if len(text) <= LINE_CHARS:
         return [text]
     cuts = [unit.start for unit in units(text)[1:]]
@@ -147,7 +147,7 @@ def lines(text: str) -> list[str]:
 
 
 def srt(number: int, cue: Cue, name: str) -> str:
-    """One cue of a SubRip file, with an empty line behind it."""
+    """One cue of a SubRip file, followed by an empty line."""
     text = "\n".join(lines(_clean(f"{name}: {cue.text}" if name else cue.text)))
     return f"{number}\n{_time(cue.start_ms, ',')} --> {_time(cue.end_ms, ',')}\n{text}\n\n"
 
@@ -156,14 +156,14 @@ VTT_HEADER = "WEBVTT\n\n"
 
 
 def vtt(cue: Cue, name: str) -> str:
-    """One cue of a WebVTT file (https://www.w3.org/TR/webvtt1/), with an empty line behind it."""
+    """One cue of a WebVTT file (https://www.w3.org/TR/webvtt1/), followed by an empty line."""
     text = "\n".join(html.escape(line, quote=False) for line in lines(_clean(cue.text)))
     voice = f"<v {html.escape(_clean(name), quote=False)}>" if name else ""
     return f"{_time(cue.start_ms, '.')} --> {_time(cue.end_ms, '.')}\n{voice}{text}\n\n"
 
 
 def in_order(cues: Iterable[Cue]) -> list[Cue]:
-    """Cues as players want them: by their beginning."""
+    """Cues sorted by start time, as players expect."""
     return sorted(cues, key=lambda cue: (cue.start_ms, cue.end_ms))
 
 
@@ -173,7 +173,7 @@ def _time(ms: int, point: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Text that cannot be taken for a part of the file's syntax."""
+    """Text without anything that could be parsed as the file's syntax."""
     return " ".join(text.replace("-->", "→").split())
 
 
@@ -182,7 +182,7 @@ def _length(words: list[Word]) -> int:
 
 
 def _last_clause(words: list[Word]) -> int:
-    """How many words stand up to the end of the last clause that is long enough to be a cue; 0: none."""
+    """The number of words up to the end of the last clause long enough for a cue; 0 if there is none."""
     for count in range(len(words) - 1, 0, -1):
         if _CLAUSE_END.search(words[count - 1].text) and _length(words[:count]) >= CLAUSE_CHARS:
             return count
@@ -193,17 +193,16 @@ FORMATS = (".srt", ".vtt")
 
 
 class Subtitles(FrameProcessor):
-    """Makes subtitles of a call: of the bot's words when they are heard, and of what the caller was
-    understood to say.
+    """Makes subtitles of a call: the bot's words as they are heard, and the caller's transcripts.
 
-    Stands behind `transport.output()`. Each cue is pushed on as a `SubtitleFrame`, growing word by word; RTVI
+    Place it after `transport.output()`. Each cue is pushed as a `SubtitleFrame` that grows word by word; RTVI
     sends it to the page (`server-message` with `type` "subtitle").
 
     Args:
-        paths: files to write, `.srt` or `.vtt`; their folders are made. Cues are appended while the call
-            goes on, and put in order at its end.
-        user: how the caller is called in the files; "" leaves the name out.
-        bot: how the bot is called there.
+        paths: files to write, `.srt` or `.vtt`; their folders are created. Cues are appended during the call
+            and sorted at its end.
+        user: the caller's name in the files; "" leaves it out.
+        bot: the bot's name in the files; "" leaves it out.
     """
 
     def __init__(self, *paths: str | Path, user: str = "Caller", bot: str = "Bot") -> None:
@@ -221,7 +220,7 @@ class Subtitles(FrameProcessor):
 
     @property
     def cues(self) -> list[Cue]:
-        """Those that are complete, in order."""
+        """The complete cues, in order."""
         return in_order(self._cues)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:

@@ -1,4 +1,4 @@
-"""`VoicePicture`: the bot's voice as a waveform with subtitles, drawn to its camera while it is heard."""
+"""`VoicePicture`: shows the bot's voice on its camera as a live waveform with subtitles."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TEXT = (236, 230, 217)
 BARS = 64
 BAR_MS = 20
 LOUDEST = 12000.0
-"""Of 32767: speech at its loudest, as a mean over 20 ms."""
+"""Mean amplitude over 20 ms of the loudest speech, of 32767."""
 
 TEXT_LINES = 2
 
@@ -56,17 +56,17 @@ class VoiceCanvas:
         _font(max(12, height // 16))  # a missing package is reported now, not during the call
 
     def hear(self, level: float) -> None:
-        """`BAR_MS` of the voice, as loud (0 to 1) as this."""
+        """Add the level (0 to 1) of the next `BAR_MS` of the voice."""
         self._levels.append(level)
 
     def say(self, text: str) -> None:
-        """The words to show from now on."""
+        """Show this text from now on."""
         if text != self._text:
             self._text = text
             self._words = self._draw_words(text)
 
     def draw(self) -> bytes:
-        """The picture as it is now, in RGB."""
+        """The current picture, in RGB."""
         width, height = self._size
         canvas = self._blank()
         middle, reach = height * 2 // 5, height * 3 // 10
@@ -98,7 +98,7 @@ class VoiceCanvas:
 
 
 def levels(pcm: bytes, samples: int) -> list[float]:
-    """How loud (0 to 1) mono pcm is, one value for each `samples`."""
+    """Levels (0 to 1) of mono pcm, one value per `samples` samples."""
     sound = np.abs(np.frombuffer(pcm, "<i2").astype(np.float32))
     whole = len(sound) // samples * samples if samples else 0
     means = sound[:whole].reshape(-1, samples).mean(axis=1) if whole else np.zeros(0, np.float32)
@@ -117,8 +117,8 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
 class VoicePicture(FrameProcessor):
     """Shows a live waveform of the bot's voice, and its words as subtitles.
 
-    Stands behind `transport.output()`, where sound and words come when they are heard, and sends its pictures
-    back to it. Behind `Subtitles()` it shows those; without, the words that were heard since the last pause.
+    Place it after `transport.output()`, where audio and words arrive when they are heard; it pushes its
+    pictures upstream. After `Subtitles()` it shows those, otherwise the words heard since the user last spoke.
 
     Args:
         width, height: in pixels, as in the transport's `video_out_width` and `video_out_height`.
@@ -152,7 +152,7 @@ class VoicePicture(FrameProcessor):
         await self.push_frame(frame, direction)
 
     async def _draw(self) -> None:
-        """A picture at a time, with the sound that was heard meanwhile, or with the silence."""
+        """Push pictures at the frame rate, each with the audio heard since the last one, or silence."""
         owed = 0.0
         while True:
             await self.push_frame(OutputImageRawFrame(self._canvas.draw(), self._size), UPSTREAM)

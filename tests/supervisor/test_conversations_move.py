@@ -50,7 +50,7 @@ def test_what_is_not_json_is_named_and_the_rest_moves() -> None:
     assert packed["state"] == {"name": "Ada"}
     assert packed["memories"][0]["messages"][0] == USER
     assert lost == [
-        "1 of the conversation's messages went along as text: they are not JSON",
+        "1 of the conversation's messages moved as text because they are not JSON",
         "session_state['database'] (object) is not JSON",
     ]
 
