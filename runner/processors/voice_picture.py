@@ -118,7 +118,7 @@ class VoicePicture(FrameProcessor):
     """Shows a live waveform of the bot's voice, and its words as subtitles.
 
     Place it after `transport.output()`, where audio and words arrive when they are heard; it pushes its
-    pictures upstream. After `Subtitles()` it shows those, otherwise the words heard since the user last spoke.
+    pictures upstream. After `Subtitles()` it shows those, else the words heard since the user last spoke.
 
     Args:
         width, height: in pixels, as in the transport's `video_out_width` and `video_out_height`.

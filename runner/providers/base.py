@@ -1,4 +1,4 @@
-"""`Provider`: what botrun needs of a phone provider."""
+"""`Provider`: the interface of a phone provider."""
 
 from __future__ import annotations
 

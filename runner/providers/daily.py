@@ -167,7 +167,7 @@ class DailyRest:
         user_name: str = "",
         properties: Mapping[str, Any] = _NO_PROPERTIES,
     ) -> str:
-        """A token for this room, valid until a Unix time (s). `properties`: further ones that Daily knows."""
+        """A token for this room, valid until a Unix time (s). `properties`: further token properties of Daily."""
         # Without room_name a token opens every room of the account; without exp it never expires (§5).
         wanted = {"exp": int(expires_at), "is_owner": owner, **properties, "room_name": room}
         named = {"user_name": user_name} if user_name else {}
@@ -211,7 +211,7 @@ MILLISECONDS_FROM = 1e11
 
 @dataclass(frozen=True)
 class WaitingCall:
-    """A caller whom Daily keeps waiting."""
+    """A caller that Daily holds until the bot's room is ready."""
 
     call_id: str
     call_domain: str
@@ -240,7 +240,7 @@ def check_pinless(request: WebRequest, secret: str, now: float) -> None:
     if abs(_seconds(timestamp) - now) > SKEW_S:
         raise RefusedError(
             f"its timestamp differs from this machine's clock by more than {SKEW_S:g} s: the clock is wrong,"
-            " or somebody sent an old request again"
+            " or this is a replay of an old request"
         )
 
 

@@ -73,10 +73,10 @@ class Exotel(Provider):
         return Document('{"error": "over"}', "application/json", 410)
 
     async def hang_up(self, call_id: str) -> None:
-        """Nothing: closing the socket sends the call to the flow's next applet, a Hangup."""
+        """Does nothing: closing the socket sends the call to the flow's next applet, a Hangup."""
 
     async def transfer(self, call_id: str, to: str, document_url: str = "") -> None:
-        """Nothing: closing the socket sends the call to the flow's next applet, which must dial them."""
+        """Does nothing: closing the socket sends the call to the flow's next applet, which must dial."""
 
     async def dial(self, request: DialRequest) -> str:
         path = f"/v1/accounts/{quote(self.key('EXOTEL_ACCOUNT_SID'), safe='')}/calls/connect"

@@ -1,4 +1,4 @@
-"""`Rest`: requests with a deadline and few retries, and no secrets in errors."""
+"""`Rest`: HTTP requests with a deadline, a few retries, and no secrets in errors."""
 
 from __future__ import annotations
 

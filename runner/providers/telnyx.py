@@ -73,7 +73,7 @@ class Telnyx(Provider):
             where = "ago" if age > 0 else "in the future"
             raise RefusedError(
                 f"its timestamp is {abs(age):.0f} s {where} (at most {WINDOW_S} s): this machine's clock"
-                " is wrong, or somebody sent an old request again"
+                " is wrong, or this is a replay of an old request"
             )
         if not check_signature(self.key("TELNYX_PUBLIC_KEY"), timestamp, signature, request.body):
             raise does_not_fit(request, "TELNYX_PUBLIC_KEY")
