@@ -1,4 +1,4 @@
-"""Start a botrun for one call, wait until it is ready, and end it with the call."""
+"""Starts botrun for one call, waits until it is ready, and stops it with the call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runner.settings import child_environment
 
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 2.5
-"""botrun ends within 1.5 s of its signal."""
+"""botrun ends within 1.5 s of the signal."""
 
 _SOCKET_ROW = re.compile(r"^socket\s+(ws://\S+)")
 _PAGE_ROW = re.compile(r"^talk\s+(http://\S+)")
@@ -26,41 +26,41 @@ _BANNER_ROWS = (
     "key missing", "",
 )  # fmt: skip
 _BANNER_ROW = re.compile("|".join(rf"{name:<12}\S" for name in _BANNER_ROWS))
-"""botrun's own lines on stdout (`cli/banner.py`) come together, once. All others are the bot's."""
+"""botrun's own lines on stdout (`cli/banner.py`) come once, in one block. All others are the bot's."""
 
 _JOINED_ROW = re.compile(r"(.+)(bot {9}\S.*\(\))")
-"""The first row behind something that the bot printed without a line end."""
+"""The banner's first row, after output of the bot without a line end."""
 
 _LAST_LINES = 20
 _READ_BYTES = 65536
 LONGEST_LINE = 1 << 20
-"""Output without a line end is cut here (bytes)."""
+"""Maximum length (bytes) of output without a line end; longer output is split."""
 
 EVERY_LINE = re.compile("")
 WARNINGS = re.compile(r"\d\d:\d\d:\d\d (warning|error|critical) ")
-"""Which lines of the bot's log are shown."""
+"""Lines of the bot's log to show."""
 
 
 class BotStartError(BotrunError):
-    """The bot did not start; the sentence is what it said last."""
+    """The bot did not start; the message is the last error that it logged."""
 
 
 class BotProcess:
-    """`botrun FILE -t PROVIDER --port 0` as a child.
+    """`botrun FILE -t PROVIDER --port 0` as a child process.
 
     Args:
         file: the bot.
         provider: its transport.
-        body: what the bot finds in its `body`.
-        shown: which lines of its log are shown here.
-        printed: called with each line that the bot prints, from its start to its end.
-        reload: whether it takes over what is saved; without, it is one process.
+        body: the bot's `body`.
+        shown: lines of its log to print to stderr.
+        printed: called with each line that the bot prints.
+        reload: whether it reloads saved code; without, it is one process.
         environment: variables on top of this process's.
 
     Attributes:
-        url: of its media socket (for WebRTC, of its page), once it is ready.
-        pid: of its process, while it runs.
-        log: the last lines that it logged.
+        url: URL of its media socket (for WebRTC, of its page), once it is ready.
+        pid: its process id, once it has started.
+        log: the last lines of its log.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class BotProcess:
         reload: bool = True,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        # -u: what the bot prints is shown when it is printed.
+        # -u: unbuffered, so that the bot's output appears at once.
         self._command = [
             sys.executable,
             "-u",
@@ -102,14 +102,14 @@ class BotProcess:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[BotProcess]:
-        """Runs from when it takes calls until it is left."""
+        """Start the bot, wait until it takes calls, and stop it on exit."""
         process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=child_environment({"BOTRUN_LOG": "text", "BOTRUN_HTTPS": "0", **self._environment}),
-            # Ctrl-C is for the phone: it hangs up, and then ends the bot.
+            # Ctrl-C must reach only the phone, which hangs up and then stops the bot.
             start_new_session=True,
             preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
@@ -123,7 +123,7 @@ class BotProcess:
             yield self
         finally:
             await _stop(process)
-            # A process that the bot started may hold the pipes open.
+            # A child process of the bot may keep the pipes open.
             await asyncio.wait(reading, timeout=STOP_TIMEOUT_S)
             for task in reading:
                 task.cancel()
@@ -171,7 +171,7 @@ class BotProcess:
 
 
 async def lines_of(stream: asyncio.StreamReader) -> AsyncIterator[str]:
-    """The stream's lines as they come, without their ends. A last line without an end is one, too."""
+    """The stream's lines as they arrive, without line ends; includes an unterminated last line."""
     rest = b""
     while chunk := await stream.read(_READ_BYTES):
         *lines, rest = (rest + chunk).split(b"\n")
@@ -193,8 +193,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
     with contextlib.suppress(ProcessLookupError):
-        # Not `send_signal`, which looks first whether it has ended, and so may take its status from asyncio,
-        # which then complains of an "Unknown child process pid".
+        # Not `send_signal`: it polls the process first, and so may reap it before asyncio does, which then
+        # logs "Unknown child process pid".
         os.kill(process.pid, signal.SIGTERM)
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
@@ -206,7 +206,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 
 def die_with_parent() -> None:
-    """Linux: a phone that is killed takes its bot along (prctl(2), PR_SET_PDEATHSIG is 1)."""
+    """Linux: let the bot be terminated if its parent is killed (prctl(2), PR_SET_PDEATHSIG is 1)."""
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""One call from beginning to end: start or find the bot, ring it, let the caller speak, measure."""
+"""One call from start to end: start or find the bot, ring it, let the caller speak, measure."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ from runner.records.record import Record
 from runner.records.reports import attach_report, wait_for_call
 
 FOLLOW_PATIENCE_S = 0.5
-"""After the call, what the bot said last may still be on its way here (s)."""
+"""Maximum time (s) to wait after the call for the bot's last words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallRequest:
-    """What call to make.
+    """The call to make.
 
     Attributes:
-        provider: whose messages are spoken.
+        provider: the provider to simulate.
         file: the bot to start; None rings `url`.
-        url: of a running botrun's media socket.
-        scenario: what the caller does; None: it is typed.
-        line: how bad the line is; None leaves it to the scenario.
+        url: URL of a running botrun's media socket.
+        scenario: what the caller does; None: the user types it.
+        line: the quality of the line; None: the scenario's.
         save: a folder for the call's files.
         from_number, to_number: the call's numbers; None: made up.
         parameters: custom parameters, on top of the scenario's.
-        body: what the bot that is started finds in its `body`.
-        verbose: show the whole log of the bot that is started, not its warnings only.
+        body: the `body` of the started bot.
+        verbose: show the started bot's whole log, not only its warnings.
     """
 
     provider: str
@@ -73,7 +73,7 @@ class CallResult:
 
     Attributes:
         call_id: the provider's id of the call.
-        record: the folder in which the bot's process recorded the call; None if it did not, or elsewhere.
+        record: the folder of the call's record; None if the bot's process recorded nothing or elsewhere.
     """
 
     report: Report
@@ -84,7 +84,7 @@ class CallResult:
 
     @property
     def met(self) -> bool:
-        """Whether every expectation was."""
+        """Whether every expectation was met."""
         return all(outcome.met for outcome in self.outcomes)
 
     def as_dict(self) -> dict[str, Any]:
@@ -99,10 +99,10 @@ class CallResult:
 
 
 async def make_call(request: CallRequest, on_line: OnLine | None = None) -> CallResult:
-    """Make it; `on_line` is called with each line of the conversation.
+    """Make a call; `on_line` is called with each line of the conversation.
 
     Raises:
-        UsageError: something asked for cannot be.
+        UsageError: the request is not possible.
         BotStartError: the bot did not start.
         TransportError: the bot does not answer.
     """
@@ -117,7 +117,7 @@ async def make_call(request: CallRequest, on_line: OnLine | None = None) -> Call
 
 
 def _recorded(request: CallRequest, result: CallResult) -> CallResult:
-    """The result with what only the call's record knows."""
+    """Complete the result from the call's record."""
     path, _ = wait_for_call(calls_folder(), result.call_id)
     outcomes = [*result.outcomes, *_tools(request.scenario, path)]
     result = replace(result, outcomes=outcomes)
@@ -144,7 +144,7 @@ def _tools(scenario: Scenario | None, path: Path | None) -> Iterator[Outcome]:
 
 
 def _attach(request: CallRequest, result: CallResult) -> Path | None:
-    """Note in the call's record what this caller saw."""
+    """Add this caller's report to the call's record."""
     scenario = request.scenario.name if request.scenario is not None else ""
     failures = [f"{outcome.place}: {outcome.sentence}" for outcome in result.outcomes if not outcome.met]
     report = {"passed": result.met, "failures": failures, "scenario": scenario}
@@ -152,7 +152,7 @@ def _attach(request: CallRequest, result: CallResult) -> Path | None:
 
 
 class Prints:
-    """Reports the lines of a call, with what the bot prints before, during and after it.
+    """Collects the lines of a call, with what the bot prints before, during and after it.
 
     Args:
         on_line: called with each line.
@@ -169,12 +169,12 @@ class Prints:
         return self._early if self.talk is None else self.talk.lines
 
     def answered(self, phone: Phone) -> Talk:
-        """The call has begun."""
+        """Start the conversation's lines, once the call is answered."""
         self.talk = Talk(phone, self.on_line, self._early)
         return self.talk
 
     def add(self, text: str) -> None:
-        """The bot's process printed this line."""
+        """Add a line that the bot's process printed."""
         if self.talk is not None:
             self.talk.say("print", text)
             return
@@ -185,7 +185,7 @@ class Prints:
 
 
 async def _prepare(request: CallRequest, voice: CallerVoice) -> None:
-    """All that the caller will say is made before the phone rings."""
+    """Synthesize all the caller's speech before the phone rings."""
     scenario = request.scenario
     if scenario is not None:
         await Performer.prepare(scenario, voice)
@@ -243,10 +243,10 @@ async def _ring(request: CallRequest, url: str, voice: CallerVoice, prints: Prin
 
 
 def new_wire(provider: str, parameters: dict[str, str] | None = None, **numbers: str) -> Wire:
-    """A wire whose ids are like the provider's, and unlike any other call's.
+    """A wire with unique ids in the provider's format.
 
-    Twilio's and Plivo's start messages have no numbers: there they are custom parameters, as in botrun's own
-    answer documents.
+    Twilio's and Plivo's start messages have no numbers, so these are passed as custom parameters, as in
+    botrun's own answer documents.
     """
     stream, call, account = _IDS[provider]()
     if provider in ("twilio", "plivo"):
@@ -288,7 +288,7 @@ _IDS = {
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder for a call's files, before the call.
+    """Create the folder for a call's files, before the call.
 
     Raises:
         UsageError: it cannot be created.
@@ -300,8 +300,8 @@ def make_folder(folder: Path) -> None:
 
 
 def save_call(folder: Path, phone: Phone, report: dict[str, Any]) -> None:
-    """Write `call.wav` (caller left, bot right, aligned to the sample), `messages.jsonl` (`at` in s since
-    the call began) and `report.json`."""
+    """Write `call.wav` (caller left, bot right, aligned to the sample), `messages.jsonl` (`at` in s since the
+    start of the call) and `report.json`."""
     with wave.open(str(folder / "call.wav"), "wb") as file:
         file.setnchannels(2)
         file.setsampwidth(2)
@@ -320,7 +320,7 @@ def save_call(folder: Path, phone: Phone, report: dict[str, Any]) -> None:
 
 
 def stereo(phone: Phone) -> bytes:
-    """What the caller said and what was heard of the bot, interleaved, from the call's first sample on."""
+    """The caller's speech and what was heard of the bot, interleaved, from the call's first sample on."""
     left = np.frombuffer(phone.microphone.recording(), "<i2")
     right = np.frombuffer(phone.playout.recording(), "<i2")
     both = np.zeros((max(len(left), len(right)), 2), "<i2")

@@ -1,4 +1,4 @@
-"""How well a call went, from the sound: pure. All times are seconds since the call began."""
+"""The figures of a call, measured from its audio: pure. Times are seconds since the start of the call."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from runner.callers.sound.bot_sound import Span
 from runner.callers.sound.microphone import Manner
 
 DEAD_AIR_S = 2.0
-"""A silence of both sides that is longer is dead air."""
+"""A longer silence of both sides is dead air."""
 
 BREATH_S = 0.6
-"""The bot has not stopped if it goes on after a pause of at most this."""
+"""A pause up to this long does not count as the bot's stop."""
 
 STOPPED_WITHIN_S = 3.0
-"""A bot that has not fallen silent so long after an interruption has not stopped for it."""
+"""Maximum time (s) for the bot to fall silent after an interruption; later, it has not stopped for it."""
 
 TALKS_ON_S = (0.3, 1.5)
-"""A bot that is heard between these after a murmur has talked on, perhaps after a pause to listen."""
+"""The bot talked on if it is heard in this range after a backchannel, perhaps after a pause to listen."""
 
 TALKED_OVER_S = 0.3
-"""Shorter overlaps are two people who begin at once."""
+"""Minimum overlap; a shorter one is two people who start at the same time."""
 
 TRUSTED_P99_MS, TRUSTED_MAX_MS = 10.0, 50.0
-"""The phone's own lateness up to which its figures mean something."""
+"""Maximum lateness of the phone itself at which its figures are trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class CallerSpan:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A measured latency: how often, and its middle and nearly worst case (ms)."""
+    """A measured latency (ms): number of samples, p50 and p95."""
 
     n: int
     p50_ms: float | None
@@ -58,24 +58,24 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The figures of one call; None where there was nothing to measure. Field names carry the unit.
+    """The figures of one call; None if there was nothing to measure. Field names carry the unit.
 
     Attributes:
-        turn_latency: end of the caller's words to the bot's first sound.
-        stop_latency: beginning of the caller's words over the bot to the bot's silence.
+        turn_latency: from the end of the caller's speech to the bot's first audio.
+        stop_latency: from the start of the caller's speech over the bot to the bot's silence.
         not_stopped: interruptions for which the bot did not stop.
-        talked_on: through how many murmurs the bot talked on, of how many.
-        overlap_s: both spoke.
-        dead_air_s: in silences of more than 2 s in which nobody spoke.
-        lost_ms: sound that the bot sent and nobody heard, for it hung up before.
-        repeated_ms: sound of the bot's that came twice.
-        hang_up_ms: from the bot's last sound to its hanging up.
-        holes, hole_ms: silences of 0.3 to 2 s that cut a sound of the bot in two.
+        talked_on: number of backchannels during which the bot talked on, and number of backchannels.
+        overlap_s: time in which both spoke.
+        dead_air_s: time in silences of both sides of more than 2 s.
+        lost_ms: audio that the bot sent but that was not played, because it hung up first.
+        repeated_ms: audio that the bot sent twice.
+        hang_up_ms: from the bot's last audio to its hang-up.
+        holes, hole_ms: silences of 0.3 to 2 s within a sound of the bot.
         messages_twice: media messages that the bot sent twice.
-        ahead_ms: the most sound that waited at the provider to be played.
-        talked_over: how often the bot began to speak while the caller spoke in turn.
-        phone_late_ms: how late the phone's own messages left (p50, p99, most).
-        trusted: whether that was little enough for the other figures to mean something.
+        ahead_ms: the most audio that was queued at the provider.
+        talked_over: how often the bot started to speak during a turn of the caller.
+        phone_late_ms: how late the phone's own messages left (p50, p99, maximum).
+        trusted: whether the phone was punctual enough for the other figures to be valid.
     """
 
     duration_s: float
@@ -115,7 +115,7 @@ class Report:
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of them does not exceed."""
+    """The smallest value that at least this share of the values does not exceed."""
     return ordered[max(0, ceil(share * len(ordered)) - 1)]
 
 
@@ -127,8 +127,8 @@ def _ms(seconds: float) -> float:
 
 
 def answer_latency(said: CallerSpan, following: float, bot: Sequence[Span]) -> float | None:
-    """From the end of what was said to the bot's first sound after it; negative if the bot began before
-    the caller had finished, and went on. `following` is when the caller spoke next."""
+    """From the end of the caller's speech to the bot's next audio; negative if the bot started before the
+    caller had finished, and went on. `following` is when the caller spoke next."""
     over = any(span.begin <= said.begin < span.end for span in bot)
     earliest = said.end if over else said.begin
     answers = (span for span in bot if earliest < span.begin < following and span.end > said.end)
@@ -137,7 +137,7 @@ def answer_latency(said: CallerSpan, following: float, bot: Sequence[Span]) -> f
 
 
 def stop_latency(said: CallerSpan, bot: Sequence[Span]) -> float | None:
-    """From the caller's first sound over the bot to the bot's silence; None if the bot was not speaking."""
+    """From the start of the caller's speech to the bot's silence; None if the bot was not speaking."""
     index = next((i for i, span in enumerate(bot) if span.begin < said.begin < span.end), None)
     if index is None:
         return None
@@ -150,7 +150,7 @@ def stop_latency(said: CallerSpan, bot: Sequence[Span]) -> float | None:
 
 
 def turn_latencies(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> list[float]:
-    """Of all that was said in turn or as an interruption, and answered."""
+    """The latencies of all answered turns and interruptions."""
     spoken = [said for said in caller if said.manner is not Manner.MURMUR]
     following = [*(said.begin for said in spoken[1:]), inf]
     found = (answer_latency(said, until, bot) for said, until in zip(spoken, following, strict=False))
@@ -158,19 +158,19 @@ def turn_latencies(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> list[fl
 
 
 def stop_latencies(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> list[float]:
-    """Of all that was said over the bot, but for murmurs."""
+    """The stop latencies of all speech over the bot except backchannels."""
     found = (stop_latency(said, bot) for said in caller if said.manner is not Manner.MURMUR)
     return [latency for latency in found if latency is not None]
 
 
 def talks_on(murmur: CallerSpan, bot: Sequence[Span]) -> bool:
-    """Whether the bot went on after a murmur."""
+    """Whether the bot talked on after a backchannel."""
     after, until = TALKS_ON_S
     return any(span.begin < murmur.end + until and span.end > murmur.end + after for span in bot)
 
 
 def talked_on(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> tuple[int, int]:
-    """Through how many murmurs over its speech the bot talked on, and how many there were."""
+    """Number of backchannels over the bot during which it talked on, and number of all of them."""
     over = [
         said
         for said in caller
@@ -180,7 +180,7 @@ def talked_on(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> tuple[int, i
 
 
 def talked_over(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> int:
-    """How often the bot began to speak while the caller spoke in turn, and went on for 0.3 s and more."""
+    """How often the bot started to speak during a turn of the caller, for 0.3 s or more."""
     return sum(
         said.manner is Manner.TURN
         and said.begin + TALKED_OVER_S < span.begin < said.end - TALKED_OVER_S
@@ -191,13 +191,13 @@ def talked_over(caller: Sequence[CallerSpan], bot: Sequence[Span]) -> int:
 
 
 def overlap_s(caller: Iterable[CallerSpan], bot: Sequence[Span]) -> float:
-    """How long both spoke."""
+    """Time (s) in which both spoke."""
     pairs = ((said, span) for said in caller for span in bot)
     return sum(max(0.0, min(said.end, span.end) - max(said.begin, span.begin)) for said, span in pairs)
 
 
 def silences(caller: Iterable[CallerSpan], bot: Iterable[Span], end: float) -> list[float]:
-    """The lengths of the silences of both, from the call's beginning to its end."""
+    """The lengths (s) of the silences of both sides, from the start of the call to its end."""
     found, until = [], 0.0
     times = [(said.begin, said.end) for said in caller] + [(span.begin, span.end) for span in bot]
     for begin, finish in sorted(times):
@@ -211,7 +211,7 @@ def silences(caller: Iterable[CallerSpan], bot: Iterable[Span], end: float) -> l
 
 
 def caller_spans(phone: Phone) -> list[CallerSpan]:
-    """What the caller has begun to say so far."""
+    """The caller's utterances that have started so far."""
     rate = phone.sample_rate
     return [
         CallerSpan(u.begin / rate, u.end / rate, u.manner, u.text)
@@ -221,19 +221,19 @@ def caller_spans(phone: Phone) -> list[CallerSpan]:
 
 
 def bot_spans(phone: Phone) -> list[Span]:
-    """When the bot was heard so far."""
+    """The bot's speech heard so far."""
     start = phone.started_at
     return [Span(span.begin - start, span.end - start) for span in phone.speech.spans]
 
 
 def lateness_ms(late_s: Iterable[float]) -> tuple[float, float, float]:
-    """Median, p99 and most."""
+    """p50, p99 and maximum (ms)."""
     ordered = sorted(late_s) or [0.0]
     return _ms(quantile(ordered, 0.5)), _ms(quantile(ordered, 0.99)), _ms(ordered[-1])
 
 
 def measure(phone: Phone) -> Report:
-    """The report of a call that is over."""
+    """The report of a finished call."""
     caller, bot, log = caller_spans(phone), bot_spans(phone), phone.log
     end = (phone.ended_at or phone.now) - phone.started_at
     turns, stops = turn_latencies(caller, bot), stop_latencies(caller, bot)

@@ -25,7 +25,7 @@ CLOSE_TIMEOUT_S = 1.0
 
 
 class Socket(Protocol):
-    """What the phone needs of a connection; those of `websockets` have it."""
+    """The part of a `websockets` connection that the phone uses."""
 
     @property
     def close_code(self) -> int | None: ...
@@ -37,9 +37,9 @@ class Socket(Protocol):
 
 
 async def dial_network(url: str, *, waits: bool = False) -> ClientConnection:
-    """Connect over the network. `waits`: somebody is there who can mend a bot that fails.
+    """Connect over the network. `waits`: the user is present and can fix a bot that fails.
 
-    Raises `TransportError` if nothing answers.
+    Raises `TransportError` if the connection fails.
     """
     try:
         return await connect(
@@ -56,29 +56,29 @@ async def dial_network(url: str, *, waits: bool = False) -> ClientConnection:
     except InvalidURI:
         raise TransportError(f"{url} is not a WebSocket address (ws://…)") from None
     except (OSError, TimeoutError, InvalidHandshake) as error:
-        # asyncio's own words for a refusal name the address a second time.
+        # asyncio's message for a refused connection repeats the address.
         reason = "nothing listens there" if isinstance(error, ConnectionRefusedError) else error
         raise TransportError(f"cannot connect to {url}: {reason}") from None
 
 
 TRIES, RETRY_S = 40, 0.05
-"""The call has to be there before it can be followed: its handshake may still be under way."""
+"""Retries until the bot knows the call: its handshake may not have finished."""
 
 OnMessage = Callable[[str, dict[str, Any]], None]
 
 
 class SideChannel:
-    """Follows one call.
+    """Follows one call's RTVI events.
 
     Args:
-        phone_url: where the phone rings; only a botrun on this machine can be followed.
+        phone_url: URL that the phone rings; only calls of a botrun on this machine can be followed.
         call_id: the provider's id of the call.
         on_message: called with the type and the data of each message.
 
     Attributes:
-        open: whether the call is being followed, or was to its end.
-        opening: whether that is not known yet.
-        live: whether a message would reach the bot now.
+        open: whether the call is followed, or was until its end.
+        opening: whether it is still connecting.
+        live: whether messages reach the bot now.
     """
 
     def __init__(self, phone_url: str, call_id: str, on_message: OnMessage) -> None:
@@ -102,7 +102,7 @@ class SideChannel:
             self.opening = False
 
     async def _follow(self) -> bool:
-        """False if there is no such call yet, or it goes on with the bot's new code."""
+        """Follow until the connection closes; False to retry: no such call yet, or it moved to new code."""
         assert self._url is not None
         headers = key_headers(self._url)
         async with connect(
@@ -142,7 +142,7 @@ class SideChannel:
 
 
 def events_url(phone_url: str, call_id: str) -> str | None:
-    """Where a call can be followed; None if that is another machine."""
+    """URL of a call's events; None if the bot is on another machine."""
     parts = urlsplit(phone_url)
     if not is_loopback(parts.hostname or "") or parts.scheme not in {"ws", "wss"}:
         return None

@@ -1,12 +1,12 @@
-"""`botrun load`: many simulated callers at once, and what they measure of a server. Here: which load to make.
+"""`botrun load`: many concurrent simulated callers, and their measurements. This file: the load's parameters.
 
 cli/load         → load_processes.py  starts the bot and the processes of callers, reads the server's counters
                  → worker.py          one process of callers; its calls are in calls.py
                  → report.py          merges all measurements into figures and a verdict, and
-                                      searches for the most calls that a server carries
+                                      searches for the maximum number of calls that a server handles
                  → chart.py           latency over calls
 
-Times in seconds; those that end in `_at` are on `time.monotonic`'s clock, which all processes of a machine
+Times are seconds; those that end in `_at` are on `time.monotonic`'s clock, which all processes of a machine
 share.
 """
 
@@ -19,31 +19,31 @@ from typing import Any
 ECHO, TALK = "echo", "talk"
 
 SETTLE_S = 2.0
-"""After the last call has begun, so much passes before anything is measured (half as much as is measured, if
-that is less)."""
+"""Time (s) between the start of the last call and the start of the measurement (at most half the measured
+time)."""
 
 ANSWER_TIMEOUT_S = 20.0
 
 LATE_STEP_MS = 0.1
-"""Lateness is counted in steps of so much."""
+"""Resolution of the lateness counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadPlan:
-    """A load.
+    """The parameters of a load.
 
     Attributes:
         transport: "twilio", "telnyx", "plivo", "exotel", "websocket" or "webrtc".
-        calls: how many at once.
-        duration_s: how long is measured, once all calls stand.
-        ramp_s: over how long the calls begin.
-        scenario: "echo" for a bot that echoes, else a scenario's name or file.
-        procs: processes of callers.
+        calls: number of concurrent calls.
+        duration_s: measured time, once all calls are connected.
+        ramp_s: time over which the calls start.
+        scenario: "echo" for an echo bot, else a scenario's name or file.
+        procs: number of caller processes.
         file: the bot to start; None rings `url`.
-        url: of a running server: `ws://…` of its media socket; for WebRTC `http://…`.
-        pid: the server's process, if it is known.
-        body: what the bot that is started finds in its `body`.
-        insecure: whether any certificate will do.
+        url: URL of a running server: `ws://…` of its media socket; for WebRTC `http://…`.
+        pid: the server's process, if known.
+        body: the `body` of the started bot.
+        insecure: whether to accept any certificate.
     """
 
     transport: str
@@ -61,7 +61,7 @@ class LoadPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerPlan:
-    """What one process of callers does. `numbers` are its calls', of all `calls`."""
+    """The parameters of one caller process: it makes the calls `numbers`, out of all `calls`."""
 
     transport: str
     url: str
@@ -83,33 +83,33 @@ class WorkerPlan:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When what happens, from `start_at` on."""
+    """The times of a load, from `start_at` on."""
 
     start_at: float
     ramp_s: float
     duration_s: float
 
     def opens_at(self, number: int, calls: int) -> float:
-        """When a call begins."""
+        """When a call starts."""
         return self.start_at + self.ramp_s * number / calls
 
     @property
     def from_at(self) -> float:
-        """When measuring begins."""
+        """When the measurement starts."""
         return self.start_at + self.ramp_s + min(SETTLE_S, self.duration_s / 2)
 
     @property
     def until_at(self) -> float:
-        """When it ends."""
+        """When the measurement ends."""
         return self.from_at + self.duration_s
 
     def measured(self, stopped_at: float | None) -> tuple[float, float]:
-        """What is measured: all from the start on, if it was stopped before measuring began."""
+        """The measured time; the whole time since the start if it was stopped before the measurement."""
         if stopped_at is None or stopped_at >= self.until_at:
             return self.from_at, self.until_at
         return (self.from_at if stopped_at > self.from_at else self.start_at), stopped_at
 
 
 def shares(calls: int, procs: int) -> list[tuple[int, ...]]:
-    """The calls' numbers for each process, dealt like cards."""
+    """The calls' numbers for each process, assigned round-robin."""
     return [tuple(range(first, calls, procs)) for first in range(min(calls, procs))]

@@ -24,25 +24,25 @@ from runner.errors import TransportError
 from runner.eventloop.waiting import first_of
 
 SEEDS = 8
-"""So many different sounds are made; calls share them."""
+"""Number of different probe sounds; calls share them."""
 
 GOLDEN = (5**0.5 - 1) / 2
-"""Multiples of it, without their whole part, lie evenly, however many there are."""
+"""The fractional parts of its multiples are spread evenly, however many there are."""
 
 LAST_ECHO_S = 0.8
-"""A call goes on so long after the measured time, for its last echoes."""
+"""Time (s) that a call continues after the measured time, to receive its last echoes."""
 
 
 @dataclass(slots=True)
 class EchoCall:
-    """One call.
+    """One call that measures echoes.
 
     Attributes:
-        line: its way to the bot.
-        phase: where (share of a message's length) its messages stand between those of the others.
-        connect_s: how long it took to be answered; None if it was not.
-        sent_at: when each piece of sound left.
-        late_s: by how much each left late: the caller's own fault.
+        line: its connection to the bot.
+        phase: offset of its messages against those of other calls (share of the ptime).
+        connect_s: time until it was answered; None if it was not.
+        sent_at: when each chunk was sent.
+        late_s: how late each chunk was sent, due to the caller itself.
         failure: why it failed, if it did.
     """
 
@@ -58,7 +58,7 @@ class EchoCall:
     _due: float = 0.0
 
     async def run(self, schedule: Schedule, stopping: asyncio.Event) -> None:
-        """From its turn until all is measured, or `stopping`."""
+        """Run from its start time until the end of the measurement, or `stopping`."""
         if await _set_within(stopping, self.opens_at - time.monotonic()):
             return
         begun = time.monotonic()
@@ -76,7 +76,7 @@ class EchoCall:
             self._timer.cancel()
 
     def _begin(self) -> None:
-        """Callers know nothing of each other: their messages are spread over the time between two."""
+        """Start sending, with this call's phase: real callers are not synchronized."""
         ptime_s, now = self.line.ptime_s, time.monotonic()
         self._due = (floor(now / ptime_s) + 1 + self.phase) * ptime_s
         self._timer = asyncio.get_running_loop().call_later(self._due - now, self._speak)
@@ -88,7 +88,7 @@ class EchoCall:
             self.failure = self.line.why
 
     def _speak(self) -> None:
-        """Send one piece. The next is due by the clock, however late this one was."""
+        """Send one chunk. The next is due by the clock, however late this one was."""
         now = time.monotonic()
         if not self.line.gone.is_set():
             self.line.send(len(self.sent_at))
@@ -101,17 +101,17 @@ class EchoCall:
 
     @property
     def is_up(self) -> bool:
-        """Whether it stands."""
+        """Whether it is connected and has not failed."""
         return self.connect_s is not None and not self.failure
 
     def echoes(self, begin: float, end: float) -> Echoes:
-        """What came back of what was sent between these times."""
+        """The echoes of what was sent between these times."""
         if self._heard is None:
             self._heard = self.line.heard()
         return find_echoes(self.line.probe, self.sent_at, self.line.ptime_s, self._heard, begin, end)
 
     def late_between(self, begin: float, end: float) -> list[float]:
-        """Its lateness (s) in that time."""
+        """Its lateness (s) between these times."""
         pairs = zip(self.sent_at, self.late_s, strict=True)
         return [late for at, late in pairs if begin <= at < end]
 
@@ -126,24 +126,24 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
 
 
 def echo_call(make_line: Callable[[int], EchoLine], number: int, opens_at: float) -> EchoCall:
-    """The call of that number; `make_line` is given the seed of its sound."""
+    """The call with this number; `make_line` takes the seed of its probe sound."""
     return EchoCall(make_line(number % SEEDS), opens_at, phase=number * GOLDEN % 1)
 
 
 LEAST_PAUSE_S = 0.5
-"""Between one call and the caller's next."""
+"""Minimum time (s) between two calls of a caller."""
 
 
 @dataclass
 class TalkCaller:
-    """One caller.
+    """One caller that plays a scenario in call after call.
 
     Attributes:
-        reports: of its calls that are over, with the time each began.
+        reports: the reports of its finished calls, each with its start time.
         missed: expectations of the scenario that were not met, in sentences.
         late_s: how late its messages left.
         failures: why calls failed.
-        is_up: whether a call stands now.
+        is_up: whether a call is connected now.
     """
 
     url: str
@@ -158,7 +158,7 @@ class TalkCaller:
     is_up: bool = False
 
     async def run(self, schedule: Schedule, stopping: asyncio.Event) -> None:
-        """Ring and ring again; the last call is broken off when the time is over."""
+        """Make call after call; the last one is cut off at the end of the measured time."""
         left_s = max(0.0, schedule.until_at - time.monotonic())
         await first_of(self._ring_on(), stopping.wait(), timeout_s=left_s)
 
@@ -179,7 +179,7 @@ class TalkCaller:
         async with Phone(url, wire, line=line) as phone:
             self.is_up = True
             try:
-                # Nobody follows the bot's words: a load is not to open a second socket for each call.
+                # Without the bot's words: following them would open a second socket for each call.
                 scenario = self.scenario.without_words()
                 outcomes = await Performer(Talk(phone), self.voice).perform(scenario)
                 self.missed += [f"{o.place}: {o.sentence}" for o in outcomes if not o.met]

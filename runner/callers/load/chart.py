@@ -27,7 +27,7 @@ def check_file(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One line, or one set of dots. `values` belong to the chart's `x`, in order; None leaves a gap.
+    """One line, or one set of dots. `values` correspond to the chart's `x`; None leaves a gap.
 
     Attributes:
         right: whether the values are read on the right axis.
@@ -86,7 +86,7 @@ def _packaged(name: str) -> str:
 
 
 def over_time(report: LoadReport) -> Chart:
-    """Latency of each echo (or answer) of one load at the time it began, and the calls up at that time."""
+    """Latency of each echo (or answer) over its start time, and the number of calls at that time."""
     what = "echo" if report.scenario == ECHO else "answer"
     points = sorted(report.points)
     x = [at for at, _ in points]
@@ -109,7 +109,7 @@ def over_time(report: LoadReport) -> Chart:
 
 
 def over_calls(carried: Carried) -> Chart:
-    """p50, p95 and CPU for each number of calls that was tried; of repeated tries, the better one."""
+    """p50, p95 and CPU for each number of calls tried; of repeated tries, the better one."""
     ordered = sorted(carried.steps, key=lambda step: (step.calls, step.latency_ms.p95 or float("inf")))
     steps = [next(tries) for _, tries in groupby(ordered, key=lambda step: step.calls)]
     series = [

@@ -1,4 +1,4 @@
-"""Runs a load: starts the bot and the processes of callers, and reads the server's counters meanwhile."""
+"""Runs a load: starts the bot and the caller processes, and reads the server's counters meanwhile."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class LoadError(BotrunError):
 
 
 class CallerProcesses:
-    """The processes of callers.
+    """The caller processes.
 
     Attributes:
-        counts: of each: calls that stand, calls that failed.
-        results: what each has measured, when it is over.
+        counts: of each process: connected calls, failed calls.
+        results: the measurements of each process, after the load.
     """
 
     def __init__(self, plan: LoadPlan, url: str) -> None:
@@ -90,14 +90,14 @@ class CallerProcesses:
         return sum(failed for _, failed in self.counts)
 
     def say(self, words: str) -> None:
-        """Send a line to all of them."""
+        """Send a line to all processes."""
         for process in self._processes:
             assert process.stdin is not None
             with contextlib.suppress(ConnectionError):
                 process.stdin.write(f"{words}\n".encode())
 
     async def finish(self) -> None:
-        """Read on until each has sent its result."""
+        """Read until each process has sent its result."""
         await asyncio.gather(*(self._follow(index) for index in range(len(self._processes))))
 
     async def _follow(self, index: int) -> None:
@@ -105,7 +105,7 @@ class CallerProcesses:
         self.results.append(message["result"])
 
     async def _read(self, process: asyncio.subprocess.Process, wanted: str, index: int = 0) -> dict[str, Any]:
-        """The next message that has `wanted`."""
+        """The next message with the key `wanted`."""
         assert process.stdout is not None
         async for line in process.stdout:
             message: dict[str, Any] = json.loads(line)
@@ -118,7 +118,7 @@ class CallerProcesses:
         raise LoadError(f"a process of callers ended with status {await process.wait()}; see above")
 
     async def _end(self) -> None:
-        """Each ends by itself when it has sent its result, or when its input is closed."""
+        """Close their input, on which they exit; kill those that do not."""
         for process in self._processes:
             if process.stdin is not None:
                 process.stdin.close()
@@ -129,7 +129,7 @@ class CallerProcesses:
         for process in self._processes:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    # Not `process.kill()`: that may reap it before asyncio does, which then complains.
+                    # Not `process.kill()`: it may reap the process before asyncio does, which then warns.
                     os.kill(process.pid, signal.SIGKILL)
         await asyncio.wait(waits)
 
@@ -141,7 +141,7 @@ async def _start(plan: WorkerPlan) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.PIPE,
         env=child_environment({}),
         limit=LINE_LIMIT_BYTES,
-        # Ctrl-C is for the parent, which asks for what was measured so far.
+        # Ctrl-C must reach only the parent, which asks for the results so far.
         start_new_session=True,
         preexec_fn=die_with_parent if sys.platform == "linux" else None,
     )
@@ -153,12 +153,12 @@ async def _start(plan: WorkerPlan) -> asyncio.subprocess.Process:
 HEAD_START_S = 0.3
 LOOK_EVERY_S = 0.25
 RESULT_WITHIN_S = 120.0
-"""The callers look for the echoes when the load is over."""
+"""Maximum time (s) for the callers to search for echoes after the load."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far it is. `phase`: "bot", "callers", "ramp", "measuring" or "reckoning"; `part` of it (0 to 1)."""
+    """Progress. `phase`: "bot", "callers", "ramp", "measuring" or "reckoning"; `part`: share of it done."""
 
     phase: str
     part: float = 0.0
@@ -172,11 +172,11 @@ OnProgress = Callable[[Progress], None]
 
 
 async def run_load(plan: LoadPlan, on_progress: OnProgress, stop: asyncio.Event) -> LoadReport:
-    """Make the load; when `stop` is set it ends at once, with what was measured so far.
+    """Run a load; once `stop` is set it ends at once, with the results so far.
 
     Raises:
         BotStartError: the bot did not start.
-        LoadError: the callers could not begin.
+        LoadError: the callers could not start.
     """
     on_progress(Progress("bot"))
     begun = time.time()
@@ -185,7 +185,7 @@ async def run_load(plan: LoadPlan, on_progress: OnProgress, stop: asyncio.Event)
         on_progress(Progress("callers"))
         async with CallerProcesses(plan, url) as callers:
             report = await _Load(plan, callers, meter, on_progress, stop).run()
-        # Its counters are this load's only if it was started for it.
+        # The server's counters belong to this load only if it was started for it.
         if plan.file is None:
             return report
         report = replace(report, word=await asyncio.to_thread(ask, url))
@@ -234,7 +234,7 @@ class _Load:
             stopped = self._stop.is_set()
             if stopped:
                 callers.say("stop")
-            # Stopped before the measuring began: then all is measured, as the callers do it.
+            # If stopped before the measurement began, measure everything, as the callers do.
             begin = begin if begin.at < end.at - LOOK_EVERY_S else start
             self._on_progress(Progress("reckoning", up=up, failed=callers.failed))
             async with asyncio.timeout(RESULT_WITHIN_S):
@@ -250,7 +250,7 @@ class _Load:
         return self._meter.read(self._callers.pids)
 
     async def _watch(self, phase: str, begin: float, until: float, finishing: asyncio.Task[None]) -> None:
-        """Until that time, or until it is stopped."""
+        """Report progress until this time, or until the load is stopped."""
         before = self._read()
         cores = None
         while (now := time.monotonic()) < until and not self._stop.is_set() and not finishing.done():

@@ -1,7 +1,7 @@
-"""What an echo is known by: chirps in a murmur like speech, found again in what comes back. Pure.
+"""The probe sound: chirps in speech-like sound, and the search for them in the echo. Pure.
 
-Latency: from the sending of the message that held a chirp's first sample to the arrival of the message
-that holds it again. The chirps are at odd offsets, so that packet lengths do not show in the figures.
+Latency: from sending the message with a chirp's first sample to the arrival of the message that contains it
+again. The chirps are at random offsets, so that packet lengths do not bias the figures.
 """
 
 from __future__ import annotations
@@ -17,25 +17,24 @@ Sound = npt.NDArray[np.float64]
 
 CHIRP_S = 0.08
 EVERY_S, OFFSET_S = 1.0, 0.5
-"""A chirp begins so often (s), and up to so much later than its turn: more than any message is long, so that
-each part of a message has its share of them (Exotel's are 200 ms)."""
+"""Interval (s) between chirps, and maximum random delay (s) of each. The delay exceeds the length of any
+message (Exotel's are 200 ms), so chirps are spread evenly over the positions in a message."""
 
 LOOP_S = 16
 KINDS = 8
-"""Chirps take turns in so many kinds, so that an echo that is seconds late is still distinct from its
-neighbours."""
+"""Number of kinds of chirps, used in turn, so that an echo seconds late differs from its neighbours."""
 
 BANDS_HZ = ((420, 2300), (650, 2900), (950, 3250), (450, 1600))
-"""From where to where the chirps sweep, up and down; all within a telephone's band."""
+"""Ranges that the chirps sweep, up or down; all within a telephone's band."""
 
 NEAR_S, FAR_S = 0.6, 4.0
-"""An echo is looked for so far behind its sending; first near, which is cheaper."""
+"""Ranges (s) after the sending to search for an echo; the near one is searched first, which is cheaper."""
 
 ALIKE = 0.5
-"""Correlation from which on it is the chirp."""
+"""Minimum correlation that counts as the chirp."""
 
 JITTER_BUFFER_S = 0.04
-"""What a listener's end holds back; sound that is later than that is missed."""
+"""The listener's jitter buffer (s); audio that is later than this leaves a hole."""
 
 
 @cache
@@ -51,7 +50,7 @@ def chirp(kind: int, sample_rate: int) -> Sound:
 
 @dataclass(frozen=True, eq=False)
 class ProbeSound:
-    """A loop of sound: `chirps` are positions (samples) and kinds."""
+    """A looped sound: `chirps` are positions (samples) and kinds."""
 
     pcm: bytes
     sample_rate: int
@@ -62,17 +61,17 @@ class ProbeSound:
         return len(self.pcm) // 2
 
     def piece(self, index: int, samples: int) -> bytes:
-        """The `index`-th piece of so many samples; the loop is a whole number of them long."""
+        """The `index`-th piece of `samples` samples; the loop is a whole number of pieces long."""
         at = 2 * (index * samples % self.samples)
         return self.pcm[at : at + 2 * samples]
 
 
 @cache
 def probe_sound(seed: int, sample_rate: int) -> ProbeSound:
-    """A voice-like murmur of about -26 dBFS with pauses, in a quiet room, and the chirps."""
+    """Speech-like sound of about -26 dBFS with pauses, in a quiet room, and the chirps."""
     rng = np.random.default_rng(seed)
     count = LOOP_S * sample_rate
-    sound = _murmur(rng, count, sample_rate) + rng.normal(0, 0.0015, count)
+    sound = _speech_like(rng, count, sample_rate) + rng.normal(0, 0.0015, count)
     chirps = []
     for index in range(LOOP_S):
         at = int((index * EVERY_S + 0.2 + rng.random() * OFFSET_S) * sample_rate)
@@ -83,8 +82,8 @@ def probe_sound(seed: int, sample_rate: int) -> ProbeSound:
     return ProbeSound(pcm, sample_rate, tuple(chirps))
 
 
-def _murmur(rng: np.random.Generator, count: int, sample_rate: int) -> Sound:
-    """Vowels of a voice that rises and falls, three to four syllables a second, now and then a pause."""
+def _speech_like(rng: np.random.Generator, count: int, sample_rate: int) -> Sound:
+    """Vowels with varying pitch, three to four syllables per second, and occasional pauses."""
     time = np.arange(count) / sample_rate
     pitch = 105 + 70 * rng.random() + 12 * np.sin(2 * np.pi * 0.6 * time + 6 * rng.random())
     turns = 2 * np.pi * np.cumsum(pitch) / sample_rate
@@ -94,7 +93,7 @@ def _murmur(rng: np.random.Generator, count: int, sample_rate: int) -> Sound:
     return np.asarray(0.12 * voice / np.abs(voice).max() * syllables * pauses)
 
 
-# ------------------------------------------------------------------ what came back
+# ------------------------------------------------------------------ echoes
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +106,12 @@ class Heard:
 
 @dataclass(frozen=True)
 class Echoes:
-    """What came back of one call.
+    """The echoes of one call.
 
     Attributes:
-        latencies: (when the chirp was sent, s after) of each chirp that came back.
-        lost: chirps that did not.
-        returned: share of the sound sent that came back.
+        latencies: (time sent, latency in s) of each chirp that came back.
+        lost: number of chirps that did not come back.
+        returned: share of the audio sent that came back.
         holes_s: lengths (s) of the holes that a listener would have heard.
     """
 
@@ -130,7 +129,7 @@ def find_echoes(
     begin: float,
     end: float,
 ) -> Echoes:
-    """Of what was sent, piece by piece, between `begin` and `end` (s)."""
+    """The echoes of the pieces sent between `begin` and `end` (s)."""
     piece = round(ptime_s * probe.sample_rate)
     track = _Track(heard, probe.sample_rate)
     found, lost = [], 0
@@ -149,12 +148,12 @@ def find_echoes(
 def _chirps_sent(probe: ProbeSound, samples: int) -> list[tuple[int, int]]:
     rounds = range(0, samples, probe.samples)
     every = ((at + first, kind) for first in rounds for at, kind in probe.chirps)
-    # A chirp that was not sent to its end is not looked for.
+    # Only chirps that were sent completely.
     return [(at, kind) for at, kind in every if at + CHIRP_S * probe.sample_rate <= samples]
 
 
 class _Track:
-    """All that was heard in a call, one after the other."""
+    """All audio received in a call, in order."""
 
     def __init__(self, heard: Sequence[Heard], sample_rate: int) -> None:
         self._rate = sample_rate
@@ -164,9 +163,9 @@ class _Track:
         self._sound = np.concatenate([part.sound for part in heard]) if heard else np.zeros(0)
 
     def find(self, kind: int, since: float) -> float | None:
-        """When the chirp that was sent at `since` arrived."""
+        """When the chirp sent at `since` arrived; None if it was not found."""
         for reach in (NEAR_S, FAR_S):
-            # What arrives with the message before it may already hold it: times are those of whole messages.
+            # The message before may contain its start, because times are those of whole messages.
             first = max(0, int(np.searchsorted(self._times, since)) - 1)
             last = int(np.searchsorted(self._times, since + reach))
             if last <= first:
@@ -178,14 +177,14 @@ class _Track:
         return None
 
     def seconds_between(self, begin: float, end: float) -> float:
-        """How much sound (s) came between these times; a message is taken to come as it was spoken, for its
-        whole length."""
+        """How much audio (s) arrived between these times; a message counts as spread over its length before
+        its arrival."""
         lasting = self._lengths / self._rate
         within = np.minimum(self._times, end) - np.maximum(self._times - lasting, begin)
         return float(np.clip(within, 0, None).sum()) if len(lasting) else 0.0
 
     def holes_s(self, begin: float, end: float) -> list[float]:
-        """Holes that a listener hears who plays it all in turn, with a small buffer."""
+        """The holes (s) heard by a listener who plays all audio in order, with `JITTER_BUFFER_S`."""
         found, free_at = [], None
         for at, samples in zip(self._times, self._lengths, strict=True):
             if not begin <= at < end:
@@ -200,7 +199,7 @@ class _Track:
 
 
 def find_chirp(sound: Sound, kind: int, sample_rate: int) -> int | None:
-    """Where it begins, if it is there: the best match of a normalised correlation."""
+    """Position of a chirp: the best match of a normalised correlation; None if there is none."""
     shape = chirp(kind, sample_rate)
     places = len(sound) - len(shape) + 1
     if places <= 0:
@@ -210,7 +209,7 @@ def find_chirp(sound: Sound, kind: int, sample_rate: int) -> int | None:
     match = np.fft.irfft(spectrum, size)[:places]
     energy = np.concatenate([[0.0], np.cumsum(sound * sound)])
     around = energy[len(shape) :] - energy[: -len(shape)]
-    # Where there is next to nothing, everything is alike.
+    # In near silence, noise would correlate with anything.
     alike = match / np.sqrt(np.maximum(around, 1e-3) * (shape @ shape))
     best = int(np.argmax(alike))
     return best if alike[best] >= ALIKE else None

@@ -1,6 +1,6 @@
-"""What a load measured, and the search for the most calls that a server carries. Pure.
+"""The report of a load, and the search for the maximum number of calls that a server handles. Pure.
 
-Field names carry the unit; None where there was nothing to measure.
+Field names carry the unit; None if there was nothing to measure.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from runner.callers.load.server import ServerUse, ServerWord
 MOST_P95_MS = 250.0
 LEAST_RETURNED = 0.99
 MOST_LOST = 0.01
-"""What a load holds by: the echo's p95, the share of the sound that came back, the share of chirps lost."""
+"""Limits that a load must keep: the echo's p95, the share of audio returned, the share of chirps lost."""
 
 CRITERION = f"p95 ≤ {MOST_P95_MS:g} ms, ≥ {LEAST_RETURNED:.0%} of the sound returned, no call failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How measured times (ms) are spread."""
+    """The distribution of measured times (ms)."""
 
     n: int = 0
     p50: float | None = None
@@ -43,7 +43,7 @@ class Spread:
 
     @classmethod
     def of_counts(cls, counts: Iterable[Sequence[int]], step: float) -> Spread:
-        """Of [steps, how often] pairs."""
+        """From [number of steps, count] pairs."""
         found: Counter[int] = Counter()
         for value, count in counts:
             found[value] += count
@@ -56,7 +56,7 @@ class Spread:
 
 
 def _at_share(ordered: Sequence[tuple[int, int]], total: int, share: float) -> int:
-    """As `quantile`: the smallest value that at least this share of them does not exceed."""
+    """As `quantile`: the smallest value that at least this share of the values does not exceed."""
     seen = 0
     for value, count in ordered:
         seen += count
@@ -67,12 +67,12 @@ def _at_share(ordered: Sequence[tuple[int, int]], total: int, share: float) -> i
 
 @dataclass(frozen=True, kw_only=True)
 class Callers:
-    """How the callers themselves did.
+    """The callers' own figures.
 
     Attributes:
         late_ms: how late their messages left.
-        cpu_cores: what they took.
-        procs: processes.
+        cpu_cores: their CPU use.
+        procs: number of processes.
     """
 
     late_ms: Spread
@@ -81,7 +81,7 @@ class Callers:
 
     @property
     def saturated(self) -> bool:
-        """Whether they were too late for their figures to say anything of the server."""
+        """Whether they were too late for the server's figures to be valid."""
         return self.late_ms.p99 is not None and self.late_ms.p99 > TRUSTED_P99_MS
 
 
@@ -91,20 +91,21 @@ class LoadReport:
 
     Attributes:
         whom: the bot's file or the server's address.
-        calls: asked for; `up` stood when the measuring ended.
-        failures: sentences, and how often.
-        echo_ms, turn_ms, stop_ms: latencies, as `botrun call` and `/metrics` have them.
-        echoes_lost: chirps that never came back.
-        returned, returned_least: share of the sound that came back: of all calls, and of the worst.
+        calls: number of calls requested.
+        up: number of calls connected at the end of the measurement.
+        failures: sentences, each with its count.
+        echo_ms, turn_ms, stop_ms: latencies, as in `botrun call` and `/metrics`.
+        echoes_lost: chirps that did not come back.
+        returned, returned_least: share of the audio that came back: over all calls, and of the worst call.
         not_stopped: interruptions for which the bot did not stop.
         underruns: holes that a listener would have heard.
-        server: what its process took; None if its process is unknown.
-        other_cores: what other programs of this machine took meanwhile.
-        points: (s since the start, latency in ms) of single echoes or answers, those before the measuring
-            too, for the chart.
-        stopped: whether it was broken off.
-        word: what a botrun that was started for the load says of it.
-        records: folders of calls that failed, where the bot recorded them; the others are not kept.
+        server: CPU and memory of the server's process; None if the process is unknown.
+        other_cores: CPU use of other programs on this machine.
+        points: (s since the start, latency in ms) of single echoes or answers, including those before the
+            measurement, for the chart.
+        stopped: whether the load was stopped early.
+        word: the own figures of a botrun that was started for the load.
+        records: folders of failed calls that the bot recorded; the others are not kept.
     """
 
     whom: str
@@ -138,21 +139,21 @@ class LoadReport:
 
     @property
     def latency_ms(self) -> Spread:
-        """What the scenario is about: the echo's, or the answers'."""
+        """The latency that the scenario measures: of echoes or of answers."""
         return self.echo_ms if self.scenario == ECHO else self.turn_ms
 
     @property
     def breaches(self) -> tuple[str, ...]:
-        """In what it does not hold; empty if it holds."""
+        """The limits that it exceeds; empty if it holds."""
         return tuple(_breaches(self))
 
     @property
     def holds(self) -> bool:
-        """Whether the server carries so many calls."""
+        """Whether the server handles this many calls."""
         return not self.breaches
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; the single points are left out."""
+        """For JSON, without the single points."""
         found = asdict(self)
         del found["points"]
         found["callers"]["saturated"] = self.callers.saturated
@@ -187,7 +188,7 @@ def merge(
     others: float,
     stopped: bool,
 ) -> LoadReport:
-    """One report of what the processes of callers have measured."""
+    """Merge the results of the caller processes into one report."""
     returned = _all(results, "returned")
     stops = _all(results, "stops_ms")
     holes_s = _all(results, "holes_s")
@@ -237,18 +238,18 @@ def _often(results: Iterable[dict[str, Any]], name: str) -> tuple[tuple[str, int
 
 MOST_CALLS = 4096
 CLOSE_ENOUGH = 0.05
-"""The search ends when the two ends are so near one another (share of the lower)."""
+"""The search ends when its bounds are this close (share of the lower one)."""
 
 STARTS_PER_S = 40
-"""No more calls begin in a second, however many there are: an onrush is another question."""
+"""Maximum number of calls started per second, so that the search does not measure a burst of new calls."""
 
 
 class Search:
-    """Which number of calls to try next: pure.
+    """Chooses the number of calls to try next: pure.
 
     Attributes:
-        held: the most that held so far; 0 if none did.
-        broke: the least that broke; None if none did.
+        held: the largest number that held so far; 0 if none did.
+        broke: the smallest number that did not hold; None if all did.
     """
 
     def __init__(self, first: int, most: int = MOST_CALLS) -> None:
@@ -259,7 +260,7 @@ class Search:
 
     @property
     def next(self) -> int | None:
-        """What to try; None when it is found."""
+        """The number to try; None when the search is finished."""
         return self._next
 
     def note(self, calls: int, *, held: bool) -> None:
@@ -283,10 +284,10 @@ class Carried:
     """The result of the search.
 
     Attributes:
-        calls: the most that held.
-        broke: the least that did not; None if that was not found.
-        limit: what stopped the search: "server", "callers" (their lateness says nothing of the server),
-            "most" (the most that is tried) or "stopped".
+        calls: the largest number that held.
+        broke: the smallest number that did not hold; None if it was not found.
+        limit: what ended the search: "server", "callers" (they were saturated), "most" (the maximum number
+            to try) or "stopped".
         steps: all loads, in order.
     """
 
@@ -310,8 +311,8 @@ RunLoad = Callable[[LoadPlan], Awaitable[LoadReport]]
 
 
 async def until_it_breaks(plan: LoadPlan, run: RunLoad, stop: asyncio.Event) -> Carried:
-    """Try one number of calls after the other. A load that breaks is tried once more before it counts: a
-    machine that is busy with something else breaks one, too."""
+    """Search for the maximum number of calls. A load that does not hold is repeated once before it counts,
+    because a machine that is busy with something else can cause that too."""
     search, steps = Search(plan.calls), []
     while (calls := search.next) is not None:
         step = replace(plan, calls=calls, ramp_s=max(plan.ramp_s, calls / STARTS_PER_S))

@@ -1,4 +1,4 @@
-"""The light WebRTC caller: packets encoded beforehand, those that come back only stamped with their time."""
+"""A low-cost WebRTC caller: sends packets encoded beforehand, and only timestamps those that come back."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SAMPLE_RATE = 16000
 
 @cache
 def encoded(seed: int) -> tuple[bytes, ...]:
-    """The probe as Opus packets."""
+    """The probe sound as Opus packets."""
     probe, encoder = probe_sound(seed, SAMPLE_RATE), open_encoder(SAMPLE_RATE)
     piece = SAMPLE_RATE * CHUNK_MS // 1000
     return tuple(encoder.encode(probe.piece(index, piece)) for index in range(probe.samples // piece))
 
 
 class RtpLine(EchoLine):
-    """One peer connection, its sound past aiortc's media path as the bot's own is."""
+    """One peer connection that bypasses aiortc's media path, as the bot's connections do."""
 
     def __init__(self, url: str, seed: int, http: httpx2.AsyncClient) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class RtpLine(EchoLine):
         self._link.send_rtp(build_rtp(packet), timestamp, len(payload))
 
     def heard(self) -> list[Heard]:
-        """Packets that came after a later one are left out: no jitter buffer stands here."""
+        """The decoded audio, without packets that arrived out of order: there is no jitter buffer here."""
         found, last = [], None
         decoder = open_decoder(SAMPLE_RATE)
         for at, packet in self._came:

@@ -24,15 +24,15 @@ _HTTP = {"ws": "http", "wss": "https"}
 
 
 def is_address(target: str) -> bool:
-    """Whether it is no file."""
+    """Whether the target is an address rather than a file."""
     return "://" in target
 
 
 def address_for(target: str, transport: str) -> str:
-    """Where that transport's callers come in.
+    """The URL that this transport's callers connect to.
 
     Raises:
-        UsageError: it is no address that can be called.
+        UsageError: the address cannot be called.
     """
     try:
         parts = urlsplit(target)
@@ -87,7 +87,7 @@ MB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """CPU seconds so far, at a time (s): of the server, of the callers, of the whole machine."""
+    """CPU seconds used until a time (s), by the server, the callers and the whole machine."""
 
     at: float
     server_s: float
@@ -97,16 +97,16 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerUse:
-    """What the server took; MB are of resident memory.
+    """CPU and resident memory of the server.
 
     Attributes:
-        pid: whose, with all its children.
-        cpu_cores: 1 is one core all the time.
-        cpu_ms_per_call_s: CPU (ms) for a second of one call.
-        idle_mb: before the first call.
-        peak_mb: the most that was seen.
-        mb_per_call: what each call added.
-        threads: at the end.
+        pid: the server's process; the figures include its children.
+        cpu_cores: CPU use; 1 is one core all the time.
+        cpu_ms_per_call_s: CPU (ms) per second of call.
+        idle_mb: memory before the first call.
+        peak_mb: maximum memory.
+        mb_per_call: memory added by each call.
+        threads: number of threads at the end.
     """
 
     pid: int
@@ -131,7 +131,7 @@ class Meter:
         return self.server is not None
 
     def look(self) -> None:
-        """Remember how much memory there is, if it is the most."""
+        """Update the peak memory."""
         self._peak_bytes = max(self._peak_bytes, self._memory())
 
     def read(self, callers: Iterable[int]) -> Reading:
@@ -140,7 +140,7 @@ class Meter:
         return Reading(time.monotonic(), server, _cpu_s(_processes(callers)), _machine_s())
 
     def use(self, begin: Reading, end: Reading, calls: int) -> ServerUse | None:
-        """What the server took between two readings, for so many calls."""
+        """The server's use between two readings, for this number of calls."""
         if self.server is None:
             return None
         self.look()
@@ -161,12 +161,12 @@ class Meter:
 
 
 def callers_cores(begin: Reading, end: Reading) -> float:
-    """What the callers took."""
+    """CPU use of the callers."""
     return round((end.callers_s - begin.callers_s) / max(1e-9, end.at - begin.at), 3)
 
 
 def other_cores(begin: Reading, end: Reading) -> float:
-    """What other programs of the machine took meanwhile."""
+    """CPU use of other programs on this machine."""
     taken = end.machine_s - begin.machine_s
     ours = end.server_s - begin.server_s + end.callers_s - begin.callers_s
     return round(max(0.0, taken - ours) / max(1e-9, end.at - begin.at), 3)
@@ -207,12 +207,12 @@ def _resident_bytes(process: psutil.Process) -> float:
 
 def _machine_s() -> float:
     times = psutil.cpu_times()
-    # Guests are in `user` already; a core that waits for a disk is free.
+    # `user` includes guests; a core that waits for a disk is idle.
     return sum(times) - sum(getattr(times, name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))
 
 
 def _of(read: Callable[[], float]) -> float:
-    """A counter; 0 of a process that has just ended."""
+    """A counter; 0 for a process that has just ended."""
     try:
         return read()
     except psutil.Error:
@@ -224,14 +224,14 @@ METRICS_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class ServerWord:
-    """The server's own figures since it began.
+    """The server's own figures since its start.
 
     Attributes:
-        loop_lag_ms: its event loop was late by at most this in 99 of 100 looks; None: later than it counts.
+        loop_lag_ms: p99 of its event loop's lag; None: beyond the largest bucket.
         underruns: holes of over 20 ms in what it sent.
         dropped: malformed messages.
-        dropped_ms: callers' sound that its pipelines did not take.
-        refused: calls that were one too many.
+        dropped_ms: callers' audio that its pipelines did not take in time.
+        refused: calls refused because of the call limit.
     """
 
     loop_lag_ms: float | None
@@ -242,7 +242,7 @@ class ServerWord:
 
 
 def ask(url: str) -> ServerWord | None:
-    """Ask the botrun at that address; None if it does not say."""
+    """Read the metrics of the botrun at this address; None if it has none."""
     import httpx2
     from prometheus_client.parser import text_string_to_metric_families
 
@@ -259,7 +259,7 @@ def ask(url: str) -> ServerWord | None:
 
 
 def word_of(samples: Iterable[Any]) -> ServerWord | None:
-    """From the samples of its page."""
+    """The figures from the samples of `/metrics`."""
     single: dict[str, float] = {}
     lag: dict[float, float] = {}
     for sample in samples:

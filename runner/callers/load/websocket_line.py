@@ -1,6 +1,6 @@
-"""What an echo call needs of its way to the bot, and the light phone: a WebSocket without tasks.
+"""`EchoLine`, an echo call's connection to the bot, and a low-cost phone: a WebSocket without tasks.
 
-Nothing is looked at while the load runs: what comes in is stamped with its time and kept.
+During the load, incoming messages are only timestamped and kept.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from runner.server.wire.tls import trust_for
 
 
 class EchoLine(ABC):
-    """One call's way to the bot and back.
+    """One call's connection to the bot.
 
     Attributes:
-        probe: the sound that is sent, over and over.
-        ptime_s: how much sound a message carries.
-        gone: set when the server has ended the call, or it broke.
-        why: the sentence about that.
+        probe: the sound to send in a loop.
+        ptime_s: length of the audio in a message.
+        gone: set when the server has ended the call, or the connection broke.
+        why: the reason, as a sentence.
     """
 
     probe: ProbeSound
@@ -52,23 +52,23 @@ class EchoLine(ABC):
 
     @abstractmethod
     def send(self, index: int) -> None:
-        """Send the piece of the probe that stands `index` pieces after its first."""
+        """Send the `index`-th piece of the probe."""
 
     @abstractmethod
     def heard(self) -> list[Heard]:
-        """What came back, decoded; for after the call."""
+        """The audio that came back, decoded; call this after the call."""
 
     @property
     @abstractmethod
     def received(self) -> int:
-        """Messages or packets that came back so far."""
+        """Number of messages or packets received so far."""
 
     @abstractmethod
     async def hang_up(self) -> None:
         """End the call."""
 
     def over(self, why: str) -> None:
-        """The server is gone."""
+        """Record that the connection is over."""
         self.why = self.why or why
         self.gone.set()
 
@@ -152,7 +152,7 @@ class LightSocket(asyncio.Protocol):
             raise TransportError(str(error)) from None
 
     def send(self, message: str | bytes) -> None:
-        """Send a message; nothing if the socket is closed."""
+        """Send a message; does nothing if the socket is closed."""
         if self._transport is None or self._transport.is_closing():
             return
         if isinstance(message, str):
@@ -162,7 +162,7 @@ class LightSocket(asyncio.Protocol):
         self._flush()
 
     def close(self) -> None:
-        """Say goodbye and close."""
+        """Send a close frame and close."""
         self._closing = True
         if self._transport is None or self._transport.is_closing():
             return
@@ -171,7 +171,7 @@ class LightSocket(asyncio.Protocol):
             self._flush()
         self._transport.close()
 
-    # ------------------------------------------------------------ asyncio's side
+    # ------------------------------------------------------------ called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not of asyncio's class.

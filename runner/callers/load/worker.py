@@ -1,4 +1,4 @@
-"""One process of callers: `python -m runner.callers.load.worker`.
+"""One caller process: `python -m runner.callers.load.worker`.
 
 Lines on its standard input: the plan (JSON); `go SECONDS` (the monotonic time to start at); `stop`.
 Lines of JSON on its standard output: `{"ready": …}`, `{"up": …, "failed": …}` twice a second, and at
@@ -24,11 +24,11 @@ from runner.errors import BotrunError
 from runner.eventloop.waiting import first_of
 from runner.server.wire.tls import trust_anybody, trust_for
 
-TELL_EVERY_S = 0.5
+REPORT_EVERY_S = 0.5
 
 
 def send(**message: Any) -> None:
-    """A line for the parent."""
+    """Send a line to the parent."""
     print(json.dumps(message), flush=True)
 
 
@@ -41,7 +41,7 @@ class EchoCrew:
         self._calls: list[EchoCall] = []
 
     async def prepare(self) -> None:
-        """Import and make all that would take time later."""
+        """Do the slow imports and setup before the load."""
         make = await self._line_maker()
         for seed in sorted({number % 8 for number in self._plan.numbers}):
             await make(seed).hang_up()
@@ -60,7 +60,7 @@ class EchoCrew:
         return lambda seed: RtpLine(url, seed, http)
 
     async def run(self, schedule: Schedule, stopping: asyncio.Event) -> None:
-        """All calls, from their turns to their ends."""
+        """Run all calls."""
         plan = self._plan
         self._calls = [
             echo_call(self._make, number, schedule.opens_at(number, plan.calls)) for number in plan.numbers
@@ -72,11 +72,11 @@ class EchoCrew:
         await asyncio.gather(*(call.line.hang_up() for call in self._calls), return_exceptions=True)
 
     def counts(self) -> tuple[int, int]:
-        """Calls that stand, and calls that failed."""
+        """Number of connected calls, and of failed calls."""
         return sum(call.is_up for call in self._calls), sum(bool(call.failure) for call in self._calls)
 
     def result(self, begin: float, end: float) -> dict[str, Any]:
-        """All that was measured between these times; `early`: the echoes before, for the chart."""
+        """The measurements between these times; `early`: the echoes before, for the chart."""
         late = (late for call in self._calls for late in call.late_between(begin, end))
         found = [call.echoes(begin, end) for call in self._calls if call.connect_s is not None]
         return {
@@ -94,7 +94,7 @@ class EchoCrew:
 
 
 class TalkCrew:
-    """Callers that talk."""
+    """Callers that play a scenario."""
 
     def __init__(self, plan: WorkerPlan, closing: AsyncExitStack) -> None:
         self._plan = plan
@@ -102,7 +102,7 @@ class TalkCrew:
         self._callers: list[TalkCaller] = []
 
     async def prepare(self) -> None:
-        """Make all that will be said, and let the voice's helper go."""
+        """Synthesize everything the callers will say, then end the voice's helper process."""
         from runner.callers.scenario import find_scenario
         from runner.callers.scenario.performer import Performer
         from runner.callers.sound.microphone import caller_voice
@@ -113,7 +113,7 @@ class TalkCrew:
         self._voice = voice
 
     async def run(self, schedule: Schedule, stopping: asyncio.Event) -> None:
-        """All callers, from their turns to the end."""
+        """Run all callers."""
         plan = self._plan
         self._callers = [
             TalkCaller(
@@ -128,14 +128,14 @@ class TalkCrew:
         await asyncio.gather(*(caller.run(schedule, stopping) for caller in self._callers))
 
     async def hang_up(self) -> None:
-        """Nothing is left to be done: each caller hangs up for himself."""
+        """Does nothing: each caller hangs up itself."""
 
     def counts(self) -> tuple[int, int]:
-        """Calls that stand, and calls that failed."""
+        """Number of connected calls, and of failed calls."""
         return sum(c.is_up for c in self._callers), sum(len(c.failures) for c in self._callers)
 
     def result(self, begin: float, end: float) -> dict[str, Any]:
-        """Of all calls, those before `begin` included."""
+        """The measurements of all calls, including those before `begin`."""
         reports = [pair for caller in self._callers for pair in caller.reports]
         return {
             "failures": [failure for caller in self._callers for failure in caller.failures],
@@ -156,13 +156,13 @@ def _rounded(latencies: Iterable[Iterable[tuple[float, float]]]) -> list[list[fl
 
 
 def counted(late_s: Iterable[float]) -> list[list[int]]:
-    """Lateness as [steps, how often] pairs: a long load has millions."""
+    """Lateness as [number of steps, count] pairs, because a long load has millions of values."""
     steps = Counter(max(0, round(late * 1000 / LATE_STEP_MS)) for late in late_s)
     return [[step, count] for step, count in sorted(steps.items())]
 
 
 async def work() -> None:
-    """From the plan to the result."""
+    """Read the plan, run the calls, send the result."""
     lines = await _standard_input()
     plan = WorkerPlan.from_json((await lines.readline()).decode())
     if plan.insecure:
@@ -207,7 +207,7 @@ async def _tell_counts(crew: EchoCrew | TalkCrew) -> None:
     while True:
         up, failed = crew.counts()
         send(up=up, failed=failed)
-        await asyncio.sleep(TELL_EVERY_S)
+        await asyncio.sleep(REPORT_EVERY_S)
 
 
 async def _standard_input() -> asyncio.StreamReader:
