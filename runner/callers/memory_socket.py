@@ -1,6 +1,6 @@
-"""A WebSocket without a network: the phone's end and the application's end in one process.
+"""A WebSocket without a network, between a phone and an application in one process.
 
-For conversations in virtual time, where no real socket may wait: `Phone(url, wire, connect=dial(app))`.
+For conversations in virtual time, which real sockets would block: `Phone(url, wire, connect=dial(app))`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ABNORMAL = 1006
 
 
 class MemorySocket:
-    """The client's end; what the phone uses of `websockets`' connection."""
+    """The client's end, with the part of a `websockets` connection that the phone uses."""
 
     def __init__(self, app: ASGIApp, url: str) -> None:
         self.close_code: int | None = None
@@ -40,7 +40,7 @@ class MemorySocket:
         return self
 
     async def send(self, message: str | bytes) -> None:
-        """To the application; nothing if the socket is closed."""
+        """Send to the application; does nothing if the socket is closed."""
         if self.close_code is None:
             kind = "text" if isinstance(message, str) else "bytes"
             self._to_app.put_nowait({"type": "websocket.receive", kind: message})
@@ -55,7 +55,7 @@ class MemorySocket:
         return message
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close from the client's side, and wait until the application has finished with it."""
+        """Close from the client's side, and wait until the application has finished."""
         if self.close_code is None:
             self._closed(code, reason)
             self._to_app.put_nowait({"type": "websocket.disconnect", "code": code})
@@ -63,7 +63,7 @@ class MemorySocket:
             await asyncio.wait([self._serving])
 
     def break_off(self) -> None:
-        """The network is gone: no word to either side but that it is."""
+        """Break the connection, as a network failure would."""
         self._closed(ABNORMAL, "")
         self._to_app.put_nowait({"type": "websocket.disconnect", "code": ABNORMAL})
 
@@ -92,7 +92,7 @@ class MemorySocket:
 
 
 def dial(app: ASGIApp) -> Callable[[str], Awaitable[MemorySocket]]:
-    """What connects a phone to this application."""
+    """A connect function for `Phone` that connects to this application."""
 
     async def connect(url: str) -> MemorySocket:
         return await MemorySocket(app, url).open()

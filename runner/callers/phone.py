@@ -1,8 +1,8 @@
 """`Phone`: one call over a provider's media socket, as the provider would make it.
 
-Time: the caller's sound leaves on an absolute schedule, one message per `ptime_ms`; what the bot sends is
-played as it comes, and a mark is answered when the sound before it has been played. All times here are
-seconds on the loop's clock; positions in what was said count from `started_at`.
+The caller's audio is sent on an absolute schedule, one message per `ptime_ms`. The bot's audio is played as
+it arrives, and a mark is answered once the audio before it has been played. Times are seconds on the loop's
+clock; positions in the caller's speech count from `started_at`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from runner.transports.websocket.socket import MOVED
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """One message: `at` s after the call began, in which direction, its text."""
+    """One message: time (s) since the start of the call, direction, and text."""
 
     at: float
     to_bot: bool
@@ -39,17 +39,17 @@ class Passed:
 
 @dataclass(slots=True)
 class CallLog:
-    """What was noticed during a call; times are on the loop's clock (s).
+    """A log of a call; times are on the loop's clock (s).
 
     Attributes:
-        late_s: how late each message with sound left: the phone's own lag.
-        lost: messages with the caller's sound that the line lost.
-        violations: sentences about what the bot sent against the provider's rules.
-        keys: what the bot pressed.
-        cleared: when the bot had the phone drop what waited, and how much that was.
+        late_s: how late each audio message was sent: the phone's own lag.
+        lost: audio messages of the caller that the simulated line lost.
+        violations: sentences about the bot's violations of the provider's rules.
+        keys: the keys that the bot pressed.
+        cleared: when the bot cleared the phone's queue, and how much audio was dropped.
         marks: marks that were answered, in order.
-        messages: all that passed, if they are kept.
-        unplayed_s: sound (s) that still waited when the bot hung up.
+        messages: all messages, if they are kept.
+        unplayed_s: audio (s) still queued when the bot hung up.
     """
 
     late_s: list[float] = field(default_factory=list)
@@ -63,11 +63,11 @@ class CallLog:
 
 
 KEY_S = 0.15
-"""From one key to the next."""
+"""Time (s) from one key to the next."""
 
 
 class Phone:
-    """Rings a bot.
+    """A phone that calls a bot.
 
     ```python
     async with Phone("ws://127.0.0.1:7860/ws", wire_for("twilio")) as phone:
@@ -76,24 +76,24 @@ class Phone:
     ```
 
     Args:
-        url: of the media socket.
-        wire: the provider's end, new for this call.
-        line: how bad the line is.
-        keep_messages: whether `log.messages` is filled.
-        connect: another way to the bot than over the network.
+        url: URL of the media socket.
+        wire: the provider's side of the connection, new for this call.
+        line: the quality of the line.
+        keep_messages: whether to fill `log.messages`.
+        connect: how to connect to the bot; None: over the network.
 
     Attributes:
-        started_at: when the stream began.
+        started_at: when the stream started.
         ended: set when the call is over.
-        ended_at: when that was.
-        ended_by: "bot", "caller", or "" while the call lasts.
-        close: code and reason with which the bot closed.
-        microphone: what the caller says.
-        ear: when the bot was heard.
-        repeats: sound of the bot's that came twice.
-        faults: holes, doubled messages and front-loading in the bot's sound.
-        playout: what was heard, on the sample.
-        log: all that was noticed.
+        ended_at: when the call ended.
+        ended_by: "bot", "caller", or "" during the call.
+        close: the bot's close code and reason.
+        microphone: the caller's speech.
+        speech: when the bot was heard.
+        repeats: audio that the bot sent twice.
+        faults: holes, doubled messages and front-loading in the bot's audio.
+        playout: what was heard, to the sample.
+        log: the call's log.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Phone:
         return self.wire.sample_rate
 
     def say(self, pcm: bytes, sample_rate: int, text: str = "", manner: Manner = Manner.TURN) -> Utterance:
-        """Begin to say this, behind what is being said."""
+        """Say this, after what is being said."""
         if sample_rate != self.sample_rate:
             resampler = Resampler(sample_rate, self.sample_rate)
             pcm = resampler.process(pcm) + resampler.flush()
@@ -178,7 +178,7 @@ class Phone:
             await asyncio.sleep(KEY_S)
 
     async def until(self, met: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until `met` says yes; False if the time is up or the call is over before."""
+        """Wait until `met()`; False if the time is up or the call is over before that."""
         end = self.now + timeout_s
         while not met():
             if self.ended.is_set() or self.now >= end:
@@ -190,7 +190,7 @@ class Phone:
         return True
 
     async def hang_up(self) -> None:
-        """End the call, in the middle of the word if need be."""
+        """End the call at once, even in the middle of a word."""
         if self.ended_by:
             return
         self._over("caller")
@@ -203,20 +203,20 @@ class Phone:
                 await self._out.drained()
         await self._socket.close()
 
-    # ------------------------------------------------------------ what is heard
+    # ------------------------------------------------------------ the bot's speech
 
     def bot_has_spoken(self) -> bool:
-        """Whether the bot was heard at all."""
+        """Whether the bot has been heard yet."""
         return bool(self.speech.spans)
 
     def bot_quiet_s(self) -> float:
-        """For how long (s) the bot has not been heard; since the call began if it never was."""
+        """How long (s) the bot has been silent; since the start of the call if it has not spoken yet."""
         return self.now - (self.speech.last_sound_at or self.started_at)
 
     # ------------------------------------------------------------ to the bot
 
     async def _speak(self) -> None:
-        """Send the caller's sound when it has been spoken; a late message does not delay the next one."""
+        """Send the caller's audio in real time; a late message does not delay the next one."""
         samples = self.sample_rate * self.wire.ptime_ms // 1000
         due = self.started_at
         while not self.ended.is_set():
@@ -259,7 +259,7 @@ class Phone:
                     await self._receive(message)
 
     async def _come_again(self) -> bool:
-        """The bot's new code waits for this call."""
+        """Reconnect to the bot's new code."""
         wire = self.wire.again()
         try:
             socket: Socket = await self._connect(wire.address_again(self.url))
@@ -300,7 +300,7 @@ class Phone:
                 self.log.violations.append(reason)
 
     async def _play(self) -> None:
-        """Answer each mark when its turn comes."""
+        """Answer each mark once the audio before it has been played."""
         while True:
             due = self.playout.next_event_at
             self._wake.clear()

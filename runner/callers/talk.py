@@ -1,4 +1,4 @@
-"""The conversation as it goes: who said what when, for the terminal and for expectations."""
+"""The running conversation: who said what when, for the terminal and for expectations."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from runner.callers.phone import Phone
 from runner.callers.sound.microphone import Manner, Utterance
 
 CUT_REPORT_DELAY_S = 0.1
-"""The bot's silence is reported up to this long (s) before its interruption is."""
+"""Maximum time (s) between the reports of the bot's silence and of its interruption."""
 
 LONGEST_HOLD_S = 15.0
-"""A sentence of the bot that has not ended after so long (s) is reported as far as it is."""
+"""Time (s) after which an unfinished sentence of the bot is reported anyway."""
 
 REPORT_AFTER_S = 0.6
-"""Report what the bot said once it has been silent for so long (s)."""
+"""Time (s) of silence after which the bot's speech is reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A line of the conversation: `at` s after the call began, by "caller", "bot" or "phone"; "print" is what
-    the bot's process wrote to its standard output."""
+    """A line of the conversation: `at` s after the start of the call, by "caller", "bot" or "phone"; "print"
+    is a line that the bot's process wrote to its standard output."""
 
     at: float
     who: str
@@ -38,14 +38,14 @@ OnLine = Callable[[Said], None]
 class Talk:
     """One call and its words.
 
-    Lines are reported in the order of their times. A sentence of the bot has the time of its first word and
-    is reported when it ends; what others say meanwhile is reported after it.
+    Lines are reported in order of time. A sentence of the bot has the time of its first word and is reported
+    when it ends; lines by others in between are reported after it.
 
     Attributes:
         phone: the call.
-        words: what the bot was heard to say, and when (s on the loop's clock), if that can be known.
-        understood: what the bot understood, the same; "" is speech that it could not understand.
-        lines: the conversation so far; `lines` of the constructor came before the call.
+        words: the bot's words and when they were heard (s on the loop's clock), if known.
+        understood: what the bot understood, and when; "" is speech that it could not understand.
+        lines: the conversation so far; the constructor's `lines` are from before the call.
     """
 
     def __init__(self, phone: Phone, on_line: OnLine | None = None, lines: Iterable[Said] = ()) -> None:
@@ -62,11 +62,11 @@ class Talk:
 
     @property
     def knows_words(self) -> bool:
-        """Whether the bot's words can be known: only those of a botrun on this machine."""
+        """Whether the bot's words are known: only from a botrun on this machine."""
         return self.side.open
 
     async def follow(self) -> None:
-        """Follow the call to its end."""
+        """Follow the call until its end."""
         following = asyncio.create_task(self.side.run(), name="events")
         try:
             while not self.phone.ended.is_set():
@@ -78,7 +78,7 @@ class Talk:
             self.finish()
 
     def finish(self) -> None:
-        """The call is over: report the rest."""
+        """Report the rest after the call."""
         self._flush()
         self._tell_speech(over=True)
 
@@ -100,11 +100,11 @@ class Talk:
             self._on_line(line)
 
     def caller_said(self, utterance: Utterance) -> None:
-        """The caller begins to say this."""
+        """Add an utterance of the caller that starts now."""
         text = utterance.text
         self.say("caller", f"({text})" if utterance.manner is Manner.MURMUR else text)
 
-    # ------------------------------------------------------------ what the bot says
+    # ------------------------------------------------------------ the bot's words
 
     def _on_message(self, kind: str, data: dict[str, Any]) -> None:
         text = str(data.get("text") or "").strip()
@@ -136,7 +136,7 @@ class Talk:
             self._flush()
 
     def _flush_one(self, sentence: list[str]) -> None:
-        """Report this sentence, unless it was; the next one may have begun since."""
+        """Report this sentence, unless it has been reported and the next one has begun."""
         if sentence is self._sentence:
             self._flush()
 
@@ -150,7 +150,7 @@ class Talk:
         for line in held:
             self._report(line)
 
-    # ------------------------------------------------------------ where there are no words
+    # ------------------------------------------------------------ without words
 
     def _spoke(self) -> bool:
         return (
@@ -160,7 +160,7 @@ class Talk:
         )
 
     def _tell_speech(self, *, over: bool = False) -> None:
-        """Without words: that it spoke, and for how long."""
+        """Report, if the words are not known, that the bot spoke and for how long."""
         if over or self._spoke():
             self._report_spans("(speaks for {:.1f} s)")
 

@@ -1,6 +1,6 @@
-"""`WebRTCCaller`: a caller without a browser: speaks pcm into a botrun server, records what comes back.
+"""`WebRTCCaller`: a caller without a browser: sends pcm to a botrun server, and records what comes back.
 
-When the bot's code changes it reconnects, as the page does, and the call continues.
+When the bot's code changes, it reconnects as the page does, and the call continues.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class LineOwner(Protocol):
 
 
 class PeerLine:
-    """A connection, from its offer to its end. A call that moves has one after the other.
+    """A connection, from its offer to its end. A call that moves has several in turn.
 
     Args:
         owner: receives the line's events.
-        sample_rate: of what is heard (Hz).
-        pings: whether it says every second that it is there.
+        sample_rate: sample rate of received audio (Hz).
+        pings: whether it sends a ping every second.
     """
 
     def __init__(self, owner: LineOwner, sample_rate: int, *, pings: bool) -> None:
@@ -69,29 +69,29 @@ class PeerLine:
         self._pc.on("connectionstatechange", self._on_state)
 
     async def offer(self, *, local: bool) -> RTCSessionDescription:
-        """What is offered; `local`: to a server on this machine."""
+        """Create the offer; `local`: for a server on this machine."""
         with gathering_loopback(local):
             await self._pc.setLocalDescription(await self._pc.createOffer())
         return self._pc.localDescription
 
     async def take_answer(self, sdp: str, type: str) -> None:
-        """The server's answer."""
+        """Apply the server's answer."""
         await self._pc.setRemoteDescription(RTCSessionDescription(sdp, type))
         self._audio = InboundAudio(self._pc.getTransceivers()[0].receiver.track)
         self._audio.attach(self._sample_rate, self._owner.line_heard)
 
     async def ready(self) -> None:
-        """Returns when sound and messages can flow."""
+        """Wait until audio and messages can be sent."""
         await self._connected.wait()
         await self._opened.wait()
 
     def send(self, text: str) -> None:
-        """Send a message; nothing happens if the channel is closed."""
+        """Send a message; does nothing if the channel is closed."""
         if self._channel.readyState == "open":
             self._channel.send(text)
 
     async def aclose(self) -> None:
-        """End it. May be called more than once."""
+        """Close the connection. May be called more than once."""
         if self._pinging is not None:
             self._pinging.cancel()
         if self._audio is not None:
@@ -142,7 +142,7 @@ class ReceivedMessage:
 
 
 class WebRTCCaller:
-    """One caller.
+    """A simulated WebRTC caller.
 
     ```python
     async with WebRTCCaller("http://127.0.0.1:7860") as caller:
@@ -151,20 +151,20 @@ class WebRTCCaller:
     ```
 
     Args:
-        url: the server.
-        body: what the bot finds in `runner_args.body`; passed by `/start`.
-        sample_rate: of what is heard (Hz).
-        http: another client than one of our own, as for a server inside this process.
-        moves: whether it comes again when the bot's code changes, as the page does.
-        insecure: whether any certificate will do; that of a botrun of this machine's is known anyhow.
+        url: URL of the server.
+        body: the bot's `runner_args.body`; passed by `/start`.
+        sample_rate: sample rate of received audio (Hz).
+        http: an HTTP client to use, as for a server in this process.
+        moves: whether it reconnects when the bot's code changes, as the page does.
+        insecure: whether to accept any certificate; that of a botrun on this machine is always accepted.
 
     Attributes:
-        heard: the sound that came back, with the time of its arrival.
-        messages: the application's messages, signaling left out.
+        heard: the received audio, with the time of its arrival.
+        messages: the application's messages, without signaling.
         signaling: the server's signaling messages (`peerLeft` …).
-        timings: seconds from the offer's sending: "answered", "connected", "channel", "first_audio".
-        moved: how often it has come again for new code.
-        ended: set when the connection is closed, by whichever side.
+        timings: seconds since the offer: "answered", "connected", "channel", "first_audio".
+        moved: how often it has reconnected for new code.
+        ended: set when the connection is closed by either side.
     """
 
     def __init__(
@@ -218,14 +218,14 @@ class WebRTCCaller:
     # ------------------------------------------------------------ the call
 
     async def connect(self, timeout_s: float = CONNECT_SECS) -> None:
-        """Offers, and returns when sound and messages can flow. Raises `TransportError`."""
+        """Connect; return when audio and messages can be sent. Raises `TransportError`."""
         if self._body is not None:
             asked = {"transport": "webrtc", "body": self._body}
             self.session_id = (await self._post("/start", asked))["sessionId"]
         await self._connect(self._line, timeout_s)
 
     async def say(self, pcm: bytes, sample_rate: int) -> None:
-        """Speaks mono pcm into the microphone in real time; returns when the last of it has left."""
+        """Speak mono pcm in real time; return when all of it has been sent."""
         if sample_rate != MICROPHONE_HZ:
             resampler = Resampler(sample_rate, MICROPHONE_HZ)
             pcm = resampler.process(pcm) + resampler.flush()
@@ -235,7 +235,7 @@ class WebRTCCaller:
         await asyncio.sleep(self._line.microphone.buffered_secs)
 
     def send_message(self, message: Any) -> None:
-        """Sends a JSON value to the bot's application; while the call moves, it waits for the new code."""
+        """Send a JSON value to the bot's application; while the call moves, hold it for the new code."""
         text = json.dumps(message)
         if self._holding:
             self._held.append(text)
@@ -244,7 +244,7 @@ class WebRTCCaller:
             self._line.send(text)
 
     async def wait_for(self, wanted: Callable[[Any], bool], timeout_s: float = 10.0) -> ReceivedMessage:
-        """The first message, past or to come, that `wanted` says yes to. Raises `TransportError`."""
+        """The first message, past or future, for which `wanted` is True. Raises `TransportError`."""
         try:
             async with asyncio.timeout(timeout_s), self._arrived:
                 while True:
@@ -253,14 +253,14 @@ class WebRTCCaller:
                             return message
                     await self._arrived.wait()
         except TimeoutError:
-            raise TransportError(f"no such message came within {timeout_s} s") from None
+            raise TransportError(f"no such message arrived within {timeout_s} s") from None
 
     def pcm_heard(self) -> bytes:
-        """All the sound that came back so far."""
+        """All audio received so far."""
         return b"".join(part.pcm for part in self.heard)
 
     async def hang_up(self) -> None:
-        """Ends the call. May be called more than once."""
+        """End the call. May be called more than once."""
         if self._moving is not None:
             self._moving.cancel()
             await asyncio.wait({self._moving})
@@ -290,7 +290,7 @@ class WebRTCCaller:
         await line.take_answer(answer["sdp"], answer["type"])
 
     async def _move(self) -> None:
-        """The new code waits for this call: what is said meanwhile waits as well."""
+        """Connect to the new code, then send the messages held meanwhile."""
         old, self._line = self._line, PeerLine(self, self.sample_rate, pings=self._pings)
         try:
             await self._connect(self._line, CONNECT_SECS)

@@ -167,7 +167,7 @@ class DailyRest:
         user_name: str = "",
         properties: Mapping[str, Any] = _NO_PROPERTIES,
     ) -> str:
-        """A token for this room, valid until a Unix time (s). `properties`: further ones, in Daily's names."""
+        """A token for this room, valid until a Unix time (s). `properties`: more token properties."""
         # Without room_name a token opens every room of the account; without exp it never expires (§5).
         wanted = {"exp": int(expires_at), "is_owner": owner, **properties, "room_name": room}
         named = {"user_name": user_name} if user_name else {}

@@ -174,7 +174,7 @@ async def work() -> None:
         word, _, start = (await lines.readline()).decode().partition(" ")
         if word != "go":
             return
-        # The collector would hold up all calls at once.
+        # The garbage collector would delay all calls at once.
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -186,7 +186,7 @@ async def work() -> None:
 
 
 async def _run(crew: EchoCrew | TalkCrew, schedule: Schedule, lines: asyncio.StreamReader) -> float | None:
-    """See the load through; when it was stopped, if it was."""
+    """Run the load; return when it was stopped, None if it was not."""
     stopping = asyncio.Event()
     running = asyncio.create_task(crew.run(schedule, stopping), name="calls")
     stopped_at = None
@@ -199,11 +199,11 @@ async def _run(crew: EchoCrew | TalkCrew, schedule: Schedule, lines: asyncio.Str
             stopping.set()
         await running
 
-    await first_of(until_over(), _tell_counts(crew))
+    await first_of(until_over(), _report_counts(crew))
     return stopped_at
 
 
-async def _tell_counts(crew: EchoCrew | TalkCrew) -> None:
+async def _report_counts(crew: EchoCrew | TalkCrew) -> None:
     while True:
         up, failed = crew.counts()
         send(up=up, failed=failed)
@@ -219,7 +219,7 @@ async def _standard_input() -> asyncio.StreamReader:
 
 
 def main() -> None:
-    """Report in one line what goes wrong before the load."""
+    """Run the worker; report an error before the load as one line."""
     try:
         import uvloop
 

@@ -1,6 +1,6 @@
-"""Scenarios: a caller's plan in YAML, checked before the phone rings.
+"""Scenarios: a caller's script in YAML, checked before the phone rings.
 
-about: Cuts in after a second.
+about: Interrupts after a second.
 line: {noise: 20, loss: 2}
 steps:
   - wait_for_silence
@@ -68,16 +68,16 @@ _EXPECT_FIELDS: dict[str, tuple[str, Callable[[Reader, str], Any]]] = {
 
 
 def shipped() -> dict[str, Path]:
-    """The scenarios that come along, by name."""
+    """The built-in scenarios, by name."""
     folder = Path(str(resources.files("runner.callers").joinpath("scenarios")))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find_scenario(name: str) -> Scenario:
-    """A scenario that ships, by its name, or one of your own, by its file.
+    """A built-in scenario, by name, or one from a file.
 
     Raises:
-        UsageError: there is none, or it is not well made; the sentence has file and line.
+        UsageError: it does not exist, or is not valid; the message has file and line.
     """
     if name in shipped():
         return load_scenario(shipped()[name])
@@ -127,7 +127,7 @@ def _read(
 
 
 def _step(at: Reader) -> Step:
-    """`name`, or `name: what about it`."""
+    """A step: `name`, or `name: value`."""
     if at.is_mapping:
         pairs = list(at.items("a step"))
         if len(pairs) != 1:

@@ -1,4 +1,4 @@
-"""Whether what a scenario expects is so. Each check waits as long as it may still become so."""
+"""Checks a scenario's expectations. Each check waits as long as the expectation can still be met."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from runner.callers.talk import Talk
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether an expectation was met; the sentence says what was seen."""
+    """Whether an expectation was met; the sentence says what was observed."""
 
     met: bool
     sentence: str
 
 
 async def check(expect: Expect, talk: Talk) -> list[Verdict]:
-    """All that the step demands."""
+    """Check everything that the step expects."""
     return [verdict async for verdict in _verdicts(expect, talk)]
 
 
@@ -61,7 +61,7 @@ def _at_most(seen: int, most: int, what: str) -> Verdict:
 
 
 def _underruns(talk: Talk, most: int) -> Verdict:
-    """Silences no longer than this phone itself was late are no evidence against the bot."""
+    """Count underruns, except those no longer than the phone's own lateness, which may have caused them."""
     late_s = max(talk.phone.log.late_s, default=0.0)
     found = [underrun.duration_s for underrun in talk.phone.playout.underruns]
     short = sum(duration_s <= late_s for duration_s in found)
@@ -117,7 +117,7 @@ async def _stops(talk: Talk, limit_s: float) -> Verdict:
     said = _last(talk, Manner.INTERRUPTION, Manner.TURN)
     if said is None or stop_latency(said, bot_spans(talk.phone)) is None:
         return Verdict(True, "there was nothing to stop: the caller has not spoken over the bot")
-    # Whether it has stopped is only known a moment later: it may only pause for breath.
+    # Wait a moment longer: the bot may only pause between words.
     await talk.phone.until(lambda: talk.phone.bot_quiet_s() > 0.7, limit_s + 0.7)
     return _within("the bot fell silent after", stop_latency(said, bot_spans(talk.phone)), limit_s)
 
@@ -185,5 +185,5 @@ async def _hangs_up(talk: Talk, wanted: bool, within_s: float) -> Verdict:
 
 
 def _plain(text: str) -> str:
-    """Words without case and signs."""
+    """The words in lower case, without punctuation."""
     return " ".join(re.findall(r"\w+", text.casefold()))

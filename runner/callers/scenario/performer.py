@@ -1,4 +1,4 @@
-"""Who acts as the caller: a scenario, step by step, or a person who types."""
+"""Plays the caller: from a scenario, step by step, or from typed lines."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from runner.errors import MissingPackageError
 from runner.eventloop.waiting import first_of
 
 PATIENCE_S = 12.0
-"""How long the caller waits for a bot that should speak."""
+"""Maximum time (s) that the caller waits for the bot to speak."""
 
 LAST_WORDS_QUIET_S = 2.5
-"""The bot has been silent for so long: the caller who has nothing more to say hangs up."""
+"""Time (s) of silence after which a caller with no more steps hangs up."""
 
 LONGEST_UTTERANCE_S = 600.0
 
 WELL_BEGUN_S, BREATHING_S, BREATH_PATIENCE_S = 0.1, 0.05, 2.0
-"""A bot that has spoken for the first and was not silent for the second is in the midst of speaking; one
-that draws breath is given the third (s) to go on."""
+"""The caller interrupts once the bot has spoken for the first (s) and is not silent for the second (s); it
+waits at most the third (s) for that."""
 
 USUAL_CLOSES = (1000, 1001, 1005)
 """RFC 6455 7.4.1: done, going away, no code given."""
@@ -52,7 +52,7 @@ USUAL_CLOSES = (1000, 1001, 1005)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an expectation, or of a step that could not be done; `place` is file and line."""
+    """The result of an expectation, or of a step that could not be done; `place` is file and line."""
 
     place: str
     met: bool
@@ -71,12 +71,12 @@ class Performer:
 
     @staticmethod
     async def prepare(scenario: Scenario, voice: CallerVoice) -> None:
-        """Make all sounds before the phone rings, so that no step waits for its voice."""
+        """Synthesize all audio before the phone rings, so that no step waits for it."""
         for step in scenario.steps:
             await sound_of(step, voice)
 
     async def perform(self, scenario: Scenario) -> list[Outcome]:
-        """Do all steps, and hang up when the bot has said its last words."""
+        """Do all steps, and hang up once the bot has been silent."""
         for step in scenario.steps:
             if self._phone.ended.is_set() and not isinstance(step, Expect | HangUp | StaySilent | Wait):
                 self._missed(scenario, step)
@@ -88,14 +88,14 @@ class Performer:
         return self.outcomes
 
     def _note_breach(self, scenario: Scenario) -> None:
-        """Whatever the scenario expects: a call that the bot's side breaks off is a failed one."""
+        """Count a call that the bot's side broke off as failed, whatever the scenario expects."""
         code, reason = self._phone.close
         if self._phone.ended_by == "bot" and code not in USUAL_CLOSES:
             sentence = f"the bot's side broke the call off: {reason or 'no reason was given'} ({code})"
             self.outcomes.append(Outcome(scenario.name, False, sentence))
 
     def _missed(self, scenario: Scenario, step: Step) -> None:
-        """A step after the call's end; only what the caller still had to say is worth a word."""
+        """Report a step after the end of the call, if it has words to say."""
         text = getattr(step, "text", "")
         if text:
             what = "the bot hung up" if self._phone.ended_by == "bot" else "the call ended"
@@ -147,7 +147,7 @@ class Performer:
             return
         begun = self._phone.speech.spans[-1].begin
         await asyncio.sleep(max(0.0, begun + step.after_s - self._phone.now))
-        # Over its words, not into the breath between two sentences.
+        # Over its words, not into the pause between two sentences.
         await self._phone.until(self._bot_is_in_midst_of_it, BREATH_PATIENCE_S)
         await self._say(step, Manner.MURMUR if step.murmur else Manner.INTERRUPTION)
 
@@ -165,7 +165,7 @@ class Performer:
             self._talk.say("phone", sentence)
 
     def _bot_speaks_since_we_did(self) -> bool:
-        """Whether it has begun something since the caller's last words, or still speaks."""
+        """Whether the bot has started to speak since the caller's last words, or still speaks."""
         spans = len(self._phone.speech.spans)
         return spans > self._heard_spans or (spans > 0 and self._phone.bot_quiet_s() < 0.1)
 
@@ -185,7 +185,7 @@ class Performer:
 
 
 async def sound_of(step: Step, voice: CallerVoice) -> Speech | None:
-    """What the caller is to be heard with in this step, if with anything."""
+    """The caller's audio for this step, if any."""
     match step:
         case SpeakOver(path=Path() as path):
             return read_wav(path)
@@ -211,7 +211,7 @@ QUIET_S = 1.5
 
 
 async def typed_lines(fileno: int) -> AsyncIterator[str]:
-    """Lines as they are typed, or come through a pipe; a file is read at once."""
+    """Lines as they are typed or arrive through a pipe; a file is read at once."""
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str | None] = asyncio.Queue()
     rest = b""
@@ -230,7 +230,7 @@ async def typed_lines(fileno: int) -> AsyncIterator[str]:
 
     try:
         loop.add_reader(fileno, read)
-    except PermissionError:  # epoll takes no plain files
+    except PermissionError:  # epoll does not support regular files
         for line in sys.stdin:
             lines.put_nowait(line)
         lines.put_nowait(None)
@@ -243,7 +243,7 @@ async def typed_lines(fileno: int) -> AsyncIterator[str]:
 
 
 class TypedCaller:
-    """Says what is typed, in turn. Without a voice a line goes to the bot as text, where that can be."""
+    """Says what is typed. Without an installed voice, sends it to the bot as text if possible."""
 
     def __init__(self, talk: Talk, voice: CallerVoice) -> None:
         self._talk = talk
@@ -251,7 +251,7 @@ class TypedCaller:
         self._voice = voice
 
     async def run(self, lines: AsyncIterator[str]) -> None:
-        """Until the last line, or until the bot hangs up."""
+        """Say all lines, until the input ends or the bot hangs up."""
         try:
             await first_of(self._all(lines), self._phone.ended.wait())
         finally:
@@ -264,7 +264,7 @@ class TypedCaller:
                 return
             if line:
                 await self._one(line)
-        # The input has ended: the bot may finish.
+        # The input has ended; let the bot finish.
         spans = len(self._phone.speech.spans)
         await self._phone.until(lambda: len(self._phone.speech.spans) > spans, ANSWER_PATIENCE_S)
         await self._phone.until(lambda: self._phone.bot_quiet_s() > QUIET_S, ANSWER_PATIENCE_S)

@@ -1,4 +1,4 @@
-"""What a caller can do, step by step. Durations in seconds; `line` is the step's in its file."""
+"""The steps of a scenario. Durations are in seconds; `line` is the step's line in its file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ USUAL_SPEED = 150
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The root of all steps."""
+    """Base class of all steps."""
 
     line: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Say(Step):
-    """Say this in turn, at `speed` words per minute, and go on when it is said."""
+    """Say this at `speed` words per minute, and continue when it has been said."""
 
     text: str
     speed: int = USUAL_SPEED
@@ -28,28 +28,28 @@ class Say(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlayWav(Step):
-    """Say what is in this file, and go on when it is said."""
+    """Play this file, and continue when it has been played."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beep(Step):
-    """A tone of 1 kHz, as answering machines make it."""
+    """Play a tone of 1 kHz, like an answering machine."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait(Step):
-    """Let time go by."""
+    """Wait for this time."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitForSilence(Step):
-    """Let the bot have its say: go on when it has been quiet for so long; `at_most` is the patience."""
+    """Wait until the bot has spoken and then been silent for `quiet_s`, for at most `at_most_s`."""
 
     quiet_s: float = 0.7
     at_most_s: float = 15.0
@@ -76,14 +76,14 @@ class SpeakOver(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaySilent(Step):
-    """Say nothing for so long, or until the bot hangs up."""
+    """Say nothing for this time, or until the bot hangs up."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HangUp(Step):
-    """End the call; with `text`, in the middle of saying it, `after_s` from its beginning."""
+    """End the call; with `text`, while saying it, `after_s` after its start."""
 
     text: str = ""
     after_s: float = 0.4
@@ -91,16 +91,16 @@ class HangUp(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expect(Step):
-    """What has to be so. None is no demand.
+    """Expectations; None is not checked.
 
     Attributes:
-        words: each is heard from the bot, since the caller last spoke, within `within_s`.
-        understood: the bot's recogniser reports each of these about what the caller said last, within
-            `within_s`; "" is that it understood nothing.
-        greeting_within_s: from the answered call to the bot's first sound.
-        answer_within_s: from the end of the caller's last words to the bot's first sound after them.
-        stops_within_s: from the beginning of the caller's last interruption to the bot's silence.
-        keeps_talking: the bot is still heard after the caller's last murmur.
+        words: the bot says each of these within `within_s` of the caller's last words.
+        understood: the bot's recogniser reports each of these for the caller's last words, within `within_s`;
+            "" = it understood nothing.
+        greeting_within_s: from the answered call to the bot's first audio.
+        answer_within_s: from the end of the caller's last words to the bot's next audio.
+        stops_within_s: from the start of the caller's last interruption to the bot's silence.
+        keeps_talking: whether the bot is still heard after the caller's last murmur.
         hangs_up: whether the bot ends the call within `within_s`.
         tools: the bot called these, in this order, and after those expected before. Judged by the record when
             the call is over.
@@ -125,13 +125,13 @@ class Expect(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One caller's plan.
+    """A caller's script.
 
     Attributes:
-        name: as it is asked for.
-        about: a sentence for the list.
-        path: where it stands; None if it was made up.
-        line: how bad the line is; None leaves it to the command line.
+        name: the name for `--scenario`.
+        about: a sentence for the list of scenarios.
+        path: its file; None if it was made in code.
+        line: the quality of the line; None: as on the command line.
         parameters: custom parameters of the answer document.
         steps: in order.
         bot: the bot's file; None: it is named where the scenario is run.
@@ -149,11 +149,11 @@ class Scenario:
 
     @property
     def speaks(self) -> bool:
-        """Whether the local voice is needed."""
+        """Whether it needs the local voice."""
         return any(getattr(step, "text", "") for step in self.steps)
 
     def without_words(self) -> Scenario:
-        """The same for a call whose words nobody follows: nothing is expected of words."""
+        """This scenario without expectations about words, for a call whose words are not followed."""
         steps = (
             replace(step, words=(), understood=(), tools=()) if isinstance(step, Expect) else step
             for step in self.steps
@@ -161,5 +161,5 @@ class Scenario:
         return replace(self, steps=tuple(steps))
 
     def place(self, step: Step) -> str:
-        """File and line of a step, for people; what was typed has no lines."""
+        """File and line of a step for messages; the scenario's name if it has no file."""
         return f"{self.path.name}:{step.line}" if self.path else self.name

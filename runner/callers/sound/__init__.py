@@ -1,1 +1,1 @@
-"""A simulated caller's sound: its voice, the line, and what it hears."""
+"""A simulated caller's audio: its voice, the line, and what it hears."""

@@ -1,4 +1,4 @@
-"""What a listener notices of the bot's sound: when it speaks, and faults in it. Pure."""
+"""Analysis of the bot's audio: when it speaks, and faults in it. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy.typing as npt
 from runner.callers.sound.microphone import AUDIBLE
 
 PAUSE_S = 0.25
-"""A silence (s) up to this is within a span of speech; so is the closure of a `p`, or a comma."""
+"""Maximum silence (s) within a span of speech, such as the closure of a `p` or a comma."""
 
 
 @dataclass(slots=True)
 class Span:
-    """Sound from `begin` to `end` (s)."""
+    """Audible from `begin` to `end` (s)."""
 
     begin: float
     end: float
@@ -28,10 +28,10 @@ class Span:
 
 
 class SpeechDetector:
-    """Takes what is heard, in order, and finds the spans in which there is sound.
+    """Finds the spans of speech in audio, which must arrive in order.
 
     Attributes:
-        spans: those found so far; the last one may still grow.
+        spans: the spans so far; the last one may still grow.
     """
 
     def __init__(self, sample_rate: int, *, pause_s: float = PAUSE_S) -> None:
@@ -57,11 +57,11 @@ class SpeechDetector:
 
     @property
     def last_sound_at(self) -> float | None:
-        """When sound was heard last (s)."""
+        """When the last audible sound ended (s)."""
         return self.spans[-1].end if self.spans else None
 
     def sounds_within(self, begin: float, end: float) -> bool:
-        """Whether anything was heard between these times (s)."""
+        """Whether anything was audible between these times (s)."""
         return any(span.begin < end and span.end > begin for span in self.spans)
 
 
@@ -70,11 +70,10 @@ _LOUDEST_PERIOD_MATCH = 0.98
 
 
 class Repeats:
-    """Notices a piece of sound that comes again: a buffer that loops. Steady tones do so by nature, and
-    silence, too; they do not count.
+    """Detects audio that is sent again, as by a looping buffer. Steady tones and silence do not count.
 
     Attributes:
-        repeated_s: sound (s) that came again.
+        repeated_s: repeated audio (s).
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -83,18 +82,18 @@ class Repeats:
         self.repeated_s = 0.0
 
     def forget(self) -> None:
-        """The bot took back its sound: it may send the rest of it again."""
+        """Start again after the bot cleared its audio: it may send the rest again."""
         self._last.clear()
 
     def feed(self, pcm: bytes) -> None:
-        """The next message's sound."""
+        """Add the next message's audio."""
         if pcm in self._last and _is_distinct(np.frombuffer(pcm, "<i2").astype(np.float64), self._rate):
             self.repeated_s += len(pcm) / 2 / self._rate
         self._last.append(pcm)
 
 
 def _is_distinct(sound: npt.NDArray[np.float64], rate: int) -> bool:
-    """Loud enough to be speech, and unlike itself a little later."""
+    """Whether it is loud enough to be speech, and not periodic."""
     if len(sound) < rate // 200 or np.abs(sound).max() < 4 * AUDIBLE:
         return False
     for lag in range(rate // 4000, len(sound) // 2):
@@ -106,16 +105,16 @@ def _is_distinct(sound: npt.NDArray[np.float64], rate: int) -> bool:
 
 
 HOLE_S = (0.3, 2.0)
-"""Silences of this length are holes if the sound around them is cut off hard; speech fades at its ends."""
+"""Length of the silences that are holes if the sound on both sides is cut off abruptly; speech fades."""
 
 EDGE_S, BODY_S = 0.015, 0.5
 HARD = 0.64
-"""A silence is a hole if the levels (RMS) at its two edges, each as a share of the level of the half second
-beside it, multiply to more than this. Of cuts at random places of 67 recordings and synthetic sentences
-three in five do; of the ends and beginnings of their words one pair in two hundred."""
+"""A silence is a hole if the product of the levels (RMS) at its two edges, each relative to the level of the
+adjacent half second, exceeds this. That holds for three in five cuts at random places of 67 recordings and
+synthetic sentences, and for one in two hundred pairs of word ends and word starts."""
 
 FRONT_LOADED_S = 1.0
-"""Sound this far ahead of its playout cannot be taken back by a provider without `clear`."""
+"""Audio this far ahead of its playout cannot be cancelled at a provider without `clear`."""
 
 TWINS_LEAST = 10
 
@@ -123,7 +122,7 @@ _BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 
 
 def is_base64_twice(payload: bytes) -> bool:
-    """Whether decoded sound is itself base64 text."""
+    """Whether a decoded payload is itself base64 text."""
     if len(payload) < 32 or not _BASE64.issuperset(payload):
         return False
     try:
@@ -134,7 +133,7 @@ def is_base64_twice(payload: bytes) -> bool:
 
 
 def is_pcm16(payload: bytes) -> bool:
-    """Whether bytes announced as G.711 are 16-bit samples, of which every other byte is small."""
+    """Whether bytes announced as G.711 are 16-bit samples, in which every other byte is small."""
     if len(payload) < 160:
         return False
     small = (np.frombuffer(payload, np.uint8).astype(np.int16) + 32) % 256 < 64
@@ -143,12 +142,12 @@ def is_pcm16(payload: bytes) -> bool:
 
 
 class SoundFaults:
-    """What is wrong with the bot's sound.
+    """Faults in the bot's audio.
 
     Attributes:
-        ahead_s: the most sound (s) that waited to be played.
-        twins: messages that repeat the one before, where the one before that was different.
-        messages: messages with audible sound.
+        ahead_s: the most audio (s) queued for playout.
+        twins: messages that equal the one before but not the one before that.
+        messages: messages with audible audio.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -160,11 +159,11 @@ class SoundFaults:
         self._tail: npt.NDArray[np.float64] = np.zeros(0)
         self._tail_end: float | None = None
         self._silence: tuple[float, npt.NDArray[np.float64]] | None = None
-        """One that may be a hole: its length (s), and the sound before it; the tail is the sound after it."""
+        """A possible hole: its length (s), and the audio before it; `_tail` is the audio after it."""
 
     @property
     def holes_s(self) -> list[float]:
-        """Lengths (s) of the holes that cut a sound in two."""
+        """Lengths (s) of the holes."""
         return [*self._holes_s, *self._judged()]
 
     @property
@@ -173,7 +172,7 @@ class SoundFaults:
         return self.twins >= TWINS_LEAST and 2 * self.twins >= 0.8 * self.messages
 
     def sent(self, pcm: bytes, ahead_s: float) -> None:
-        """A message came; `ahead_s` of sound, its own included, now waits to be played."""
+        """Add a message; `ahead_s` of audio, including it, is now queued for playout."""
         self.ahead_s = max(self.ahead_s, ahead_s)
         if np.abs(np.frombuffer(pcm, "<i2").astype(np.int32)).max(initial=0) < AUDIBLE:
             return
@@ -183,7 +182,7 @@ class SoundFaults:
         self._before = pcm, last
 
     def cleared(self) -> None:
-        """The bot took back its sound: the cut that follows is meant."""
+        """The bot cleared its audio, so the cut that follows is intended."""
         self._holes_s += self._judged()
         self._silence = self._tail_end = None
         self._tail = np.zeros(0)
@@ -205,7 +204,7 @@ class SoundFaults:
             self._holes_s += self._judged()
             self._silence = (gap, self._tail) if gap < HOLE_S[1] else None
             self._tail = np.zeros(0)
-        elif gap > 0:  # too short for a hole, and of the sound: its silence counts
+        elif gap > 0:  # too short for a hole: part of the sound
             self._tail = np.concatenate([self._tail, np.zeros(int(gap * self._rate))])
         joined = np.concatenate([self._tail, sound])
         if self._silence is not None and len(joined) >= body:
@@ -216,14 +215,14 @@ class SoundFaults:
         self._tail_end = begin + len(sound) / self._rate
 
     def _judged(self) -> list[float]:
-        """The silence's length, if it is a hole by what is known so far."""
+        """The silence's length if it is a hole, from the audio so far."""
         if self._silence is None:
             return []
         gap, before = self._silence
         return [round(gap, 3)] if self._edge(before[::-1]) * self._edge(self._tail) > HARD else []
 
     def _edge(self, sound: npt.NDArray[np.float64]) -> float:
-        """The level at the edge of a sound that begins there, as a share of the level of all of it."""
+        """The level at the start of a sound, relative to the level of its first `BODY_S`."""
         edge = int(EDGE_S * self._rate)
         body = sound[: int(BODY_S * self._rate)]
         if len(body) < 2 * edge:

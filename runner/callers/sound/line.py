@@ -1,4 +1,4 @@
-"""A bad line, on request: noise, loss and jitter, the same for the same seed."""
+"""A simulated bad line: noise, loss and jitter, reproducible by seed."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from runner.audio.g711 import alaw_encode, ulaw_decode
 from runner.serializers.wire import Encoding
 
 SPEECH_DBFS = -23.0
-"""How loud a caller's voice is taken to be."""
+"""Assumed level of a caller's voice."""
 
 ROOM_DBFS = -62.0
-"""No room is silent, and recognisers take digital silence badly: of 27 commands the local ears understood 13
-after digital silence, 24 after this."""
+"""Level of the room's background noise. Recognisers handle digital silence badly: of 27 commands the local
+STT understood 13 after digital silence, 24 after this."""
 
 TOGETHER_S = 0.0199
-"""Messages that are sent within this of each other are as late as the first of them."""
+"""Messages sent within this time (s) of each other have the same delay."""
 
 _NOISE_LOOP_S = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """How bad the line is.
+    """The quality of the line.
 
     Attributes:
-        room_dbfs: the hush of the caller's room; None is digital silence.
-        noise_db: street noise, so many dB below the caller's voice; None is a quiet room.
-        loss_pct: so many of a hundred messages with the caller's sound are lost.
-        jitter_ms: each message, both ways, comes up to so much (ms) late.
+        room_dbfs: level of the background noise in the caller's room; None = digital silence.
+        noise_db: level of street noise in dB below the caller's voice; None = no street noise.
+        loss_pct: percentage of the caller's audio messages that are lost.
+        jitter_ms: maximum random delay (ms) of each message, both ways.
         bad_mic: a dull, quiet, crackling microphone.
-        lose_marks: the provider acknowledges nothing that it has played.
-        wrong_codec: the caller's sound is written in another codec than announced.
-        seed: of all that is drawn by chance.
+        lose_marks: whether the provider acknowledges no marks.
+        wrong_codec: whether the caller's audio is in another codec than announced.
+        seed: seed of all random choices.
     """
 
     room_dbfs: float | None = None
@@ -54,7 +54,7 @@ class Line:
 
 
 class LineSound:
-    """What the line does to the caller's sound."""
+    """Applies the line's effects to the caller's audio."""
 
     def __init__(self, line: Line, sample_rate: int, encoding: Encoding) -> None:
         self._line = line
@@ -65,7 +65,7 @@ class LineSound:
         self._noise = self._all_noise()
 
     def worsen(self, pcm: bytes) -> bytes:
-        """The next pcm as it arrives at the bot."""
+        """The next pcm, as the bot receives it."""
         line = self._line
         if not line.bad_mic and self._noise is None:
             return mistaken(pcm, self._encoding) if line.wrong_codec else pcm
@@ -79,7 +79,7 @@ class LineSound:
         return mistaken(worse, self._encoding) if line.wrong_codec else worse
 
     def _all_noise(self) -> npt.NDArray[np.float64] | None:
-        """A loop of what is heard beside the voice."""
+        """A loop of all background noise; None if there is none."""
         line, found = self._line, None
         if line.room_dbfs is not None:
             hush = self._rng.standard_normal(self._rate * _NOISE_LOOP_S)
@@ -90,7 +90,7 @@ class LineSound:
         return found
 
     def _through_bad_mic(self, sound: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """A fifth of the voice, clipped, with hum; one piece in fifty is swallowed."""
+        """The voice clipped, at a fifth of its level, with hum; one chunk in fifty is dropped."""
         time = (self._at + np.arange(len(sound))) / self._rate
         hum = 60 * np.sin(2 * np.pi * 50 * time)
         if self._rng.random() < 0.02:
@@ -99,7 +99,7 @@ class LineSound:
 
 
 def street_noise(rng: np.random.Generator, sample_rate: int, level_dbfs: float) -> npt.NDArray[np.float64]:
-    """A loop of noise: dull like traffic, swelling slowly."""
+    """A loop of low-frequency noise like traffic, with slowly varying level."""
     count = sample_rate * _NOISE_LOOP_S
     spectrum = np.fft.rfft(rng.standard_normal(count))
     hertz = np.fft.rfftfreq(count, 1 / sample_rate)
@@ -110,8 +110,8 @@ def street_noise(rng: np.random.Generator, sample_rate: int, level_dbfs: float) 
 
 
 def mistaken(pcm: bytes, encoding: Encoding) -> bytes:
-    """Pcm that, written in `encoding`, is what another codec would have written: the codes of A-law taken
-    for those of µ-law (and the other way round), samples with their bytes in the wrong order."""
+    """Pcm whose encoding in `encoding` equals that of `pcm` in another codec: A-law instead of µ-law and the
+    other way round, or samples with swapped bytes."""
     if encoding is Encoding.ULAW:
         return ulaw_decode(alaw_encode(pcm))
     if encoding is Encoding.ALAW:
@@ -122,7 +122,7 @@ def mistaken(pcm: bytes, encoding: Encoding) -> bytes:
 
 
 class LineLuck:
-    """What the line does to messages: which are lost, and how late each one comes."""
+    """Decides which messages the line loses, and how late each one arrives."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -131,11 +131,11 @@ class LineLuck:
         self._delay_s = 0.0
 
     def loses(self) -> bool:
-        """Whether the next message with sound is lost."""
+        """Whether the next audio message is lost."""
         return self._line.loss_pct > 0 and self._rng.random() * 100 < self._line.loss_pct
 
     def delay_s(self, now: float) -> float:
-        """How late (s) a message comes that is sent `now`. What is sent together travels together."""
+        """The delay (s) of a message sent `now`; messages sent together have the same delay."""
         if self._line.jitter_ms and now - self._drawn_at >= TOGETHER_S:
             self._drawn_at = now
             self._delay_s = self._rng.random() * self._line.jitter_ms / 1000
@@ -146,11 +146,11 @@ T = TypeVar("T")
 
 
 class DelayLine(Generic[T]):
-    """Delivers each item at its time, one after the other.
+    """Delivers each item at its time, one by one.
 
     Args:
         deliver: takes an item.
-        in_order: whether an item waits for those that were put in before it, as on a TCP connection.
+        in_order: whether items keep their order, as on a TCP connection.
     """
 
     def __init__(self, deliver: Callable[[T], Awaitable[None]], *, in_order: bool = True) -> None:
@@ -164,7 +164,7 @@ class DelayLine(Generic[T]):
         self._empty.set()
 
     def put(self, item: T, due: float = float("-inf")) -> None:
-        """Deliver at `due` (s on the loop's clock); without it as soon as possible."""
+        """Deliver at `due` (s on the loop's clock); by default as soon as possible."""
         if self._in_order:
             due = self._latest = max(due, self._latest)
         self._count += 1
@@ -173,7 +173,7 @@ class DelayLine(Generic[T]):
         self._empty.clear()
 
     async def drained(self) -> None:
-        """Wait until all has been delivered."""
+        """Wait until all items have been delivered."""
         await self._empty.wait()
 
     async def run(self) -> None:

@@ -1,7 +1,7 @@
-"""What the caller says, on the sample: pure.
+"""The caller's speech, sample by sample: pure.
 
-The microphone is always open: `take` yields the next samples, speech where something is to be said and
-silence elsewhere. Positions are samples since the call began.
+The microphone is always open: `take` returns the next samples, of speech or silence. Positions are samples
+since the start of the call.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from runner.callers.scenario.steps import USUAL_SPEED
 from runner.errors import UsageError
 
 AUDIBLE = 160
-"""Amplitude (of 32768; -46 dBFS) from which on a sample counts as sound."""
+"""Minimum amplitude (of 32768; -46 dBFS) of an audible sample."""
 
 
 class Manner(StrEnum):
-    """How something is said: in turn, to cut the bot short, or only to show that one listens."""
+    """How something is said: as a turn, to interrupt the bot, or as a backchannel ("mm-hmm")."""
 
     TURN = "turn"
     INTERRUPTION = "interruption"
@@ -35,12 +35,11 @@ class Manner(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Utterance:
-    """One thing that the caller says.
+    """One utterance of the caller.
 
     Attributes:
-        begin: position of its first audible sample, once it is being said.
-        end: position behind its last audible sample, once it is said. Said in part when the call ended:
-            where it was cut.
+        begin: position of its first audible sample, once it has started.
+        end: position after its last audible sample, once it has started; where it was cut, if it was.
         done: whether all of it has been said.
     """
 
@@ -53,7 +52,7 @@ class Utterance:
 
 
 def audible_part(pcm: bytes) -> tuple[int, int]:
-    """First audible sample, and the one behind the last; the whole length if all is silence."""
+    """First audible sample, and the one after the last; the whole length if all is silence."""
     audible = np.flatnonzero(np.abs(np.frombuffer(pcm, "<i2").astype(np.int32)) >= AUDIBLE)
     if not len(audible):
         return 0, len(pcm) // 2
@@ -61,11 +60,11 @@ def audible_part(pcm: bytes) -> tuple[int, int]:
 
 
 class Microphone:
-    """Speaks one utterance after the other.
+    """Speaks one utterance after another.
 
     Attributes:
         position: samples taken so far.
-        utterances: all that was begun, in order.
+        utterances: the utterances that have started, in order.
     """
 
     def __init__(self) -> None:
@@ -76,13 +75,13 @@ class Microphone:
         self._spoken = bytearray()
 
     def say(self, utterance: Utterance) -> Utterance:
-        """Say this behind what is being said."""
+        """Say this after what is being said."""
         self._waiting.append(utterance)
         return utterance
 
     @property
     def busy(self) -> bool:
-        """Whether something is being said or waits to be."""
+        """Whether an utterance is being said or queued."""
         return bool(self._rest or self._waiting)
 
     def take(self, samples: int) -> bytes:
@@ -112,7 +111,7 @@ class Microphone:
         return True
 
     def hush(self) -> None:
-        """Stop in the middle of the word."""
+        """Stop at once."""
         self._waiting.clear()
         if self._rest:
             self._rest = b""
@@ -120,12 +119,12 @@ class Microphone:
             last.end = min(last.end or 0, self.position)
 
     def recording(self) -> bytes:
-        """All that was said since the call began, silence between, as pcm."""
+        """All audio since the start of the call, including silence, as pcm."""
         return bytes(self._spoken)
 
 
 VOICE = "en-us"
-"""Of six that were tried over G.711, the one that the local ears understand best."""
+"""The voice that the local STT understands best over G.711, of six tried."""
 
 LONGEST_WAV_S = 600
 
@@ -139,7 +138,7 @@ class Speech:
 
 
 class CallerVoice:
-    """The local voice (espeak-ng in a helper process), started at the first word."""
+    """The local voice (espeak-ng in a helper process), started on first use."""
 
     def __init__(self) -> None:
         self._said: dict[tuple[str, int], Speech] = {}
@@ -147,7 +146,7 @@ class CallerVoice:
         self._voice: object | None = None
 
     async def speak(self, text: str, words_per_minute: int = USUAL_SPEED) -> Speech:
-        """The sound of a text. Raises `MissingPackageError` if the voice is not installed."""
+        """Synthesize a text. Raises `MissingPackageError` if the voice is not installed."""
         key = (text, words_per_minute)
         if key not in self._said:
             self._said[key] = await self._synthesize(text, words_per_minute)
@@ -186,7 +185,7 @@ def read_wav(path: Path) -> Speech:
     """A WAV file as mono pcm.
 
     Raises:
-        UsageError: it cannot be read, or is not 16-bit pcm at a known rate.
+        UsageError: the file cannot be read, or is not 16-bit pcm at a known rate.
     """
     try:
         with wave.open(str(path), "rb") as file:

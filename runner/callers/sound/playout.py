@@ -1,7 +1,7 @@
-"""The listener's end of the line: what is heard when, as the provider plays it.
+"""The provider's playout: what the caller hears, and when.
 
-Sound that comes in queues behind what is still playing. The buffer never runs by itself: every call is
-given `now` (seconds, on the phone's clock), and returns what has happened up to then.
+Audio is queued behind what is still playing. There is no internal clock: each call takes `now` (s on the
+phone's clock) and returns what has happened up to then.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections import deque
 from dataclasses import dataclass
 
 LONGEST_UNDERRUN_S = 0.3
-"""A silence longer than this between two sounds is a pause of the bot's; a shorter one is a hole."""
+"""A longer silence between two sounds is a pause of the bot; a shorter one is an underrun."""
 
 _ROUNDING_S = 1e-9
-"""A loop's timer may fire so much (s) before its time."""
+"""Maximum time (s) by which a loop's timer may fire early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class MarkReached:
-    """The mark's turn came; `cleared` if because its sound was thrown away."""
+    """A mark was reached; `cleared` if its audio was dropped."""
 
     at: float
     name: str
@@ -35,7 +35,7 @@ class MarkReached:
 
 @dataclass(frozen=True, slots=True)
 class Underrun:
-    """Silence of `duration_s` from `at` (s) on, in the middle of an utterance."""
+    """Silence of `duration_s` from `at` (s) on, within an utterance."""
 
     at: float
     duration_s: float
@@ -43,7 +43,7 @@ class Underrun:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """`dropped_s` seconds of sound were thrown away at `at` (s), unheard."""
+    """`dropped_s` seconds of audio were dropped at `at` (s)."""
 
     at: float
     dropped_s: float
@@ -65,16 +65,16 @@ class _Mark:
 
 
 class Playout:
-    """Plays what the bot sends, on the phone's clock.
+    """Plays the bot's audio, on the phone's clock.
 
     Args:
-        sample_rate: of pcm, Hz.
-        started_at: when the call began (s): where the recording begins.
+        sample_rate: sample rate of the pcm, Hz.
+        started_at: start of the call and of the recording (s).
         longest_underrun_s: silences up to this are underruns, longer ones pauses.
 
     Attributes:
-        underruns: holes inside utterances so far.
-        dropped_s: sound thrown away by clears, s.
+        underruns: the underruns so far.
+        dropped_s: audio dropped by clears, s.
     """
 
     def __init__(
@@ -93,13 +93,13 @@ class Playout:
     # ---------------------------------------------------------------- from the wire
 
     def add(self, pcm: bytes, now: float) -> list[PlayoutEvent]:
-        """Sound arrived: it is heard at once, or after what still plays."""
+        """Add audio: it plays at once, or after what is still playing."""
         events = self.advance(now)
         if not pcm:
             return events
         start = max(now, self._free_at)
         if self._last_end is not None and 0 < start - self._last_end <= self._longest_underrun_s:
-            # Half a sample of silence is arithmetic.
+            # Up to half a sample of silence is a rounding error.
             if start - self._last_end > 0.5 / self.sample_rate:
                 underrun = Underrun(self._last_end, start - self._last_end)
                 self.underruns.append(underrun)
@@ -111,12 +111,12 @@ class Playout:
         return events
 
     def mark(self, name: str, now: float) -> list[PlayoutEvent]:
-        """A mark arrived: it is reached when the sound before it has been heard; at once if there is none."""
+        """Add a mark: it is reached once the audio before it has been played, at once if there is none."""
         self._queue.append(_Mark(max(now, self._free_at), name))
         return self.advance(now)
 
     def clear(self, now: float) -> list[PlayoutEvent]:
-        """Throw away what waits; all outstanding marks come back at once, as the providers do it."""
+        """Drop the queued audio; all outstanding marks are returned at once, as providers do."""
         events = self.advance(now)
         dropped_s = max(0.0, self._free_at - now)
         marks = [item.name for item in self._queue if isinstance(item, _Mark)]
@@ -130,10 +130,10 @@ class Playout:
             *(MarkReached(now, name, cleared=True) for name in marks),
         ]
 
-    # ---------------------------------------------------------------- as time goes by
+    # ---------------------------------------------------------------- time
 
     def advance(self, now: float) -> list[PlayoutEvent]:
-        """What was heard and reached up to `now`, in order."""
+        """What was played and reached up to `now`, in order."""
         events: list[PlayoutEvent] = []
         while self._queue:
             item = self._queue[0]
@@ -147,7 +147,7 @@ class Playout:
         return events
 
     def _play(self, sound: _Sound, now: float, events: list[PlayoutEvent]) -> bool:
-        """Play what is due of it; whether all of it was."""
+        """Play the part of a sound that is due; return whether all of it has been played."""
         due = len(sound.pcm)
         if sound.start + self._lasting(sound.pcm) > now + _ROUNDING_S:
             due = min(due, 2 * int((now + _ROUNDING_S - sound.start) * self.sample_rate))
@@ -164,12 +164,12 @@ class Playout:
 
     @property
     def next_event_at(self) -> float | None:
-        """When the next mark is due (s), if one is outstanding: the time to call `advance`."""
+        """When the next mark is due (s), that is, when to call `advance`; None if there is none."""
         return next((item.due for item in self._queue if isinstance(item, _Mark)), None)
 
     @property
     def quiet_at(self) -> float:
-        """When the sound that has arrived so far ends (s)."""
+        """When the audio that has arrived so far ends (s)."""
         return self._free_at
 
     def playing(self, now: float) -> bool:
@@ -178,13 +178,13 @@ class Playout:
     # ---------------------------------------------------------------- the recording
 
     def recording(self, until: float | None = None) -> bytes:
-        """All that was heard since the call began, silence between, as pcm; padded to `until` (s)."""
+        """All audio played since the start of the call, including silence, as pcm; padded to `until` (s)."""
         missing = 0 if until is None else self._offset(until) - len(self._recording)
         return bytes(self._recording) + bytes(max(0, missing))
 
     def _record(self, at: float, pcm: bytes) -> None:
         offset = self._offset(at)
-        # Sounds that follow each other do so to the sample, however their times are rounded.
+        # Adjacent sounds must join without a gap, although their times are rounded.
         if abs(offset - len(self._recording)) <= 4:
             offset = len(self._recording)
         self._recording += bytes(max(0, offset - len(self._recording)))

@@ -1,7 +1,7 @@
-"""The providers' side of their wires: what Twilio, Telnyx, Plivo, Exotel or a plain client send and take.
+"""The other side of the media socket: what Twilio, Telnyx, Plivo, Exotel or a plain client send and accept.
 
-For the local phone. Pure: text in, events out. Written from the fact sheet alone and strict where the
-bot's side is lenient, so that a bot that passes here has kept the provider's rules.
+For the local phone. Pure: text in, events out. Written from the fact sheet alone, and strict where the bot's
+side is lenient, so that a bot that passes here follows the provider's rules.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ WIRES: dict[str, type[Wire]] = {
     "exotel": ExotelWire,
 }
 
-"""The providers'."""
+"""The phone providers' wires."""
 
 _ALL: dict[str, type[Wire]] = {**WIRES, PlainWire.provider: PlainWire}
 
 
 def wire_for(provider: str, **options: Any) -> Wire:
-    """A new call on that provider's wire; `options` are those of `Wire`."""
+    """A new wire for this provider; `options` are those of `Wire`."""
     try:
         return _ALL[provider](**options)
     except KeyError:

@@ -1,4 +1,4 @@
-"""What the providers' wires share."""
+"""`Wire`, the base of the providers' wires, and the wire of a plain client."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from runner.serializers.wire import MediaFormat, decoder_for, encoder_for, parse
 
 LONGEST_MESSAGE = 1 << 20
 FROM_NUMBER, TO_NUMBER = "+15550001001", "+15550001002"
-"""Of a call whose numbers do not matter."""
+"""The numbers of a call whose numbers do not matter."""
 
 
 @dataclass(frozen=True, slots=True)
 class BotSound:
-    """Pcm for the caller's ear, at the wire's `sample_rate`."""
+    """Pcm to play to the caller, at the wire's `sample_rate`."""
 
     pcm: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class BotMark:
-    """Answer by this name when all sound before has been played."""
+    """A mark, to answer with this name once all audio before it has been played."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class BotClear:
-    """Throw away what waits to be played."""
+    """Drop the queued audio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class BotDTMF:
 
 @dataclass(frozen=True, slots=True)
 class BotBad:
-    """The bot broke the provider's rules; `reason` is a sentence about it."""
+    """The bot violated the provider's rules; `reason` is a sentence."""
 
     reason: str
 
@@ -57,12 +57,12 @@ WireEvent = BotSound | BotMark | BotClear | BotDTMF | BotBad
 
 
 class BadMessage(Exception):
-    """The provider would not take this message at all."""
+    """The provider would reject this message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFacts:
-    """What the provider knows of a call."""
+    """The provider's data of a call."""
 
     stream_id: str = ""
     call_id: str = ""
@@ -73,23 +73,23 @@ class CallFacts:
 
 
 class Wire(ABC):
-    """One call as the provider's media socket shows it. Create one per call.
+    """The provider's side of one call's media socket. Create one per call.
 
-    Use: send each of `opening()`, then `media(pcm)` every `ptime_ms`, whatever comes back through
-    `receive`, and at the end `stop(reason)`, if there is one, before the socket closes.
+    Usage: send each of `opening()`, then `media(pcm)` every `ptime_ms`; pass each message of the bot to
+    `receive`; and before closing the socket send `stop(reason)`, unless it is None.
 
     Attributes:
-        sample_rate: of pcm, both ways, Hz.
-        ptime_ms: how much sound one media message of the provider carries.
-        media_format: how sound is written on the wire.
-        facts: ids and numbers of the call; made up where they were not given.
+        sample_rate: sample rate of pcm, both ways, Hz.
+        ptime_ms: length of the audio in one media message.
+        media_format: encoding and rate on the wire.
+        facts: ids and numbers of the call; made up if they were not given.
     """
 
     provider: ClassVar[str]
     ptime_ms: ClassVar[int] = 20
     default_encoding: ClassVar[str] = "audio/x-mulaw"
     _default_ids: ClassVar[tuple[str, str, str]]
-    """Stream, call and account id, in the provider's style."""
+    """Stream, call and account id, in the provider's format."""
 
     def __init__(
         self,
@@ -125,30 +125,30 @@ class Wire(ABC):
 
     @abstractmethod
     def opening(self) -> list[str | bytes]:
-        """The messages with which the socket begins."""
+        """The first messages on the socket."""
 
     @abstractmethod
     def media(self, pcm: bytes, now: float = 0.0) -> str | bytes:
-        """The caller's next sound. `now` (Unix time, s) shows only in Plivo's timestamps."""
+        """A message with the caller's next audio. `now` (Unix time, s) is used only by Plivo's timestamps."""
 
     @abstractmethod
     def dtmf(self, digit: str) -> str:
-        """The caller pressed a key."""
+        """The message for a key pressed by the caller."""
 
     @abstractmethod
     def mark_reached(self, name: str) -> str:
-        """The sound before that mark has been played, or thrown away."""
+        """The message that the audio before this mark has been played or dropped."""
 
     def cleared(self) -> str | None:
-        """The acknowledgement of a clear, where the provider has one."""
+        """The acknowledgement of a clear, if the provider has one."""
         return None
 
     def stop(self, reason: str = "") -> str | None:
-        """The last message, where the provider has one."""
+        """The last message, if the provider has one."""
         return None
 
     def again(self) -> Self:
-        """The same call on a new socket: its messages are counted from the beginning."""
+        """A wire for the same call on a new socket, with new message counters."""
         facts = self.facts
         return type(self)(
             stream_id=facts.stream_id,
@@ -162,7 +162,7 @@ class Wire(ABC):
         )
 
     def address_again(self, url: str) -> str:
-        """Where the same call comes in on a new socket, if it first came in at `url`."""
+        """The URL for the same call on a new socket, if the first one was at `url`."""
         return url
 
     def _next_sequence(self) -> int:
@@ -170,7 +170,7 @@ class Wire(ABC):
         return self._sequence
 
     def _next_chunk(self, pcm: bytes) -> tuple[int, int, str]:
-        """Number, timestamp (ms since the stream began, at the end of this sound) and payload."""
+        """Number, timestamp (ms since the start of the stream, at the end of this chunk) and payload."""
         self._chunk += 1
         self._sent_bytes += len(pcm)
         stamp_ms = self._sent_bytes * 500 // self.sample_rate
@@ -180,7 +180,7 @@ class Wire(ABC):
     # ---------------------------------------------------------------- from the bot
 
     def receive(self, message: str | bytes) -> list[WireEvent]:
-        """What the provider makes of the bot's message; broken rules come as `BotBad`, in a sentence."""
+        """Parse the bot's message as the provider would; violated rules are returned as `BotBad`."""
         try:
             return self._receive(self._parse(message))
         except BadMessage as bad:
@@ -203,7 +203,7 @@ class Wire(ABC):
         return data
 
     def _sound(self, media: object) -> list[WireEvent]:
-        """The sound of a `media` object, after the rules that this provider has for it."""
+        """The audio of a `media` object, checked by the provider's rules."""
         if not isinstance(media, dict) or not isinstance(media.get("payload"), str):
             raise BadMessage("sound without a `media.payload`.")
         try:
@@ -222,7 +222,7 @@ class Wire(ABC):
             raise BadMessage(str(error)) from None
 
     def _complaints(self, payload: bytes) -> list[str]:
-        """What is wrong with sound that can be played all the same."""
+        """Faults of audio that is playable nonetheless."""
         found = []
         if not payload:
             found.append("a media message without sound.")
@@ -245,7 +245,7 @@ def text_of(holder: object, key: str) -> str:
     return value
 
 
-# `json.dumps` would make an encoder for each message.
+# `json.dumps` would create an encoder for each message.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -257,7 +257,7 @@ PATH = "/ws-client"
 
 
 class PlainWire(Wire):
-    """No opening and no `stop`; 20 ms of pcm a message. The rates stand in the socket's address."""
+    """A plain client: no opening, no `stop`, 20 ms of pcm per message. The rates are in the socket's URL."""
 
     provider = "websocket"
     default_encoding = "l16"
@@ -266,11 +266,11 @@ class PlainWire(Wire):
 
     @property
     def query(self) -> str:
-        """What asks for this wire's rates, and for marks."""
+        """The query that requests this wire's rates, and marks."""
         return f"sample_rate={self.sample_rate}&output_sample_rate={self.sample_rate}&marks=1"
 
     def address_again(self, url: str) -> str:
-        """With the token that the first socket received."""
+        """The URL with the token that the first socket received."""
         parts = urlsplit(url)
         base = parts.path.partition(f"{PATH}/")[0].removesuffix(PATH)
         return urlunsplit(parts._replace(path=f"{base}{PATH}/{self._token}")) if self._token else url

@@ -1,8 +1,8 @@
-"""The providers' side of their wires: Twilio, Exotel, Telnyx and Plivo (PROTOCOLS.md §1 to §4).
+"""The providers' side of the media socket: Twilio, Exotel, Telnyx and Plivo (PROTOCOLS.md §1 to §4).
 
-Twilio and Exotel send all numbers as strings. Telnyx is in rtp mode: its media may arrive out of order, which
-the line does (`--jitter`); here they are numbered in order. Plivo sends no `connected` and no `stop`, numbers
-as numbers, and wall-clock timestamps.
+Twilio and Exotel send all numbers as strings. Telnyx is in rtp mode, where media can arrive out of order;
+here it is numbered in order, and the simulated line (`--jitter`) reorders it. Plivo sends no `connected` and
+no `stop`, numbers as numbers, and wall-clock timestamps.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from runner.serializers.wire import parse_encoding
 
 
 class _EnvelopeWire(Wire):
-    """A wire whose messages carry event, sequence number, stream id and, under the event, their content.
+    """A wire whose messages have event, sequence number, stream id, and content under the event's name.
 
     All numbers are strings.
     """
@@ -192,12 +192,12 @@ class TelnyxWire(_EnvelopeWire):
         return self._message("stop", content)
 
     def error(self, title: str = "malformed_frame", detail: str = "") -> str:
-        """What Telnyx sends back for a message that it does not take."""
+        """Telnyx's error message for a message that it rejects."""
         payload = {"code": 100003, "title": title, "detail": detail}
         return compact({"event": "error", "stream_id": self.facts.stream_id, "payload": payload})
 
     def _check_stream(self, data: Mapping[str, Any], event: str) -> None:
-        """Telnyx reads no id."""
+        """Does nothing: Telnyx ignores the id."""
 
     def _complaints(self, payload: bytes) -> list[str]:
         found = super()._complaints(payload)
