@@ -1,6 +1,6 @@
 """The command line.
 
-This module imports next to nothing: until `main` runs, Ctrl-C would print a traceback.
+This module imports almost nothing, because until `main` runs, Ctrl-C would print a traceback.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 def main() -> None:
     """The program `botrun`."""
     try:
-        # Nothing is open yet. A KeyboardInterrupt in an import, or in a callback of one, prints a traceback.
+        # Nothing is open yet, so exit at once. A KeyboardInterrupt during an import would print a traceback.
         signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
         from runner.worker import pause_gc, resume_gc
 

@@ -1,4 +1,4 @@
-"""The table that the terminal shows when the bot can be reached."""
+"""The table that the terminal shows once the bot is reachable."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Row = tuple[str, Text]
 _KEY_NAME = re.compile(r"[A-Z][A-Z0-9_]*_(API_KEY|AUTH_TOKEN|TOKEN|SECRET|ACCOUNT_SID)")
 _QR_HALVES = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
 _QR_QUIET_MODULES = 2
-"""The standard asks for four, but all readers accept two."""
+"""The standard requires four, but all readers accept two."""
 
 
 CALLS_PATH = "/calls"
@@ -43,7 +43,7 @@ _AFTER_TALK = 3
 
 
 class Banner:
-    """Shows a run that has begun to listen. `dotenv`: the `.env` that was read, if any."""
+    """Shows a run that listens. `dotenv`: the `.env` that was read, if any."""
 
     def __init__(self, dotenv: Path | None = None) -> None:
         self._dotenv = dotenv
@@ -56,7 +56,7 @@ class Banner:
                 rows.insert(_AFTER_TALK, ("recorded", _link(page_address(host, CALLS_PATH))))
             console.print(as_table(rows))
         else:
-            # At once: `botrun call` separates these lines from what the bot prints.
+            # In one write: `botrun call` separates these lines from the bot's output.
             sys.stdout.write("".join(f"{name:<12}{value.plain}\n" for name, value in rows))
             sys.stdout.flush()
         if console.is_terminal and (mobile := mobile_address(host)):
@@ -88,12 +88,12 @@ class Banner:
 
 
 def announce(host: Host) -> None:
-    """Show it, with the `.env` that was read."""
+    """Show the banner, with the `.env` that was read."""
     Banner(find_dotenv(host.bot.path)).show(host)
 
 
 def open_its_page(host: Host, path: str = "") -> None:
-    """Open the page of a run in a browser, or the one at `path`."""
+    """Open the page of a run in a browser, or its page at `path`."""
     open_page(page_address(host, path))
 
 
@@ -133,7 +133,7 @@ def _socket_rows(host: Host) -> Iterator[Row]:
 
 
 def _number_rows(host: Host) -> Iterator[Row]:
-    """How a real number reaches the bot, or that none can."""
+    """How a phone number reaches the bot, or that none can."""
     public_calls, number = host.public_calls, host.settings.number
     if public_calls is None:
         if phones := [name for name in host.transports if TRANSPORTS[name].path == "/ws"]:
@@ -173,7 +173,7 @@ def _page(host: Host) -> str:
 
 
 def address(host: Host, path: str, scheme: str, name: str = "") -> str:
-    """The URL of a path at an address that this machine's browser can open."""
+    """The URL of a path, at an address that this machine's browser can open."""
     name, secure = name or host.settings.host, "s" if host.settings.https else ""
     reachable = "localhost" if is_any(name) else f"[{name}]" if ":" in name else name
     return f"{scheme}{secure}://{reachable}:{host.settings.port}{path}"
@@ -210,7 +210,7 @@ def qr_code(text: str) -> Text:
 
 
 def key_rows(bot: Path) -> Iterator[Row]:
-    """Which keys named in the bot's file are set, and what replaces the others. Never their values."""
+    """Which keys named in the bot's file are set, and what replaces the others. Shows no values."""
     named = names_in(bot)
     instead = {key.env: key.instead for key in KEYS if key.secret}
     wanted = sorted(name for name in named if name in instead or _KEY_NAME.fullmatch(name))
@@ -223,7 +223,7 @@ def key_rows(bot: Path) -> Iterator[Row]:
 
 
 def names_in(bot: Path) -> set[str]:
-    """All string constants of a file; names of environment variables are among them."""
+    """All string constants of a file, which include the names of environment variables."""
     try:
         tree = ast.parse(bot.read_bytes())
     except (OSError, SyntaxError, ValueError):

@@ -1,6 +1,6 @@
-"""`botrun call FILE -t twilio`: ring the bot from this machine, over the provider's very messages.
+"""`botrun call FILE -t twilio`: call the bot from this machine, with the provider's exact messages.
 
-The arguments of the last call are kept, so that one key in a run's terminal can repeat it.
+The arguments of the last call are saved, so that one key in a run's terminal can repeat it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LAST_CALL = "last-call.json"
 
 FAILED = 1
 ANSWER_WITHIN_S = 15.0
-"""A bot that has not answered `--say` by then has failed the call."""
+"""Time (s) after which a bot that has not answered `--say` has failed."""
 
 _File = Annotated[str | None, typer.Argument(metavar="[FILE]", help="The bot to start. Omit it with --url.")]
 _Url = Annotated[
@@ -168,8 +168,8 @@ def _check_ways(**ways: object) -> None:
         raise UsageError(f"{' and '.join(given)}: give only one of them")
 
 
-def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None, str | None]:
-    """The bot's file or the address to ring: one of both."""
+def _target(file: str | None, url: str | None, provider: str) -> tuple[str | None, str | None]:
+    """The bot's file or the address to call; the other one is None."""
     from runner.settings.parsing import did_you_mean
 
     if provider not in PROVIDERS:
@@ -191,7 +191,7 @@ def _whom(file: str | None, url: str | None, provider: str) -> tuple[str | None,
 
 
 def _running_bot() -> str:
-    """The media socket of the bot that runs on this machine at the configured port."""
+    """URL of the media socket of the bot that runs on this machine, at the configured port."""
     import socket
 
     from runner.settings import find_dotenv, read_dotenv, resolve
@@ -218,7 +218,7 @@ def _parameters(pairs: list[str]) -> dict[str, str]:
 
 
 def _line(numbers: Mapping[str, float | None], *, bad_mic: bool, lose_marks: bool) -> Line | None:
-    """None if nothing was asked for: then the scenario decides."""
+    """The line, or None if no option was given: then the scenario decides."""
     bounds = {"noise": (-20, 80), "loss": (0, 100), "jitter": (0, 2000), "seed": (0, 2**31)}
     from runner.settings.parsing import check_bounds
 
@@ -277,7 +277,7 @@ def _make(request: CallRequest, *, as_json: bool) -> int:
 
 
 def remember_call(settings: Settings, provider: str, scenario: str) -> None:
-    """Remember the arguments of `botrun call`. A folder that cannot be written is ignored."""
+    """Save the arguments of `botrun call`. Does nothing if the folder is not writable."""
     with contextlib.suppress(OSError):
         folder = state_folder(settings)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

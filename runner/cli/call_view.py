@@ -1,4 +1,4 @@
-"""What the terminal shows of a call: the conversation as it goes, then a small report."""
+"""The terminal view of a call: the running conversation, then a short report."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 STYLES = {"bot": "bold cyan", "caller": "bold green", "phone": "dim", "print": "magenta"}
 GOOD_ANSWER_MS, FAIR_ANSWER_MS = 800, 1500
 GOOD_STOP_MS, FAIR_STOP_MS = 300, 600
-"""Up to the first a figure is green, up to the second amber (reference/UX.md)."""
+"""Limits of green and of amber figures."""
 
 Row = tuple[str, str]
 
 
 class CallView:
-    """Prints a call; plain where there is no terminal, nothing if `quiet`."""
+    """Prints a call; plain text without a terminal, nothing if `quiet`."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self._console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
-    def begins(self, provider: str, whom: str, *, typed: bool) -> None:
-        """The phone is about to ring."""
+    def begins(self, provider: str, target: str, *, typed: bool) -> None:
+        """Print the header, before the phone rings."""
         if self._quiet:
             return
-        self._console.print(f"[dim]ringing[/dim] {escape(whom)} [dim]as {provider} would[/dim]")
+        self._console.print(f"[dim]ringing[/dim] {escape(target)} [dim]as {provider} would[/dim]")
         if typed:
             self._console.print(f"[dim]{escape(HELP)}[/dim]")
 
     def show_line(self, said: Said) -> None:
-        """A line of the conversation."""
+        """Print a line of the conversation."""
         if self._quiet:
             return
         style = STYLES[said.who]
@@ -54,11 +54,11 @@ class CallView:
         self._console.print(f"[dim]{said.at:7.2f}[/dim]  [{style}]{said.who:<7}[/{style}] {text}")
 
     def print_json(self, text: str) -> None:
-        """The report for programs."""
+        """Print the report as JSON."""
         sys.stdout.write(f"{text}\n")
 
     def ends(self, result: CallResult, *, saved: Path | None) -> None:
-        """The call is over."""
+        """Print the report."""
         rows = list(_rows(result.report))
         if self._console.is_terminal:
             table = Table(box=box.ROUNDED, border_style="dim", show_header=False)
@@ -83,7 +83,7 @@ class CallView:
 
 
 def _near(path: Path) -> str:
-    """The path from the working directory."""
+    """The path relative to the working directory, if it is inside."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
@@ -124,7 +124,7 @@ def _rows(report: Report) -> Iterator[Row]:
         _, p99, most = report.phone_late_ms
         yield (
             "caution",
-            f"[red]this phone was itself late[/red] (p99 {p99:.0f} ms, at most {most:.0f} ms):"
+            f"[red]this phone itself ran late[/red] (p99 {p99:.0f} ms, at most {most:.0f} ms):"
             " do not trust the figures",
         )
 

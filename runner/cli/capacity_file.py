@@ -1,4 +1,4 @@
-"""What `botrun load --until-it-breaks` found of a bot: `.botrun/capacity.json` beside it, for `botrun serve`.
+"""The results of `botrun load --until-it-breaks`, for `botrun serve`: `.botrun/capacity.json` beside the bot.
 
 {"my_bot.py": {"twilio": {"calls": 218, "scenario": "echo", "date": "2026-11-29"}}}
 """
@@ -15,12 +15,12 @@ from typing import Any
 
 FILE = Path(".botrun") / "capacity.json"
 SHARE = 0.8
-"""`botrun serve` gives a worker this share of what one process carried at most: real calls vary."""
+"""Share of the measured maximum that `botrun serve` gives to a worker, because real calls vary."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one process carried of this bot, over this transport, on this day."""
+    """The maximum number of calls measured for one process of this bot."""
 
     calls: int
     transport: str
@@ -38,7 +38,7 @@ class Measured:
 
 
 def note(bot: Path, transport: str, scenario: str, calls: int) -> Path | None:
-    """Remember what was measured; returns where. None if it cannot be written."""
+    """Save a measurement; return the file, or None if it cannot be written."""
     path = bot.resolve().parent / FILE
     known = _read(path)
     entry = {"calls": calls, "scenario": scenario, "date": datetime.now(UTC).date().isoformat()}
@@ -51,7 +51,7 @@ def note(bot: Path, transport: str, scenario: str, calls: int) -> Path | None:
 
 
 def measured(bot: Path, transports: Sequence[str]) -> Measured | None:
-    """The least that was measured of this bot over these transports."""
+    """The smallest measurement of this bot over these transports, if any."""
     entries = _read(bot.resolve().parent / FILE).get(bot.name, {})
     found = [
         Measured(entry["calls"], name, str(entry.get("date", "")))

@@ -1,8 +1,8 @@
-"""The process that the workers of a supervised run are forked from, with what its terminal does in them.
+"""The process that the workers of a supervised run are forked from.
 
     python -m runner.cli.fork_server CONTROL LIFE WRITES LISTENER [PUBLIC]     (as `worker/fork_server.py`)
 
-The layers below know no terminal, so this program, at the top of them, hands in its functions.
+The layers below do not import the terminal's code, so this program passes its functions to them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The listening socket, bound before the bot is loaded so that a port in use is reported at once.
 
-It starts to listen when calls can be taken. Until then, connections are refused instead of kept waiting.
+It starts to listen once the bot can take calls. Until then, connections are refused rather than kept waiting.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def open_listener(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Its connections inherit it. asyncio does not set it where the listener's `proto` is 0 (uvloop
-        # does); an answer of two packets then waits 40 ms for the other side's delayed ACK.
+        # Inherited by its connections. asyncio does not set it if the listener's `proto` is 0 (uvloop does);
+        # a response of two packets then waits 40 ms for the peer's delayed ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind(address)
     except OSError as error:
@@ -106,7 +106,7 @@ def _links(folder: Path) -> Iterator[str]:
 
 
 def _name_of(pid: int) -> str:
-    # Not its whole command line: there may be a password in it.
+    # Not its whole command line, which may contain a password.
     return (_lines(f"/proc/{pid}/comm") or ["a program"])[0]
 
 

@@ -26,18 +26,18 @@ FAILED = 1
 
 DIRECT_END_S = 6.0
 DIRECT_DEADLINE_S = 8.0
-"""After Ctrl-C, the longest wait (s) for the room of `-d` to be deleted."""
+"""After Ctrl-C with `-d`: time (s) for the call to end, and deadline (s) including deletion of the room."""
 
 _verbose = False
 
 
 def wants_traceback() -> bool:
-    """Whether `-v` was given, as far as the settings have been read."""
+    """Whether `-v` was given, according to the settings read so far."""
     return _verbose
 
 
 def option(name: str) -> Any:
-    """The command-line option of a setting, as the settings' table describes it."""
+    """The command-line option of a setting, from the settings table."""
     setting = SETTINGS[name]
     default = DEFAULTS[name]
     shown = "" if default in ((), None, False) else f" [default: {default}]"
@@ -85,7 +85,7 @@ def run(
     verbose: Annotated[bool | None, option("verbose")] = None,
     version: Annotated[bool, _VERSION] = False,
 ) -> int:
-    """Run the bot until Ctrl-C. What follows -- is the bot's own command line."""
+    """Run the bot until Ctrl-C. Arguments after -- are passed to the bot."""
     flags = {
         "transports": transports,
         "direct": direct,
@@ -112,7 +112,7 @@ def run(
 
 
 def start(file: str, flags: Mapping[str, Any], bot_args: tuple[str, ...] = ()) -> int:
-    """Check flags and settings, open the port, and only then load what is heavy."""
+    """Check flags and settings, and open the port, before loading anything heavy."""
     global _verbose
     _verbose = bool(flags.get("verbose"))
     from runner.botcode.loader import parse_target
@@ -150,12 +150,12 @@ def start(file: str, flags: Mapping[str, Any], bot_args: tuple[str, ...] = ()) -
 
 
 def is_open(settings: Settings) -> bool:
-    """Whether a public address is asked for."""
+    """Whether the settings ask for a public address."""
     return bool(settings.proxy or settings.tunnel or settings.tunnel_via or settings.number)
 
 
 def check(settings: Settings, dotenv: Mapping[str, str]) -> None:
-    """Raise `BotrunError` for what a run with these settings lacks."""
+    """Raise `BotrunError` if something is missing for a run with these settings."""
     if is_open(settings):
         from runner.server.public.address import check_public
 
@@ -256,7 +256,7 @@ def _run_direct(target: BotTarget, settings: Settings, dotenv: Mapping[str, str]
 
 
 async def _serve_room(bot: LoadedBot, settings: Settings) -> bool:
-    """Returns whether the bot failed."""
+    """Serve one room; return whether the bot failed."""
     from runner.server.daily.rooms import DailyRooms, RoomAsk
     from runner.server.host import Host
     from runner.services.common import warmup

@@ -1,4 +1,4 @@
-"""`botrun serve FILE`: the bot on all cores, for production."""
+"""`botrun serve FILE`: serves the bot on all cores, for production."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 UNSET = {"log": "json", "record": False, "max_public_calls": 0, "max_starts_per_min": 0}
-"""What `botrun serve` does unless it is set: `botrun run` is for one machine and one person."""
+"""Defaults of `botrun serve` that differ from `botrun run`, which is for one developer's machine."""
 
 
 def serve(
@@ -52,7 +52,8 @@ def serve(
 ) -> int:
     """Serve the bot on all cores, without reloading, until SIGTERM.
 
-    Logs are JSON. After SIGTERM no more calls are accepted, and the others may end. SIGHUP loads new code.
+    Logs are JSON. After SIGTERM, botrun accepts no new calls and lets running calls end. SIGHUP loads new
+    code.
     """
     flags = {
         "workers": workers,
@@ -81,7 +82,7 @@ def serve(
 
 
 def start(file: str, flags: Mapping[str, Any]) -> int:
-    """Check flags and settings, open the port, and only then start workers."""
+    """Check flags and settings, and open the port, before starting workers."""
     from runner.botcode.loader import parse_target
     from runner.cli.listen import address_of, open_listener
     from runner.settings import find_dotenv, read_dotenv, resolve
@@ -106,13 +107,13 @@ def start(file: str, flags: Mapping[str, Any]) -> int:
 
 
 def in_production(settings: Settings) -> Settings:
-    """With the defaults of `botrun serve`."""
+    """The settings with the defaults of `botrun serve`."""
     unset = {name: value for name, value in UNSET.items() if name not in settings.sources}
     return replace(settings, reload=False, open_page=False, **unset)  # type: ignore[arg-type]
 
 
 def cores() -> int:
-    """Those that this process may use: of its CPU set, within the quota of its container."""
+    """Number of cores that this process may use: its CPU set, limited by the container's quota."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = CPU_QUOTA.read_text().split()
@@ -122,7 +123,7 @@ def cores() -> int:
 
 
 def _measured(bot: Path, settings: Settings) -> int:
-    """Calls that a worker carries, as `botrun load` measured; 0 if it did not."""
+    """Number of calls per worker, as measured by `botrun load`; 0 if it was not measured."""
     from runner.cli.capacity_file import measured
 
     found = measured(bot, settings.transports)

@@ -39,7 +39,7 @@ KEYS = {
 LAST_CALL = "/calls?call=last"
 
 MOST_ROWS = 8
-"""Calls shown; the others are only counted."""
+"""Maximum number of calls shown; the others are only counted."""
 
 _BARS = " ▁▂▃▄▅▆▇█"
 
@@ -47,8 +47,8 @@ _BARS = " ▁▂▃▄▅▆▇█"
 def render(
     state: Mapping[str, Any], *, help_too: bool = False, notice: str = "", keys: Mapping[str, str] = KEYS
 ) -> RenderableType:
-    """`state` is the answer of `/status`; `notice` is shown until it is fixed; `keys` are those that work in
-    this run."""
+    """Render the run. `state` is the answer of `/status`; `notice` is a current problem; `keys` are the keys
+    of this run."""
     sessions: Sequence[Mapping[str, Any]] = state.get("sessions", ())
     parts: list[RenderableType] = [Text("─" * 40, "dim")]
     if notice:
@@ -81,7 +81,7 @@ def _clock(seconds: float) -> str:
 
 
 def _levels(levels: Mapping[str, float]) -> Text:
-    """How loud each side is, 0 to 1."""
+    """The level of each side, 0 to 1."""
     shown = [f"{who} {_bar(levels[key])}" for key, who in (("in", "caller"), ("out", "bot")) if key in levels]
     return Text("  ".join(shown), "cyan")
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER, MAIN = "calls", "app"
 PEAKS_PER_S = 100
 MOST_PEAKS = 200_000
-"""Columns of the waveform: 33 minutes at `PEAKS_PER_S`, fewer a second for longer calls."""
+"""Maximum number of columns of the waveform: 33 minutes at `PEAKS_PER_S`; fewer per second for longer calls."""
 
 OPUS_BPS = {8000: 32_000, 16000: 48_000}
 OPUS_MOST_BPS = 96_000
@@ -65,10 +65,10 @@ def _digest(text: str) -> str:
 
 
 def script_of(main: str) -> str:
-    """The page's ES modules as one classic script, for a `file:` page cannot import modules.
+    """The page's ES modules as one classic script, because a `file:` page cannot import modules.
 
-    Each module becomes a function that returns what it exports. They import by name only, and export where
-    they declare.
+    Each module becomes a function that returns its exports. Modules must import by name only, and export in
+    the declaration.
     """
     done: dict[str, str] = {}
     _add(main, done)
@@ -78,7 +78,7 @@ def script_of(main: str) -> str:
 
 
 def _add(name: str, done: dict[str, str]) -> None:
-    """Add a module behind those that it imports."""
+    """Add a module after those that it imports."""
     source = _asset(f"{FOLDER}/{name}.js")
     for each in _IMPORT.finditer(source):
         if each[2] not in done:
@@ -106,7 +106,7 @@ def _data(record: RecordedCall) -> Iterator[str]:
 
 
 def _block(name: str, content_type: str, data: bytes) -> str:
-    """Data that the browser does not run."""
+    """A script element with data, which the browser does not run."""
     text = base64.b64encode(data).decode()
     return f'<script id="{name}" type="text/plain" data-type="{content_type}">{text}</script>\n'
 
@@ -114,7 +114,7 @@ def _block(name: str, content_type: str, data: bytes) -> str:
 def _messages(lines: Iterable[WireLine]) -> Iterator[dict[str, Any]]:
     for line in lines:
         message = message_of(line)
-        if line.has_media:  # thousands, each with the same text around its sound
+        if line.has_media:  # there are thousands, which differ only in their audio
             message |= {"text": None, "message": None}
         yield message
 
@@ -129,7 +129,7 @@ def _peaks(sound: CallSound) -> dict[str, Any]:
 
 
 def webm_of(sound: CallSound) -> bytes:
-    """The sound as Opus in WebM: the caller left, the bot right."""
+    """The audio as Opus in WebM: the caller left, the bot right."""
     import av
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""What the terminal shows of recorded calls: a list, and one call as a timeline."""
+"""The terminal view of recorded calls: a list, and one call as a timeline."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _STYLES = {
     "stall": "red",
     "warning": "yellow",
 }
-# What callers and models say must not steer the terminal.
+# Text of callers and models must not control the terminal.
 _VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 Line = tuple[float, str, str]
-"""When (s), who or what, and the text, which is markup."""
+"""Time (s), speaker or kind, and the text, as markup."""
 
 
 def print_list(found: CallList, folder: Path) -> None:
-    """The list of calls, newest first."""
+    """Print the list of calls, newest first."""
     console = Console(highlight=False, soft_wrap=True)
     if not found.calls:
         console.print(f"no recorded calls match in {escape(str(folder))}" if folder.exists() else _NONE_YET)
@@ -66,7 +66,7 @@ def _row(call: Summary) -> str:
 
 
 def print_call(record: RecordedCall) -> None:
-    """One call as a timeline."""
+    """Print one call as a timeline."""
     console = Console(highlight=False, soft_wrap=True)
     call, head = record.summary, record.head
     console.print(_row(call))
@@ -167,6 +167,6 @@ def _local(started: str) -> str:
 
 
 def plain(text: Any) -> str:
-    """Text of others as markup: nothing in it is obeyed, and it is cut where it is too long."""
+    """Untrusted text, escaped for markup and truncated."""
     shown = " ".join(str(text).split(" ")).translate(_VISIBLE)
     return escape(shown if len(shown) <= LONGEST else shown[:LONGEST] + "…")

@@ -1,6 +1,6 @@
 """`botrun deploy docker|compose|kubernetes|systemd|fly`: writes the files for running a bot there.
 
-The templates lie in `files/`. `$name` and the like are filled in; `$$` is a dollar.
+The templates are in `files/`. Names such as `$name` are substituted; `$$` is a dollar.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TARGETS = {
     "fly": (*IMAGE, "fly.toml"),
 }
 KEPT = frozenset({"requirements.txt"})
-"""Files that are yours, once they are there."""
+"""Files that are never overwritten."""
 
 NEXT = {
     "docker": "docker build -t {image} .",
@@ -41,12 +41,12 @@ NEXT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What is deployed.
+    """The parameters of a deployment.
 
     Attributes:
         file: the bot's file name.
-        transports: those served.
-        host: the public name, for carriers.
+        transports: the transports to serve.
+        host: the public host name that carriers connect to.
         image: the image's name, with its tag.
     """
 
@@ -57,12 +57,12 @@ class Deployment:
 
     @property
     def name(self) -> str:
-        """For services, pods and folders: RFC 1123 allows a-z, 0-9 and -."""
+        """The name for services, pods and folders: RFC 1123 allows a-z, 0-9 and -."""
         return re.sub(r"[^a-z0-9]+", "-", Path(self.file).stem.lower()).strip("-") or "bot"
 
     @property
     def words(self) -> list[str]:
-        """The arguments of `botrun serve` behind the file."""
+        """The arguments of `botrun serve` after the file."""
         return [word for name in self.transports for word in ("-t", name)] + ["--proxy", self.host]
 
     def written(self, template: str) -> str:
@@ -79,7 +79,7 @@ class Deployment:
         )
 
     def path_of(self, template: str) -> str:
-        """What a template's file is called where it is written."""
+        """The name of the file to write for a template."""
         return {"dockerignore": ".dockerignore", "bot.service": f"{self.name}.service"}.get(
             template, template
         )

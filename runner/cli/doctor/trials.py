@@ -1,7 +1,6 @@
 """Checks of `botrun doctor` that need an account.
 
-`-t daily` creates a room and two tokens, joins, and deletes the room: a minute of one participant, which
-costs next to nothing.
+`-t daily` creates a room and two tokens, joins, and deletes the room. That costs one participant minute.
 
 `--try` sends one free request for each key that is set, to see whether it is accepted. Each asks for a list
 that costs nothing, at the address of the vendor's own SDK: openai 3.54.0 (resources/models.py), deepgram-sdk

@@ -1,4 +1,4 @@
-"""`botrun load TARGET`: many simulated callers at once, and what they measure."""
+"""`botrun load TARGET`: many concurrent simulated callers, and their measurements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.settings.parsing import check_bounds
 TRANSPORTS = ("twilio", "telnyx", "plivo", "exotel", "websocket", "webrtc")
 CALLS, DURATION_S, RAMP_S = 50, 30.0, 5.0
 FIRST_TRY, TRY_S = 8, 10.0
-"""Where `--until-it-breaks` begins, and how long (s) it measures each try."""
+"""First number of calls of `--until-it-breaks`, and measured time (s) of each try."""
 
 _Target = Annotated[
     str, typer.Argument(metavar="TARGET", help="The bot to start, or the address of a running server.")
@@ -110,7 +110,7 @@ def load(
         procs=procs or procs_for(calls),
         body=body,
         insecure=insecure,
-        **_whom(target, transport, pid),  # type: ignore[arg-type]  # file, url and pid
+        **_server(target, transport, pid),  # type: ignore[arg-type]  # file, url and pid
     )
     view = LoadView(plan, quiet=as_json)
     if until_it_breaks:
@@ -118,7 +118,7 @@ def load(
     return run_once(plan, view, plot=plot, as_json=as_json)
 
 
-# ------------------------------------------------------------------ what was typed
+# ------------------------------------------------------------------ arguments
 
 
 def _check_scenario(scenario: str, transport: str) -> None:
@@ -145,8 +145,8 @@ def _check_plot(plot: str) -> None:
     check_file(Path(plot))
 
 
-def _whom(target: str, transport: str, pid: int | None) -> dict[str, object]:
-    """The bot's file, or an address and perhaps its process."""
+def _server(target: str, transport: str, pid: int | None) -> dict[str, object]:
+    """The bot's file, or the server's address and process id, if given."""
     from runner.callers.load.server import address_for, check_reachable, is_address, is_running
 
     if pid is not None and not is_running(pid):
@@ -156,7 +156,7 @@ def _whom(target: str, transport: str, pid: int | None) -> dict[str, object]:
         check_reachable(url)
         return {"url": url, "pid": pid}
     if pid is not None:
-        raise UsageError("--pid: a bot that is started here needs none; use it with a server's address")
+        raise UsageError("--pid is only for a server's address; botrun starts this bot itself")
     from runner.botcode.loader import parse_target
 
     parse_target(target)

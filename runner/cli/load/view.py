@@ -35,7 +35,7 @@ FAILED = 1
 CALLS_PER_PROC = 100
 
 GOOD_ECHO_MS, GOOD_TURN_MS, FAIR_TURN_MS, GOOD_STOP_MS, FAIR_STOP_MS = 150, 800, 1500, 300, 600
-"""Up to the first a figure is green, up to the second (the echo's: 250 ms) amber."""
+"""Limits of green and of amber figures; the amber limit of the echo is 250 ms."""
 
 Row = tuple[str, str]
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 def rows(report: LoadReport) -> Iterator[Row]:
-    """The figures of a load, in words."""
+    """The figures of a load as rows of the table."""
     yield "calls", _calls(report)
     for sentence, count in report.failures[:3]:
         yield "", f"[red]{count} × {escape(sentence)}[/red]"
@@ -125,7 +125,7 @@ def _server(report: LoadReport) -> Iterator[Row]:
 
 
 def _word(report: LoadReport) -> Iterator[Row]:
-    """The server's own view, where it differs from the callers' by more than where it was measured."""
+    """The server's own figures."""
     word = report.word
     if word is None:
         return
@@ -155,7 +155,7 @@ def _verdict(report: LoadReport) -> Iterator[Row]:
     if report.callers.saturated:
         yield (
             "caution",
-            "[red]the callers were too late themselves: these figures say nothing of the server.[/red]"
+            "[red]the callers themselves ran late, so these figures are not valid for the server.[/red]"
             " Try fewer calls, more --procs, or a quieter machine.",
         )
     elif report.breaches:
@@ -166,16 +166,16 @@ def _verdict(report: LoadReport) -> Iterator[Row]:
 
 PHASES = {
     "bot": "reaching the bot",
-    "callers": "the callers get ready",
-    "ramp": "the calls begin",
+    "callers": "starting the callers",
+    "ramp": "starting the calls",
     "measuring": "measuring",
-    "reckoning": "looking for the echoes",
+    "reckoning": "finding the echoes",
 }
 PLAIN_EVERY_S = 10.0
 
 
 class LoadView:
-    """Shows a load; plain lines where there is no terminal, nothing if `quiet`."""
+    """Shows a load; plain lines without a terminal, nothing if `quiet`."""
 
     def __init__(self, plan: LoadPlan, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -185,16 +185,16 @@ class LoadView:
         self._searching = False
         self._last_line: tuple[str, float] = ("", 0.0)
         if not quiet:
-            whom = escape(plan.file or plan.url or "")
+            target = escape(plan.file or plan.url or "")
             self._console.print(
-                f"[dim]load on[/dim] {whom} [dim]over {plan.transport}, {plan.scenario}[/dim]"
+                f"[dim]load on[/dim] {target} [dim]over {plan.transport}, {plan.scenario}[/dim]"
             )
 
-    # ------------------------------------------------------------ while it runs
+    # ------------------------------------------------------------ progress
 
     @contextlib.contextmanager
     def showing(self) -> Iterator[None]:
-        """A bar while the block runs."""
+        """Show a progress bar while the block runs."""
         if self._quiet or not self._console.is_terminal:
             yield
             return
@@ -205,10 +205,10 @@ class LoadView:
         self._bar = self._task = None
 
     def progress(self, now: load_processes.Progress) -> None:
-        """How far it is."""
+        """Update the progress."""
         words = _progress_words(now)
         if self._bar is not None and self._task is not None:
-            # A phase of unknown length pulses.
+            # A bar without a total pulses.
             total = 1.0 if now.phase in ("ramp", "measuring") else None
             self._bar.update(
                 self._task, description=PHASES[now.phase], completed=now.part, total=total, words=words
@@ -220,11 +220,11 @@ class LoadView:
                 self._console.print(f"{PHASES[now.phase]}{f': {words}' if words else ''}")
 
     def searches(self) -> None:
-        """Many loads follow: a line at the end of each is enough."""
+        """Show one line per load from now on, because many follow."""
         self._searching = True
 
     def tried(self, report: LoadReport) -> None:
-        """A step of the search is over: a line of it."""
+        """Print a line about a step of the search."""
         if self._quiet:
             return
         mark = "[green]holds [/green]" if report.holds else "[red]breaks[/red]"
@@ -233,19 +233,19 @@ class LoadView:
         why = f"  [dim]{escape('; '.join(report.breaches))}[/dim]" if report.breaches else ""
         self._console.print(f"{report.calls:>5} calls  {mark} p95 {p95:>4} ms{cores}{why}")
 
-    # ------------------------------------------------------------ when it is over
+    # ------------------------------------------------------------ results
 
     def print_json(self, found: dict[str, Any]) -> None:
-        """The figures for programs."""
+        """Print the figures as JSON."""
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
 
     def show(self, report: LoadReport, plot: str | None) -> None:
-        """The table of one load."""
+        """Print the table of one load."""
         self._table(list(rows(report)))
         self._saved(plot)
 
     def show_carried(self, carried: Carried, plot: str | None) -> None:
-        """What the search has found, with the table of the last load that held."""
+        """Print the result of the search, with the table of the last load that held."""
         held = [step for step in carried.steps if step.holds and step.calls == carried.calls]
         if held:
             self._table(list(rows(held[-1])))
@@ -282,7 +282,7 @@ def _progress_words(now: load_processes.Progress) -> str:
 def _carried(carried: Carried) -> str:
     match carried.limit:
         case "server":
-            return f"one server carries {carried.calls} calls; {carried.broke} are too many"
+            return f"one server handles {carried.calls} calls; {carried.broke} are too many"
         case "callers":
             tried = carried.steps[-1].calls
             return f"{carried.calls} calls held; at {tried} the callers ran late (try more --procs)"

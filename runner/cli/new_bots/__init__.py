@@ -1,4 +1,4 @@
-"""`botrun new my_bot.py`: write a bot that runs, as a starting point. The bots lie beside this file."""
+"""`botrun new my_bot.py`: writes a working bot as a starting point. The bots are beside this file."""
 
 from __future__ import annotations
 

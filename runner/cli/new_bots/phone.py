@@ -1,11 +1,11 @@
 """A voice bot that answers a phone, keys included.
 
-    botrun call BOT_FILE -t twilio --scenario keypad    ring it from this machine, without an account
-    botrun BOT_FILE -t twilio --tunnel --number +1…     let a number of yours ring it
+    botrun call BOT_FILE -t twilio --scenario keypad    call it from this machine, without an account
+    botrun BOT_FILE -t twilio --tunnel --number +1…     connect it to your phone number
     botrun BOT_FILE                                     talk to it in the browser
 
-Without a key a small script answers ("what time is it", "goodbye"); with OPENAI_API_KEY in the environment,
-or in a file .env beside this one, a language model does.
+Without an API key, a small script answers ("what time is it", "goodbye"). With OPENAI_API_KEY in the
+environment, or in a file .env beside this one, a language model answers.
 """
 
 import os
@@ -44,7 +44,7 @@ def make_llm() -> LLMService:
 
 
 class Keypad(FrameProcessor):
-    """Zero hands the caller to a person; any other key is said back."""
+    """Transfers the caller to a person on zero; repeats any other key."""
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         if not isinstance(frame, InputDTMFFrame):

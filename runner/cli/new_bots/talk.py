@@ -1,10 +1,10 @@
 """A voice bot.
 
     botrun BOT_FILE                   talk to it in the browser
-    botrun call BOT_FILE -t twilio    ring it over a phone's wire
+    botrun call BOT_FILE -t twilio    call it as a phone would
 
-Without a key a small script answers ("what time is it", "tell me a joke", "goodbye"); with OPENAI_API_KEY in
-the environment, or in a file .env beside this one, a language model does.
+Without an API key, a small script answers ("what time is it", "tell me a joke", "goodbye"). With
+OPENAI_API_KEY in the environment, or in a file .env beside this one, a language model answers.
 """
 
 import os

@@ -1,10 +1,10 @@
 """A voice bot with tools: Python functions that the language model calls.
 
     botrun BOT_FILE                   talk to it in the browser; ask what time it is
-    botrun call BOT_FILE -t twilio    ring it over a phone's wire
+    botrun call BOT_FILE -t twilio    call it as a phone would
 
 With OPENAI_API_KEY in the environment, or in a file .env beside this one, a language model decides when to
-call them. Without it a script of three lines does, for "what time is it".
+call them. Without it, a small script calls `time_now` for "what time is it".
 """
 
 import os
@@ -29,7 +29,7 @@ GREETING = "Hello! Ask me what time it is."
 
 
 async def time_now() -> str:
-    """The time at which the bot is."""
+    """The current time at the bot."""
     return f"{datetime.now():%H:%M}"
 
 
@@ -38,7 +38,7 @@ async def weather(city: str, unit: Literal["celsius", "fahrenheit"] = "celsius")
     """The weather in a city.
 
     Args:
-        city: its name, as people say it.
+        city: the name of the city.
     """
     return {"city": city, "sky": "sunny", "temperature": 21 if unit == "celsius" else 70}
 
@@ -50,7 +50,7 @@ async def hang_up(call: ToolCall) -> str:
 
 
 class Script(ScriptedDialogue):
-    """Stands in for a model: it calls `time_now`, and says what that answered."""
+    """Replaces a model: calls `time_now`, and says the result."""
 
     def reply_to(self, context: LLMContext) -> Answer | FunctionCall:
         last = context.messages[-1]

@@ -1,8 +1,8 @@
-"""A voice bot with a face: a live waveform and subtitles, drawn to its camera; and it sees who talks.
+"""A voice bot with video: its camera shows a live waveform and subtitles, and it sees the caller's camera.
 
     botrun BOT_FILE    open the page, press the button, and say "what time is it"
 
-`pip install 'botrun[camera]'` brings the letters of its subtitles.
+The subtitles need `pip install 'botrun[camera]'`.
 """
 
 import logging
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Eyes(FrameProcessor):
-    """Takes the visitor's pictures out of the pipeline: this is where a model would look at them."""
+    """Receives the caller's pictures: this is where you would pass them to a model."""
 
     size: tuple[int, int] | None = None
 

@@ -1,1 +1,1 @@
-"""The commands that make calls again and compare them."""
+"""The commands that replay and compare calls."""

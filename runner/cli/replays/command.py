@@ -1,4 +1,4 @@
-"""`botrun replay CALL`: a recorded call again, with today's code. `botrun compare CALL OTHER`: records."""
+"""`botrun replay CALL`: repeats a recorded call with today's code. `botrun compare`: compares recorded calls."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ _LiveTool = Annotated[
     list[str] | None,
     typer.Option("--live-tool", metavar="NAME", help="With recorded services: this tool runs its own code."),
 ]
-_Runs = Annotated[int, typer.Option(metavar="N", help="Make the call so often.", min=1, max=1000)]
+_Runs = Annotated[int, typer.Option(metavar="N", help="Number of times to replay the call.", min=1, max=1000)]
 _Failed = Annotated[bool, typer.Option("--failed", help="Replay all recorded calls that failed.")]
 _Since = Annotated[
     str, typer.Option("--since", metavar="TIME", help="Replay all calls since 30m, 2h, 3d or a date.")
 ]
 _RealTime = Annotated[
-    bool, typer.Option("--real-time", help="With recorded services: in a process of its own, in real time.")
+    bool, typer.Option("--real-time", help="With recorded services: use a separate process, in real time.")
 ]
 _Body = Annotated[str | None, typer.Option(metavar="FILE|JSON", help="runner_args.body of the bot.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print the comparison as JSON, and nothing else.")]
@@ -74,9 +74,9 @@ def replay(
     html: _Html = None,
     verbose: _Verbose = False,
 ) -> int:
-    """Make a recorded call again with today's code, and compare the two.
+    """Repeat a recorded call with today's code, and compare the two.
 
-    The exit status is 0 if it is the same or better, 1 if it is worse, 3 if nothing can be said.
+    The exit status is 0 if it is the same or better, 1 if it is worse, 3 if the comparison is inconclusive.
     """
     from runner.cli.replays.view import ReplayView
 
@@ -138,7 +138,7 @@ def write_page(path: Path, comparisons: list[Comparison]) -> None:
 
 
 def _which(call: str | None, bot: str | None, *, several: bool) -> tuple[str | None, str | None, bool]:
-    """The call and the bot. Of many calls, the only word given is the bot."""
+    """The call, the bot, and whether there are several calls. With several, the only argument is the bot."""
     if several and bot is not None:
         raise UsageError("--failed and --since choose the calls: give the bot's file, and no call")
     if several:
@@ -164,10 +164,10 @@ def _replay_one(name: str, options: dict[str, Any], view: ReplayView) -> Compari
 
 
 def find_call(name: str) -> RecordedCall:
-    """The record of this name; "last" is the newest call that is no replay.
+    """The record with this name; "last" is the newest call that is not a replay.
 
     Raises:
-        RecordError: there is none.
+        RecordError: it does not exist.
     """
     from runner.records.call import RecordedCall
     from runner.records.folder import calls_folder, find
@@ -182,7 +182,7 @@ def find_call(name: str) -> RecordedCall:
 def _replay_many(
     failed: bool, since: str, options: dict[str, Any], view: ReplayView, *, html: str | None
 ) -> int:
-    """Replay all calls that are wanted, oldest first, and sum up."""
+    """Replay all matching calls, oldest first, and print a summary."""
     from runner.records.folder import calls_folder
     from runner.records.listing import Filter, list_calls, parse_since
     from runner.replay.comparison.verdict import INCONCLUSIVE, WORSE

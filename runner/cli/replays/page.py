@@ -1,4 +1,4 @@
-"""Comparisons as one HTML file that loads nothing. What callers and models said is escaped."""
+"""Comparisons as one HTML file that loads nothing. Text of callers and models is escaped."""
 
 from __future__ import annotations
 

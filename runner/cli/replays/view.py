@@ -1,4 +1,4 @@
-"""What the terminal shows of a replay: what happens, and how the two calls differ, side by side."""
+"""The terminal view of a replay: its progress, and the differences between the two calls, side by side."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class ReplayView:
         self._console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), quiet=quiet)
 
     def begins(self, request: ReplayRequest) -> None:
-        """A replay is about to begin."""
+        """Print the header of a replay."""
         where = "in virtual time" if request.is_virtual else "in real time"
         how = f"{request.target}, {request.mode}, services {request.services}, {where}"
         self._console.print(f"[dim]replaying {request.record.id} with {escape(how)}[/dim]")
 
     def say(self, text: str) -> None:
-        """A sentence about what happens."""
+        """Print a sentence about the replay."""
         self._console.print(f"[dim]{plain(text)}[/dim]")
 
     def progress(self, number: int, count: int, call_id: str) -> None:
-        """One of many calls is next."""
+        """Print which of many calls is next."""
         self._console.print(f"[bold]{number}/{count}[/bold] {call_id}")
 
     def show(self, comparison: Comparison, *, short: bool = False) -> None:
-        """How the calls differ; one line if they do not."""
+        """Print how the calls differ; one line if they do not."""
         if comparison.verdict == "same":
             self._console.print(f"[green]no difference[/green] {self._figures(comparison)}")
             return
@@ -69,7 +69,7 @@ class ReplayView:
             self._console.print(f"[dim]in the inspector of a running bot: /calls?compare={ids}[/dim]")
 
     def sum_up(self, found: Sequence[Comparison], refused: int) -> None:
-        """The result of many replays."""
+        """Print the result of many replays."""
         counts = {name: sum(each.verdict == name for each in found) for name in COLOURS}
         parts = [f"{count} {name}" for name, count in counts.items() if count]
         parts += [f"{refused} refused"] if refused else []
