@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER, MAIN = "calls", "app"
 PEAKS_PER_S = 100
 MOST_PEAKS = 200_000
-"""Maximum number of columns of the waveform: 33 minutes at `PEAKS_PER_S`; fewer per second for longer calls."""
+"""Maximum number of waveform columns: 33 minutes at `PEAKS_PER_S`; longer calls have fewer per second."""
 
 OPUS_BPS = {8000: 32_000, 16000: 48_000}
 OPUS_MOST_BPS = 96_000

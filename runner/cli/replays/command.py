@@ -1,4 +1,4 @@
-"""`botrun replay CALL`: repeats a recorded call with today's code. `botrun compare`: compares recorded calls."""
+"""`botrun replay CALL`: repeats a recorded call with today's code. `botrun compare`: compares records."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ async def test_a_refusal_by_the_server_is_reported_as_it_is() -> None:
         ((ECHO, "--scenario", "tlak"), "did you mean talk?"),
         ((ECHO, "-t", "webrtc", "--scenario", "talk"), "over WebRTC there is only echo"),
         ((ECHO, "--plot", "x.svg"), "is not an .html file"),
-        ((ECHO, "--pid", "1"), "--pid: a bot that is started here needs none"),
+        ((ECHO, "--pid", "1"), "--pid is only for a server's address"),
         (("ws://127.0.0.1:1/ws", "--pid", "99999999"), "--pid: there is no process 99999999"),
         (("gopher://x", "-n", "1"), "not an address that can be called"),
         (("nowhere.py",), "nowhere.py"),
