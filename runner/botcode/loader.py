@@ -3,9 +3,9 @@
 The file is imported once, by path. Its folder is appended to `sys.path`, after everything installed, so a bot
 called `json.py` or `daily.py` does not shadow the library of that name. Nothing else in the folder runs.
 
-The user's files are compiled from source every time, without Python's bytecode files. Python takes such a file
-as current if the source has the same size and the same modification second. So a second save within one second
-that keeps the length (`version 1` to `version 2`) would load the old code.
+The user's files are compiled from source every time, without Python's bytecode files. Python takes such a
+file as current if the source has the same size and the same modification second. So a second save within one
+second that keeps the length (`version 1` to `version 2`) would load the old code.
 """
 
 from __future__ import annotations
@@ -330,7 +330,7 @@ class SourceLoader(SourceFileLoader):
 
 
 def compile_always(folder: Path) -> None:
-    """From now on, modules in this folder and below are compiled from their source, except installed ones."""
+    """From now on, compile modules in and below this folder from source, except installed ones."""
     folder = folder.resolve()
     if folder in _folders:
         return

@@ -127,7 +127,7 @@ def call(
     provider = provider or (plan.transport if plan else "") or DEFAULT_PROVIDER
     if file is None and url is None and plan is not None and plan.bot is not None:
         file = str(plan.bot)
-    whom = _whom(file, url, provider)
+    target = _target(file, url, provider)
     if insecure:
         from runner.server.wire.tls import trust_anybody
 
@@ -136,8 +136,8 @@ def call(
 
     request = CallRequest(
         provider=provider,
-        file=whom[0],
-        url=whom[1],
+        file=target[0],
+        url=target[1],
         scenario=plan,
         line=line,
         save=Path(save) if save else None,

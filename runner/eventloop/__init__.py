@@ -1,4 +1,4 @@
-"""What one process's event loop needs: clock, waiting, batched reads; and which worker the process is.
+"""Event loop helpers of one process: clock, waiting, batched reads; and which worker the process is.
 
 Ids that a worker gives out begin with its own id, so that any worker knows their owner.
 """
@@ -9,11 +9,11 @@ _worker = ""
 
 
 def become(worker: str) -> None:
-    """This process is the worker of that id (digits)."""
+    """Make this process the worker with that id (digits)."""
     global _worker
     _worker = worker
 
 
 def worker_prefix() -> str:
-    """What ids of this worker begin with: `w3-`; "" where there is only one."""
+    """The prefix of this worker's ids, such as `w3-`; "" if there is only one worker."""
     return f"w{_worker}-" if _worker else ""

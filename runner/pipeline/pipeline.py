@@ -180,7 +180,7 @@ class ParallelPipeline(FrameProcessor):
 
 
 def missing_parts(processors: Iterable[FrameProcessor]) -> Iterator[str]:
-    """Sentences about what this pipeline cannot do, and what to write."""
+    """Sentences that say what this pipeline cannot do, and how to fix it."""
     row = list(processors)
     source = next((p for p in row if isinstance(p, BaseInputTransport)), None)
     sink = next((p for p in row if isinstance(p, BaseOutputTransport)), None)
@@ -196,7 +196,7 @@ def missing_parts(processors: Iterable[FrameProcessor]) -> Iterator[str]:
 
 
 def _faulty_tools(row: Sequence[FrameProcessor]) -> list[str]:
-    """Tools that cannot be described to the model; otherwise found at the first question only."""
+    """Tools that cannot be described to the model, which would otherwise fail at the first request."""
     model = next((p for p in row if isinstance(p, LLMService)), None)
     if model is None:
         return []
@@ -209,7 +209,7 @@ def _faulty_tools(row: Sequence[FrameProcessor]) -> list[str]:
 def _fault(model: LLMService, tools: Sequence[Any]) -> str:
     try:
         model.toolbox.definitions(tools)
-    except Exception as error:  # the boundary to what is written in the tools' signatures
+    except Exception as error:  # the boundary to the tools' signatures
         return describe(error)
     return ""
 
@@ -225,5 +225,5 @@ def _deaf(source: BaseInputTransport, recognisers: Sequence[STTService]) -> Iter
 
 
 def _needs_turns(recogniser: STTService) -> bool:
-    """Whether it gives its final words when the VAD hears speech end."""
+    """Whether it needs the VAD's end of speech to finish a transcript."""
     return type(recogniser).speech_ended is not STTService.speech_ended

@@ -206,7 +206,7 @@ class UserMute:
         self.missed = False
 
     def on_unmuted(self, unmuted: Callable[[float], object]) -> None:
-        """Call this when a mute ends while the user is speaking."""
+        """Call `unmuted` when a mute ends while the user is speaking."""
         self._unmuted.append(unmuted)
 
     def covers(self, user_speaking: bool) -> bool:

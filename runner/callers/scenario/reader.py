@@ -1,4 +1,4 @@
-"""Reads YAML place by place, so that every complaint has its line."""
+"""Reads YAML node by node, so that every error has its line."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ LONGEST_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One place in a YAML file."""
+    """A node in a YAML file."""
 
     path: Path
     node: yaml.Node
 
     @property
     def line(self) -> int:
-        """From 1."""
+        """The line number, from 1."""
         return int(self.node.start_mark.line) + 1
 
     def fail(self, sentence: str) -> NoReturn:
@@ -43,14 +43,14 @@ class Reader:
 
     @property
     def is_empty(self) -> bool:
-        """No value, as in `hang_up:`."""
+        """Whether there is no value, as in `hang_up:`."""
         return self._is_scalar and self.node.tag == "tag:yaml.org,2002:null"
 
     @property
     def _is_scalar(self) -> bool:
         return bool(self.node.id == "scalar")  # type: ignore[attr-defined]
 
-    # ------------------------------------------------------------ what stands here
+    # ------------------------------------------------------------ values
 
     def items(self, what: str) -> Iterator[tuple[Reader, Reader]]:
         """Keys and values of a mapping."""
@@ -60,7 +60,7 @@ class Reader:
             yield Reader(self.path, key), Reader(self.path, value)
 
     def fields(self, what: str, known: Collection[str]) -> dict[str, Reader]:
-        """A mapping with none but these keys."""
+        """A mapping with only these keys."""
         found: dict[str, Reader] = {}
         for key, value in self.items(what):
             name = key.text(f"a name in {what}")
@@ -78,7 +78,7 @@ class Reader:
         return [Reader(self.path, entry) for entry in self.node.value]
 
     def texts(self, what: str, *, empty: bool = False) -> tuple[str, ...]:
-        """One text, or a list of them; `empty`: "" is one, too."""
+        """One text, or a list of texts; `empty`: "" is allowed."""
         if empty and self._is_scalar and self.node.tag == "tag:yaml.org,2002:str" and not self.node.value:
             return ("",)
         if self._is_scalar:
@@ -86,13 +86,13 @@ class Reader:
         return tuple(entry.text(what) for entry in self.list(what))
 
     def text(self, what: str) -> str:
-        """A text with something in it."""
+        """A non-empty text."""
         if not self._is_scalar or not str(self.node.value).strip():
             self.fail(f"{what} must be a text")
         return str(self.node.value).strip()
 
     def duration_s(self, what: str, *, most_s: float = LONGEST_S) -> float:
-        """As in 700ms, 1.5s or 2 (seconds)."""
+        """A duration such as 700ms, 1.5s or 2 (seconds), in seconds."""
         found = _DURATION.fullmatch(str(self.node.value).strip()) if self._is_scalar else None
         if found is None:
             self.fail(f"{what} must be a duration such as 700ms or 1.5s")
@@ -125,10 +125,10 @@ class Reader:
 
 
 def read_yaml(path: Path) -> Reader:
-    """The root of a file.
+    """Read a file; return its root node.
 
     Raises:
-        UsageError: it cannot be read, or is no YAML.
+        UsageError: the file cannot be read, or is not YAML.
     """
     import yaml
 

@@ -102,11 +102,11 @@ class Expect(Step):
         stops_within_s: from the start of the caller's last interruption to the bot's silence.
         keeps_talking: whether the bot is still heard after the caller's last murmur.
         hangs_up: whether the bot ends the call within `within_s`.
-        tools: the bot called these, in this order, and after those expected before. Judged by the record when
-            the call is over.
-        keys: what the bot has pressed.
-        violations: at most so many messages against the provider's rules, in the whole call so far.
-        underruns: at most so many silences of up to 0.3 s in the bot's speech.
+        tools: the bot called these, in this order, after those of earlier steps. Checked in the call's record
+            after the call.
+        keys: keys that the bot has pressed.
+        violations: maximum number of violations of the provider's rules in the call so far.
+        underruns: maximum number of silences of up to 0.3 s in the bot's speech.
     """
 
     words: tuple[str, ...] = ()

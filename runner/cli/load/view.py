@@ -296,12 +296,12 @@ def _carried(carried: Carried) -> str:
 
 
 def procs_for(calls: int) -> int:
-    """How many processes of callers."""
+    """The number of caller processes."""
     return max(1, min(os.cpu_count() or 1, -(-calls // CALLS_PER_PROC)))
 
 
 def run_once(plan: LoadPlan, view: LoadView, *, plot: str | None, as_json: bool) -> int:
-    """One load. Returns the exit status."""
+    """Run one load. Returns the exit status."""
 
     async def run(stop: asyncio.Event) -> LoadReport:
         with view.showing():
@@ -320,7 +320,7 @@ def run_once(plan: LoadPlan, view: LoadView, *, plot: str | None, as_json: bool)
 
 
 def search(plan: LoadPlan, view: LoadView, *, plot: str | None, procs: int | None, as_json: bool) -> int:
-    """Find how many calls the server carries. Returns the exit status."""
+    """Find the maximum number of calls that the server handles. Returns the exit status."""
 
     view.searches()
 
@@ -347,7 +347,7 @@ def search(plan: LoadPlan, view: LoadView, *, plot: str | None, procs: int | Non
 
 
 async def _stoppable(run: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
-    """The first Ctrl-C ends the load with what was measured so far, the second everything."""
+    """Let the first Ctrl-C end the load with the results so far, and the second end the program."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     task = asyncio.ensure_future(run(stop))
 

@@ -24,7 +24,7 @@ _Provider = Annotated[
         "--transport", "-t", metavar="NAME", help="Whose messages. [default: the scenario's, twilio]"
     ),
 ]
-_Runs = Annotated[int, typer.Option(metavar="N", help="Make the call so often.", min=1, max=1000)]
+_Runs = Annotated[int, typer.Option(metavar="N", help="Number of times to replay the call.", min=1, max=1000)]
 _Dir = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder of the baselines.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 
