@@ -29,6 +29,8 @@ UNSET = {"log": "json", "record": False, "max_public_calls": 0, "max_starts_per_
 def serve(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The bot's file, or FILE:function.")],
     workers: Annotated[str | None, option("workers")] = None,
+    isolate: Annotated[bool | None, option("isolate")] = None,
+    spare: Annotated[str | None, option("spare")] = None,
     transports: Annotated[list[str] | None, option("transports")] = None,
     host: Annotated[str | None, option("host")] = None,
     port: Annotated[str | None, option("port")] = None,
@@ -57,6 +59,8 @@ def serve(
     """
     flags = {
         "workers": workers,
+        "isolate": isolate,
+        "spare": spare,
         "transports": transports,
         "host": host,
         "port": port,
@@ -153,11 +157,13 @@ def _run(
         is_public=public is not None,
     )
     pool = PoolPlan(
-        workers=settings.workers or cores(),
+        workers=settings.workers or (1 if settings.isolate else cores()),
         grace_s=settings.grace_secs,
-        capacity=settings.capacity or _measured(bot, settings),
+        capacity=settings.capacity or (0 if settings.isolate else _measured(bot, settings)),
         most_calls=settings.max_sessions,
         public_calls=settings.max_public_calls,
         memory_mb=settings.worker_memory_mb,
+        spare=settings.spare if settings.isolate else 0,
+        cores=cores(),
     )
     return asyncio.run(WorkerPool(plan, pool, listener, public).run())

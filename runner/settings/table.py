@@ -310,6 +310,21 @@ class Settings:
         "-w",
         metavar="N",
     )
+    isolate: bool = _setting(
+        False,
+        "BOTRUN_ISOLATE",
+        "botrun serve: a process for each call, for bots that block or crash.",
+        values.parse_bool,
+        "--isolate",
+    )
+    spare: int = _setting(
+        4,
+        "BOTRUN_SPARE",
+        "botrun serve --isolate: processes that have loaded the bot and wait for a call.",
+        values.parse_count(least=1),
+        "--spare",
+        metavar="N",
+    )
     grace_secs: float = _setting(
         300.0,
         "BOTRUN_GRACE_SECS",
@@ -367,6 +382,6 @@ FIXED = (
     *("max_public_calls", "max_calls_per_caller", "max_starts_per_min", "max_public_call_secs"),
     *("provider_api", "state_dir"),
     *("state", "max_calls_per_number", "media_address", "media_ports", "public_host", "check_public"),
-    *("workers", "grace_secs", "capacity", "worker_memory_mb"),
+    *("workers", "isolate", "spare", "grace_secs", "capacity", "worker_memory_mb"),
 )
 """Settings that need a restart; editing them in `.env` has no effect while botrun runs."""

@@ -33,5 +33,21 @@ def carried(loads: Sequence[WorkerLoad], per_worker: int, most: int = 0) -> RunL
     return RunLoad(used=round(used, 2), calls=calls, capacity=capacity, workers=len(loads))
 
 
+def carried_apart(loads: Sequence[WorkerLoad], workers: int, most: int, cores: int) -> RunLoad:
+    """The same, where each call has a process of its own, which alone may fill a core.
+
+    Args:
+        loads: of all processes.
+        workers: how many accept.
+        most: calls that the run may have; 0 if CPU alone decides.
+        cores: of this machine.
+    """
+    calls = sum(load.calls + load.reserved for load in loads)
+    used = sum(load.cpu for load in loads) / (cores * FULL_CPU)
+    if most:
+        used = calls / most
+    return RunLoad(used=round(used, 2) if workers else 1.0, calls=calls, capacity=most, workers=workers)
+
+
 def _busy(load: WorkerLoad) -> float:
     return max(load.cpu / FULL_CPU, load.lag_ms / FULL_LAG_MS if load.calls else 0.0)

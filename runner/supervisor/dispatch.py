@@ -27,7 +27,13 @@ DEFER_S = 5
 RECENT_S = 0.4
 """For so long (s) a call that was handed over counts beside those that its worker reports."""
 
-STUCK_S = 1.0
+RECENT_OF_SINGLE_S = 10.0
+"""A provider may take this long (s) from the socket to its first message."""
+
+WAIT_S = 5.0
+"""How long (s) a call waits for a process of its own; then a worker that has others takes it."""
+
+STUCK_S = 2.5
 """A worker that has not reported for so long (s) is stuck, and gets connections only if all are."""
 
 TLS_HANDSHAKE = b"\x16"
@@ -47,6 +53,7 @@ class Seat:
     Attributes:
         calls: as it last reported, those that were announced included.
         most: the most calls that it takes; 0 is no limit.
+        single: whether it is for one call: then it is given no second one.
         reported_at: when it last reported.
         handed: when it was given calls, of late.
         turn: grows with each connection that it was given.
@@ -55,6 +62,7 @@ class Seat:
     worker: str
     end: socket.socket
     most: int = 0
+    single: bool = False
     calls: int = 0
     reported_at: float = field(default_factory=time.monotonic)
     handed: deque[float] = field(default_factory=deque)
@@ -62,7 +70,8 @@ class Seat:
 
     def load(self, now: float) -> int:
         """Its calls, with those that are on their way to it."""
-        while self.handed and self.handed[0] < now - RECENT_S:
+        recent_s = RECENT_OF_SINGLE_S if self.single else RECENT_S
+        while self.handed and self.handed[0] < now - recent_s:
             self.handed.popleft()
         return self.calls + len(self.handed)
 
@@ -76,11 +85,13 @@ class Seat:
 def order_of(seats: Sequence[Seat], *, call: bool, now: float) -> list[Seat]:
     """The workers to offer a connection to, best first."""
 
-    def rank(seat: Seat) -> tuple[bool, bool, int, int]:
+    def rank(seat: Seat) -> tuple[bool, bool, bool, int, int]:
         calls = seat.load(now) if call else 0
-        return (seat.is_stuck(now), call and seat.is_full(now), calls, seat.turn)
+        return (call != seat.single, seat.is_stuck(now), call and seat.is_full(now), calls, seat.turn)
 
-    return sorted(seats, key=rank)
+    # A process for one call is given nothing else, and nothing more.
+    usable = [seat for seat in seats if not seat.single or (call and not seat.is_full(now))]
+    return sorted(usable, key=rank)
 
 
 class Dispatcher:
@@ -89,13 +100,18 @@ class Dispatcher:
     Args:
         listeners: bound sockets.
         path: of the Unix socket where workers fetch their connections.
+        isolates: whether each call waits for a worker that is for one call.
     """
 
-    def __init__(self, listeners: Mapping[bytes, socket.socket], path: Path) -> None:
+    def __init__(
+        self, listeners: Mapping[bytes, socket.socket], path: Path, *, isolates: bool = False
+    ) -> None:
         self._listeners = listeners
+        self._isolates = isolates
         self._loop = asyncio.get_running_loop()
         self._seats: dict[str, Seat] = {}
-        self._expected: dict[str, int] = {}
+        self._expected: dict[str, tuple[int, bool]] = {}
+        self._waiting: deque[tuple[float, bytes, socket.socket]] = deque()
         self._is_open = False
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._door.setblocking(False)
@@ -108,9 +124,14 @@ class Dispatcher:
         """Workers that take connections, by id."""
         return self._seats
 
-    def expect(self, worker: str, most: int) -> None:
-        """This worker may come for connections; it takes at most so many calls."""
-        self._expected[worker] = most
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a process of their own."""
+        return len(self._waiting)
+
+    def expect(self, worker: str, most: int, *, single: bool = False) -> None:
+        """This worker may come for connections; it takes at most so many calls, or a `single` one ever."""
+        self._expected[worker] = most, single
 
     def report(self, worker: str, calls: int) -> None:
         """A worker has reported its calls."""
@@ -127,6 +148,8 @@ class Dispatcher:
 
     def close(self) -> None:
         self._stop()
+        for _, _, connection in self._waiting:
+            connection.close()
         for worker in list(self._seats):
             self.unseat(worker)
         self._loop.remove_reader(self._door)
@@ -150,8 +173,10 @@ class Dispatcher:
         if worker not in self._expected:
             end.close()
             return
-        self._seats[worker] = Seat(worker, end, self._expected.pop(worker))
+        most, single = self._expected.pop(worker)
+        self._seats[worker] = Seat(worker, end, most, single)
         self._start()
+        self._hand_waiting()
 
     def _start(self) -> None:
         if self._is_open:
@@ -179,22 +204,41 @@ class Dispatcher:
                 connection, _ = listener.accept()
             except OSError:  # none waits, one is gone already, or too many files are open
                 return
-            with connection:
-                self._hand_over(port, connection)
-
-    def _hand_over(self, port: bytes, connection: socket.socket) -> None:
-        connection.setblocking(False)
-        try:
-            head = connection.recv(PEEK_BYTES, socket.MSG_PEEK)
-        except OSError:
-            head = b""
-        call, now = begins_call(head), time.monotonic()
-        for seat in order_of(list(self._seats.values()), call=call, now=now):
+            connection.setblocking(False)
             try:
-                socket.send_fds(seat.end, [port], [connection.fileno()])
-            except OSError:  # it has died, or has not read for very long
-                continue
-            seat.turn += 1
-            if call:
-                seat.handed.append(now)
-            return
+                head = connection.recv(PEEK_BYTES, socket.MSG_PEEK)
+            except OSError:
+                head = b""
+            call = begins_call(head)
+            if call and self._isolates and not self._has_free():
+                self._waiting.append((time.monotonic(), port, connection))
+                self._loop.call_later(WAIT_S, self._hand_waiting)
+            else:
+                self._hand_over(port, connection, call=call)
+
+    def _has_free(self) -> bool:
+        """Whether a worker waits for the one call that it is for."""
+        now = time.monotonic()
+        return any(seat.single and not seat.is_full(now) for seat in self._seats.values())
+
+    def _hand_waiting(self) -> None:
+        """A worker for one call is there, or a call has waited for too long."""
+        while self._waiting:
+            since, port, connection = self._waiting[0]
+            if not self._has_free() and time.monotonic() - since < WAIT_S:
+                return
+            self._waiting.popleft()
+            self._hand_over(port, connection, call=True)
+
+    def _hand_over(self, port: bytes, connection: socket.socket, *, call: bool) -> None:
+        now = time.monotonic()
+        with connection:
+            for seat in order_of(list(self._seats.values()), call=call, now=now):
+                try:
+                    socket.send_fds(seat.end, [port], [connection.fileno()])
+                except OSError:  # it has died, or has not read for very long
+                    continue
+                seat.turn += 1
+                if call:
+                    seat.handed.append(now)
+                return

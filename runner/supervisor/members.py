@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from runner.sessions.admission import RunLoad
+from runner.supervisor.capacity import carried, carried_apart
 from runner.supervisor.crash_loop import LASTS_S
 from runner.supervisor.processes import Worker
 from runner.worker.messages import Message, WorkerLoad
@@ -22,6 +24,8 @@ class PoolPlan:
         most_calls: calls that the run may have at once; 0 is no limit.
         public_calls: the same for calls through the public address.
         memory_mb: of a worker, above which it is replaced; 0 is no limit.
+        spare: with a process for each call, how many wait for one; 0 is without.
+        cores: of this machine.
     """
 
     workers: int
@@ -30,6 +34,17 @@ class PoolPlan:
     most_calls: int = 0
     public_calls: int = 0
     memory_mb: int = 0
+    spare: int = 0
+    cores: int = 1
+
+    def carried(self, members: Members) -> RunLoad:
+        """What they carry. With a process for each call, `capacity` is the run's."""
+        if self.spare:
+            limits = [limit for limit in (self.capacity, self.most_calls) if limit]
+            return carried_apart(
+                members.all_loads(), len(members.accepting), min(limits, default=0), self.cores
+            )
+        return carried(members.loads(), self.capacity, self.most_calls)
 
 
 @dataclass(eq=False)
@@ -43,6 +58,7 @@ class Member:
         accepting_since: when it began to accept (monotonic).
         load: as it last reported.
         retiring: whether it finishes its calls and ends.
+        single: whether it is for one call, and had one (`used`).
     """
 
     number: int
@@ -51,6 +67,9 @@ class Member:
     accepting_since: float | None = None
     load: WorkerLoad | None = None
     retiring: bool = False
+    single: bool = False
+    used: bool = False
+    reported_at: float = field(default_factory=time.monotonic)
 
     @property
     def worker_id(self) -> str:
@@ -64,6 +83,11 @@ class Member:
         """Whether it has accepted for long enough not to be part of a crash loop."""
         return self.accepting_since is not None and time.monotonic() - self.accepting_since >= LASTS_S
 
+    def kill(self) -> None:
+        """End its process at once."""
+        if self.worker is not None:
+            self.worker.kill()
+
     def send(self, message: Message) -> None:
         if self.worker is not None:
             self.worker.send(message)
@@ -76,10 +100,10 @@ class Members:
         self._all: list[Member] = []
         self._begun = 0
 
-    def begin(self, replaces: Member | None = None) -> Member:
+    def begin(self, replaces: Member | None = None, *, single: bool = False) -> Member:
         """A new worker, about to be forked."""
         self._begun += 1
-        member = Member(self._begun, replaces)
+        member = Member(self._begun, replaces, single=single)
         self._all.append(member)
         return member
 
@@ -96,7 +120,17 @@ class Members:
     @property
     def count(self) -> int:
         """Those that accept or will, but for replacements of others."""
-        return sum(1 for member in self._all if not member.retiring and member.replaces is None)
+        return sum(1 for m in self._all if not m.retiring and m.replaces is None and not m.single)
+
+    @property
+    def waiting(self) -> int:
+        """Processes for one call that have had none."""
+        return sum(1 for member in self._all if member.single and not member.used)
+
+    def stuck(self, for_s: float) -> list[Member]:
+        """Processes whose one call has kept them from reporting for so long."""
+        before = time.monotonic() - for_s
+        return [m for m in self._all if m.single and m.used and m.reported_at < before]
 
     @property
     def accepting(self) -> list[Member]:
@@ -115,9 +149,15 @@ class Members:
         """What those that accept have reported."""
         return list(self._loads(self.accepting))
 
+    def all_loads(self) -> list[WorkerLoad]:
+        """What all have reported."""
+        return list(self._loads(self._all))
+
     def may_replace(self, member: Member) -> bool:
-        """Whether it accepts and is not being replaced."""
-        return member.accepts and not any(other.replaces is member for other in self._all)
+        """Whether it accepts calls, more than one, and is not being replaced."""
+        return (
+            member.accepts and not member.single and not any(other.replaces is member for other in self._all)
+        )
 
     def _loads(self, members: list[Member]) -> Iterator[WorkerLoad]:
         for member in members:

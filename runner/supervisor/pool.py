@@ -28,7 +28,6 @@ from runner.errors import BotrunError
 from runner.server.wire.handed import MAIN, NAME, PUBLIC
 from runner.sessions.admission import RunLoad
 from runner.supervisor.busy_answers import BusyAnswers
-from runner.supervisor.capacity import carried
 from runner.supervisor.crash_loop import CrashLoop
 from runner.supervisor.dispatch import Dispatcher
 from runner.supervisor.members import Member, Members, PoolPlan
@@ -61,6 +60,8 @@ FORCED_STATUS = 130
 STOP_S, PUBLIC_STOP_S = 5.7, 12.2
 """As in `supervisor/__init__.py`: what workers may take to end after `BOTRUN_SHUTDOWN_SECS`."""
 
+STUCK_S = 30.0
+"""A process for one call that does not report for so long (s) is ended: its caller hears nothing."""
 SETTLE_S, PUBLIC_SETTLE_S = 0.6, 3.0
 """A drained run waits so long (s) for calls that were answered just before: their sound is on its way."""
 
@@ -105,7 +106,8 @@ class WorkerPool:
             loop.add_signal_handler(number, self._signalled)
         loop.add_signal_handler(signal.SIGHUP, self._replace_all)
         self._folder = Path(tempfile.mkdtemp(prefix="botrun-"))  # mode 0700
-        self._dispatcher = Dispatcher(self._ports, self._folder / NAME)
+        isolates = bool(self._pool.spare)
+        self._dispatcher = Dispatcher(self._ports, self._folder / NAME, isolates=isolates)
         self._fork_server = ForkServer(
             self._plan.program, list(self._ports.values()), self._ended, lambda notes: None
         )
@@ -133,6 +135,8 @@ class WorkerPool:
         """Fork what is missing."""
         for _ in range(self._pool.workers - self._members.count):
             self._spawn(self._fork(self._members.begin()))
+        for _ in range(self._pool.spare - self._members.waiting if not self._signals else 0):
+            self._spawn(self._fork(self._members.begin(single=True)))
 
     async def _fork(self, member: Member, wait_s: float = 0.0) -> None:
         await asyncio.sleep(wait_s)
@@ -140,10 +144,14 @@ class WorkerPool:
             run=self._plan.job(self._folder),
             trace=str(self._folder / f"trace-{member.number}"),
             announce=member.number == 1 and not self._plan.is_public,
-            pool=PoolJob(calls=self._pool.capacity),
+            pool=PoolJob(calls=self._most(member)),
         )
         member.worker = await self._fork_server.fork(job)
         await self._listen(member, member.worker)
+
+    def _most(self, member: Member) -> int:
+        """Calls that this worker takes; 0 is no limit."""
+        return 1 if member.single else 0 if self._pool.spare else self._pool.capacity
 
     async def _listen(self, member: Member, worker: Worker) -> None:
         channel = MessageChannel[FromWorker](worker.channel, FromWorker, f"worker {worker.id}")
@@ -156,7 +164,7 @@ class WorkerPool:
         match message:
             case Loaded():
                 worker.send(self._ended_workers.sum())
-                self._dispatcher.expect(worker.id, self._pool.capacity)
+                self._dispatcher.expect(worker.id, self._most(member), single=member.single)
                 self._spawn(self._let_accept(worker))
             case Accepting():
                 self._accepts(member, worker)
@@ -178,7 +186,8 @@ class WorkerPool:
         member.accepting_since = time.monotonic()
         self._busy.stop()
         worker.send(RunCarries(load=self._carries))
-        logger.info("worker %s (pid %d) accepts calls", worker.id, worker.pid)
+        log = logger.debug if member.single else logger.info
+        log("worker %s (pid %d) accepts calls", worker.id, worker.pid)
         if not self._has_begun:
             self._has_begun = True
             self._fork_server.prepare_more()
@@ -199,18 +208,33 @@ class WorkerPool:
     # ------------------------------------------------------------ what they carry
 
     def _carry(self, member: Member, worker: Worker, load: WorkerLoad) -> None:
-        member.load = load
+        member.load, member.reported_at = load, time.monotonic()
         self._dispatcher.report(worker.id, load.calls + load.reserved)
         if member.lasted() and self._loop_of_crashes.lasts():
             logger.info("workers last again")
         limit_mb = self._pool.memory_mb
         if limit_mb and load.memory_mb > limit_mb and self._members.may_replace(member):
             self._replace(member, f"uses {load.memory_mb:.0f} MB (BOTRUN_WORKER_MEMORY={limit_mb})")
+        if member.single:
+            self._carry_one(member, load)
         self._publish()
+
+    def _carry_one(self, member: Member, load: WorkerLoad) -> None:
+        """A process for one call: another one takes its place as soon as it has it, and it ends with it."""
+        if load.calls and not member.used:
+            member.used = True
+            self._fill()
+        elif member.used and not load.calls and not member.retiring:
+            self._retire(member)
+        for stuck in self._members.stuck(STUCK_S):
+            logger.error(
+                "worker %s: the bot has blocked it for %g s; botrun ends it", stuck.worker_id, STUCK_S
+            )
+            stuck.kill()
 
     def _publish(self) -> None:
         """Let all workers know what they carry together, if that has changed."""
-        carries = carried(self._members.loads(), self._pool.capacity, self._pool.most_calls)
+        carries = self._pool.carried(self._members)
         if carries == self._carries:
             return
         if self._keeper is not None and carries.capacity != self._carries.capacity:
@@ -230,7 +254,9 @@ class WorkerPool:
 
     def _renew(self, why: str) -> None:
         for member in self._members.accepting:
-            if self._members.may_replace(member):
+            if member.single and not member.used:
+                self._retire(member)
+            elif self._members.may_replace(member):
                 self._replace(member, f"is replaced ({why.strip(': ')})")
 
     def _retire(self, member: Member) -> None:
@@ -258,10 +284,18 @@ class WorkerPool:
             self._send_others(worker, self._ended_workers.last(worker))
             self._ended_workers.close(worker)
             self._publish()
-            if member.retiring:
+            if member.single and (member.retiring or member.used):
+                self._ended_single(member, worker)
+            elif member.retiring:
                 logger.info("worker %s has finished its calls and ended", worker.id)
             elif not self._signals:
                 self._crashed(member, worker)
+
+    def _ended_single(self, member: Member, worker: Worker) -> None:
+        if not member.retiring:
+            how = how_it_ended(worker.status)
+            logger.error("worker %s (pid %d) %s, and its call with it", worker.id, worker.pid, how)
+        self._fill()
 
     def _crashed(self, member: Member, worker: Worker) -> None:
         if not self._has_begun:
@@ -287,7 +321,7 @@ class WorkerPool:
                 "longer before each further one, up to 30 s, and reports when one lasts",
                 *(worker.id, worker.pid, how_it_ended(worker.status), crashes.count),
             )
-        self._spawn(self._fork(self._members.begin(member.replaces), wait_s))
+        self._spawn(self._fork(self._members.begin(member.replaces, single=member.single), wait_s))
 
     def _send_others(self, worker: Worker, message: ToWorker | None) -> None:
         for other in self._members.workers:
@@ -325,8 +359,8 @@ class WorkerPool:
             if waited >= settle_s and not self._members.calls:
                 break
             await asyncio.sleep(0.1)
-        left = self._members.calls
-        logger.info("drained after %.1f s; %d calls are ended", time.monotonic() - begun, left)
+        waited = time.monotonic() - begun
+        logger.info("drained after %.1f s; %d calls are ended", waited, self._members.calls)
         self._end(0)
 
     async def _end_processes(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from eventually import eventually
 
 from runner.supervisor.dispatch import RECENT_S, STUCK_S, Dispatcher, Seat, begins_call, order_of
 
@@ -107,3 +108,37 @@ async def test_a_worker_that_nobody_expects_gets_nothing(tmp_path: Path) -> None
         assert await asyncio.get_running_loop().sock_recv(reader, 1) == b""
     assert not dispatcher.seats
     dispatcher.close()
+
+
+def test_a_process_for_one_call_is_given_one_and_nothing_else(two: list[Seat]) -> None:
+    two[1].single, two[1].most = True, 1
+    assert give(two, 100.0, call=False) == "1"
+    assert give(two, 100.0) == "2"
+    assert give(two, 100.1) == "1", "it has its call"
+    two[1].calls = 1
+    two[1].handed.clear()
+    assert give(two, 100.2) == "1"
+
+
+async def test_calls_wait_for_a_process_of_their_own(tmp_path: Path) -> None:
+    def join(worker: socket.socket, name: str) -> None:
+        dispatcher.expect(name, int(name == "8"), single=name == "8")
+        worker.connect(str(tmp_path / "accept.sock"))
+        worker.send(name.encode())
+
+    kind = (socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with socket.socket() as listener, socket.socket(*kind) as front, socket.socket(*kind) as single:
+        listener.bind(("127.0.0.1", 0))
+        dispatcher = Dispatcher({b"m": listener}, tmp_path / "accept.sock", isolates=True)
+        join(front, "7")
+        await eventually(lambda: "7" in dispatcher.seats, what="the front is seated")
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(UPGRADE)
+            await eventually(lambda: dispatcher.waiting == 1, what="the call waits")
+            join(single, "8")
+            await eventually(lambda: dispatcher.waiting == 0, what="the call has a process")
+            single.setblocking(False)
+            port, files, _, _ = socket.recv_fds(single, 1, 1)
+            with socket.socket(fileno=files[0]) as handed:
+                assert (port, handed.recv(4096)) == (b"m", UPGRADE)
+        dispatcher.close()

@@ -217,3 +217,34 @@ async def test_a_crash_loop_is_reported_once(tmp_path: Path) -> None:
         )
         assert run.output.count("crash loop") == 1
         assert (await get(run, "/healthz")).status_code == 200, "the other worker answers"
+
+
+async def test_a_process_for_each_call_leaves_the_others_alone(tmp_path: Path) -> None:
+    bot = tmp_path / "spinning.py"
+    bot.write_text(
+        "import os\n"
+        "async def bot(runner_args):\n"
+        "    print(f'process {os.getpid()} answers {runner_args.call_id}', flush=True)\n"
+        "    if runner_args.call_id == 'C2':\n"
+        "        while True:\n"
+        "            pass\n"
+        "    while (await runner_args.websocket.receive())['type'] != 'websocket.disconnect':\n"
+        "        pass\n"
+    )
+    isolated = {"BOTRUN_MAX_CALLS_PER_CALLER": "0", "BOTRUN_SHUTDOWN_SECS": "0", "BOTRUN_SPARE": "2"}
+    async with (
+        provider_server() as server,
+        running("twilio", server, tmp_path, "--isolate", verb="serve", bot=bot, **isolated) as run,
+        Calls(run, server) as calls,
+    ):
+        for number in range(4):
+            await calls.place(f"C{number}")
+        pids = {call: int(pid) for pid, call in re.findall(r"process (\d+) answers (C\d)", run.output)}
+        assert len(set(pids.values())) == 4, "each call has its own"
+        await calls.media["C1"].ping()
+        psutil.Process(pids["C2"]).kill()
+        await eventually(lambda: calls.ended() == {"C2"}, what="only the killed call ends")
+        await eventually(lambda: server.calls["C2"] == "completed", what="it is hung up")
+        await calls.hang_up("C0")
+        await eventually(lambda: not psutil.pid_exists(pids["C0"]), what="the process ends with its call")
+        await calls.place("C5")

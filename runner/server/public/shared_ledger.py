@@ -4,7 +4,7 @@ The keeper of each server asks it for its workers, so a token is good once, limi
 is refused over all servers. What a server that died has left expires: each renews its calls every `RENEW_S`.
 
     ticket:TOKEN   what a token stands for         call:PROVIDER:ID   the token of a call that was answered
-    open           calls by when they expire       talking, callers, numbers   of these calls
+    open           calls by when they expire       talking, callers, numbers, counts   of these calls
     connected:ID   a call whose sound came         servers, capacity  what each server carries
     event:ID  transfer:TOKEN  out:ID               events seen, transfers, calls that we made
 """
@@ -40,17 +40,30 @@ RENEW_S, LIFE_S = 20.0, 60.0
 MEMORY_S = 86_400
 """For so long copies of webhooks and events are recognised, and the state of calls that we made is known."""
 
-ADMIT = """
+FORGET = """
+local open, callers, numbers, counts, talking = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local function less(name)
+  if name and redis.call('HINCRBY', counts, name, -1) <= 0 then redis.call('HDEL', counts, name) end
+end
+local function forget(id)
+  local caller, number = redis.call('HGET', callers, id), redis.call('HGET', numbers, id)
+  if caller then less('c' .. caller) end
+  if number then less('n' .. number) end
+  redis.call('HDEL', callers, id); redis.call('HDEL', numbers, id)
+  redis.call('ZREM', open, id); redis.call('SREM', talking, id)
+end
+"""
+ENDS = FORGET + "forget(ARGV[1])"
+ADMIT = (
+    FORGET
+    + """
+local starts, servers, capacity = KEYS[6], KEYS[7], KEYS[8]
 local t = redis.call('TIME')
 local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
-local open, callers, numbers, starts, servers, capacity, talking = unpack(KEYS)
 local id, caller, number = ARGV[1], ARGV[2], ARGV[3]
 local per_caller, per_number = tonumber(ARGV[4]), tonumber(ARGV[5])
 local per_min, life = tonumber(ARGV[6]), tonumber(ARGV[7])
-for _, gone in ipairs(redis.call('ZRANGEBYSCORE', open, '-inf', now)) do
-  redis.call('ZREM', open, gone); redis.call('SREM', talking, gone)
-  redis.call('HDEL', callers, gone); redis.call('HDEL', numbers, gone)
-end
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', open, '-inf', now)) do forget(gone) end
 if redis.call('ZSCORE', open, id) then return {'', 0} end
 local most, limited = 0, true
 for _, server in ipairs(redis.call('ZRANGEBYSCORE', servers, now, '+inf')) do
@@ -60,27 +73,24 @@ for _, server in ipairs(redis.call('ZRANGEBYSCORE', servers, now, '+inf')) do
 end
 local count = redis.call('ZCARD', open)
 if limited and most > 0 and count >= most then return {'calls', count} end
-local function same(hash, value)
-  local found = 0
-  if value ~= '' then
-    for _, one in ipairs(redis.call('HVALS', hash)) do if one == value then found = found + 1 end end
-  end
-  return found
-end
-local mine = same(callers, caller)
-if per_caller > 0 and mine >= per_caller then return {'caller', mine} end
-local its = same(numbers, number)
-if per_number > 0 and its >= per_number then return {'number', its} end
+local mine = tonumber(redis.call('HGET', counts, 'c' .. caller) or '0')
+if per_caller > 0 and caller ~= '' and mine >= per_caller then return {'caller', mine} end
+local its = tonumber(redis.call('HGET', counts, 'n' .. number) or '0')
+if per_number > 0 and number ~= '' and its >= per_number then return {'number', its} end
 redis.call('ZREMRANGEBYSCORE', starts, '-inf', now - 60)
 local begun = redis.call('ZCARD', starts)
 if per_min > 0 and begun >= per_min then return {'starts', begun} end
 redis.call('ZADD', starts, now, id)
 redis.call('ZADD', open, now + life, id)
-redis.call('HSET', callers, id, caller)
-redis.call('HSET', numbers, id, number)
+redis.call('HSET', callers, id, caller); redis.call('HINCRBY', counts, 'c' .. caller, 1)
+redis.call('HSET', numbers, id, number); redis.call('HINCRBY', counts, 'n' .. number, 1)
 return {'', 0}
 """
+)
 """Counts a call, or says which limit refuses it: one step, whichever servers ask at the same time."""
+
+OF_CALLS = ("open", "callers", "numbers", "counts", "talking")
+OF_RUN = ("starts", "servers", "capacity")
 
 REFUSALS = {
     "calls": "{} calls are under way on all servers (BOTRUN_CAPACITY, BOTRUN_MAX_PUBLIC_CALLS)",
@@ -118,6 +128,7 @@ class SharedLedger:
         self._pending: set[asyncio.Task[Any]] = set()
         self._renewing: asyncio.Task[None] | None = None
         self._script = self._redis.register_script(ADMIT)
+        self._forget = self._redis.register_script(ENDS)
 
     async def start(self) -> None:
         """Raises `BotrunError` if it does not answer."""
@@ -176,9 +187,8 @@ class SharedLedger:
         if await self._redis.exists(f"{PREFIX}out:{call_id}"):
             return ""
         limits = self._settings
-        names = ("open", "callers", "numbers", "starts", "servers", "capacity", "talking")
         reason, count = await self._script(
-            keys=[PREFIX + name for name in names],
+            keys=[PREFIX + name for name in (*OF_CALLS, *OF_RUN)],
             args=[
                 *(call_id, caller, number, limits.max_calls_per_caller, limits.max_calls_per_number),
                 *(limits.max_starts_per_min, TICKET_LIFE_S),
@@ -244,15 +254,11 @@ class SharedLedger:
     async def _goes_on(self, call_id: str, caller: str, provider: str = "") -> None:
         self._calls.add(call_id)
         await self._redis.zadd(PREFIX + "open", {call_id: time.time() + LIFE_S})
-        await self._redis.hset(PREFIX + "callers", call_id, caller)
         await self._redis.sadd(PREFIX + "talking", call_id)
 
     async def _ends(self, call_id: str) -> None:
         self._calls.discard(call_id)
-        await self._redis.zrem(PREFIX + "open", call_id)
-        await self._redis.srem(PREFIX + "talking", call_id)
-        await self._redis.hdel(PREFIX + "callers", call_id)
-        await self._redis.hdel(PREFIX + "numbers", call_id)
+        await self._forget(keys=[PREFIX + name for name in OF_CALLS], args=[call_id])
         await self._change(call_id, lambda calls: calls.hung_up(call_id))
 
     async def _keep_renewing(self) -> None:
