@@ -75,11 +75,11 @@ FAULTS: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: asyncio.run(any_task().queue_frame("Hello")),
-        "queue_frame takes frames, not 'Hello': TTSSpeakFrame('Hello') is said",
+        "queue_frame takes frames, not 'Hello': write TTSSpeakFrame('Hello')",
     ),
     (
         lambda: asyncio.run(any_task().queue_frames([TTSSpeakFrame])),
-        "queue_frame takes frames, not the class TTSSpeakFrame: are its parentheses missing?",
+        "queue_frame takes frames, not the class TTSSpeakFrame: write TTSSpeakFrame(…)",
     ),
     (
         lambda: strategy_of("min_word"),

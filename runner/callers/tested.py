@@ -1,4 +1,4 @@
-"""`TestCall`: a caller for a test of one's own: says, hears, interrupts, over a provider's real messages."""
+"""`TestCall`: a caller for your own tests: speaks, listens, interrupts, with a provider's real messages."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from runner.callers.sound.bot_sound import Span
 
 QUIET_S = 0.8
-"""The bot has answered when it has been silent for so long."""
+"""Time (s) of silence after which the bot's answer is complete."""
 
 WORDS_S = 1.0
-"""What was said last may still be on its way here (s)."""
+"""Maximum time (s) to wait for the bot's last words."""
 
 
 class NoAnswerError(AssertionError):
@@ -36,8 +36,8 @@ class NoAnswerError(AssertionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What the bot said. `latency_s`: from the end of the caller's words to its first sound; None if the
-    caller has said nothing yet. `began_s`: since the call was answered."""
+    """What the bot said. `latency_s`: from the end of the caller's words to the bot's first audio; None if
+    the caller has not spoken yet. `began_s`: time since the call was answered."""
 
     text: str
     began_s: float
@@ -46,15 +46,15 @@ class Reply:
 
 
 class TestCall:
-    """One call under test. `call_under_test` makes it.
+    """One call under test, made by `call_under_test`.
 
     Attributes:
-        phone: the phone, with all that it measures.
-        report: how well the call went, when it is over.
-        record: the folder of its record, when it is over; None if it was not recorded.
+        phone: the phone, with its measurements.
+        report: the call's figures, once it is over.
+        record: the folder of its record, once it is over; None if it was not recorded.
     """
 
-    __test__ = False  # pytest takes a class of this name for a test
+    __test__ = False  # pytest would collect a class of this name
 
     def __init__(self, phone: Phone, talk: Talk, voice: CallerVoice) -> None:
         self.phone = phone
@@ -68,11 +68,11 @@ class TestCall:
     # ------------------------------------------------------------ speaking
 
     async def say(self, text: str = "", *, wav: str | Path | None = None) -> None:
-        """Say this, or what is in a WAV file; returns when it is said."""
+        """Say a text or play a WAV file; return when it has been said."""
         await self._say(text, wav, Manner.TURN)
 
     async def interrupt(self, text: str = "Stop!", *, after_s: float = 0.7, within_s: float = 10.0) -> float:
-        """Once the bot has spoken for `after_s`, say this over it; returns how long (s) the bot still spoke.
+        """Say this over the bot after `after_s` of its speech; return how long (s) the bot still spoke.
 
         Raises:
             NoAnswerError: the bot was silent, or did not stop.
@@ -100,10 +100,10 @@ class TestCall:
     # ------------------------------------------------------------ listening
 
     async def hear(self, *, within_s: float = 10.0, quiet_s: float = QUIET_S) -> Reply:
-        """Wait until the bot has spoken and been silent for `quiet_s`; what it said.
+        """Wait until the bot has spoken and been silent for `quiet_s`; return what it said.
 
         Raises:
-            NoAnswerError: it did not within `within_s`; the message has the conversation.
+            NoAnswerError: it did not speak within `within_s`; the message contains the conversation.
         """
         before = self._heard_spans
         if not await self.phone.until(lambda: len(self.phone.speech.spans) > before, within_s):
@@ -124,17 +124,17 @@ class TestCall:
         )
 
     async def ended(self, within_s: float = 10.0) -> bool:
-        """Wait until the bot hangs up; whether it did."""
+        """Wait until the bot hangs up; return whether it did."""
         await self.phone.until(self.phone.ended.is_set, within_s)
         return self.phone.ended_by == "bot"
 
     @property
     def understood(self) -> list[str]:
-        """What the bot's recogniser understood so far."""
+        """What the bot's recogniser has understood so far."""
         return [text for _, text in self._talk.understood]
 
     def conversation(self) -> str:
-        """What was said so far, a line each."""
+        """The conversation so far, one line per utterance."""
         lines = self._talk.lines
         return "\n".join(f"{line.at:7.2f} s  {line.who:<7} {line.text}" for line in lines)
 
@@ -152,7 +152,7 @@ class TestCall:
         return len(spans) > self._heard_spans or (bool(spans) and self.phone.bot_quiet_s() < 0.1)
 
     async def _words_of(self, spans: list[Span]) -> None:
-        """The words come on a channel of their own, a moment later."""
+        """Wait for the words, which arrive a moment later on a separate channel."""
         count = self._heard_words
         await self.phone.until(lambda: len(self._talk.words) > count, WORDS_S)
 
@@ -164,7 +164,7 @@ async def call_under_test(
     """Start the bot, call it over this provider's messages, and end both with the block.
 
     Raises:
-        UsageError: there is no such wire.
+        UsageError: the transport is unknown.
         BotStartError: the bot did not start.
     """
     if transport not in ("twilio", "telnyx", "plivo", "exotel"):

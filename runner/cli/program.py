@@ -95,7 +95,7 @@ app.command("compare", short_help="Compare recorded calls.")(replays.compare)
 app.command("pin", short_help="Make a scenario of a recorded call.")(scenarios.pin)
 app.command("watch", short_help="Make a scenario's call again at each save.")(scenarios.watch)
 app.add_typer(baselines.app, name="baseline", short_help="Keep and check the figures of a scenario's calls.")
-app.command("dial", short_help="Let the running bot call somebody.")(dial.dial)
+app.command("dial", short_help="Let the running bot call a number.")(dial.dial)
 app.command("doctor", short_help="Check this machine and, with -t, a provider's account.")(doctor.doctor)
 app.add_typer(models.app, name="models", short_help="List and fetch speech models for this machine.")
 
@@ -125,7 +125,7 @@ def _report(error: BotrunError) -> int:
 
 
 def _plain(message: str) -> str:
-    """Typer's message about a number, in plain words."""
+    """Typer's message, reworded if it is about a number."""
     found = re.match(r"Invalid value for '(?:-\w' / ')?(-[\w-]+)': (.*) is not a valid (int|float)", message)
     if found is None:
         return message

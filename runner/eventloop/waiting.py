@@ -30,7 +30,7 @@ def of_loop(loop: asyncio.AbstractEventLoop, kind: type[Kind], make: Callable[[]
     """The loop's one object of this kind, created on first use.
 
     It is stored on the loop itself. Such objects refer to their loop, so a table elsewhere, even a weak one,
-    would keep the loop alive for ever.
+    would keep the loop alive forever.
     """
     kept: dict[type, Any] = loop.__dict__.setdefault("_botrun_objects", {})
     if kind not in kept:

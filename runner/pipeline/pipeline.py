@@ -33,8 +33,8 @@ class Pipeline(FrameProcessor):
         for processor in self.processors:
             if not isinstance(processor, FrameProcessor):
                 raise UsageError(
-                    f"a Pipeline is made of FrameProcessors, and {processor!r} is none: "
-                    "did you forget the parentheses, or to call transport.input()?"
+                    f"a Pipeline takes FrameProcessors, not {processor!r}: "
+                    "check for missing parentheses, as in transport.input()"
                 )
         if (stand_in := stand_ins.get()) is not None:
             self.processors = [other for processor in self.processors for other in stand_in(processor)]
@@ -54,7 +54,7 @@ def chain(processors: Iterable[FrameProcessor]) -> list[FrameProcessor]:
     seen: set[int] = set()
     for processor in row:
         if id(processor) in seen:
-            raise UsageError(f"{processor.name} stands twice in the pipeline: make a second instance")
+            raise UsageError(f"{processor.name} appears twice in the pipeline: create a second instance")
         seen.add(id(processor))
     for one, following in pairwise(row):
         one.link(following)
@@ -74,9 +74,9 @@ def need_frame(given: object) -> None:
         return
     shown, hint = repr(given), ""
     if isinstance(given, type):
-        shown, hint = f"the class {given.__name__}", ": are its parentheses missing?"
+        shown, hint = f"the class {given.__name__}", f": write {given.__name__}(…)"
     elif isinstance(given, str):
-        hint = f": TTSSpeakFrame({given!r}) is said"
+        hint = f": write TTSSpeakFrame({given!r})"
     raise UsageError(f"queue_frame takes frames, not {shown}{hint}")
 
 
@@ -187,11 +187,11 @@ def missing_parts(processors: Iterable[FrameProcessor]) -> Iterator[str]:
     if source is None:
         yield "the bot hears nothing: put transport.input() at the beginning of its pipeline"
     if sink is None:
-        yield "nobody hears the bot: put transport.output() near the end of its pipeline"
+        yield "the caller cannot hear the bot: put transport.output() near the end of its pipeline"
     if source is not None:
         yield from _deaf(source, [p for p in row if isinstance(p, STTService)])
     if sink is not None and not sink.params.audio_out_enabled and any(isinstance(p, TTSService) for p in row):
-        yield "nobody hears the bot's voice: give its TransportParams audio_out_enabled=True"
+        yield "the caller cannot hear the bot: give its TransportParams audio_out_enabled=True"
     yield from _faulty_tools(row)
 
 

@@ -58,7 +58,7 @@ class PipelineTask:
     """One run of a pipeline.
 
     Events, each `handler(task, …)`: `on_pipeline_started(frame)`, `on_pipeline_error(frame)`,
-    `on_idle_timeout()` when nobody has spoken for `idle_timeout_secs`, which ends the call, and
+    `on_idle_timeout()` after `idle_timeout_secs` without speech, which ends the call, and
     `on_pipeline_finished(frame)`, whose frame has the reason.
 
     Attributes:

@@ -114,7 +114,7 @@ def does_not_fit(request: WebRequest, key: str) -> RefusedError:
         f"the signature does not match {request.method} {shown_url(request.url)}"
         + (f" with the fields {sent[:300]}" if sent else "")
         + f". Check that exactly this URL is configured at the provider (https, slashes) and that {key}"
-        " belongs to the same account; otherwise somebody else sent the request"
+        " belongs to the same account. If both are right, the request is forged"
     )
 
 

@@ -250,12 +250,12 @@ class FrameProcessorThatPasses(FrameProcessor):
 
 def test_a_processor_may_stand_in_one_place_only() -> None:
     one = Recorder()
-    with pytest.raises(UsageError, match="stands twice"):
+    with pytest.raises(UsageError, match="appears twice"):
         PipelineTask(Pipeline([one, one]))
 
 
 def test_a_pipeline_is_made_of_processors() -> None:
-    with pytest.raises(UsageError, match="forget the parentheses"):
+    with pytest.raises(UsageError, match="missing parentheses"):
         Pipeline([Recorder])  # type: ignore[list-item]
 
 

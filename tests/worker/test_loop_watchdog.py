@@ -337,7 +337,7 @@ def test_a_pipeline_without_output_is_reported_past_it() -> None:
         await Sessions(loaded).start("test", RunnerArguments(session_id="a-call"), port=port).ended.wait()
 
     run_virtual(in_session())
-    assert shown == ["nobody hears the bot: put transport.output() near the end of its pipeline"]
+    assert shown == ["the caller cannot hear the bot: put transport.output() near the end of its pipeline"]
 
 
 @pytest.mark.parametrize("in_a_call", [True, False])

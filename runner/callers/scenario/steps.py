@@ -64,8 +64,8 @@ class Press(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeakOver(Step):
-    """Once the bot has spoken for `after_s`, say this over it: to cut it short, or as a mere murmur. With
-    `path` it is what is in this WAV file."""
+    """Say this, or the WAV file `path`, over the bot after `after_s` of its speech: an interruption, or a
+    backchannel (`murmur`)."""
 
     text: str = ""
     path: Path | None = None

@@ -144,7 +144,7 @@ def _event(event: dict[str, Any]) -> Iterator[Line]:
             what = event.get("place") or str(event.get("cause", "")).replace("_", " ")
             yield at, "stall", f"event loop blocked for {event.get('seconds', 0):.2f} s: {plain(what)}"
         case "input_stalled":
-            yield at, "stall", f"nothing came from the caller for {event.get('seconds', 0):.2f} s"
+            yield at, "stall", f"no audio from the caller for {event.get('seconds', 0):.2f} s"
         case "key":
             yield at, str(event.get("by")), f"key {plain(event.get('digit', ''))}"
         case "log" if event.get("level") in ("warning", "error", "critical"):

@@ -48,8 +48,8 @@ def doctor(
     tunnel_via: _Via = None,
     keys_too: _Try = False,
 ) -> int:
-    """Check this machine and, with -t, a provider's account. Nothing is changed and nobody is called; with
-    -t daily, a room is created, joined and deleted.
+    """Check this machine and, with -t, a provider's account. Changes nothing and makes no calls; with
+    -t daily, creates, joins and deletes a room.
 
     The exit status is 1 if a check fails.
     """

@@ -17,7 +17,7 @@ from runner.transports.base import BaseTransport, TransportParams
 from runner.vad import SileroVADAnalyzer
 
 WIDTH, HEIGHT = 640, 360
-GREETING = "Hello! What I say stands here, and moves with my voice. Ask me what time it is."
+GREETING = "Hello! You can read what I say here. Ask me what time it is."
 logger = logging.getLogger(__name__)
 
 

@@ -1,4 +1,4 @@
-"""`botrun baseline update|check`: the figures of a scenario's calls, kept, and later calls held to them."""
+"""`botrun baseline update|check`: saves the figures of a scenario's calls, and compares later calls."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _Bot = Annotated[str | None, typer.Argument(metavar="[BOT]", help="The bot. [def
 _Provider = Annotated[
     str,
     typer.Option(
-        "--transport", "-t", metavar="NAME", help="Whose messages. [default: the scenario's, twilio]"
+        "--transport", "-t", metavar="NAME", help="Provider to imitate. [default: the scenario's, twilio]"
     ),
 ]
-_Runs = Annotated[int, typer.Option(metavar="N", help="Number of times to replay the call.", min=1, max=1000)]
+_Runs = Annotated[int, typer.Option(metavar="N", help="Number of calls.", min=1, max=1000)]
 _Dir = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder of the baselines.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 
@@ -37,7 +37,7 @@ def update(
     runs: _Runs = 5,
     folder: _Dir = "baselines",
 ) -> int:
-    """Make the calls, and keep their figures."""
+    """Make the calls, and save their figures."""
     from runner.replay.baseline import LEAST_RUNS, save
 
     if runs < LEAST_RUNS:
@@ -58,7 +58,7 @@ def check(
     folder: _Dir = "baselines",
     as_json: _Json = False,
 ) -> int:
-    """Make the calls again, and compare. The exit status is 1 if a figure is worse, 3 if runs are unlike."""
+    """Repeat the calls, and compare. The exit status is 1 if a figure is worse, 3 if not comparable."""
     from runner.replay.baseline import load, regressions, unlike
 
     now = _measure(scenario, bot, provider, runs, quiet=as_json)
@@ -83,7 +83,7 @@ def _path(folder: str, baseline: Baseline) -> Path:
 
 
 def _measure(name: str, bot: str | None, provider: str, runs: int, *, quiet: bool) -> Baseline:
-    """Make the calls one after the other."""
+    """Make the calls one by one."""
     from runner.callers.call import CallRequest, make_call
     from runner.callers.scenario import find_scenario
     from runner.replay.baseline import conditions_of, measure_calls

@@ -1,4 +1,4 @@
-"""`botrun pin CALL FILE`: a scenario from a recorded call. `botrun watch SCENARIO`: again at each save."""
+"""`botrun pin CALL FILE`: makes a scenario from a record. `botrun watch SCENARIO`: repeats it on save."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _Bot = Annotated[str | None, typer.Argument(metavar="[BOT]", help="The bot. [def
 _Provider = Annotated[
     str,
     typer.Option(
-        "--transport", "-t", metavar="NAME", help="Whose messages. [default: the scenario's, twilio]"
+        "--transport", "-t", metavar="NAME", help="Provider to imitate. [default: the scenario's, twilio]"
     ),
 ]
 
 
 def pin(call: _Call, file: _File, bot: _PinBot = "") -> int:
-    """Make a scenario of a recorded call: the caller's own sound, and expectations taken from the call."""
+    """Make a scenario from a recorded call: the caller's own audio, and expectations taken from the call."""
     from runner.cli.replays.command import find_call
     from runner.replay.pin import pin as pin_call
 
@@ -45,7 +45,7 @@ def pin(call: _Call, file: _File, bot: _PinBot = "") -> int:
 
 
 def watch(scenario: _Scenario, bot: _Bot = None, provider: _Provider = "") -> int:
-    """Make a scenario's call again whenever the bot or the scenario is saved, and print what changed."""
+    """Repeat a scenario's call whenever the bot or the scenario is saved, and print what changed."""
     from runner.callers.scenario import find_scenario
 
     plan = find_scenario(scenario)
@@ -64,13 +64,13 @@ async def _watch(plan: Scenario, bot: str, provider: str) -> None:
     path = parse_target(bot).path
     folders = {path.parent, plan.path.parent if plan.path is not None else path.parent}
     before = await _call(plan, bot, provider, None)
-    typer.echo("watching for changes: Ctrl-C ends")
+    typer.echo("watching for changes (Ctrl-C to stop)")
     async for changes in awatch(*folders, watch_filter=_is_source):
         names = sorted({Path(name).name for _, name in changes})
         typer.echo(f"\nsaved: {', '.join(names)}")
         try:
             before = await _call(_again(plan), bot, provider, before)
-        except Exception as error:  # a bot that cannot start is what one is about to mend
+        except Exception as error:  # the bot cannot start: wait for the next save
             typer.echo(f"botrun: {error}", err=True)
 
 
@@ -79,14 +79,14 @@ def _is_source(change: object, path: str) -> bool:
 
 
 def _again(plan: Scenario) -> Scenario:
-    """The scenario as it is now."""
+    """Load the scenario again."""
     from runner.callers.scenario import load_scenario
 
     return load_scenario(plan.path) if plan.path is not None else plan
 
 
 async def _call(plan: Scenario, bot: str, provider: str, before: RecordedCall | None) -> RecordedCall | None:
-    """One call; prints what is different from the one before. Returns its record."""
+    """Make one call; print how it differs from the one before, and return its record."""
     from runner.callers.call import CallRequest, make_call
     from runner.records.call import RecordedCall
 
