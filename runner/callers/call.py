@@ -25,10 +25,13 @@ from runner.callers.scenario.performer import Outcome, Performer, TypedCaller, t
 from runner.callers.scenario.steps import Expect, Scenario
 from runner.callers.sound.line import ROOM_DBFS, Line
 from runner.callers.sound.microphone import CallerVoice, caller_voice
-from runner.callers.talk import OnLine, Said, Talk
+from runner.callers.talk import OnLine, Said, Talk, conversation_of
 from runner.callers.wires import Wire, wire_for
 from runner.callers.wires.base import FROM_NUMBER, TO_NUMBER
 from runner.errors import BotrunError, UsageError
+from runner.evaluation import end_state
+from runner.evaluation.judge import judge
+from runner.evaluation.model import Model, ModelChoice
 from runner.records.folder import calls_folder
 from runner.records.record import Record
 from runner.records.reports import attach_report, wait_for_call
@@ -113,7 +116,34 @@ async def make_call(request: CallRequest, on_line: OnLine | None = None) -> Call
         await _prepare(request, voice)
         async with _bot(request, prints) as url:
             result = await _ring(request, url, voice, prints)
-    return await asyncio.to_thread(_recorded, request, replace(result, lines=prints.lines))
+    result = replace(result, lines=prints.lines)
+    if request.scenario is not None:
+        judged = await evaluate(request.scenario, result)
+        result = replace(result, outcomes=[*result.outcomes, *judged])
+    return await asyncio.to_thread(_recorded, request, result)
+
+
+async def evaluate(scenario: Scenario, result: CallResult) -> list[Outcome]:
+    """What the judge and the check of the end state say of a call.
+
+    Raises:
+        UsageError: the model is on another machine, and there is no key; or the function cannot be loaded.
+        ServiceError: the model does not answer.
+    """
+    wanted, found = scenario.evaluation, []
+    conversation = conversation_of(result.lines)
+    if wanted.rules:
+        model = Model(ModelChoice(base_url=wanted.base_url, name=wanted.model))
+        try:
+            for judgement in await judge(model, wanted.rules, conversation):
+                found.append(Outcome(f"{scenario.name}: judge", judgement.met, judgement.sentence))
+        finally:
+            await model.aclose()
+    if wanted.end_state is not None:
+        function = end_state.load(*wanted.end_state)
+        state = await end_state.check(function, {"conversation": conversation, "call_id": result.call_id})
+        found.append(Outcome(f"{scenario.name}: end_state", state.met, state.sentence))
+    return found
 
 
 def _recorded(request: CallRequest, result: CallResult) -> CallResult:

@@ -35,6 +35,11 @@ class Said:
 OnLine = Callable[[Said], None]
 
 
+def conversation_of(lines: Iterable[Said]) -> list[tuple[str, str]]:
+    """Who, "caller" or "bot", and what they said, in order."""
+    return [(line.who, line.text) for line in lines if line.who in ("caller", "bot")]
+
+
 class Talk:
     """One call and its words.
 
@@ -64,6 +69,10 @@ class Talk:
     def knows_words(self) -> bool:
         """Whether the bot's words are known: only from a botrun on this machine."""
         return self.side.open
+
+    def conversation(self) -> list[tuple[str, str]]:
+        """Who, "caller" or "bot", and what they said so far."""
+        return conversation_of([*self.lines, *self._held])
 
     async def follow(self) -> None:
         """Follow the call until its end."""

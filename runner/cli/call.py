@@ -87,6 +87,9 @@ _Save = Annotated[
 _Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show the bot's whole log, not only warnings.")
 ]
+_Repeat = Annotated[
+    int, typer.Option(metavar="N", help="Make the call N times; report pass@1 and pass^N.", min=1, max=1000)
+]
 _Insecure = Annotated[bool, typer.Option("--insecure", help="Trust any certificate of a wss:// address.")]
 
 
@@ -113,6 +116,7 @@ def call(
     save: _Save = None,
     insecure: _Insecure = False,
     verbose: _Verbose = False,
+    repeat: _Repeat = 1,
 ) -> int:
     """Call the bot from this machine with a phone provider's exact messages. No account, no tunnel.
 
@@ -134,6 +138,8 @@ def call(
         trust_anybody()
     from runner.callers.call import CallRequest
 
+    if plan is not None and plan.asks_a_model:
+        _say_who_is_asked(plan, quiet=as_json)
     request = CallRequest(
         provider=provider,
         file=target[0],
@@ -151,7 +157,7 @@ def call(
         from runner.settings import resolve
 
         remember_call(resolve({}, {}), provider, scenario or DEFAULT_SCENARIO)
-    return _make(request, as_json=as_json)
+    return _make(request, as_json=as_json) if repeat == 1 else _repeat(request, repeat, as_json=as_json)
 
 
 def _list_scenarios() -> int:
@@ -271,6 +277,39 @@ def _make(request: CallRequest, *, as_json: bool) -> int:
     else:
         view.ends(result, saved=request.save)
     return 0 if result.met else FAILED
+
+
+def _say_who_is_asked(plan: Scenario, *, quiet: bool) -> None:
+    """Which host the conversation goes to."""
+    from runner.evaluation.model import ModelChoice
+
+    choice = ModelChoice(base_url=plan.evaluation.base_url, name=plan.evaluation.model).resolved()
+    typer.echo(f"asking {choice.name} at {choice.host}", err=quiet)
+
+
+def _repeat(request: CallRequest, times: int, *, as_json: bool) -> int:
+    """The same call several times. No call is a retry of another: all count."""
+    import asyncio
+
+    from runner.callers.call import make_call
+
+    results = []
+    for number in range(1, times + 1):
+        results.append(asyncio.run(make_call(request)))
+        if not as_json:
+            failed = [outcome for outcome in results[-1].outcomes if not outcome.met]
+            typer.echo(f"call {number} of {times}: {'failed' if failed else 'passed'}")
+            for outcome in failed:
+                typer.echo(f"  {outcome.place}: {outcome.sentence}")
+    passed = sum(result.met for result in results)
+    if as_json:
+        figures = {"pass@1": passed / times, f"pass^{times}": int(passed == times)}
+        typer.echo(json.dumps({**figures, "calls": [each.as_dict() for each in results]}, indent=2))
+    else:
+        every = "all passed" if passed == times else "not all passed"
+        all_passed = f"pass^{times} {int(passed == times)} ({every})"
+        typer.echo(f"pass@1 {passed / times:.2f} ({passed} of {times}), {all_passed}")
+    return 0 if passed == times else FAILED
 
 
 # ------------------------------------------------------------------ the last call

@@ -19,7 +19,7 @@ from runner.botcode.failure import BotCrashError
 from runner.cli import call, dial, doctor, load, models, new_bots, run, serve
 from runner.cli.calls import command
 from runner.cli.deploy import deploy
-from runner.cli.replays import baselines, scenarios
+from runner.cli.replays import baselines, judging, scenarios
 from runner.cli.replays import command as replays
 from runner.errors import STOPPED_BY_CTRL_C, BotrunError, UsageError
 from runner.settings.parsing import did_you_mean
@@ -94,6 +94,9 @@ app.command("replay", short_help="Make a recorded call again with today's code, 
 app.command("compare", short_help="Compare recorded calls.")(replays.compare)
 app.command("pin", short_help="Make a scenario of a recorded call.")(scenarios.pin)
 app.command("watch", short_help="Make a scenario's call again at each save.")(scenarios.watch)
+app.command("judge", short_help="Judge a recorded conversation by rules, with a language model.")(
+    judging.judge
+)
 app.add_typer(baselines.app, name="baseline", short_help="Keep and check the figures of a scenario's calls.")
 app.command("dial", short_help="Let the running bot call a number.")(dial.dial)
 app.command("doctor", short_help="Check this machine and, with -t, a provider's account.")(doctor.doctor)

@@ -142,8 +142,9 @@ def _expect(action: Action, until: float, record: RecordedCall, facts: Facts) ->
     def between(lines: Sequence[Line]) -> list[Line]:
         return [line for line in lines if action.at_s <= line.at_s < until]
 
-    if action.what == "speech" and (understood := between(facts.said("caller"))):
-        wanted.append(f"understood: {_texts([line.text for line in understood])}")
+    finals = [e for e in record.events if e["kind"] == "final" and action.at_s <= float(e["t"]) < until]
+    if understood := [text for e in finals if (text := str(e.get("text", "")).strip())]:
+        wanted += [f"understood: {_texts(understood)}"] if action.what == "speech" else []
     answer = next((each for each in facts.answers if action.at_s < each.to_s < until), None)
     if action.what == "speech" and answer is not None:
         wanted.append(f"answer_within: {_limit(answer.silence_s, 0.5)}")

@@ -23,8 +23,10 @@ from runner.callers.scenario.reader import Reader, read_yaml
 from runner.callers.scenario.steps import (
     USUAL_SPEED,
     Beep,
+    Evaluation,
     Expect,
     HangUp,
+    PlayPersona,
     PlayWav,
     Press,
     Say,
@@ -92,11 +94,11 @@ def find_scenario(name: str) -> Scenario:
 def load_scenario(path: Path) -> Scenario:
     """Read and check a file. Raises `UsageError` with file and line."""
     root = read_yaml(path)
-    fields = root.fields("a scenario", ("about", "bot", "transport", "line", "parameters", "steps"))
-    if "steps" not in fields:
-        root.fail("a scenario needs steps")
-    steps = fields["steps"].list("steps")
-    if not steps:
+    fields = root.fields("a scenario", _FIELDS)
+    if "steps" not in fields and "caller" not in fields:
+        root.fail("a scenario needs steps, or a caller with a persona and a goal")
+    steps = fields["steps"].list("steps") if "steps" in fields else []
+    if not steps and "caller" not in fields:
         fields["steps"].fail("a scenario needs at least one step")
     return Scenario(
         name=path.stem,
@@ -106,8 +108,45 @@ def load_scenario(path: Path) -> Scenario:
         transport=fields["transport"].text("transport") if "transport" in fields else "",
         line=_line(fields["line"]) if "line" in fields else None,
         parameters=_parameters(fields["parameters"]) if "parameters" in fields else (),
-        steps=tuple(_step(step) for step in steps),
+        steps=(*map(_step, steps), *([_persona(fields["caller"])] if "caller" in fields else [])),
+        evaluation=_evaluation(fields),
     )
+
+
+_FIELDS = (
+    *("about", "bot", "transport", "line", "parameters", "steps"),
+    *("caller", "judge", "model", "end_state"),
+)
+
+
+def _persona(at: Reader) -> PlayPersona:
+    fields = at.fields("caller", ("persona", "goal", "turns"))
+    return PlayPersona(
+        persona=_needed(at, fields, "persona", "caller"),
+        goal=_needed(at, fields, "goal", "caller"),
+        most_turns=fields["turns"].count("turns", 1, 100) if "turns" in fields else 12,
+        line=at.line,
+    )
+
+
+def _evaluation(fields: dict[str, Reader]) -> Evaluation:
+    model = fields["model"].fields("model", ("url", "name")) if "model" in fields else {}
+    return Evaluation(
+        rules=fields["judge"].texts("judge") if "judge" in fields else (),
+        base_url=model["url"].text("url") if "url" in model else "",
+        model=model["name"].text("name") if "name" in model else "",
+        end_state=_function(fields["end_state"]) if "end_state" in fields else None,
+    )
+
+
+def _function(at: Reader) -> tuple[Path, str]:
+    file, colon, name = at.text("end_state").rpartition(":")
+    if not colon or not name.isidentifier():
+        at.fail("end_state must be a file and a function, as in checks.py:booked")
+    path = at.path.parent / file
+    if not path.is_file():
+        at.fail(f"there is no file {path}")
+    return path, name
 
 
 def _line(at: Reader) -> Line:

@@ -19,6 +19,7 @@ from runner.callers.scenario.steps import (
     Beep,
     Expect,
     HangUp,
+    PlayPersona,
     PlayWav,
     Press,
     Say,
@@ -32,6 +33,8 @@ from runner.callers.scenario.steps import (
 from runner.callers.sound.microphone import CallerVoice, Manner, Speech, Utterance, read_wav
 from runner.callers.talk import Talk
 from runner.errors import MissingPackageError
+from runner.evaluation import persona
+from runner.evaluation.model import Model, ModelChoice
 from runner.eventloop.waiting import first_of
 
 PATIENCE_S = 12.0
@@ -40,6 +43,7 @@ PATIENCE_S = 12.0
 LAST_WORDS_QUIET_S = 2.5
 """Time (s) of silence after which a caller with no more steps hangs up."""
 
+PERSONA_QUIET_S = 1.0
 LONGEST_UTTERANCE_S = 600.0
 
 WELL_BEGUN_S, BREATHING_S, BREATH_PATIENCE_S = 0.1, 0.05, 2.0
@@ -119,6 +123,8 @@ class Performer:
                 await self._speak_over(step)
             case HangUp():
                 await self._hang_up(step)
+            case PlayPersona():
+                await self._play(scenario, step)
             case Expect():
                 place = scenario.place(step)
                 verdicts = await check(step, self._talk)
@@ -157,6 +163,25 @@ class Performer:
             await self._phone.until(self._phone.ended.is_set, step.after_s)
         self._talk.say("caller", "hangs up")
         await self._phone.hang_up()
+
+    async def _play(self, scenario: Scenario, step: PlayPersona) -> None:
+        """A language model is the caller: it hears the bot's words, and its own are spoken."""
+        evaluation = scenario.evaluation
+        model = Model(ModelChoice(base_url=evaluation.base_url, name=evaluation.model))
+        try:
+            for _ in range(step.most_turns):
+                await self._wait_for_silence(WaitForSilence(quiet_s=PERSONA_QUIET_S))
+                if self._phone.ended.is_set():
+                    return
+                asked = persona.messages(step.persona, step.goal, self._talk.conversation())
+                turn = persona.read_turn(await model.ask(asked))
+                if turn.text:
+                    await self._say(Say(text=turn.text, line=step.line))
+                if turn.hangs_up:
+                    return
+            self._note_waiting(f"the caller has spoken {step.most_turns} times: the call is over")
+        finally:
+            await model.aclose()
 
     # ------------------------------------------------------------ listening
 

@@ -90,6 +90,31 @@ class HangUp(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlayPersona(Step):
+    """Let a language model play the caller, until it hangs up or has spoken `most_turns` times."""
+
+    persona: str
+    goal: str
+    most_turns: int = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What is judged when the call is over.
+
+    Attributes:
+        rules: each is put to a judge, with the transcript.
+        base_url, model: of the server that plays the caller and judges; "" as the environment says.
+        end_state: a file and the name of a function in it.
+    """
+
+    rules: tuple[str, ...] = ()
+    base_url: str = ""
+    model: str = ""
+    end_state: tuple[Path, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Expect(Step):
     """Expectations; None is not checked.
 
@@ -136,6 +161,7 @@ class Scenario:
         steps: in order.
         bot: the bot's file; None: it is named where the scenario is run.
         transport: whose wire the call is made over; "" likewise.
+        evaluation: what is judged when the call is over.
     """
 
     name: str
@@ -146,6 +172,12 @@ class Scenario:
     steps: tuple[Step, ...] = ()
     bot: Path | None = None
     transport: str = ""
+    evaluation: Evaluation = Evaluation()
+
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether a language model plays the caller, or judges."""
+        return bool(self.evaluation.rules) or any(isinstance(step, PlayPersona) for step in self.steps)
 
     @property
     def speaks(self) -> bool:

@@ -1,0 +1,1 @@
+"""Language models that play the caller and judge calls, and a user's own check of the end state."""
