@@ -3,7 +3,7 @@
     python benchmarks/replays.py --calls 5
 
 Over each provider's wire, so many calls with an interruption, a key and a tool are recorded with fake
-services, in virtual time, and replayed three times: with the bot's own services, and twice with recorded ones.
+services, in virtual time, and replayed three times: with the bot's own services, twice with recorded ones.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """The language model behind callers and judges: any OpenAI-compatible server, Ollama too.
 
-A server on another machine is asked only if there is a key for it. Whoever makes the model prints its `host`.
+A server on another machine is asked only if there is a key for it. Commands print the `host` they ask.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from runner.processors.base import FrameProcessor
 from runner.server.access import is_loopback
 from runner.services.common.chat_stream import ChatStream
 from runner.services.common.service_http import KEY, OPENAI_URL, ServiceHttp
+from runner.settings import is_set, read_keys
 
 OLLAMA_URL = "http://127.0.0.1:11434/v1"
 MODEL = "gpt-4o-mini"
@@ -30,13 +30,14 @@ class ModelChoice:
     base_url: str = ""
     name: str = ""
 
-    def resolved(self, environ: Mapping[str, str] = os.environ) -> ModelChoice:
+    def resolved(self) -> ModelChoice:
         """With what the environment says."""
-        ollama = environ.get("OLLAMA_MODEL", "")
-        url = self.base_url or environ.get("OPENAI_BASE_URL", "")
+        found = read_keys(("OLLAMA_MODEL", "OPENAI_BASE_URL", "OPENAI_MODEL", KEY))
+        ollama = found.get("OLLAMA_MODEL", "")
+        url = self.base_url or found.get("OPENAI_BASE_URL", "")
         if not url:
-            url = OLLAMA_URL if ollama and not environ.get(KEY) else OPENAI_URL
-        return ModelChoice(base_url=url, name=self.name or environ.get("OPENAI_MODEL", "") or ollama or MODEL)
+            url = OLLAMA_URL if ollama and KEY not in found else OPENAI_URL
+        return ModelChoice(base_url=url, name=self.name or found.get("OPENAI_MODEL", "") or ollama or MODEL)
 
     @property
     def host(self) -> str:
@@ -58,7 +59,7 @@ class Model(FrameProcessor):
         super().__init__(name="the model")
         self.choice = choice.resolved()
         host = urlsplit(self.choice.base_url).hostname or ""
-        if not is_loopback(host) and not os.environ.get(KEY, "").strip():
+        if not is_loopback(host) and not is_set(KEY):
             raise UsageError(
                 f"{self.choice.host} is not on this machine: set {KEY} to ask it, or OPENAI_BASE_URL"
                 " or OLLAMA_MODEL for a model of your own"
