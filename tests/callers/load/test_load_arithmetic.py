@@ -152,7 +152,7 @@ async def test_a_caller_knows_that_it_is_late_itself() -> None:
     assert max(call.late_between(0, float("inf"))) > 0.05
     report = merged({"late": counted(call.late_s)})
     assert report.callers.saturated
-    assert dict(rows(report))["caution"].startswith("[red]the callers were too late themselves")
+    assert dict(rows(report))["caution"].startswith("[red]the callers themselves ran late")
     assert "verdict" not in dict(rows(report))
 
 
