@@ -16,6 +16,7 @@ from runner.sessions.admission import STOPPING, Admission
 from runner.sessions.recording import Recorder
 from runner.sessions.session import EndReason, OnEnd, Session
 from runner.sessions.stats import CallTotals, Figures, Histogram
+from runner.sessions.tracing import Tracing
 from runner.transports.session_port import SessionPort
 
 
@@ -47,13 +48,19 @@ class Sessions:
         bot: the bot that runs in each call.
         limits: limits of calls.
         recorder: records the calls; None = no recording.
+        tracing: traces them; None = no tracing.
     """
 
     def __init__(
-        self, bot: LoadedBot, limits: SessionLimits | None = None, recorder: Recorder | None = None
+        self,
+        bot: LoadedBot,
+        limits: SessionLimits | None = None,
+        recorder: Recorder | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._bot = bot
         self._recorder = recorder
+        self._tracing = tracing
         self._limits = limits or SessionLimits()
         self.figures = Figures()
         self.admission: Admission | None = None
@@ -149,6 +156,8 @@ class Sessions:
         session = Session(self._bot, kind, args, on_end, figures, conversation, port)
         if self._recorder is not None:
             self._recorder.begin(session, asyncio.get_running_loop(), public=public)
+        if self._tracing is not None:
+            self._tracing.begin(session)
         self._active[session.id] = session
         self._tasks[session.id] = asyncio.create_task(
             self._run_session(session, call_s), name=f"session {session.id}"
@@ -175,6 +184,8 @@ class Sessions:
         finally:
             if self._recorder is not None:
                 self._recorder.end(session)
+            if self._tracing is not None:
+                self._tracing.end(session)
             del self._active[session.id], self._tasks[session.id]
             reason = session.end_reason.name.lower() if session.end_reason else "unknown"
             self.figures.end(session.kind, reason, session.figures, goes_on=session.goes_on)
@@ -205,3 +216,5 @@ class Sessions:
             await asyncio.wait([*ends, *tasks], timeout=grace_s + timeout_s)
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)

@@ -22,6 +22,7 @@ from runner.botcode.failure import advice_of, in_words, place_of
 from runner.botcode.loader import LoadedBot
 from runner.errors import BotrunError
 from runner.eventloop import worker_prefix
+from runner.eventloop.trace_context import enter_trace
 from runner.eventloop.waiting import first_of
 from runner.processors.handover_state import Conversation
 from runner.sessions.events import CallEvents, enter_events
@@ -121,6 +122,7 @@ class Session:
         goes_on: whether the call was handed over to newer code and ends only in this process.
         events: what happens in the call.
         recording: its record; None if it is not recorded.
+        traceparent: the trace context for its requests to services; None if it is not traced.
         clock: the call's clock (s), which is the event loop's.
     """
 
@@ -146,6 +148,7 @@ class Session:
         self.goes_on = False
         self.events = CallEvents()
         self.recording: Recording | None = None
+        self.traceparent: Callable[[], str] | None = None
         self.clock = asyncio.get_running_loop().time
         self.ended_at: float | None = None
         self.ended = asyncio.Event()
@@ -232,6 +235,8 @@ class Session:
         enter_call(self.figures)
         enter_session(self.port)
         enter_events(self.events)
+        if self.traceparent is not None:
+            enter_trace(self.traceparent)
         try:
             await self._bot.function(self.args)
         except asyncio.CancelledError:

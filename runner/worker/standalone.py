@@ -22,6 +22,7 @@ from runner.integrations.pipecat import loading
 from runner.services.common import warmup
 from runner.sessions.recording import make_recorder
 from runner.sessions.registry import SessionLimits, Sessions
+from runner.sessions.tracing import make_tracing
 from runner.settings import Settings, enter_dotenv
 from runner.worker import pause_gc, resume_gc
 from runner.worker.loop_watchdog import LoopGuard, warning_of_unawaited_coroutines
@@ -133,7 +134,7 @@ def _build(bot: LoadedBot, settings: Settings) -> tuple[Host, Server]:
 
         bot = with_recorded_services(bot, Path(settings.services_from), settings.live_tools)
     limits = SessionLimits(sessions=settings.max_sessions, call_s=settings.max_call_secs)
-    sessions = Sessions(bot, limits, make_recorder(settings, bot))
+    sessions = Sessions(bot, limits, make_recorder(settings, bot), make_tracing())
     host = Host(settings, bot, sessions, settings.transports)
     server = Server(create_app(host), settings.certificate)
     if "runner.vad.silero" in sys.modules:

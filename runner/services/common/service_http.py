@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from runner.errors import ServiceError, ServiceRefusal, UsageError
+from runner.eventloop.trace_context import trace_headers
 from runner.services.common import warmup
 from runner.services.common.failures import push_failure, refusal
 from runner.settings import credentials as keys
@@ -150,6 +151,7 @@ class ServiceHttp:
 
         assert self._client is not None
         timeout = httpx2.Timeout(silence_s, connect=CONNECT_TIMEOUT_S)
+        request["headers"] = {**trace_headers(), **request.get("headers", {})}
         sending = self._client.stream("POST", f"{self._url}{path}", timeout=timeout, **request)
         try:
             answer = await stack.enter_async_context(sending)

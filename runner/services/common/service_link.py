@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import ServiceError, ServiceRefusal
+from runner.eventloop.trace_context import trace_headers
 from runner.services.common.failures import own_words, refusal
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class ServiceLink:
             return await stack.enter_async_context(
                 connect(
                     self._address,
-                    additional_headers=self._headers,
+                    additional_headers={**self._headers, **trace_headers()},
                     open_timeout=CONNECT_TIMEOUT_S,
                     close_timeout=CLOSE_TIMEOUT_S,
                     max_size=MOST_BYTES,
