@@ -10,7 +10,7 @@ Wire, read from PyPI's `cartesia` 4.2.0:
 * `types/websocket_response.py`: `chunk` (base64 `data`), `timestamps` (`word_timestamps`: words, start, end
   in s), `flush_done`, `done`, `error`.
 
-Each reply is a context, so that its sentences sound connected. The end of a
+Each reply is one context, so that its sentences sound connected. The end of a
 sentence is the `flush_done` of the empty flush request after it (its documentation, "Context flushing").
 Unconfirmed without an account: that `flush_done` always follows the audio; whether word times of the second
 sentence count from its own beginning or from the context's (both are handled).
@@ -43,7 +43,7 @@ class CartesiaTTSService(StreamedTTSService):
         voice: the voice's id, from play.cartesia.ai.
         api_key: the key; default `CARTESIA_API_KEY`.
         model: the model's name.
-        language: the text's language, such as "en"; None is the voice's own.
+        language: the text's language, such as "en"; None = the voice's language.
         generation_config: speed, volume and emotion, passed on unchanged.
         url: the address of another server with the same protocol.
     """
@@ -128,7 +128,7 @@ class CartesiaTTSService(StreamedTTSService):
                 placed = self._timeline.place(starts_ms, self._sound_before_ms)
                 for word, at_ms in zip(times["words"], placed, strict=True):
                     utterance.said(str(word), at_ms - self._sound_before_ms)
-            # Before any audio it belongs to the previous sentence.
+            # One before any audio belongs to the previous sentence.
             case "flush_done" | "done" if utterance is not None and utterance.sound_ms:
                 self._sound_before_ms += utterance.sound_ms
                 if message["type"] == "done":

@@ -1,4 +1,4 @@
-"""Deepgram's streaming recognition: audio goes out continuously, words come back while they are spoken.
+"""Deepgram's streaming recognition: sends audio continuously, receives words while they are spoken.
 
 Wire, read from PyPI's `deepgram-sdk` 7.17.0:
 
@@ -51,7 +51,7 @@ ENDPOINTING_MS = 300
 KEEP_ALIVE_S = 4.0
 FINAL_TIMEOUT_S = 2.0
 PATIENCE = 3
-"""How long (s) to wait for the last words of a turn, and how often while there is no connection."""
+"""Time (s) to wait for the last words of a turn, and how often to wait while there is no connection."""
 
 COVERED_S = 0.1
 """Tolerance (s): an answer to Finalize covers the audio up to where it ended when Finalize was sent."""
@@ -138,7 +138,7 @@ class DeepgramSTTService(STTService):
         terms = [("keyterm", term) for term in self._keyterms]
         return f"{self._url}?{urlencode([*query.items(), *terms])}"
 
-    # ------------------------------------------------------------ what the caller does
+    # ------------------------------------------------------------ events of the caller
 
     def hear(self, frame: InputAudioRawFrame) -> None:
         now = self.processor_setup.clock()
@@ -165,7 +165,7 @@ class DeepgramSTTService(STTService):
         self._patience = PATIENCE
         self._finalize()
 
-    # ------------------------------------------------------------ what Deepgram does
+    # ------------------------------------------------------------ messages of Deepgram
 
     def _take(self, message: Message) -> None:
         match message.get("type"):
@@ -236,8 +236,8 @@ class DeepgramSTTService(STTService):
             self._deadline = None
 
     def _not_final(self) -> None:
-        """Finalize was not answered. Either nothing was left to recognise, or the server is gone: then the
-        audio without words is sent over a new connection."""
+        """Finalize was not answered: either nothing was left to recognise, or the server does not respond.
+        Then the audio without words is sent again over a new connection."""
         self._patience -= 1
         if self._answered or self._patience <= 0:
             self._conclude()
@@ -283,10 +283,10 @@ class DeepgramSTTService(STTService):
 
 
 KEPT_S = 15.0
-"""How much audio (s) is kept for the next connection; older audio is dropped."""
+"""Audio (s) kept for the next connection; older audio is dropped."""
 
 SLACK_S = 0.1
-"""How long (s) before the end of the speech a recogniser's final words may end, by its own times."""
+"""Maximum time (s) by which final words may end before the speech does, by the recogniser's times."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ URL = "wss://api.elevenlabs.io"
 MODEL = "eleven_flash_v2_5"
 KEY = "ELEVENLABS_API_KEY"
 INACTIVITY_TIMEOUT_S = 180
-"""The longest (s) that the service allows; then it closes the connection, and botrun opens another."""
+"""The maximum (s) that the service allows; after it, the service disconnects and botrun reconnects."""
 
 ULAW_HZ = 8000
 RATES_HZ = (16000, 22050, 24000, 44100)

@@ -41,10 +41,10 @@ from runner.services.tts import TTSService, spread_words
 
 LLM_PATIENCE_S = 5.0
 TTS_PATIENCE_S = 3.0
-"""How long (s) a service may take to begin, if there is another one."""
+"""Time (s) for a service to begin, if there is another one."""
 
 COOL_DOWN_S = 30.0
-"""How long (s) a service that failed is asked last."""
+"""Time (s) for which a service that failed is tried last."""
 
 GO_ON = (
     "Your answer broke off here. Go on with the next sentence. Do not repeat what was said, "
@@ -56,15 +56,15 @@ logger = logging.getLogger(__name__)
 
 
 class FallbackLLM(LLMService):
-    """Asks the first of these language models, and the next if it fails.
+    """Uses the first of these language models, and the next if it fails.
 
-    If a model breaks off, the next one continues after its last whole sentence: text leaves in the pieces in
-    which it is spoken, so that none is lost or said twice. Register tools here, not with the models.
+    If a model breaks off, the next one continues after its last complete sentence. Text is passed on in the
+    pieces in which it is spoken, so that none is lost or repeated. Register tools here, not with the models.
 
     Args:
         services: in order of preference.
-        patience_s: how long (s) a model may take to begin, if there is another.
-        cool_down_s: how long (s) one that failed is left alone.
+        patience_s: time (s) for a model to begin, if there is another.
+        cool_down_s: time (s) for which one that failed is tried last.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class FallbackLLM(LLMService):
 
 
 class _Said:
-    """The part of a reply that has left, in whole pieces; the rest waits, as it would in the voice."""
+    """The part of a reply that was passed on, in whole pieces, and the rest."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -131,14 +131,14 @@ class _Said:
         complete = ""
         while (end := piece_end(self.rest, first=not (self.text or complete))) is not None:
             complete, self.rest = complete + self.rest[:end], self.rest[end:]
-        # The space after a sentence shows the voice that it has ended.
+        # The space after a sentence marks its end for the voice.
         space = self.rest[: len(self.rest) - len(self.rest.lstrip())] if complete else ""
         self.rest = self.rest[len(space) :]
         self.text += complete + space
         return complete + space
 
     def begin_again(self) -> None:
-        """Another model continues after the text that has left."""
+        """Another model continues after the text that was passed on."""
         self.rest = ""
         self.calls.clear()
 
@@ -154,15 +154,15 @@ def _going_on(context: LLMContext, said: str) -> LLMContext:
 
 
 class FallbackTTS(TTSService):
-    """Speaks with the first of these voices, and with the next if it fails.
+    """Uses the first of these voices, and the next if it fails.
 
-    If a voice breaks off within a sentence, the next one continues at the word at which the audio ended: this
-    is exact for voices that report word times and estimated for others.
+    If a voice breaks off within a sentence, the next one continues at the word at which the audio ended. This
+    is exact for voices that report word times, and estimated for others.
 
     Args:
         services: in order of preference.
-        patience_s: how long (s) a voice may take to begin a sentence, if there is another.
-        cool_down_s: how long (s) one that failed is left alone.
+        patience_s: time (s) for a voice to begin a sentence, if there is another.
+        cool_down_s: time (s) for which one that failed is tried last.
     """
 
     gives_word_times = True
@@ -215,10 +215,10 @@ class FallbackTTS(TTSService):
 
 
 STT_PATIENCE_S = 5.0
-"""A recogniser without a transcript this long (s) after the user has stopped has failed."""
+"""Time (s) after the user has stopped after which a recogniser without a transcript has failed."""
 
 LEAD_S = 1.0
-"""Audio (s) from before an utterance that a recogniser gets with it."""
+"""Audio (s) before an utterance that a recogniser gets with it."""
 
 _OURS = (StartFrame, InputAudioRawFrame, UserStartedSpeakingFrame, UserStoppedSpeakingFrame)
 """Frames that the fallback pushes on itself, so the recogniser's copies are dropped."""
@@ -237,15 +237,15 @@ class _JudgedOutlet(FrameProcessor):
 
 
 class FallbackSTT(FrameProcessor):
-    """Recognises with the first of these recognisers, and with the next if it fails.
+    """Uses the first of these recognisers, and the next if it fails.
 
     The next one gets the audio for which the first one failed. A recogniser that failed is used again after
     its cool-down, from the next utterance on.
 
     Args:
         services: in order of preference.
-        patience_s: how long (s) after the user has stopped a transcript may take, even an empty one.
-        cool_down_s: how long (s) one that failed is left alone.
+        patience_s: time (s) after the user has stopped for a transcript, even an empty one.
+        cool_down_s: time (s) for which one that failed is tried last.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Language models: an `LLMContextFrame` in, a streamed reply out, with the tools that it calls."""
+"""Language models: answer an `LLMContextFrame` with a streamed reply, and run the tools that it calls."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from runner.services.tools.toolbox import Toolbox, make_handler, make_tool, opti
 logger = logging.getLogger(__name__)
 
 TOOL_ROUNDS = 8
-"""How often the model may call tools in one reply; then it must answer in words."""
+"""Maximum number of rounds of tool calls in one reply; then the model must answer in words."""
 
 
 QUIET_S = 1.2
-"""Silence (s) after which any words of the user have been recognised."""
+"""Silence (s) after which the user's words have been recognised."""
 
 LOOK_S = 0.1
 
@@ -49,8 +49,8 @@ LOOK_S = 0.1
 class LLMService(LanguageModel):
     """A language model. Override `run_llm`.
 
-    A reply is generated in its own task; an interruption, or a newer question, ends it. Frames that must not
-    overtake a reply (an `EndFrame`, something to say) wait until it is complete.
+    A reply is generated in its own task; an interruption or a newer question stops it. Frames that must not
+    overtake a reply (an `EndFrame`, text to speak) wait until it is complete.
 
     Attributes:
         toolbox: the registered tools.
@@ -74,11 +74,11 @@ class LLMService(LanguageModel):
         self._line: deque[Frame] = deque()
 
     def run_llm(self, context: LLMContext) -> AsyncGenerator[str | Frame | FunctionCall, None]:
-        """Answer the context: yield text as it comes, calls of tools, or whole frames to be pushed. Raise
-        `ServiceError` with one sentence when the model cannot answer.
+        """Answer the context: yield text as it comes, tool calls, or frames to push. Raise `ServiceError`
+        with one sentence if the model cannot answer.
 
-        It writes nothing into the context, so that it may be closed at any time and leaves nothing behind.
-        Called tools run when it is exhausted, and it is then called again."""
+        It must not change the context, because it can be closed at any time. After it ends, the called tools
+        run and it is called again."""
         raise NotImplementedError(f"{type(self).__name__} does not override run_llm")
 
     def share_tools(self, other: LLMService) -> None:
@@ -89,7 +89,7 @@ class LLMService(LanguageModel):
     def register_function(
         self, function: str | Callable[..., Any], handler: Callable[..., Any] | None = None, **options: Any
     ) -> None:
-        """Offer a typed Python function as a tool, or say which function answers for a schema in the context.
+        """Register a typed Python function as a tool, or a handler for a schema in the context.
 
         ```python
         llm.register_function(book_a_table, filler="One moment.", timeout_s=5)
@@ -98,8 +98,8 @@ class LLMService(LanguageModel):
 
         Args:
             function: the function; its signature and docstring describe it to the model. Or a name.
-            handler: answers to calls of that name; is given a `ToolCall`.
-            options: those of `ToolOptions`.
+            handler: called with a `ToolCall` for calls of that name.
+            options: the options of `ToolOptions`.
         """
         if isinstance(function, str):
             if handler is None:
@@ -109,11 +109,11 @@ class LLMService(LanguageModel):
             self.toolbox.register(make_tool(function, options_of(function, options)))
 
     def create_context_aggregator(self, context: LLMContext, **options: Any) -> LLMContextAggregatorPair:
-        """Pipecat's older way to make the two aggregators of a context."""
+        """Create the two aggregators of a context; Pipecat's older interface."""
         return LLMContextAggregatorPair(context, **options)
 
     register_direct_function = register_function
-    """Pipecat's name for the typed kind."""
+    """Pipecat's name for registering a typed function."""
 
     def push_after_reply(self, frame: Frame) -> None:
         """Push a frame after the current reply."""
@@ -132,7 +132,7 @@ class LLMService(LanguageModel):
             await self.push_frame(frame, direction)
 
     async def answer(self, context: LLMContext, *, skip_tts: bool = False) -> None:
-        """Begin a reply to this context, and end the current one. With `skip_tts` it is not spoken."""
+        """Stop the current reply and begin one to this context. With `skip_tts` it is not spoken."""
         self._stop()
         await self._stopped()
         reply_id = self._reply_id = self.processor_setup.replies.new()
@@ -196,9 +196,7 @@ class LLMService(LanguageModel):
             calls, said = await self._round(work, view, start, has_spoken=has_spoken or self._tools.acted)
             has_spoken = has_spoken or bool(said.strip())
             if calls and self.toolbox.withheld:
-                logger.warning(
-                    "%s calls tools without end; botrun stops after %d rounds", self.name, TOOL_ROUNDS
-                )
+                logger.warning("%s keeps calling tools; botrun stops after %d rounds", self.name, TOOL_ROUNDS)
                 break
             if not calls:
                 break
@@ -247,7 +245,7 @@ class LLMService(LanguageModel):
     async def _timed(
         self, work: ReplyWork, context: LLMContext, reply_id: int | None
     ) -> AsyncGenerator[str | Frame | FunctionCall, None]:
-        """`run_llm`, and how long its first piece took."""
+        """`run_llm`, with a metric of the time to its first piece."""
         asked_at = self.processor_setup.clock()
         first = True
         async with contextlib.aclosing(iterating(self.run_llm(context), self, "run_llm")) as pieces:
@@ -268,8 +266,8 @@ class QuietWait:
 
     Args:
         owner: starts the task.
-        noisy: whether somebody speaks or a reply is under way.
-        ask: asks the model.
+        noisy: returns whether somebody speaks or a reply is being generated.
+        ask: calls the model.
     """
 
     def __init__(
@@ -282,13 +280,13 @@ class QuietWait:
         self._waiting: asyncio.Task[None] | None = None
 
     def want(self, context: LLMContext) -> None:
-        """This context has news for the model."""
+        """Call the model with this context when it is quiet."""
         self._wanted = context
         if self._waiting is None or self._waiting.done():
             self._waiting = self._owner.create_task(self._wait(), "wait for quiet")
 
     def forget(self) -> None:
-        """The model is asked now and sees the news."""
+        """The model is called now with the latest context anyway."""
         self._wanted = None
 
     async def _wait(self) -> None:

@@ -102,7 +102,7 @@ def test_the_next_model_answers_when_the_first_cannot(caplog: pytest.LogCaptureF
     assert it.words() == "Here I am."
     assert second.asked[0] == [{"role": "user", "content": "hello"}]
     output = [r.getMessage() for r in caplog.records]
-    assert output == ["FallbackLLM: first failed: it broke", "FallbackLLM: second answers now"]
+    assert output == ["FallbackLLM: first failed: it broke", "FallbackLLM: using second now"]
 
 
 def test_a_model_that_does_not_begin_is_not_waited_for() -> None:

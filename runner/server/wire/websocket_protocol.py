@@ -52,15 +52,14 @@ ANSWER_S = 1.0
 """Time (s) for the application to answer earlier messages before a client's error closes the connection."""
 
 DISCARD_S = 3.0
-"""Time (s) for which input is discarded after the last byte is sent. Closing a socket with unread input
-resets the connection, and the client may lose the close code."""
+"""Time (s) for which input is discarded after the last byte. Closing with unread input resets the connection,
+and the client may lose the close code."""
 
 SHUTDOWN_S = 0.2
 """The same time (s) when the server stops."""
 
 UNSENT_BYTES = 16384
-"""Maximum number of unsent bytes in the kernel. By default it buffers megabytes, minutes of phone sound,
-before a client that does not read is noticed."""
+"""Maximum number of unsent bytes in the kernel. The default is megabytes: minutes of a phone's sound."""
 
 
 class WebSocketProtocol(asyncio.Protocol):

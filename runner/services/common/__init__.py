@@ -1,1 +1,1 @@
-"""Connections, retries and errors that network services share."""
+"""Connections, retries and errors of network services."""

@@ -2,8 +2,8 @@
 
 The form is that of PyPI's `openai` 3.54.0: `types/chat/chat_completion_chunk.py` (a `delta` of a choice holds
 `content`, `refusal` and `tool_calls`; `choices` may be empty) and `_streaming.py` (events of JSON, an `error`
-object among them, `data: [DONE]` at the end). What other servers do differently is listed, with the expected
-result of each, in `tests/services/model_server_streams.py`.
+object among them, `data: [DONE]` at the end). `tests/services/model_server_streams.py` lists what other
+servers do differently, with the expected results.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from runner.services.common.failures import EmptyAnswer, own_words
 from runner.services.tools.call import CallPieces, pieces_in
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-"""An answer that is no event stream is read up to this size."""
+"""Maximum size of an answer that is not an event stream."""
 
 QUOTED_CHARS = 80
 
@@ -30,15 +30,15 @@ _NO_REASON = frozenset({"", "null", "none"})
 
 
 class ChatStream:
-    """One answer. Raises `ServiceError` for errors inside the answer, and for what is no answer.
+    """One answer. Raises `ServiceError` for errors inside the answer, and if it is not an answer.
 
     Args:
-        service: who answers, for sentences about it.
-        hint: what to try if the answer is no chat completion at all.
+        service: the server's name, for errors.
+        hint: what to try if the answer is not a chat completion.
 
     Attributes:
-        content: how many pieces with content have come (text, thoughts, tool calls, the finish reason).
-        done: the server said that this is all.
+        content: number of pieces with content so far (text, thoughts, tool calls, the finish reason).
+        done: whether the server has marked the end.
         finish_reason: why the model ended; empty until it is known.
     """
 
@@ -63,7 +63,7 @@ class ChatStream:
         return self.done or bool(self.finish_reason)
 
     def feed(self, data: bytes) -> Iterator[str]:
-        """Take in bytes of the body; yields the text that came with them."""
+        """Add bytes of the body; yields the text in them."""
         if not self._is_stream:
             self._plain += data
             if len(self._plain) > MAX_BODY_BYTES:
@@ -71,8 +71,8 @@ class ChatStream:
         yield from self._take(self._reader.feed(data))
 
     def close(self) -> Iterator[str]:
-        """The body has ended; yields the last text. Raises `ServiceError` if the answer is not complete, and
-        `EmptyAnswer` if it says nothing."""
+        """The body has ended; yields the last text. Raises `ServiceError` if the answer is incomplete, and
+        `EmptyAnswer` if it has no content."""
         yield from self._take(self._reader.close())
         if not self._is_stream:
             yield from self._spoken(self._plain_answer())
@@ -87,7 +87,7 @@ class ChatStream:
             raise EmptyAnswer(f"{self._service} sent an empty answer ({self._why_empty()})")
 
     def calls(self) -> list[FunctionCall]:
-        """The tools that the model wants called, once the answer is complete."""
+        """The model's tool calls, once the answer is complete."""
         return self._calls.calls()
 
     # ------------------------------------------------------------ events
@@ -202,7 +202,7 @@ class ChatStream:
             reason += "; it sent its thoughts only"
         return reason
 
-    # ------------------------------------------------------------ an answer that is no stream
+    # ------------------------------------------------------------ an answer that is not a stream
 
     def _plain_answer(self) -> str:
         body = bytes(self._plain).decode("utf-8-sig", "replace").strip()
@@ -221,7 +221,7 @@ class ChatStream:
 
 
 class Thoughts:
-    """Leaves out what a model thinks aloud, in `<think>` at the beginning of its answer."""
+    """Removes a model's thoughts in `<think>` at the beginning of its answer."""
 
     _MARKS = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"))
 
@@ -231,11 +231,11 @@ class Thoughts:
 
     @property
     def unfinished(self) -> bool:
-        """Whether text is held back that may be thoughts."""
+        """Whether it holds back text that may be thoughts."""
         return bool(self._held)
 
     def feed(self, text: str) -> str:
-        """What of the text is meant for the user."""
+        """The part of the text for the user."""
         if not self._open:
             return text
         self._held += text
@@ -272,7 +272,7 @@ def _text_of(content: Any) -> str:
 
 
 def _error_in(answer: Mapping[str, Any]) -> str:
-    """The error object in an answer, as JSON; empty if it is none."""
+    """The error object in an answer, as JSON; "" if there is none."""
     error = answer.get("error")
     if error:
         return json.dumps(error)
@@ -316,18 +316,19 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class IgnoredLine:
-    """A line that is no comment and has no field that the standard knows."""
+    """A line that is neither a comment nor has a field of the standard."""
 
     text: str
 
 
 class EventReader:
-    """Reads one stream of server-sent events, however its bytes are cut. Raises `ServiceError` if an event is
-    too large.
+    """Reads a stream of server-sent events, split at any byte. Raises `ServiceError` if an event is too
+    large.
 
-    By the WHATWG's rules (HTML, 9.2.6 "Interpreting an event stream"), with two additions: `close` returns an
-    event that the end of the body cuts off, since some servers omit the last blank line; a line whose field
-    the standard ignores is returned as `IgnoredLine`, to be quoted if the answer is no event stream.
+    It follows the WHATWG's rules (HTML, 9.2.6 "Interpreting an event stream"), with two additions: `close`
+    returns an event that the end of the body cuts off, since some servers omit the last blank line; a line
+    whose field the standard ignores is returned as `IgnoredLine`, to be quoted if the answer is no event
+    stream.
     """
 
     def __init__(self) -> None:
@@ -340,11 +341,11 @@ class EventReader:
         self._chars = 0
 
     def feed(self, data: bytes) -> list[Event | IgnoredLine]:
-        """Take in bytes; returns what is complete now, in order."""
+        """Add bytes; returns what is complete now, in order."""
         return self._read(self._decoder.decode(data))
 
     def close(self) -> list[Event | IgnoredLine]:
-        """The body has ended: returns what was still open."""
+        """The body has ended: returns what was incomplete."""
         found = self._read(self._decoder.decode(b"", final=True))
         if self._line:
             found += self._read("\n")

@@ -1,4 +1,4 @@
-"""What happens when a service fails: its refusal as a sentence, the report, the order of its fallbacks."""
+"""Failures of services: refusals as sentences, reports, and the order of fallbacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runner.settings import credentials as keys
 logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 200
-"""How many characters of the service's own message are quoted."""
+"""Maximum number of characters quoted from the service's message."""
 
 
 class EmptyAnswer(ServiceError):
@@ -31,8 +31,8 @@ def refusal(
     headers: Mapping[str, str] | None = None,
     hint: str = "",
 ) -> ServiceRefusal:
-    """A status that is not success. `env` is the variable that holds the service's key; `hint` is what to try
-    if the service does not know the address."""
+    """The error for a status that is not success. `env`: the variable with the service's key. `hint`: what to
+    try on a 404."""
     match status:
         case 401 | 403:
             what = f"{service} refused the key ({status}): check {env}"
@@ -47,7 +47,7 @@ def refusal(
         case 429:
             what = f"{service} limits the rate of requests ({status}): wait, or raise the account's limits"
         case _ if status >= 500:
-            what = f"{service} is out of order ({status})"
+            what = f"{service} has an internal error ({status})"
         case _:
             what = f"{service} refused the request ({status})"
     text = own_words(body)
@@ -60,7 +60,7 @@ def own_words(body: bytes | str) -> str:
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     with contextlib.suppress(ValueError, RecursionError):
         text = _text_in(json.loads(text)) or text
-    # Keys are hidden before the text is cut: half a key would not be recognised as one.
+    # Mask keys before cutting the text: half a key would not be recognised.
     return " ".join(keys.hide(text).split())[:LONGEST_TEXT]
 
 
@@ -107,7 +107,7 @@ class Order(Generic[Service]):
     Args:
         owner: the fallback, for log lines.
         services: in order of preference.
-        cool_down_s: how long (s) one that failed is asked last.
+        cool_down_s: time (s) for which a service that failed is tried last.
     """
 
     def __init__(self, owner: FrameProcessor, services: Sequence[Service], cool_down_s: float) -> None:
@@ -118,7 +118,7 @@ class Order(Generic[Service]):
         self._current = self._services[0]
 
     def now(self) -> Iterator[tuple[Service, bool]]:
-        """The services in the order in which to ask them, and whether each is the last."""
+        """The services in the order in which to try them, and whether each is the last."""
         row = sorted(self._services, key=self.is_resting)
         for service in row:
             yield service, service is row[-1]
@@ -139,7 +139,7 @@ class Order(Generic[Service]):
             self._current = service
             took_over = {"service": self._owner.name, "to": service.name}
             logger.warning(
-                "%s: %s answers now",
+                "%s: using %s now",
                 self._owner.name,
                 service.name,
                 extra={"call_event": ("fallback", took_over)},
@@ -157,7 +157,7 @@ def check_services(owner: FrameProcessor, services: Sequence[object], kind: type
 
 
 class Outlet(FrameProcessor):
-    """Before or after a service inside another: what the service pushes leaves the outer one there."""
+    """Before or after an inner service: pushes what the service pushes out of the outer one."""
 
     def __init__(self, owner: FrameProcessor, direction: FrameDirection) -> None:
         super().__init__(name=f"{owner.name}.outlet")

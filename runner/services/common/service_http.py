@@ -1,4 +1,4 @@
-"""HTTP requests to an OpenAI-compatible server: connects in advance, retries when asked to."""
+"""HTTP requests to an OpenAI-compatible server: connects in advance, retries temporary refusals."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ CONNECT_TIMEOUT_S = 5.0
 TRIES = 3
 PAUSE_S = 0.5
 LONGEST_PAUSE_S = 4.0
-"""A request that was refused temporarily is sent again after pauses (s) that double, or after the server's
-`Retry-After`, unless that is longer than `LONGEST_PAUSE_S`."""
+"""A temporarily refused request is retried after doubling pauses (s), or after the server's `Retry-After` if
+that is at most `LONGEST_PAUSE_S`."""
 
 KEPT_OPEN_S = 300.0
-"""How long (s) an idle connection is kept open."""
+"""Time (s) for which an idle connection is kept open."""
 
 
 class Patience:
-    """Reads a body in pieces, with a deadline that only content extends: keep-alives do not.
+    """Reads a body in pieces, with a deadline that content extends and keep-alives do not.
 
     Args:
-        seconds: how long the server may take until its first content, and from one to the next.
+        seconds: time for the first content, and from one to the next.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -62,7 +62,7 @@ class Patience:
 
 
 class ServiceHttp:
-    """A client of one server. A request that was partly answered is never sent again.
+    """An HTTP client of one server. Requests with a partial answer are never retried.
 
     Args:
         owner: the service, for its name and its tasks.
@@ -104,9 +104,9 @@ class ServiceHttp:
 
     @contextlib.asynccontextmanager
     async def post(self, path: str, *, silence_s: float, **request: Any) -> AsyncIterator[httpx2.Response]:
-        """Send a request; yields a successful answer whose body has not been read. Raises `ServiceError`.
+        """Send a request; yields a successful response whose body has not been read. Raises `ServiceError`.
 
-        `silence_s` is how long (s) the server may take for its first and for each next byte.
+        `silence_s`: time (s) for the first byte and between bytes.
         """
         import httpx2
 
@@ -135,7 +135,7 @@ class ServiceHttp:
                     raise
                 retry = {"service": self._owner.name, "attempt": tries + 1, "wait_s": pause_s}
                 logger.info(
-                    "%s: %s; once more in %.1f s",
+                    "%s: %s; retrying in %.1f s",
                     self._owner.name,
                     error,
                     pause_s,

@@ -1,7 +1,7 @@
 """A WebSocket to a service, opened before it is needed and kept for the whole call.
 
-Messages are JSON objects; audio is sent as bytes. A dropped connection is opened again, after growing pauses,
-unless the service refuses permanently (a wrong key).
+Messages are JSON objects; audio is sent as bytes. It reconnects after growing pauses, unless the service
+refuses permanently (a wrong key).
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ Message = dict[str, Any]
 
 CONNECT_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 5.0
-"""How long (s) a sentence waits for a connection that is still being opened."""
+"""Time (s) that a sentence waits for the connection to open."""
 
 CLOSE_TIMEOUT_S = 0.5
 BACK_OFF_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Pauses (s) before reconnecting; the last one repeats."""
 
 LONGEST_PAUSE_S = 30.0
-"""The longest `Retry-After` (s) of a service that botrun follows."""
+"""Maximum `Retry-After` (s) that botrun follows."""
 
 STEADY_S = 5.0
-"""After a connection that was open this long (s), the pauses start again at the first."""
+"""After a connection of at least this length (s), the pauses start again with the first."""
 
 REFUSED_FOR_S = 30.0
-"""After a permanent refusal, botrun connects again this much later (s), when there is something to say."""
+"""Time (s) after a permanent refusal until botrun reconnects for the next sentence."""
 
 MOST_BYTES = 16 * 1024 * 1024
 MOST_GARBAGE = 5
@@ -58,7 +58,7 @@ class ServiceLink:
         headers: sent with the handshake; never logged.
         on_message: called with each JSON object received.
         on_open: called each time the connection has opened.
-        on_trouble: called once per outage: the connection broke (`was_open`), or could not be opened.
+        on_trouble: called once per outage: the connection was lost (`was_open`), or could not be opened.
         goodbye: sent before the connection is closed at the end of the call.
     """
 
@@ -132,7 +132,7 @@ class ServiceLink:
         return True
 
     def reset(self) -> None:
-        """Drop a connection whose server is silent, and open another."""
+        """Reconnect, because the server is silent."""
         if self._socket is not None:
             self._socket.transport.abort()
 
@@ -177,7 +177,7 @@ class ServiceLink:
                     open_timeout=CONNECT_TIMEOUT_S,
                     close_timeout=CLOSE_TIMEOUT_S,
                     max_size=MOST_BYTES,
-                    compression=None,  # audio does not get smaller, and compressing delays it
+                    compression=None,  # compression would not shrink audio, only delay it
                 )
             )
         except InvalidStatus as error:
@@ -237,13 +237,13 @@ class ServiceLink:
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             # Not JSON, or JSON without the expected fields: one is skipped; several in a row are an error.
             self._garbage += 1
-            logger.warning("%s sent what cannot be understood: %.80r", self.service, own_words(data))
+            logger.warning("%s sent a malformed message: %.80r", self.service, own_words(data))
         if self._garbage >= MOST_GARBAGE:
-            raise ServiceError(f"{self.service} sends what cannot be understood")
+            raise ServiceError(f"{self.service} sends malformed messages")
 
     def _closed(self, error: Any) -> ServiceError:
         if error.rcvd is None:
-            return ServiceError(f"the connection to {self.service} broke")
+            return ServiceError(f"the connection to {self.service} was lost")
         reason = own_words(error.rcvd.reason)
         why = f"{error.rcvd.code}: {reason}" if reason else str(error.rcvd.code)
         sentence = f"{self.service} closed the connection ({why})"

@@ -1,7 +1,7 @@
 """Reads the audio of speech servers: raw samples, or a container that was not requested. Pure.
 
-WAV (RIFF) is read, in the rate and sample format that it names. Raw 32-bit float samples are recognised and
-converted. Compressed containers are refused: played as samples they would be noise at full volume.
+WAV (RIFF) is read with its own rate and sample format. Raw 32-bit float samples are detected and converted.
+Compressed containers are refused: played as samples they would be loud noise.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 
 MAX_HEADER_BYTES = 1 << 20
-"""Chunks before a WAV file's samples, such as pictures, are skipped up to this size in all."""
+"""Maximum total size of the chunks before a WAV file's samples, such as pictures."""
 
 LOOK_BYTES = 512
-"""How much audio is needed to see whether its samples are floats."""
+"""Bytes of audio needed to detect floats."""
 
 _CONTAINERS = (
     (0, b"ID3", "MP3"),
@@ -42,7 +42,7 @@ _MPEG_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12
 
 
 def compressed_kind(data: bytes, content_type: str = "") -> str:
-    """The container that these first bytes begin, or that the content type names; empty if there is none."""
+    """The container by its first bytes or by the content type; "" if there is none."""
     for offset, magic, name in _CONTAINERS:
         if data[offset:].startswith(magic):
             return name
@@ -52,12 +52,12 @@ def compressed_kind(data: bytes, content_type: str = "") -> str:
 
 
 def is_container(data: bytes) -> bool:
-    """Whether audio that begins with this is in a container."""
+    """Whether this is the beginning of a container."""
     return data.startswith(b"RIFF") or bool(compressed_kind(data))
 
 
 class SoundReader:
-    """Converts the audio of one utterance, cut anywhere, to pcm (s16le mono).
+    """Converts the audio of one utterance, split at any byte, to pcm (s16le mono).
 
     Args:
         service: the server's name, for errors.
@@ -82,14 +82,14 @@ class SoundReader:
         self._left: int | None = None
 
     def feed(self, data: bytes) -> bytes:
-        """Add bytes; returns the pcm so far. Raises `ServiceError` for what cannot be played."""
+        """Add bytes; returns the pcm so far. Raises `ServiceError` for unsupported audio."""
         self._waiting += data
         if not self._known and not self._find_out(final=False):
             return b""
         return self._pcm()
 
     def close(self) -> bytes:
-        """There is no more; returns the rest."""
+        """The audio has ended; returns the rest."""
         if not self._known:
             self._find_out(final=True)
         return self._pcm() if self._known else b""
@@ -116,7 +116,7 @@ class SoundReader:
         while len(data) >= at + 8:
             name, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
             if name == b"data":
-                # A server that streams does not know the size: it sends 0 or the largest number.
+                # A streaming server does not know the size and sends 0 or the maximum.
                 self._left = size if 0 < size < 0x7FFFFFFF else None
                 self._waiting = data[at + 8 :]
                 return True
@@ -181,8 +181,8 @@ class SoundReader:
 
 
 def _are_floats(data: bytes) -> bool:
-    """Whether these are 32-bit floats from -1 to 1. Pcm, read so, has numbers that are huge or next to none:
-    each quiet negative sample in the upper half makes one beyond 1e30."""
+    """Whether these are 32-bit floats from -1 to 1. Pcm read as floats gives huge or tiny numbers: a quiet
+    negative sample in the upper half gives one beyond 1e30."""
     import numpy as np
 
     words = np.frombuffer(data[: len(data) // 4 * 4], "<f4")
@@ -194,7 +194,7 @@ def _are_floats(data: bytes) -> bool:
 
 
 def _is_mpeg(data: bytes) -> bool:
-    """Whether MPEG audio frames begin here: two headers, at the distance that the first one names."""
+    """Whether MPEG audio frames begin here: two headers, at the distance given by the first."""
     length = _mpeg_frame_bytes(data)
     return bool(length) and len(data) >= length + 4 and bool(_mpeg_frame_bytes(data[length:]))
 

@@ -1,7 +1,7 @@
-"""The text that voices say: cuts it into pieces, and places its words by the times a voice reports. Pure.
+"""Splits text for voices into pieces, and assigns the times that a voice reports to its words. Pure.
 
-Voices report words as they say them: without punctuation, with numbers spelled out, two as one. The context
-holds words as they are written, so each reported word is looked up in the text.
+Voices report words as spoken: without punctuation, with numbers spelled out, sometimes two as one. The
+context keeps words as written, so each reported word is looked up in the text.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from runner.turns.segments import Unit, last_cut, units
 
 FIRST_CLAUSE_CHARS = 24
 FIRST_CLAUSE_WORDS = 3
-"""A reply's first piece may end at a comma if it has this length, so that speech begins sooner."""
+"""Minimum length of a reply's first piece to end at a comma, so that speech starts sooner."""
 
 FIRST_CLAUSE_CHARS_CJK = 8
-"""The same in scripts that write no spaces."""
+"""The same in scripts without spaces."""
 
 LONGEST_CHARS = 240
-"""A longer sentence is cut after a clause, or else between two words, so that the voice does not run out of
-text."""
+"""Maximum length of a piece. A longer sentence is cut after a clause, else between words, so that the voice
+does not run out of text."""
 
 SEEN_CHARS = LONGEST_CHARS + 64
-"""What is looked at for one piece: an end behind `LONGEST_CHARS` is not used, only what follows one."""
+"""Number of characters examined for one piece, including some after the latest possible end."""
 
 PHRASE_CHARS = 60
-"""Thai, Lao, Khmer and Burmese put a space between phrases and often nothing else: from this length on, such
-a space ends a piece."""
+"""Minimum length of a piece to end at a space in Thai, Lao, Khmer and Burmese, which often only put spaces
+between phrases."""
 
-# In all patterns here, a run of characters is entered at its beginning and not given back ("++"): a model
-# that repeats one character would otherwise hold up the process, in time quadratic to its text.
+# All patterns here match runs of characters possessively ("++") and only from their start. Otherwise a model
+# that repeats one character would cost quadratic time.
 _SENTENCE_END = re.compile(
     r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_]*+(?=\s)"
-    # Greek asks with a semicolon.
+    # The Greek question mark is a semicolon.
     r"|(?:(?<=[\u0370-\u03ff\u1f00-\u1fff]);|\u037e)(?=\s)"
     # Chinese, Japanese, Arabic, Urdu, Indic, Armenian, Ethiopic, Burmese, Khmer, Tibetan, Mongolian, Syriac.
     r"|[。！？｡؟۔।॥։።፧፨။។៕༎᠃܀‼⁇⁈⁉]+[」』”’»）)]*"
@@ -48,7 +48,7 @@ _PHRASE_END = re.compile(r"(?<=[\u0e01-\u0eff\u1000-\u109f\u1780-\u17e9])[ \t]+(
 _BRACKETS = {"「": "」", "『": "』", "“": "”", "（": "）", "«": "»"}
 
 LONGEST_ABBREVIATION = 32
-"""Characters before the end of a sentence that are looked at."""
+"""Number of characters before a sentence's end that are examined."""
 
 _NO_END = re.compile(
     r"(?:\b(?i:Mr|Mrs|Ms|Mx|Dr|Prof|St|Gen|Capt|Lt|Nr|vs|e\.g|i\.e|approx|ca|cf|vol|z\.B|d\.h)"
@@ -63,9 +63,9 @@ _NEW_SENTENCE = re.compile(r"\s+[\"'“‘«(\[]?[A-Z]")
 
 
 def piece_end(text: str, *, first: bool) -> int | None:
-    """Where the first piece of this text ends, if that is certain; more text may follow.
+    """Where the first piece of this text ends; None if that is not certain until more text comes.
 
-    `first` is whether it begins a reply: then a clause of enough words is a piece, too.
+    `first`: whether it begins a reply; then a long enough clause is a piece, too.
     """
     seen = text[:SEEN_CHARS]
     end = next((m.end() for m in _SENTENCE_END.finditer(seen) if _ends_sentence(seen, m.end())), None)
@@ -88,7 +88,7 @@ class Piece(NamedTuple):
 
 
 def cut(text: str) -> list[Piece]:
-    """A whole text in pieces, as it is written; one if it is no longer than `LONGEST_CHARS`."""
+    """Split a whole text into pieces; one if it has at most `LONGEST_CHARS`."""
     pieces, joined = [], False
     while len(text) > LONGEST_CHARS and (end := piece_end(text, first=False)) is not None:
         pieces.append(Piece(text[:end].strip(), joined))
@@ -98,7 +98,7 @@ def cut(text: str) -> list[Piece]:
 
 
 class SentenceAggregator:
-    """Streamed text in, complete sentences out, without what a voice cannot say."""
+    """Turns streamed text into complete sentences, without what a voice cannot say."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -163,7 +163,7 @@ _LINE_MARK = re.compile(r"^[ \t]*(?:#{1,6}|[-*+•]|>)[ \t]+", re.MULTILINE)
 _RULE = re.compile(r"^[ \t]*+(?:[-*_][ \t]*+){3,}+$|^[ \t:-]*+\|[ \t|:-]*+$", re.MULTILINE)
 _SPACE_BEFORE_MARK = re.compile(r"(?<!\s)\s++([.,!?;:])")
 _FENCE = re.compile(r"```\w*")
-# A star that stands alone is "times", an underscore inside a word belongs to it.
+# A star between spaces means "times"; an underscore inside a word is part of it.
 _STRESS = re.compile(r"\*\*|(?<!\w)__?(?=\w)|(?<=[\w.,!?])__?(?!\w)|(?<!\s)\*|\*(?!\s)|`")
 
 
@@ -208,13 +208,13 @@ def spoken_part(text: str) -> str:
 
 
 LOOK_AHEAD_CHARS = 40
-"""How far after the last found word a reported word is searched; further on it is another, equal word."""
+"""Maximum distance after the last found word at which a reported word is searched."""
 
 _MARKS = " \t\n.,;:!?…\"'“”‘’()[]{}«»—–-"
 
 
 class SpokenWords:
-    """Takes a text and the words that a voice reports; returns the text's own words with their times."""
+    """Maps the words that a voice reports to the words of the text, with their times."""
 
     def __init__(self, text: str) -> None:
         self._text = text.casefold()
@@ -228,7 +228,7 @@ class SpokenWords:
         return self._has_times
 
     def said(self, word: str, offset_ms: float) -> list[Word]:
-        """The voice says this word at this time: the words of the text that this places."""
+        """The voice says this word at this time; returns the text's words that now have a time."""
         bare = word.casefold().strip(_MARKS)
         if not bare:
             return []
@@ -245,14 +245,14 @@ class SpokenWords:
 
 
 class CharacterTimes:
-    """Takes characters with times; returns whole words with times. A word may arrive in two pieces."""
+    """Combines characters with times to words with times. A word may arrive in two parts."""
 
     def __init__(self) -> None:
         self._word = ""
         self._since_ms = 0.0
 
     def feed(self, chars: Sequence[str], starts_ms: Sequence[float]) -> list[tuple[str, float]]:
-        """Take characters; returns the words that have ended with them."""
+        """Add characters; returns the words that they complete."""
         words = []
         for char, start_ms in zip(chars, starts_ms, strict=True):
             if char.isspace():
@@ -291,13 +291,13 @@ class Timeline:
 
 
 class Spoken:
-    """One sentence, spoken by one voice after the other.
+    """One sentence, spoken by one voice and continued by another if it fails.
 
-    A word leaves when the audio has reached the next word: so a word that was cut, and that the next voice
-    says again, appears once.
+    A word is passed on when the audio has reached the next word, so a word that was cut off and is repeated
+    by the next voice appears only once.
 
     Attributes:
-        left: what is still to be said.
+        left: the text still to be spoken.
     """
 
     def __init__(self, text: str) -> None:
@@ -330,7 +330,7 @@ class Spoken:
         yield from self._heard_words()
 
     def break_off(self) -> None:
-        """The voice failed: the words that did not leave are still to be said."""
+        """The voice failed: the words that were not passed on are still to be spoken."""
         self._words.clear()
         position = 0
         for word in self._reported:
@@ -376,7 +376,7 @@ class WordPlacer:
         self._last_ms = 0.0
 
     def reached(self, position: int, offset_ms: float) -> list[Word]:
-        """The voice says the text at this index: the words whose time is known now."""
+        """The voice has reached this index of the text; returns the words whose time is known now."""
         self._last_ms = max(self._last_ms, offset_ms)
         placed = []
         while self._words and self._words[0].start <= position:

@@ -1,7 +1,7 @@
-"""The common part of voices behind one WebSocket that carries several contexts.
+"""The base of voices that use one WebSocket with several contexts.
 
-A context is one stream of speech on the connection, with an id. An interruption abandons the context, and
-what still arrives for it is dropped.
+A context is a stream of speech with an id. An interruption abandons it, and later messages for it are
+dropped.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from runner.services.tts import TTSService, spread_words
 logger = logging.getLogger(__name__)
 
 SAMPLE_RATE_HZ = 24000
-"""The rate to request if the transport names none."""
+"""Sample rate if the transport specifies none."""
 
 FIRST_SOUND_TIMEOUT_S = 8.0
 SILENCE_TIMEOUT_S = 5.0
-"""How long (s) a service may take for the first audio of a sentence, and for each next message."""
+"""Timeouts (s) for the first audio of a sentence and for each further message."""
 
 TRIES = 3
 PAUSE_S = 0.5
-"""How often a sentence without audio so far is requested, after pauses (s) that double."""
+"""Maximum number of requests of a sentence that has no audio yet, and the first pause (s); pauses double."""
 
 
 class _ConnectionLost(ServiceError):
@@ -183,7 +183,7 @@ class StreamedTTSService(TTSService):
             logger.info("%s: %s (about speech that has ended)", self.name, error)
 
     def on_trouble(self, error: ServiceError, was_open: bool) -> None:
-        """Called by the link when it broke, or cannot be opened."""
+        """Called by the link when the connection is lost or cannot be opened."""
         if self._live:
             lasting = isinstance(error, ServiceRefusal)
             self.fail(None, error if lasting else _ConnectionLost(str(error)))

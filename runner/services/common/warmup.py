@@ -28,7 +28,7 @@ _starting: dict[str, asyncio.Task[None]] = {}
 
 
 def register(name: str, start: Step, stop: Step | None = None) -> None:
-    """Have `start` awaited before the first call and `stop` after the last; once per name."""
+    """Register `start` to be awaited before the first call, and `stop` after the last; once per name."""
     _entries.setdefault(name, _Entry(name, start, stop or _nothing))
 
 

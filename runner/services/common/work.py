@@ -1,7 +1,7 @@
-"""The work for one reply, in its own task, which an interruption can end.
+"""Runs the work for one reply in its own task, which an interruption stops.
 
-It is cancelled where it waits for a network or a clock, but never while it pushes a frame: that push
-runs other processors' code, which must not be cancelled. It then ends when the push returns.
+The task is cancelled while it waits for a network or a clock, but not while it pushes a frame, because that
+runs other processors' code; then it ends when the push returns.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ReplyWork:
         return self._task is not None and not self._task.done() and not self._stopped
 
     def stop(self) -> None:
-        """End the work: at once if it waits, else after the frame that it is pushing."""
+        """Stop the work: at once if it waits, else after the frame that it is pushing."""
         self._stopped = True
         if self._task is not None and not self._pushing:
             self._task.cancel()
@@ -73,7 +73,7 @@ def iterating(made: Iterating, service: FrameProcessor, method: str) -> Iteratin
 
 
 async def patiently(pieces: AsyncGenerator[T, None], first_s: float | None) -> AsyncGenerator[T, None]:
-    """The same pieces; raises `TimeoutError` if the first takes longer."""
+    """Yield the same pieces; raises `TimeoutError` if the first takes longer than `first_s`."""
     async with contextlib.aclosing(pieces):
         try:
             async with asyncio.timeout(first_s):

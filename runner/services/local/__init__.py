@@ -1,8 +1,8 @@
-"""Speech recognition, a voice and a dialogue without an account: for demonstrations, not for dictation.
+"""Speech recognition, a voice and a dialogue that need no account; for demonstrations, not for dictation.
 
 Recognition (pocketsphinx, a grammar of commands) and speech (espeak-ng) run in helper processes that start
-before the first call and are shared by all calls. Importing a service registers its start, and loads none of
-those packages.
+before the first call and serve all calls. Importing a service registers its start without loading these
+packages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a service at its first use: the helper processes import this package, too, and need none."""
+    """Import services lazily: helper processes import this package, too, but need no service."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

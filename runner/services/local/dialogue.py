@@ -1,4 +1,4 @@
-"""`ScriptedDialogue`, a small script instead of a language model, and its answers, as pure functions."""
+"""`ScriptedDialogue`, a small script in place of a language model, with its answers as pure functions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from runner.services.local.understanding import NUMBER_WORDS, Kind, Request, und
 
 COUNT_MOST = len(NUMBER_WORDS) - 1
 PATIENCE = 3
-"""After this many misses in a row the bot is silent until it understands something: it probably hears a
-television, or itself."""
+"""Number of misses in a row after which the bot is silent until it understands something; it probably hears a
+television or itself."""
 
 JOKES = (
     "Why did the robot cross the road? It was programmed by the chicken.",
@@ -55,7 +55,7 @@ class Answer:
 
 
 def answer(text: str, now: datetime, asked_before: Sequence[str] = ()) -> Answer:
-    """Answer `text`. `asked_before` is what the user said earlier, so that no joke comes twice in a row."""
+    """Answer `text`. `asked_before`: earlier texts of the user, so that no joke is repeated at once."""
     request = understand(text)
     if request.kind is Kind.GOODBYE:
         return Answer("Goodbye! It was nice to talk to you.", ends_call=True)
@@ -66,12 +66,12 @@ def answer(text: str, now: datetime, asked_before: Sequence[str] = ()) -> Answer
 
 
 def answer_to_a_miss(misses: int) -> Answer | None:
-    """There was speech, but no words: the `misses`-th time in a row. None is to be silent."""
+    """The answer to speech without words, for the `misses`-th time in a row; None to be silent."""
     return Answer(MISSES[misses - 1]) if 1 <= misses <= PATIENCE else None
 
 
 def say_time(now: datetime) -> str:
-    """The time as one says it."""
+    """The time in spoken form."""
     hour = now.hour % 12 or 12
     part = "in the morning" if 4 <= now.hour < 12 else "at night" if not 4 <= now.hour < 22 else ""
     part = part or ("in the afternoon" if now.hour < 18 else "in the evening")
@@ -80,7 +80,7 @@ def say_time(now: datetime) -> str:
 
 
 def say_date(now: datetime) -> str:
-    """The date as one says it."""
+    """The date in spoken form."""
     day = now.day
     ending = "th" if 10 < day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
     return f"Today is {now:%A}, the {day}{ending} of {now:%B}."
@@ -125,7 +125,7 @@ _ANSWERS: dict[Kind, Callable[[Request, datetime], str]] = {
 
 
 _A_MISS = LLMContext()
-"""Stands for a context when there was speech but no words."""
+"""The context used when there was speech but no words."""
 
 
 def _local_time() -> datetime:
@@ -154,8 +154,8 @@ class ScriptedDialogue(LLMService):
             self._interrupted = True
         if not (isinstance(frame, TranscriptionFrame) and direction is DOWNSTREAM):
             return
-        # A listener's "mm-hmm" is no question: an answer to it would stop what the bot says. But if the bot
-        # was stopped for it, because the recogniser took so long, nobody would speak any more.
+        # Do not answer a backchannel ("mm-hmm"), which would interrupt the bot. But if it did interrupt the
+        # bot, because the recogniser was slow, an answer is needed or nobody would speak.
         if not frame.text.strip() and (frame.murmur is not True or self._interrupted):
             self._misses += 1
             if answer_to_a_miss(self._misses) is not None:

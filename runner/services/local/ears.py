@@ -1,7 +1,7 @@
-"""The local ears, as botrun sees them: sound in, one recognised command out.
+"""botrun's side of the local recogniser: gets sound, returns one recognised command.
 
-Each concurrent talker has a decoder, in a helper process of its own: pocketsphinx holds the GIL while it
-decodes. One is started before the first call, more when several people speak at once, up to a limit.
+Each concurrent speaker has a decoder in its own helper process, because pocketsphinx holds the GIL while it
+decodes. One is started before the first call, and more, up to a limit, when several people speak at once.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ MAX_DECODERS = 4
 BUSY_TIMEOUT_S = 3.0
 DECODE_TIMEOUT_S = 10.0
 LONGEST_S = 15.0
-"""No command is longer; what goes on for longer is refused, and its decoder is free again."""
+"""Maximum length (s) of a command; longer speech is refused and its decoder released."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What was heard.
+    """The result of an utterance.
 
     Attributes:
-        text: the command; empty if the speech was refused.
+        text: the command; "" if the speech was refused.
         rejected: whether there was speech, but no command.
-        score: how far above the threshold, in log odds; below 0 is refused.
+        score: log odds above the threshold; below 0 is refused.
         best: the most likely command, even if it was refused.
-        murmur: whether it was a listener's murmur, as far as it was said over the bot and is short.
+        murmur: whether short speech over the bot was only a murmur; None if that was not examined.
     """
 
     text: str
@@ -53,7 +53,7 @@ NOTHING = Recognition("", rejected=True)
 
 
 class _Decoder:
-    """One helper process, and the stream that it listens to."""
+    """One helper process and the stream that it decodes."""
 
     def __init__(self, ears: Ears) -> None:
         self._ears = ears
@@ -70,7 +70,7 @@ class _Decoder:
 
 
 class EarStream:
-    """One utterance. `feed` and `close` never wait."""
+    """One utterance. `feed` and `close` never block."""
 
     def __init__(self, ears: Ears, number: int, grammar: str, over_bot: bool, jsgf: bytes) -> None:
         self.number = number
@@ -85,7 +85,7 @@ class EarStream:
         self._result: asyncio.Future[Recognition] = asyncio.get_running_loop().create_future()
 
     def feed(self, pcm: bytes) -> None:
-        """Sound at 16 kHz; it is decoded as it comes."""
+        """Add sound at 16 kHz; it is decoded as it comes."""
         self._bytes += len(pcm)
         if self._bytes > LONGEST_S * RATE_HZ * 2:
             self._too_long = True
@@ -96,7 +96,8 @@ class EarStream:
             self._early.append(pcm)
 
     async def finish(self) -> Recognition:
-        """The speech is over. Raises `ServiceError` if all decoders stay busy or the helper dies."""
+        """Finish the utterance and return its result. Raises `ServiceError` if all decoders stay busy or the
+        helper dies."""
         try:
             if self._too_long:
                 return NOTHING
@@ -108,7 +109,7 @@ class EarStream:
             self.close()
 
     def close(self) -> None:
-        """Nobody wants the result: the decoder is free again. May be called twice."""
+        """Discard the utterance and release its decoder. Can be called twice."""
         self._early.clear()
         self._ears.release(self)
         for future in (self._ready, self._result):
@@ -117,7 +118,7 @@ class EarStream:
     # ------------------------------------------------------------ the ears' side
 
     def begin(self, decoder: _Decoder) -> None:
-        """A decoder is there: it gets all that was said so far."""
+        """Start decoding with this decoder, with all sound so far."""
         self._decoder = decoder
         decoder.stream = self
         decoder.helper.send(self._opening, self._jsgf)
@@ -126,7 +127,7 @@ class EarStream:
         self._ready.set_result(None)
 
     def end(self) -> _Decoder | None:
-        """Part from the decoder."""
+        """Release the decoder and return it."""
         decoder, self._decoder = self._decoder, None
         if decoder is not None:
             decoder.stream = None
@@ -135,7 +136,7 @@ class EarStream:
         return decoder
 
     def heard(self, header: Header) -> None:
-        """The helper's answer."""
+        """The helper has answered."""
         if self._result.done():
             return
         if error := header.get("error"):
@@ -148,18 +149,18 @@ class EarStream:
             self._result.set_result(Recognition(text, rejected, float(header["score"]), best, murmur))
 
     def fail(self, error: ServiceError) -> None:
-        """There is no decoder, or there is none any more."""
+        """Fail: there is no decoder, or it was lost."""
         for future in (self._ready, self._result):
             if not future.done():
                 future.set_exception(error)
-                future.exception()  # retrieved: a caller that only feeds need not await it
+                future.exception()  # mark as retrieved: callers that only feed do not await it
 
 
 class Ears:
     """A bounded pool of decoders, for all sessions.
 
     Args:
-        size: how many people can be listened to at the same moment.
+        size: maximum number of concurrent speakers.
     """
 
     def __init__(self, size: int = MAX_DECODERS) -> None:
@@ -185,7 +186,7 @@ class Ears:
         self._free(decoder)
 
     async def stop(self) -> None:
-        """End all helpers; streams that still wait fail."""
+        """Stop all helpers; waiting streams fail."""
         self._stopping = True
         for task in self._growing:
             task.cancel()
@@ -197,8 +198,8 @@ class Ears:
         await asyncio.gather(*(decoder.helper.stop() for decoder in decoders))
 
     def open(self, grammar: str = "commands", *, over_bot: bool = False, jsgf: str = "") -> EarStream:
-        """Begin an utterance; it gets a decoder as soon as one is free. One `over_bot` is weighed. `jsgf` is
-        the text of a grammar that is not one of ours."""
+        """Begin an utterance; it gets a decoder as soon as one is free. `over_bot`: also decide whether it is
+        a murmur. `jsgf`: the text of a custom grammar."""
         stream = EarStream(self, next(self._numbers), grammar, over_bot, jsgf.encode())
         if self._idle:
             stream.begin(self._idle.pop())
@@ -208,7 +209,7 @@ class Ears:
         return stream
 
     def release(self, stream: EarStream) -> None:
-        """The stream needs no decoder any more."""
+        """The stream no longer needs a decoder."""
         if stream in self._waiting:
             self._waiting.remove(stream)
         decoder = stream.end()
@@ -216,7 +217,7 @@ class Ears:
             self._free(decoder)
 
     def lost(self, decoder: _Decoder, sentence: str) -> None:
-        """A helper has ended: its stream fails, the others go on."""
+        """A helper has ended: its stream fails, others continue."""
         self._decoders.discard(decoder)
         if decoder in self._idle:
             self._idle.remove(decoder)

@@ -1,10 +1,11 @@
-"""A helper process of the ears: `python -m runner.services.local.ears_helper`. It hears one talker at a time.
+"""Helper process of the recogniser: `python -m runner.services.local.ears_helper`. It decodes one speaker at
+a time.
 
 in    {"begin": 7, "grammar": "commands", "over_bot": true}   an utterance
-                               + JSGF, of a grammar that is not one of ours
+                               + JSGF of a custom grammar
       {"feed": 7} + pcm        its sound at 16 kHz, decoded as it comes
-      {"finish": 7}            it is over: answer
-      {"abort": 7}             nobody wants to know
+      {"finish": 7}            the utterance is over: answer
+      {"abort": 7}             discard the utterance
 out   {"ready": true}
       {"heard": 7, "text": "what time is it", "score": 0.41, "rejected": false, "asks": 3.2}
 """
@@ -16,7 +17,7 @@ from runner.services.local.recogniser import Recogniser
 
 
 def answer(recogniser: Recogniser, message: Message) -> dict[str, object] | None:
-    """Do what a message says."""
+    """Handle a message."""
     match message.header:
         case {"begin": number, "grammar": str(grammar), "over_bot": bool(over_bot)}:
             if message.payload:
@@ -46,7 +47,7 @@ def main() -> None:
     """Serve until stdin ends."""
     pipe = Pipe()
     recogniser = Recogniser()
-    # The first utterance reads the models' pages into memory: not on a caller's time.
+    # The first utterance loads the models' pages into memory, so decode one before the first call.
     recogniser.begin()
     recogniser.feed(bytes(2 * 16000))
     recogniser.finish()

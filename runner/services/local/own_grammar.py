@@ -1,7 +1,7 @@
 """The user's own vocabulary for the local recogniser: phrases, or a JSGF grammar.
 
-Form and words are checked here: a mistake is one sentence with its line, and not a recogniser that never
-understands. JSGF is https://www.w3.org/TR/jsgf/, without imports.
+Syntax and words are checked here, so that a mistake gives an error with its line and not a recogniser that
+never understands. JSGF: https://www.w3.org/TR/jsgf/, without imports.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ class OwnGrammar:
 
     @property
     def key(self) -> str:
-        """A name that is the same for the same text."""
+        """A name derived from the text."""
         return f"own-{hashlib.sha256(self.jsgf.encode()).hexdigest()[:16]}"
 
 
 def from_phrases(phrases: Iterable[str]) -> OwnGrammar:
-    """A grammar of just these phrases. Raises `UsageError` for none, and for words without pronunciation."""
+    """A grammar of these phrases. Raises `UsageError` if there are none, and for words without a
+    pronunciation."""
     if isinstance(phrases, str):
         raise UsageError(f"phrases are a list: phrases=[{phrases!r}]")
     written: dict[str, str] = {}
@@ -205,12 +206,12 @@ def pronounceable(words: frozenset[str]) -> frozenset[str]:
 
 
 def _blank(match: re.Match[str]) -> str:
-    """As much space, so that lines keep their numbers."""
+    """Spaces of the same length, so that line numbers do not change."""
     return re.sub(r"[^\n]", " ", match[0])
 
 
 def _lower(plain: str) -> str:
-    """Words in lower case, as the dictionary has them; the header and rule names as they are."""
+    """Words in lower case, as in the dictionary; the header and rule names unchanged."""
     begin = plain.index(";") + 1
     return plain[:begin] + re.sub(
         r"<[^<>]*>|[^<>]+", lambda m: m[0] if m[0].startswith("<") else m[0].lower(), plain[begin:]

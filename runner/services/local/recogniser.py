@@ -1,19 +1,17 @@
-"""pocketsphinx: sound in as it comes, a command or a refusal out. Loaded only in the ears' helper process.
+"""pocketsphinx: recognises commands in sound as it comes. Loaded only in the recogniser's helper process.
 
-Two decoders of pocketsphinx hear the same sound: the commands' and the background's (`understanding.py`).
-Whether what was heard is a command is judged by comparing their best paths.
-
-pocketsphinx scores each frame (10 ms) against the best sound that there is, so that a path's score is how
-much worse it fits, in nats, below 0. Commands that were really said lose little against the background of
-all phones. Other speech, bent into a command, loses more, and mostly the background hears more phones in
-it than the command has letters for.
+Two pocketsphinx decoders get the same sound: one for the commands, one for the background
+(`understanding.py`). Comparing their best paths decides whether the speech is a command. pocketsphinx scores
+each frame (10 ms) relative to the best possible sound, in nats below 0. Real commands lose little against the
+background of all phones. Other speech, forced into a command, loses more, and the background usually finds
+more phones than the command has letters.
 
 The weights are a logistic regression's, over twelve synthetic voices of three engines, clean and in noise,
 on the tuning files of `tests/services/local/accuracy.py` alone.
 
-The models were trained on features from which the mean of the whole recording is taken away. Ours is not
-whole while it is being heard, and pocketsphinx's running mean changes too slowly for a command of one second
-(in noise it halves the commands that are right). So the mean is measured on the first second.
+The models were trained on features minus the mean of the whole recording. Here the recording is not complete
+yet, and pocketsphinx's running mean adapts too slowly for a command of one second (in noise only half as many
+commands are recognised). So the mean is measured over the first second.
 """
 
 from __future__ import annotations
@@ -37,24 +35,24 @@ from runner.services.local.understanding import (
 FRAME_S = 0.01
 
 REFUSED = -100.0
-"""The score of what has no words at all."""
+"""The score of speech without words."""
 
-# Per nat and frame: lost against the background over the whole sound, and over its speech alone;
-# then how well the words fit by themselves; then per phone of the background for each letter of the command.
+# Weights: per nat and frame lost against the background over the whole sound, and over its speech only; the
+# fit of the words by themselves; phones of the background per letter of the command.
 _WHOLE, _SPEECH, _FIT, _PHONES = 1.254, 0.706, 0.674, -2.209
 _BIAS = 8.182
-# Of the commands that were understood, 92 in 100 stay above this (in log odds), on the tuning files.
+# On the tuning files, 92 % of the correctly recognised commands are above this (log odds).
 _THRESHOLD = -0.6
 
-# Of speech over the bot: per nat and frame by which what asks fits better than what is murmured, and per
-# second of speech. A logistic regression's, too, over the tuning half of `tests/support/overlap_sounds.py`,
-# by telephone; the bias was then moved so that fewer than 5 in 100 of the murmurs there count as asking: a
-# short word may be said again.
+# For speech over the bot: weights per nat and frame by which requests fit better than murmurs, and per second
+# of speech. Also from a logistic regression, over the tuning half of `tests/support/overlap_sounds.py` at
+# telephone quality; the bias was then moved so that fewer than 5 % of its murmurs count as requests, since a
+# short word can be repeated.
 _ASKING, _ASKING_LENGTH, _ASKING_BIAS = 1.99, 0.22, 1.32
 _NO_PATH = -6.0
-"""The fit (nats per frame) of what has no path at all."""
+"""The fit (nats per frame) if there is no path."""
 _CLEAR = 4.0
-"""A greater difference (nats per frame) means nothing more."""
+"""Maximum difference (nats per frame) that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +70,17 @@ class Segment:
 
     @property
     def is_speech(self) -> bool:
-        """Not silence `<sil>`, nor a noise `[NOISE]`."""
+        """Whether it is neither silence `<sil>` nor noise `[NOISE]`."""
         return self.word[:1] not in ("<", "[")
 
     @property
     def letters(self) -> int:
-        """Of the word itself: its second pronunciation is called `word(2)`."""
+        """Number of letters of the word; its second pronunciation is called `word(2)`."""
         return len(self.word.partition("(")[0])
 
 
 def judge(commands: Sequence[Segment], background: Sequence[Segment]) -> float:
-    """How far above the threshold the commands' path is, in log odds: below 0 is refused."""
+    """Log odds of the commands' path above the threshold; below 0 is refused."""
     words = [segment for segment in commands if segment.is_speech]
     phones = [segment for segment in background if segment.is_speech]
     if not words or not phones:
@@ -100,8 +98,8 @@ def judge(commands: Sequence[Segment], background: Sequence[Segment]) -> float:
 
 
 def asks(murmurs: Sequence[Segment], asking: Sequence[Segment], background: Sequence[Segment]) -> float:
-    """Whether short speech over the bot asks it to stop, in log odds: how much better it fits what asks than
-    what is murmured."""
+    """Log odds that short speech over the bot asks it to stop: how much better it fits requests than
+    murmurs."""
     frames = _frames([segment for segment in background if segment.is_speech])
     if not frames:
         return REFUSED
@@ -124,20 +122,20 @@ MEASURED_BYTES = 2 * RATE_HZ
 """The first second."""
 SHORTEST_BYTES = RATE_HZ // 5
 LONGEST_WEIGHED_BYTES = 2 * int(1.9 * RATE_HZ)
-"""No murmur is longer, with the silence around it: what is need not be weighed."""
+"""Maximum length of a murmur with the silence around it; longer speech is not examined."""
 
-# pocketsphinx counts a given mean as so many frames (`CMN_WIN` in cmn.h).
+# pocketsphinx weights a given mean like this number of frames (`CMN_WIN` in cmn.h).
 _PRIOR_FRAMES = 500
 _CEPSTRA = 13
-# Scores are shifted right by so many bits (`SENSCR_SHIFT` in hmm.h).
+# Scores are shifted right by 10 bits (`SENSCR_SHIFT` in hmm.h).
 _SCORE_UNIT = 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The most likely command, and how far above the threshold: below 0 is refused.
+    """The most likely command with its score: log odds above the threshold; below 0 is refused.
 
-    `asks`: log odds that the bot was asked to stop, rather than a murmur; None if nobody asked.
+    `asks`: log odds of a request to stop rather than a murmur; None if that was not examined.
     """
 
     text: str
@@ -146,7 +144,7 @@ class Heard:
 
 
 class Recogniser:
-    """Hears one utterance after the other: `begin`, `feed` …, `finish`."""
+    """Recognises utterances one at a time: `begin`, `feed` …, `finish`."""
 
     def __init__(self) -> None:
         grammars = GRAMMARS | OVERLAP_GRAMMARS
@@ -161,8 +159,8 @@ class Recogniser:
         self._decoding = False
 
     def begin(self, grammar: str = "commands", *, over_bot: bool = False) -> None:
-        """A new utterance in one of the `GRAMMARS`, or of those learned; one under way is dropped. Speech
-        `over_bot` is also weighed: whether it asks the bot to stop."""
+        """Begin an utterance in one of the `GRAMMARS` or a learned one; drops an unfinished one. For speech
+        `over_bot` it also decides whether it asks the bot to stop."""
         if self._decoding:
             self._end()
         self._early.clear()
@@ -170,7 +168,7 @@ class Recogniser:
         self._commands.activate_search(grammar)
 
     def learn(self, name: str, jsgf: str) -> None:
-        """Have another grammar for `begin`, once. Raises `ValueError` if pocketsphinx refuses it."""
+        """Add a grammar for `begin`, once. Raises `ValueError` if pocketsphinx refuses it."""
         if name in self._learned:
             return
         words = vocabulary(jsgf) - self._pronunciations.keys()
@@ -185,7 +183,7 @@ class Recogniser:
         self._learned.add(name)
 
     def feed(self, pcm: bytes) -> None:
-        """Sound at 16 kHz, in whole samples."""
+        """Add sound at 16 kHz, in whole samples."""
         pcm = pcm[: len(pcm) & ~1]
         if self._weighed is not None:
             self._weighed += pcm
@@ -199,7 +197,7 @@ class Recogniser:
             self._start()
 
     def finish(self) -> Heard:
-        """The utterance is over."""
+        """End the utterance and return its result."""
         if not self._decoding:
             if len(self._early) < SHORTEST_BYTES:
                 return Heard("", REFUSED)
@@ -211,7 +209,7 @@ class Recogniser:
         return Heard(text, judge(commands, background), self._weigh(background))
 
     def _weigh(self, background: list[Segment]) -> float | None:
-        """Whether it asked the bot to stop."""
+        """Log odds that the utterance asks the bot to stop."""
         if self._weighed is None:
             return None
         pcm, self._weighed = bytes(self._weighed), None
@@ -246,7 +244,7 @@ class Recogniser:
             decoder.end_utt()
 
     def _measure(self, pcm: bytes) -> str:
-        """The mean of the features of this sound, as `set_cmn` takes it."""
+        """The mean of this sound's features, in the form of `set_cmn`."""
         decoder = self._commands
         decoder.set_cmn(",".join(["0"] * _CEPSTRA))
         _begin(decoder)
@@ -257,7 +255,7 @@ class Recogniser:
         return ",".join(f"{float(value) * share:.4f}" for value in decoder.get_cmn(True).split(","))
 
     def _decoder(self, grammars: Mapping[str, str], **settings: float) -> pocketsphinx.Decoder:
-        # Its dictionary of 134,000 words takes a second and 40 MB: we need a hundred of them.
+        # The full dictionary of 134,000 words takes 1 s and 40 MB; only about a hundred words are needed.
         decoder = pocketsphinx.Decoder(
             lm=None, dict=os.devnull, loglevel="FATAL", bestpath=False, cmn="live", silprob=0.1, **settings
         )
@@ -273,7 +271,7 @@ class Recogniser:
 
 
 def _begin(decoder: pocketsphinx.Decoder) -> None:
-    decoder.start_stream()  # forgets the noise of the previous talker
+    decoder.start_stream()  # reset the previous speaker's noise estimate
     decoder.start_utt()
 
 
@@ -288,7 +286,7 @@ def _segments(decoder: pocketsphinx.Decoder) -> list[Segment]:
 
 
 def _read_pronunciations(words: set[str]) -> dict[str, list[tuple[str, str]]]:
-    """From the model's dictionary: for each word its entries `word` and `word(2)` … with their phones."""
+    """Each word's entries in the model's dictionary, `word` and `word(2)` …, with their phones."""
     found: dict[str, list[tuple[str, str]]] = {}
     with open(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"), encoding="utf-8") as lines:
         for line in lines:

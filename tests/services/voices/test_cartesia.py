@@ -188,7 +188,7 @@ async def test_a_sentence_cut_in_the_middle_is_reported_and_the_next_one_is_said
         await running.said(2)
         assert running.pcm == SOUND[:2560] + SOUND
         assert len(running.errors) == 1
-        assert "the connection to Cartesia broke" in running.errors[0]
+        assert "the connection to Cartesia was lost" in running.errors[0]
 
 
 async def test_a_wrong_key_is_reported_once_at_the_start_and_not_asked_again() -> None:

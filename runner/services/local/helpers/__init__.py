@@ -1,12 +1,12 @@
-"""Helper processes: the optional packages that they need, and the messages on the pipe to and from one.
+"""Helper processes: their optional packages, and the messages on their pipes.
 
     4 bytes   length of the header, big-endian
     4 bytes   length of the payload, big-endian
     header    JSON object, UTF-8
     payload   pcm, or nothing
 
-A pipe has no message boundaries, so the reader takes any bytes and returns the complete messages.
-`Pipe` is used inside a helper process only, which ends when stdin ends: then botrun has ended.
+A pipe has no message boundaries, so the reader takes any bytes and returns complete messages. `Pipe` is used
+only inside a helper process, which ends when its stdin ends, because then botrun has ended.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ def encode(header: Header, payload: bytes = b"") -> bytes:
 
 
 class MessageReader:
-    """Bytes in as they arrive, complete messages out."""
+    """Turns bytes into complete messages."""
 
     def __init__(self) -> None:
         self._waiting = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
-        """Add bytes; returns the complete messages. Raises `ProtocolError` for what is no message."""
+        """Add bytes; returns the complete messages. Raises `ProtocolError` for invalid data."""
         self._waiting += data
         messages = []
         while (message := self._next()) is not None:
@@ -131,12 +131,12 @@ _STDIN, _STDOUT = 0, 1
 
 
 class Pipe:
-    """Both directions of the pipe to botrun. `send` may be called from any thread."""
+    """Both directions of the pipe to botrun. `send` is thread-safe."""
 
     def __init__(self) -> None:
         # Ctrl-C reaches every process at the terminal; the parent decides when a helper ends.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # What a library prints must not get between the messages.
+        # Output of libraries must not mix with the messages.
         self._out = os.dup(_STDOUT)
         os.dup2(2, _STDOUT)
         self._lock = threading.Lock()

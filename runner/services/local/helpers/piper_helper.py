@@ -52,7 +52,7 @@ class PiperSpeaker:
 
 
 class PhonemeWords:
-    """A text and its phonemes, sentence by sentence, in; positions in the text and their samples, out."""
+    """Maps phonemes, sentence by sentence, to positions in the text and samples."""
 
     def __init__(self, text: str, sentences: Sequence[Sequence[str]]) -> None:
         lengths = [len(word) for sentence in sentences for word in _words(sentence)]
@@ -81,7 +81,7 @@ class PhonemeWords:
         for phoneme, length in durations:
             if phoneme == SPACE:
                 awaited = True
-            elif awaited and phoneme not in ("^", "$"):  # Piper's marks of a sentence's beginning and end
+            elif awaited and phoneme not in ("^", "$"):  # Piper's markers of a sentence's beginning and end
                 awaited = False
                 if self._next < len(self._positions):
                     placed.append((self._positions[self._next], min(at, samples)))
@@ -105,7 +105,7 @@ def main() -> None:
     pipe = Pipe()
     try:
         speaker = PiperSpeaker(json.loads(sys.argv[1]))
-        speaker.say("ready", "", 0, lambda pcm, words: True)  # the first one is slower
+        speaker.say("ready", "", 0, lambda pcm, words: True)  # the first synthesis is slower
     except Exception as error:  # the boundary to Piper
         sys.exit(f"{type(error).__name__}: {error}")
     serve(pipe, speaker, speaker.rate_hz)

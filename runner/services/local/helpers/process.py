@@ -1,7 +1,7 @@
 """botrun's side of a helper process: starts it, exchanges messages, detects its end, stops it.
 
-Why processes: pocketsphinx holds the GIL while it decodes, and espeak-ng is GPL-3, so it is loaded only in a
-program of its own.
+Processes are needed because pocketsphinx holds the GIL while it decodes, and because espeak-ng (GPL-3) is
+loaded only in a separate program.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class HelperProcess:
     """One helper process, from `start` to its end.
 
     Args:
-        module: what runs in it (`python -m module`).
+        module: the module to run (`python -m module`).
         what: its name in messages, such as "the voice".
-        on_message: called with each message after the first, which says that it is ready.
-        on_end: called once, with a sentence, if it ends without having been stopped.
+        on_message: called with each message after the first, which reports that it is ready.
+        on_end: called once, with a sentence, if it ends unexpectedly.
         arguments: its command-line arguments.
-        start_timeout_s: how long (s) it may take until it is ready.
+        start_timeout_s: time (s) for it to become ready.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class HelperProcess:
             self._on_message(message)
 
     async def _ended(self, process: asyncio.subprocess.Process) -> None:
-        await asyncio.wait(self._tasks[1:], timeout=STOP_TIMEOUT_S)  # for what it still writes to stderr
+        await asyncio.wait(self._tasks[1:], timeout=STOP_TIMEOUT_S)  # for its last output on stderr
         sentence = f"the helper process of {self._what} {_how_it_ended(process.returncode)}"
         if self._stderr:
             sentence += f" ({self._stderr[-1]})"
@@ -186,7 +186,7 @@ T = TypeVar("T", bound=Startable)
 
 
 class Shared(Generic[T]):
-    """Creates its one object at the first `get`, and again after `stop` or on another event loop."""
+    """Creates one object on the first `get`, and a new one after `stop` or on another event loop."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -202,7 +202,7 @@ class Shared(Generic[T]):
         return await asyncio.shield(self._started)
 
     async def start(self) -> None:
-        """For `warmup.register`."""
+        """Start the object; for `warmup.register`."""
         await self.get()
 
     async def stop(self) -> None:

@@ -25,7 +25,7 @@ RATE_HZ = 16000
 NOISE_PROBABILITY = 0.6
 LEAST_LOG_PROBABILITY = -1.0
 MOST_REPETITION = 2.4
-"""Limits beyond which words are taken for noise: whisper doubts that there was speech, or repeats itself."""
+"""Limits beyond which words count as noise: whisper doubts that there was speech, or repeats itself."""
 
 
 class Decoder:
@@ -81,7 +81,7 @@ def _is_noise(segment: Any) -> bool:
 
 
 class WhisperHelper:
-    """Decodes one utterance after the other."""
+    """Decodes utterances one at a time."""
 
     def __init__(self, pipe: Pipe, decoder: Decoder) -> None:
         self._pipe = pipe
@@ -91,7 +91,7 @@ class WhisperHelper:
         self.ending = False
 
     def take(self, message: Message) -> None:
-        """A message from botrun."""
+        """Handle a message from botrun."""
         if "hear" in message.header:
             self._jobs.put(message)
         elif "cancel" in message.header:
@@ -103,7 +103,7 @@ class WhisperHelper:
         self._jobs.put(None)
 
     def work(self) -> None:
-        """Decode what is in the queue, until `finish`."""
+        """Decode queued utterances until `finish`."""
         while (job := self._jobs.get()) is not None and not self.ending:
             number = job.header["hear"]
             if number not in self._cancelled:
