@@ -1,7 +1,7 @@
-"""The models that run on this machine: which there are, where they are stored, and how they are downloaded.
+"""Models that run on this machine: names, storage and download.
 
-Only `botrun models fetch` downloads, with `huggingface_hub`, which lists and reads the hub's files. Each file
-is a `.part` in botrun's own folder until its checksum is right.
+Only `botrun models fetch` downloads, with `huggingface_hub`. Each file is a `.part` in botrun's folder until
+its checksum is verified.
 
 Whisper's names and repositories are those of PyPI's `faster-whisper` 1.2.1 (`utils.py`, `_MODELS`); the
 path of a Piper voice in its repository is that of `piper-tts` 1.8.0 (`download_voices.py`). Sizes are
@@ -150,7 +150,7 @@ def models_here() -> list[Model]:
 
 
 def need_model(kind: str, name: str, who: str) -> Path:
-    """The folder of a model, or a path to your own; raises `MissingModelError` if it is not installed."""
+    """The folder of a model, given by name or path. Raises `MissingModelError` if it is not installed."""
     if "/" in name:
         path = Path(name).expanduser()
         if not path.exists():
@@ -199,7 +199,7 @@ def fetch(model: Model, hub: str = HUB, progress: Progress = lambda name, here, 
             _bring(model, hub, name, file, progress)
     except HfHubHTTPError as error:
         status = error.response.status_code
-        if status in (401, 404):  # the hub also answers 401 for what does not exist
+        if status in (401, 404):  # the hub also answers 401 for unknown repositories
             raise ServiceError(f"{host} has no {model.kind} {model.name} ({status})") from None
         raise ServiceError(f"{host} answered {status}: try again later") from None
 

@@ -20,14 +20,14 @@ from runner.services.openai import OpenAILLMService
 BASE_URL = "http://127.0.0.1:11434/v1"
 MODEL = "llama3.2"
 SILENCE_TIMEOUT_S = 60.0
-"""The first question loads the model into memory."""
+"""Long, because the first question loads the model into memory."""
 
 
 class OllamaLLMService(OpenAILLMService):
-    """Asks an Ollama server; its errors say what to do if the server does not run or lacks the model.
+    """Uses an Ollama server; its errors say what to do if the server is not running or lacks the model.
 
     Args:
-        model: as `ollama list` names it.
+        model: the name shown by `ollama list`.
         base_url: the server's address including `/v1`.
         params, silence_s, sorry: as for `OpenAILLMService`.
     """

@@ -29,23 +29,24 @@ SILENCE_TIMEOUT_S = 20.0
 
 AFTER_REASON_S = 2.0
 LAST_EVENTS_S = 0.2
-"""How long to read on after a finish reason, and after `[DONE]`."""
+"""Time (s) to keep reading after a finish reason and after `[DONE]`."""
 
 
 class OpenAILLMService(LLMService):
-    """A language model behind OpenAI's chat API: OpenAI, vLLM, llama.cpp, LM Studio, Groq, Mistral, Gemini, …
+    """A language model with OpenAI's chat API: OpenAI, vLLM, llama.cpp, LM Studio, Groq, Mistral, Gemini, …
+
     It connects before the first question.
 
     Args:
         api_key: the key; default `OPENAI_API_KEY`. Optional with a `base_url`. Never logged.
         base_url: the server's address including `/v1`; None is OpenAI.
         model: the model's name.
-        params: more fields of the request, as `{"temperature": 0.3, "max_tokens": 200}`.
-        silence_s: how long (s) the server may take until its first content, and between two. Keep-alives and
-            empty events do not count.
+        params: more fields of the request, such as `{"temperature": 0.3, "max_tokens": 200}`.
+        silence_s: time (s) for the first content and between contents. Keep-alives and empty events do not
+            count.
         sorry: what the bot says when the model fails before its first word.
 
-    Errors are `ServiceError`s: the request was refused, the answer broke off, is empty, or is no chat
+    Errors are `ServiceError`s: the request was refused, the answer broke off, is empty, or is not a chat
     completion. Each is logged and pushed upstream as an `ErrorFrame`; a `FallbackLLM` asks the next model.
     """
 
@@ -139,10 +140,10 @@ class OpenAILLMService(LLMService):
 
 
 ACKNOWLEDGED = "Okay."
-"""Stands for the assistant where a user message follows a tool's."""
+"""The assistant's message inserted between a tool's and a user's."""
 
 OPENING = "Hello."
-"""Stands for the user where the assistant spoke first, for servers that demand a user message there."""
+"""The user's message inserted if the assistant speaks first, for servers that require one."""
 
 NO_RESULT = '{"status": "no result"}'
 
@@ -156,11 +157,11 @@ _DEMANDS = re.compile(
 
 def ordered(messages: Iterable[Mapping[str, object]]) -> list[Message]:
     """The messages in an order that OpenAI-compatible servers accept: each tool call has its answer, an
-    assistant message is between a tool's and a user's, and no user message follows another.
+    assistant message separates a tool's from a user's, and no user message follows another.
 
-    OpenAI takes almost any order. Mistral's server refuses a user message after a tool's; llama.cpp, vLLM and
-    LM Studio run the model's own template, and many templates demand one system message at the beginning and
-    then user and assistant in turn.
+    OpenAI accepts almost any order. Mistral's server refuses a user message after a tool's; llama.cpp, vLLM
+    and LM Studio use the model's template, and many templates require one system message first and then
+    alternating user and assistant messages.
     """
     made: list[Message] = []
     for message in _answered(messages):
@@ -179,7 +180,7 @@ def ordered(messages: Iterable[Mapping[str, object]]) -> list[Message]:
 
 
 def alternating(messages: Iterable[Mapping[str, object]]) -> list[Message]:
-    """`ordered`, for servers that also demand one system message at the beginning and a user message next."""
+    """`ordered`, for servers that also require one system message first and then a user message."""
     given = [dict(message) for message in messages]
     system = [message for message in given if message.get("role") in ("system", "developer")]
     talk = ordered(message for message in given if message.get("role") not in ("system", "developer"))
@@ -195,8 +196,8 @@ def demands_alternation(refusal: str) -> bool:
 
 
 def spoke_before_its_tools(messages: Sequence[Mapping[str, object]]) -> bool:
-    """Whether the messages end with the answers of tools, and the model spoke when it called them: then it
-    need not say more."""
+    """Whether the messages end with tool answers and the model spoke when it called the tools; then it need
+    not say more."""
     for message in reversed(messages):
         if message.get("role") != "tool":
             return bool(message.get("tool_calls") and message.get("content"))
@@ -204,7 +205,7 @@ def spoke_before_its_tools(messages: Sequence[Mapping[str, object]]) -> bool:
 
 
 def _answered(messages: Iterable[Mapping[str, object]]) -> Iterable[Mapping[str, object]]:
-    """Each call followed by its answer: answers without a call are left out, missing ones are made."""
+    """Each call followed by its answer: drops answers without a call and adds missing ones."""
     waiting: list[object] = []
     for message in messages:
         if message.get("role") == "tool":

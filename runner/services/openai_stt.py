@@ -30,16 +30,16 @@ ANSWER_TIMEOUT_S = 15.0
 
 
 class OpenAISTTService(SegmentedSTTService):
-    """Recognition behind OpenAI's transcription API: OpenAI, Groq, whisper.cpp, Speaches, …
+    """Recognition with OpenAI's transcription API: OpenAI, Groq, whisper.cpp, Speaches, …
 
-    Each utterance is sent when the VAD hears its end. An answer that is only an annotation, as
-    "[BLANK_AUDIO]", is an empty transcript.
+    Each utterance is sent when the VAD detects its end. An answer that is only an annotation, such as
+    "[BLANK_AUDIO]", gives an empty transcript.
 
     Args:
         api_key: the key; default `OPENAI_API_KEY`. Optional with a `base_url`. Never logged.
         base_url: the server's address including `/v1`; None is OpenAI.
         model: the model's name.
-        language: as "en"; None lets the model detect it.
+        language: such as "en"; None lets the model detect it.
         prompt: names and words to expect.
     """
 

@@ -1,9 +1,9 @@
-"""A voice of any OpenAI-compatible server, streamed.
+"""Streamed voices of any OpenAI-compatible server.
 
 Read from PyPI's `openai` 3.54.0: `resources/audio/speech.py`, `POST /audio/speech`;
 `types/audio/speech_create_params.py`: `input`, `model`, `voice`, `response_format: "pcm"`, `instructions`,
-`speed`. The answer's body is the sound, as it is made: s16le mono at 24 kHz by OpenAI's guide to speech.
-Not tried against OpenAI itself. It sends no word times: words are placed by a usual speed.
+`speed`. The response body is the sound as it is generated: s16le mono at 24 kHz, according to OpenAI's guide.
+Not tried against OpenAI itself. It sends no word times; they are estimated with a typical speed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SILENCE_TIMEOUT_S = 8.0
 
 
 class OpenAITTSService(TTSService):
-    """A voice behind OpenAI's speech API: OpenAI, Kokoro-FastAPI, Speaches, LocalAI, …
+    """A voice with OpenAI's speech API: OpenAI, Kokoro-FastAPI, Speaches, LocalAI, …
 
     Args:
         api_key: the key; default `OPENAI_API_KEY`. Optional with a `base_url`. Never logged.
@@ -91,7 +91,7 @@ class OpenAITTSService(TTSService):
             raise ServiceError(f"{self._http.service} sent {kind} instead of sound: {text}{self._http.hint}")
 
     def _note(self, reader: SoundReader) -> None:
-        """Say once what is not as it should be, and plays nevertheless."""
+        """Warn once about audio that had to be converted."""
         if reader.converted and not self._noted:
             self._noted = True
             logger.warning("%s: %s sends %s; converted", self.name, self._http.service, reader.converted)

@@ -1,4 +1,4 @@
-"""Piper's voices on this machine: natural enough to talk to, no account, no network.
+"""Piper's voices on this machine: natural sound, no account, no network.
 
 `piper-tts` is GPL-3, so it is an extra and is loaded only in a helper process, which all calls share. Install
 a voice with `botrun models fetch piper en_US-lessac-medium`; nothing is downloaded during a call.
@@ -28,7 +28,7 @@ START_TIMEOUT_S = 60.0
 
 @cache
 def shared_voice(path: str, speed: float, speaker: int | None) -> Shared[Voice]:
-    """The process that speaks with this voice, for all calls."""
+    """The process for this voice, shared by all calls."""
     options = json.dumps({"path": path, "speed": speed, "speaker": speaker})
     program = VoiceProgram(HELPER, "Piper", (options,), START_TIMEOUT_S, needs=_need_piper)
     return Shared(lambda: Voice(program))
@@ -41,8 +41,8 @@ def _need_piper() -> None:
 class PiperTTSService(TTSService):
     """Speaks with a voice of Piper.
 
-    Word times come from the model's own phoneme durations. espeak-ng, which makes the phonemes, merges
-    some words and splits numbers; a word's time may then be that of its neighbour.
+    Word times come from the model's phoneme durations. espeak-ng, which generates the phonemes, merges some
+    words and splits numbers; a word's time may then be that of its neighbour.
 
     Call `PiperTTSService.preload("en_US-lessac-medium")` at the top of a bot's file to load the voice before
     the first call; else the first call waits for it.

@@ -18,7 +18,7 @@ from runner.services.common.failures import push_failure
 from runner.services.common.work import iterating
 
 PRE_ROLL_S = 0.6
-"""Audio (s) kept from before the VAD detects speech, which takes `start_secs`, so that no word loses its
+"""Audio (s) kept from before the VAD detects speech (after `start_secs`), so that words keep their
 beginning."""
 
 
@@ -35,7 +35,7 @@ class STTService(FrameProcessor):
         self._listener: asyncio.Task[None] | None = None
 
     def run_stt(self, audio: bytes) -> AsyncIterator[Frame]:
-        """Recognise a piece of pcm; yield frames, mostly `TranscriptionFrame`s."""
+        """Recognise a chunk of pcm; yield frames, mostly `TranscriptionFrame`s."""
         raise NotImplementedError(f"{type(self).__name__} does not override run_stt")
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:

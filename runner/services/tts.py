@@ -1,4 +1,4 @@
-"""Voices: text in, speech out, with the time of each word."""
+"""Voices: convert text to speech, with the time of each word."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from runner.services.common.work import ReplyWork, iterating
 from runner.turns.segments import speaking_weight, units
 
 CHARS_PER_S = 14.5
-"""A typical speed of voices, to place the words of a voice without word times."""
+"""Typical speed of voices (characters/s), to estimate word times."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Say:
-    """Something to say, queued among the frames."""
+    """Text to speak, queued among the frames."""
 
     text: str
     reply_id: int | None
@@ -44,8 +44,8 @@ class _Say:
 class TTSService(FrameProcessor):
     """A voice. Override `run_tts`.
 
-    Text is cut into sentences and spoken one after the other, in a task that an interruption ends. Other
-    frames keep their place between the sentences.
+    Text is split into sentences, which are spoken in order in a task that an interruption stops. Other frames
+    keep their place between the sentences.
 
     Attributes:
         gives_word_times: whether `run_tts` yields a `TTSTextFrame` for each word. If not, the times
@@ -165,7 +165,7 @@ class TTSService(FrameProcessor):
 
 async def _as_samples(frames: AsyncGenerator[Frame, None], voice: TTSService) -> AsyncGenerator[Frame, None]:
     """The same frames, with WAV audio converted to pcm. Raises `ServiceError` for other containers, and
-    `TypeError` for what is no frame."""
+    `TypeError` for other values."""
     reader: SoundReader | None = None
     begun = False
     async with contextlib.aclosing(frames):

@@ -30,12 +30,12 @@ MODEL = "base.en"
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 20.0
 LONGEST_S = 60.0
-"""Only the last seconds of a longer utterance are recognised."""
+"""Maximum length (s) of an utterance; of a longer one, only the end is recognised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How to decode, passed to the helper when it starts.
+    """Options of decoding, passed to the helper at its start.
 
     Attributes:
         path: the model's folder.
@@ -128,7 +128,7 @@ class WhisperEars:
 
 @cache
 def shared_ears(decoding: Decoding) -> Shared[WhisperEars]:
-    """The process with these options, for all calls."""
+    """The process with these options, shared by all calls."""
     return Shared(lambda: WhisperEars(decoding))
 
 

@@ -1,1 +1,1 @@
-"""Transports: wire to pipeline, and back."""
+"""Transports connect a wire with a bot's pipeline."""

@@ -23,8 +23,8 @@ from runner.errors import UsageError
 logger = logging.getLogger(__name__)
 
 IDLE_LEAD_S = 0.04
-"""While the bot is silent, the background is sent only this far ahead (s), since the next answer waits behind
-it."""
+"""How far ahead (s) background sound is sent while the bot is silent; short, because it delays the next
+answer."""
 
 Control = VolumeFrame | MixerEnableFrame | MixerUpdateSettingsFrame
 

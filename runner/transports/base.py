@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GREETS = "on_client_connected"
-"""What the bot says in the handlers of this event is its greeting."""
+"""The event in whose handlers the bot says its greeting."""
 
 Handler = Callable[..., Awaitable[None] | None]
 """A plain function is allowed, too, as in Pipecat."""

@@ -32,8 +32,8 @@ from runner.turns.vad import VADEvent
 from runner.vad.base import VADAnalyzer
 
 GAP_S = 0.3
-"""When no sound comes for this time (s) during speech, silence is inserted: a muted or broken microphone must
-not keep the user speaking forever."""
+"""Time (s) without sound during speech after which silence is inserted, so that a muted or broken microphone
+does not keep the user speaking forever."""
 
 
 class Hearing:
@@ -64,7 +64,7 @@ class Hearing:
         self._gap_watch: asyncio.Task[None] | None = None
 
     def hear(self, frame: InputAudioRawFrame) -> None:
-        """Take in sound; never waits."""
+        """Process sound; never blocks."""
         self._heard_at = now = self._clock()
         if self._analyzer.sample_rate != frame.sample_rate:
             self._analyzer.set_sample_rate(frame.sample_rate)
@@ -97,7 +97,8 @@ class Hearing:
 logger = logging.getLogger(__name__)
 
 QUEUE_MS = 5000
-"""Sound (ms) that may wait for the pipeline, as while services connect; then the oldest is dropped."""
+"""Maximum sound (ms) queued for the pipeline, for example while services connect; then the oldest is
+dropped."""
 
 AUDIO_IN_HZ = 16000
 AUDIO_OUT_HZ = 24000
@@ -164,13 +165,13 @@ class BaseInputTransport(FrameProcessor):
         try:
             return InputAudioRawFrame(cleaner.filter(pcm, frame.sample_rate), frame.sample_rate)
         except Exception:  # the boundary to the bot's own filter
-            logger.exception("the filter of the caller's sound has failed and is left out from now on")
+            logger.exception("the audio_in_filter failed; the call continues without it")
             self._filter = None
             return frame
 
     def push_soon(self, frame: Frame) -> None:
-        """Push a frame after the sound received before it, without waiting. It follows what the present step
-        of the loop has started, so that a pause is announced before the frame that caused it."""
+        """Push a frame after the sound received before it, without waiting. It is pushed in the loop's next
+        iteration, so that a pause is announced before the frame that caused it."""
         self._queue.append(frame)
         asyncio.get_running_loop().call_soon(self._pump.kick)
 
@@ -262,7 +263,7 @@ class BaseInputTransport(FrameProcessor):
             self.user_stopped(event.at)
 
     def user_started(self, at: float) -> None:
-        """The user started to speak at this time (s): interrupt the bot, or do as its strategy says."""
+        """The user started to speak at this time (s); the interruption strategy decides what the bot does."""
         if self.processor_setup.floor.user_started(at):
             self.push_soon(UserStartedSpeakingFrame(at=at))
 
@@ -276,7 +277,8 @@ class BaseInputTransport(FrameProcessor):
     def _limit_queue(self) -> None:
         """Drop what is too old.
 
-        Only what arrived behind another frame was counted until now, taken or not: most packets cost nothing.
+        `_behind_ms` counts only frames that arrived while others were queued, so that most packets cost
+        nothing; here it is recomputed.
         """
         self._behind_ms = sum(_duration_ms(f) for f in self._queue if isinstance(f, InputAudioRawFrame))
         if self._behind_ms > QUEUE_MS:

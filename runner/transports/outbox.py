@@ -14,7 +14,7 @@ from runner.processors.base import survives_interruption
 from runner.transports.heard import Heard
 
 KEPT_CHUNKS = 64
-"""Number of sent chunks from which on those already heard are removed."""
+"""Number of sent chunks above which those already heard are removed."""
 
 
 class Chunk(NamedTuple):
@@ -72,7 +72,7 @@ class Outbox:
         self._wake()
 
     def _is_chunk(self, frame: OutputAudioRawFrame) -> bool:
-        """Whether the frame is one chunk as it is."""
+        """Whether the frame is exactly one chunk."""
         return (
             len(frame.audio) == self._chunker.chunk_bytes
             and frame.sample_rate == self._rate

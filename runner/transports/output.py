@@ -50,7 +50,7 @@ AUDIO_OUT_HZ = 24000
 
 
 class OutputWire(FrameProcessor):
-    """What an output asks of its wire. A transport overrides what its wire can do; the rest does nothing."""
+    """An output's operations on its wire. A transport overrides those that its wire supports."""
 
     chunk_ms = 20
     """Length (ms) of the chunks that `write_audio` gets."""

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class TransportParams:
-    """What a transport carries.
+    """The parameters of a transport.
 
-    Any sample rate from 4000 Hz on works on any transport; sound is resampled if the wire has another.
+    All transports accept sample rates from 4000 Hz; sound is resampled if the wire uses another rate.
 
     Attributes:
         audio_in_enabled: whether the bot receives sound.

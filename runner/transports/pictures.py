@@ -1,7 +1,7 @@
 """Pictures, for all transports that carry them. Only the latest is kept, and sound takes precedence.
 
-A picture that was not taken before the next one came is dropped and counted, so that nothing piles up if the
-bot, the encoder or the network is slow. Pure except for `PictureSlot`, which waits.
+A picture that was not taken before the next one is dropped and counted, so that pictures do not queue up if
+the bot, the encoder or the network is slow. Pure except for `PictureSlot`, which waits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`Tape`: what crosses the wire of one call, for its record.
+"""`Tape`: buffers everything sent and received on the wire of one call, for its record.
 
-The transports append to it; a thread of `runner.records` takes what is on it twice a second. Appending costs
-well under a microsecond and never waits.
+The transports append to it; a thread of `runner.records` empties it twice a second. Appending takes well
+under a microsecond and never blocks.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 MOST_ITEMS = 2500
 MOST_BYTES = 1 << 19
-"""A tape keeps at most so many items, and bytes in them: 10 s of a phone call, and never more than 1 MB."""
+"""Maximum number of items and of bytes on a tape: 10 s of a phone call, and never more than 1 MB."""
 
 MessageT = TypeVar("MessageT", bound="str | bytes | None")
 
 
 class Kind(IntEnum):
-    """What an item is."""
+    """The kind of an item."""
 
     MESSAGE = 0
     """One WebSocket message, text or bytes."""
     RTP = 1
     """One RTP packet."""
     PCM = 2
-    """A chunk of s16le mono sound, where the wire has no packets of its own."""
+    """A chunk of s16le mono sound, for wires without packets."""
     APP = 3
-    """A text message of an application, on a channel of its own."""
+    """A text message of an application, on a separate channel."""
     EVENT = 4
     """An event of the session."""
 
@@ -45,14 +45,14 @@ Item = tuple[float, Kind, bool, Any]
 
 
 class Tape:
-    """What crossed a call's wire and was not taken yet.
+    """Items of a call's wire that have not been taken yet.
 
     Args:
         clock: the clock of the call (s).
 
     Attributes:
         clock: the same.
-        dropped: number of items that found no room since `take_dropped`.
+        dropped: number of items dropped because the tape was full, since `take_dropped`.
         rates: of `pcm`, the sample rate (Hz) of each side, "inbound" and "outbound".
     """
 
@@ -63,7 +63,7 @@ class Tape:
         self.dropped = 0
         self.rates: dict[str, int] = {}
         self._bytes = 0
-        # The fields of all items in one row: a tuple for each would keep the garbage collector busy.
+        # The fields of all items in one flat list: a tuple per item would burden the garbage collector.
         self._fields: deque[Any] = deque()
 
     def received(self, message: str | bytes) -> None:
@@ -76,7 +76,7 @@ class Tape:
             self.dropped += 1
 
     def sent(self, message: MessageT) -> MessageT:
-        """A message goes out; returns it. None is no message."""
+        """A message is sent; returns it. None is ignored."""
         if message is not None:
             row, size = self._fields, self._bytes
             if len(row) < MOST_ITEMS * FIELDS and size < MOST_BYTES:
@@ -100,7 +100,7 @@ class Tape:
         self.add(Kind.APP, inbound, text, size=len(text))
 
     def add(self, kind: Kind, inbound: bool, content: Any, *, size: int = 100) -> None:
-        """Append an item of so many bytes."""
+        """Append an item of `size` bytes."""
         row = self._fields
         if len(row) < MOST_ITEMS * FIELDS and self._bytes < MOST_BYTES:
             self._bytes += size
@@ -109,19 +109,19 @@ class Tape:
             self.dropped += 1
 
     def close(self) -> None:
-        """Nobody takes what is on it any more: keep nothing."""
+        """Stop keeping items: the record is closed."""
         self._bytes = MOST_BYTES
         self._fields.clear()
 
     def take(self) -> Iterator[Item]:
-        """Remove all items, and iterate over them; any thread may call it."""
-        # Field by field, for the call appends meanwhile; each step is atomic.
+        """Remove all items and iterate over them. Thread-safe."""
+        # Field by field, because the call appends meanwhile; each step is atomic.
         pop = self._fields.popleft
         self._bytes = 0
         fields = iter([pop() for _ in range(len(self._fields) // FIELDS * FIELDS)])
         return zip(fields, fields, fields, fields, strict=True)
 
     def take_dropped(self) -> int:
-        """How many items were dropped since the last call of this."""
+        """Number of items dropped since the last call of this method."""
         dropped, self.dropped = self.dropped, 0
         return dropped

@@ -117,7 +117,7 @@ async def test_tools_are_offered_and_withheld() -> None:
         ("401 Unauthorized", b'{"error":{"message":"bad key"}}', "401.*check OPENAI_API_KEY: bad key"),
         ("404 Not Found", b"nothing here", "no such model.*nothing here"),
         ("429 Too Many", b'{"error":{"message":"slow down"}}', "429.*slow down"),
-        ("500 Broken", b"\xff\xfe", "out of order.*500"),
+        ("500 Broken", b"\xff\xfe", "internal error.*500"),
     ],
 )
 async def test_a_refusal_is_reported_in_words_and_without_the_key(

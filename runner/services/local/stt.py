@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runner.audio.resampler import Resampler
     from runner.services.local.ears import Ears
 LEAD_S = 0.3
-"""Audio (s) from before the speech: the recogniser adapts to the room with it."""
+"""Audio (s) before the speech, with which the recogniser adapts to the room."""
 
 KEPT_S = 1.0
 """Audio (s) kept while nobody speaks: `LEAD_S`, and the time until the VAD has detected speech."""
@@ -46,7 +46,7 @@ class LocalSTTService(STTService):
 
     Args:
         grammar: "commands", "appointments" (for a receptionist), or the path of a JSGF file.
-        phrases: whole sentences to recognise, instead of a grammar. They come back as they are written here.
+        phrases: whole sentences to recognise, instead of a grammar. Transcripts use this spelling.
 
     Raises:
         UsageError: the grammar has a mistake (with file and line), or a word without a known pronunciation.

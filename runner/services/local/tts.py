@@ -1,4 +1,4 @@
-"""`LocalTTSService`: a voice with espeak-ng, which runs in a helper process, one for all calls."""
+"""`LocalTTSService`: a voice with espeak-ng, in one helper process for all calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HELPER = "runner.services.local.voice_helper"
 VOICE = "en-us"
 WORDS_PER_MINUTE = 165
 JOB_CHARS = 400
-"""A longer text becomes several jobs, so that no call waits for another call's speech."""
+"""Maximum length of a job; longer texts are split, so that no call waits long for another call's speech."""
 
 
 def _need_espeak() -> None:
@@ -34,7 +34,7 @@ def _need_espeak() -> None:
 
 @dataclass(frozen=True, slots=True)
 class VoiceProgram:
-    """What runs in a voice's helper process: a module that exchanges `voice_helper`'s messages.
+    """The program of a voice's helper process: a module that exchanges `voice_helper`'s messages.
 
     Attributes:
         needs: raises if a package or a model is missing.
@@ -100,7 +100,8 @@ class Voice:
     async def synthesize(
         self, text: str, *, voice: str = VOICE, rate: int = WORDS_PER_MINUTE
     ) -> AsyncGenerator[Sound | Word, None]:
-        """Say `text` at `rate` words per minute: yields audio, and each word before the audio it begins in.
+        """Speak `text` at `rate` words per minute: yields audio, and each word before the audio in which it
+        begins.
 
         Offsets count from the beginning of the text. Closing the iterator stops the voice at once.
         """
@@ -172,8 +173,8 @@ shared_voice: Shared[Voice] = Shared(Voice)
 
 
 PAUSE_S = 0.15
-"""How much (s) of the digital silence after each utterance stays. espeak-ng adds 0.33 s; this is enough
-between two sentences, and the call ends soon after the last word."""
+"""Digital silence (s) kept after each utterance. espeak-ng adds 0.33 s; less is enough between sentences, and
+the call then ends sooner after the last word."""
 
 
 class LocalTTSService(TTSService):

@@ -1,7 +1,7 @@
-"""What a sentence asks for, heard or typed, and the grammars of what the local ears hear. Pure.
+"""Understands requests, spoken or typed, and defines the grammars of the local recogniser. Pure.
 
-One JSGF grammar is of commands. The other is the background: a loop over all phones. What fits the commands
-hardly better than it fits any sequence of phones is not a command.
+One JSGF grammar has the commands. The other is the background, a loop over all phones. Speech that fits the
+commands hardly better than any sequence of phones is not a command.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NUMBER_WORDS = (
 
 
 class Kind(StrEnum):
-    """What can be asked for."""
+    """The kinds of requests."""
 
     TIME = "time"
     DATE = "date"
@@ -38,7 +38,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request; `detail` is the number to count to, the words to repeat, or the greeting's own word."""
+    """One request; `detail` is the number to count to, the words to repeat, or the time of day in a
+    greeting."""
 
     kind: Kind
     detail: str = ""
@@ -71,7 +72,7 @@ def _group(name: str) -> Callable[[re.Match[str]], str]:
     return lambda match: match[name] or ""
 
 
-# The order matters: "repeat after me hello" is no greeting, "no thank you" is a no.
+# The order matters: "repeat after me hello" is not a greeting, and "no thank you" is a no.
 _PATTERNS = [
     (re.compile(pattern), kind, detail)
     for pattern, kind, detail in (
@@ -162,7 +163,7 @@ public <utterance> = uh | uh huh | mm hmm | mhm | mm | hmm | hm | huh | um | ah 
         | exactly | indeed | i see | of course | got it
         | oh really | oh okay | oh i see | ah okay | yeah yeah | yeah right;
 """
-"""What listeners say to show that they listen."""
+"""What people say to show that they are listening."""
 
 ASKS = """#JSGF V1.0;
 grammar asks;
@@ -179,18 +180,18 @@ public <utterance> = stop | stop it | stop stop | stop please | stop talking | w
         | i have a question | can i ask | could you | could you repeat that | can you | let me | tell me
         | i want | i need | i mean | i don't | that is not | that's not | but i;
 """
-"""What people say, in a word or two, who want the bot to stop; and how they begin who have more to say."""
+"""Short requests to stop, and typical beginnings of longer interruptions."""
 
 TELEPHONE_PRONUNCIATIONS = {"stop": ("T AA P", "D AO UH P", "T AO UH P")}
-"""More pronunciations, as a telephone carries them: an "s" is mostly above 4 kHz; "stop" was taken for
-"help"."""
+"""Additional pronunciations over the telephone, which drops most of an "s" (above 4 kHz); without them,
+"stop" was taken for "help"."""
 
 GRAMMARS = {"commands": COMMANDS, "appointments": APPOINTMENTS}
-"""By the name that `LocalSTTService` takes."""
+"""Grammars by the names that `LocalSTTService` accepts."""
 
 OVERLAP_GRAMMARS = {"murmurs": MURMURS, "asks": ASKS}
-"""Speech over the bot is heard as each of these, too: the one it fits best says whether it asks the bot to
-stop. The words themselves are not reported."""
+"""Speech over the bot is also decoded with each of these; the better fit decides whether it asks the bot to
+stop. The words are not reported."""
 
 BACKGROUND = f"""#JSGF V1.0;
 grammar background;
@@ -199,7 +200,7 @@ public <utterance> = ( {" | ".join(PHONE_WORD + phone for phone in PHONES)} )+;
 
 
 def vocabulary(jsgf: str) -> set[str]:
-    """The words that a grammar speaks of."""
+    """The words in a grammar."""
     rules = jsgf.split(";", 2)[2]
     found = re.findall(r"[a-zA-Z']+", re.sub(r"<[^>]*>", " ", rules))
     return set(found) - {"public"}

@@ -35,7 +35,7 @@ class Speaker(Protocol):
 
 
 class VoiceHelper:
-    """Speaks one job after the other."""
+    """Speaks jobs one at a time."""
 
     def __init__(self, pipe: Pipe, speaker: Speaker) -> None:
         self._pipe = pipe
@@ -46,7 +46,7 @@ class VoiceHelper:
         self._cancelled: set[int] = set()
 
     def take(self, header: Header) -> None:
-        """A message from botrun."""
+        """Handle a message from botrun."""
         with self._lock:
             if "say" in header:
                 self._waiting.add(header["say"])
@@ -61,7 +61,7 @@ class VoiceHelper:
         self._jobs.put(None)
 
     def work(self) -> None:
-        """Speak what is in the queue, until `finish`."""
+        """Speak queued jobs until `finish`."""
         while (job := self._jobs.get()) is not None:
             error = self._say(job)
             with self._lock:
@@ -170,7 +170,7 @@ class Espeak:
         if self._lib.espeak_SetVoiceByName(voice.encode()) != _EE_OK:
             raise ValueError(f"espeak-ng has no voice {voice!r}")
         self._lib.espeak_SetParameter(_PARAMETER_RATE, words_per_minute, 0)
-        # Its C strings end at a NUL.
+        # C strings end at a NUL.
         data = text.replace("\0", " ").encode()
         self._sink, self._failure = sink, None
         flags = _CHARS_UTF8 | _ENDPAUSE

@@ -1,7 +1,7 @@
 """Tool calls: what a running tool can do, and how calls are read and written in OpenAI's shape.
 
-A call and its answer enter a context together, the answer first saying "running": so every call in a context
-has an answer, as OpenAI's server demands (openai 3.54.0, types/chat/chat_completion_tool_message_param.py and
+A call and its answer are added to a context together, at first with the answer "running", because OpenAI's
+server requires an answer for every call (openai 3.54.0, types/chat/chat_completion_tool_message_param.py and
 chat_completion_message_function_tool_call_param.py).
 """
 
@@ -32,7 +32,7 @@ class LanguageModel(FrameProcessor):
     """A language model, as its tools see it. `LLMService` is one."""
 
     def push_after_reply(self, frame: Frame) -> None:
-        """Push a frame after the reply under way."""
+        """Push a frame after the current reply."""
         raise NotImplementedError(f"{type(self).__name__} does not override push_after_reply")
 
 
@@ -70,7 +70,7 @@ class ToolCall:
         await self.push(frame, direction)
 
     async def say(self, text: str) -> None:
-        """Say this now, as part of the reply."""
+        """Speak this now, as part of the reply."""
         await self.push(TTSSpeakFrame(text, reply_id=self.reply_id), DOWNSTREAM)
 
     async def end_call(self, reason: str = "") -> None:
@@ -78,11 +78,11 @@ class ToolCall:
         await self.push(EndTaskFrame(reason or f"ended by {self.function_name}"), UPSTREAM)
 
     async def transfer(self, to: str) -> None:
-        """Transfer the caller to another number, as "+14155550100", once the reply has been played."""
+        """Transfer the caller to a number such as "+14155550100" once the reply has been played."""
         self.llm.push_after_reply(TransferCallFrame(to=to))
 
     async def result_callback(self, result: Any, *, properties: Any = None) -> None:
-        """Pipecat's way to answer; returning the result is the same. Once."""
+        """Return the result, once; Pipecat's alternative to a return value."""
         self.answers.append(result)
 
 
@@ -124,8 +124,8 @@ def as_json(result: Any) -> Any:
 def asked_with(context: LLMContext, said: str) -> LLMContext:
     """The context for the next request within a reply.
 
-    What the model `said` before its calls joins them in one message, and what the caller has heard of this
-    reply since is left out: a server would take it for a complete reply.
+    What the model `said` before its calls is put into the same message. What the caller has heard of this
+    reply since then is left out, because a server would take it for a complete reply.
     """
     messages = list(context.messages)
     last = _last_call(messages)
@@ -184,7 +184,7 @@ class CallPieces:
         """Add one piece: an item of `tool_calls` in a delta or a whole message."""
         function = piece.get("function")
         if not isinstance(function, Mapping):
-            function = piece  # some servers put name and arguments beside the id
+            function = piece  # some servers put name and arguments next to the id
         name = str(function.get("name") or "")
         call_id = str(piece.get("id") or "")
         arguments = _as_text(function.get("arguments"))
@@ -263,8 +263,8 @@ def _as_call(call: _Call, call_id: str) -> FunctionCall:
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
-    """The object in this JSON; of several values in a row the one that is not empty. None if it is no object;
-    an empty object for nothing or `null`."""
+    """The object in this JSON; of several values, the one that is not empty. None if it is not an object; {}
+    for empty text or `null`."""
     decoder = json.JSONDecoder(strict=False)
     found: list[Any] = []
     rest = text.strip()

@@ -37,7 +37,7 @@ class Run:
     """One running call.
 
     Attributes:
-        work: runs the tool; None until it has begun.
+        work: the task of the tool; None before it starts.
         settled: whether its answer is in the context.
         left_alone: whether it continues after its reply was interrupted.
     """
@@ -99,7 +99,7 @@ class ToolRunner:
         said: str,
     ) -> None:
         """Run the calls of one round; returns when all have answered."""
-        # A reply may be prepared before the user's turn has certainly ended; its tools wait for the end.
+        # A reply may be prepared before the user's turn has ended for certain; its tools wait for that.
         await self._llm.processor_setup.replies.until_certain(start.reply_id)
         answers = write_down(context, calls)
         runs = [
@@ -237,22 +237,22 @@ AGAIN_AFTER_S = 5.0
 """Silence (s) between two fillers."""
 
 VOICE_S = 2.0
-"""How long (s) a voice may take until it is heard."""
+"""Time (s) for a voice to be heard."""
 
 
 class VoiceWatch:
-    """Whether the bot can be heard, by the frames that reach the language model."""
+    """Tracks whether the bot is being heard, from the frames that reach the language model."""
 
     def __init__(self) -> None:
         self.speaking = False
         self.stopped_at = float("-inf")
 
     def began(self) -> None:
-        """The listener begins to hear the bot."""
+        """The bot starts to be heard."""
         self.speaking = True
 
     def ended(self, now: float) -> None:
-        """The listener has heard all of it."""
+        """Everything has been heard."""
         self.speaking = False
         self.stopped_at = now
 
@@ -280,7 +280,7 @@ class Fillers:
         self._since = now
 
     def wait_s(self, now: float) -> float | None:
-        """How long until the next is due, if nothing changes; None if there is none."""
+        """Time (s) until the next filler is due, if nothing changes; None if there is none."""
         return max(self._due_at(now) - now, 0.0) if self._texts else None
 
     def take(self, now: float) -> str | None:

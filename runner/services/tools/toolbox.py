@@ -19,7 +19,7 @@ from runner.services.tools.signature import Signature, location_of, read_signatu
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0
-"""A tool that takes longer has failed: a caller does not wait that long in silence."""
+"""Time (s) after which a tool has failed."""
 
 FILLER_AFTER_S = 0.7
 
@@ -35,7 +35,7 @@ class ToolOptions:
     Attributes:
         cancel_on_interruption: whether an interruption cancels it. If not, its result enters the context
             later, and the model is asked again as soon as nobody speaks.
-        filler: what the bot says, in turn, while the tool takes long.
+        filler: what the bot says while the tool is slow; several are used in turn.
         filler_after_s: silence (s) before a filler.
         timeout_s: its deadline (s).
         name: its name for the model; None is the function's.
@@ -69,8 +69,8 @@ def tool(
 
 
 def tool(function: Any = None, /, **options: Any) -> Any:
-    """Mark a function as a tool, with the fields of `ToolOptions` as keywords. The function itself does not
-    change; one without options needs no mark."""
+    """Mark a function as a tool, with the fields of `ToolOptions` as keywords. The function is not changed. A
+    function without options needs no mark."""
 
     def mark(marked: Function) -> Function:
         setattr(marked, _OPTIONS, ToolOptions(**options))
@@ -132,8 +132,8 @@ class Tool:
     signature: Signature | None = None
 
     async def run(self, call: ToolCall) -> Any:
-        """Check the arguments and call the function; one that is not async runs in a thread. Raises
-        `ArgumentsError`, and what the function raises."""
+        """Check the arguments and call the function, in a thread if it is not async. Raises `ArgumentsError`
+        and the function's own errors."""
         assert self.function is not None
         if self.signature is None:
             work = partial(self.function, call)
@@ -173,7 +173,7 @@ class Toolbox:
     """The registered tools, and those of a context.
 
     Attributes:
-        withheld: whether the model must answer in words now, without tools.
+        withheld: whether the model must now answer without tools.
     """
 
     def __init__(self) -> None:

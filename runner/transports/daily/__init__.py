@@ -1,7 +1,7 @@
 """Daily: the bot as a participant of a room.
 
-room ─ library.py    daily-python, whose callbacks come on a foreign thread
-     → call.py       the same, handed to the loop in order; nothing here waits for the library
+room ─ library.py    daily-python, whose callbacks come on its own thread
+     → call.py       passes callbacks to the event loop in order; never blocks on the library
      → transport.py  participants, events, phones
      → input.py, output.py
 """

@@ -1,8 +1,8 @@
-"""One participant's life, on the event loop's side of the library.
+"""One participant, on the event loop's side of the library.
 
-The library is spoken to by a thread of the call's own, in order, for some of its methods wait (client.py);
-what it reports on its threads is handed to the loop in order. The thread is a daemon: it ends with the call,
-and a program may end before it.
+Each call has a thread that calls the library in order, because some of its methods block; what the library
+reports on its threads is passed to the event loop in order. The thread is a daemon: it ends with the call,
+and the program may end before it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ LONGEST = 160
 
 
 def in_words(error: str) -> str:
-    """The reason of an error, in plain words where it is known."""
+    """The reason of an error, in plain words if it is known."""
     for pattern, sentence in _REASONS:
         if pattern.search(error):
             return sentence

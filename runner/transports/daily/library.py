@@ -84,12 +84,12 @@ EVENTS = (
 
 
 SAMPLE_RATES = (8000, 16000, 24000, 32000, 44100, 48000)
-"""Rates (Hz) of the sound that is exchanged with the library: WebRTC cuts sound into pieces of 10 ms, and at
-11025 or 22050 Hz these have no whole number of samples."""
+"""Sample rates (Hz) for the library: WebRTC uses chunks of 10 ms, which at 11025 or 22050 Hz would not be a
+whole number of samples."""
 
 
 def nearest_rate(sample_rate: int) -> int:
-    """The lowest of `SAMPLE_RATES` that keeps all of this rate's band, or the highest."""
+    """The lowest of `SAMPLE_RATES` that is at least this rate, or the highest."""
     return next((rate for rate in SAMPLE_RATES if rate >= sample_rate), SAMPLE_RATES[-1])
 
 
@@ -101,7 +101,7 @@ _starting = threading.Lock()
 
 
 def load_library() -> Library:
-    """The library, initialised once in a process.
+    """The library, initialised once per process.
 
     Raises:
         MissingPackageError: it is not installed.

@@ -32,7 +32,7 @@ from runner.transports.session_port import current_port
 
 
 class Room(Protocol):
-    """The bot's place in a room, as its transport offers it to input and output."""
+    """The bot's room as seen by input and output; its transport implements it."""
 
     joined: asyncio.Event
     phone_session: str
@@ -72,13 +72,13 @@ class DailySIPReferFrame(ControlFrame):
 
 
 MOST_WAITING = 3
-"""Chunks (20 ms) of a participant that wait for the leader's; with more, this participant becomes the leader,
-since the other sends no sound."""
+"""Maximum number of chunks (20 ms) of a participant that wait for the leader's. With more, this participant
+becomes the leader, because the leader sends no sound."""
 
 
 class Voices:
     """Mixes the participants' sound. Each chunk of one participant, the leader, is mixed with one of every
-    other, so that the stream has the leader's pace."""
+    other, so the leader sets the pace."""
 
     def __init__(self) -> None:
         self._leader = ""
@@ -224,7 +224,7 @@ class DailyOutput(BaseOutputTransport):
             self._tape.pcm(pcm, self.sample_rate, inbound=False)
 
     def _taken(self, samples: int) -> None:
-        """On the loop: a chunk was played. Wait after a refused one (0 samples), or we would spin."""
+        """On the loop: a chunk was played. Waits after a refused one (0 samples), to avoid a busy loop."""
         if samples:
             self._space.release()
         else:

@@ -12,7 +12,7 @@ from runner.transports.params import TransportParams
 
 @dataclass(frozen=True, kw_only=True)
 class DailyDialinSettings:
-    """A caller who waits at Daily until the room is ready; from the dial-in webhook."""
+    """A caller waiting at Daily until the room is ready; from the dial-in webhook."""
 
     call_id: str
     call_domain: str
@@ -32,7 +32,7 @@ class DailyTranscriptionSettings:
 
 @dataclass(kw_only=True)
 class DailyParams(TransportParams):
-    """What a `DailyTransport` carries.
+    """The parameters of a `DailyTransport`.
 
     Attributes:
         api_url: base URL of Daily's REST interface, if not the usual one.

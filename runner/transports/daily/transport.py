@@ -310,7 +310,7 @@ class DailyTransport(DailyRequests, BaseTransport):
         self._is_alone()
 
     def _disconnect(self) -> bool:
-        """botrun stops: for the bot, everybody leaves."""
+        """botrun stops: report all participants as left."""
         for participant in self._people.all().values():
             self._went(participant, "botrun stops")
         return self.events.has_handler("on_participant_left", "on_client_disconnected")

@@ -1,23 +1,23 @@
 """WebRTC between a browser and the bot.
 
-    signaling/          offers, candidates and the data channel's messages: checked before aiortc sees them
-    datagram_guard.py   which datagrams are read at all
-    peer_watch.py       whether the caller is still there
-    media.py            the bot's ends of the media, kept while one peer replaces another
+    signaling/          validates offers, candidates and data channel messages before aiortc sees them
+    datagram_guard.py   decides which datagrams are read
+    peer_watch.py       detects lost callers
+    media.py            the bot's media, kept while one peer replaces another
     inbound.py          RTP -> pcm: order, decoding, concealment, the caller's clock
     outbound.py         pcm -> RTP: one packet every 20 ms, one clock for all calls
     opus.py             libopus
     camera.py           pictures both ways, in threads
-    tracks.py           what the bot writes to, and aiortc's own tracks
-    stats.py            quality of the sound, as a frame
+    tracks.py           the track that the bot writes to, and reading aiortc's tracks
+    stats.py            statistics of the sound's quality
     peer.py             one aiortc peer connection
-    connection.py       one caller, over one peer or several after another
-    warmup.py           an offer of our own before the first caller's
-    transport.py        what a bot builds
-    aiortc_private.py   the only file that uses what aiortc and aioice do not document
+    connection.py       one caller, over one peer or several in turn
+    warmup.py           an offer to itself before the first caller's
+    transport.py        the transport for bots
+    aiortc_private.py   the only file that uses private names of aiortc and aioice
 
-aiortc itself is loaded with the first offer, not with this package; and all but `stats.py`, which every RTVI
-processor imports, when it is first used: phones need none of it.
+aiortc is loaded with the first offer, not with this package. Everything except `stats.py`, which every RTVI
+processor imports, is loaded on first use, because phone calls do not need it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The only file that uses private names of aiortc and aioice.
 
-`missing_names()` names what a new version has removed; a test calls it.
+`missing_names()` lists names that a new version has removed; a test calls it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runner.transports.webrtc.camera import CameraTrack
 
 LOOPBACK = "127.0.0.1"
-# With a STUN or TURN server that does not answer, aioice holds the answer back for 5 s.
+# With a STUN or TURN server that does not respond, aioice delays the answer by 5 s.
 GATHERING_SECS = 1.5
 MIN_RELAYED_BYTES = 4  # header of TURN channel data
 NTP_EPOCH_SECS = 2_208_988_800  # from 1900 to 1970
@@ -40,10 +40,10 @@ _marker = "_botrun_with_loopback"
 
 
 def host_addresses_with_loopback() -> None:
-    """Lets aioice gather 127.0.0.1, which it never does by itself.
+    """Make aioice gather 127.0.0.1, which it does not do by default.
 
-    It is gathered inside `gathering_loopback(True)`, and where the machine has no other address. A
-    replacement of `get_host_addresses` made before (the benchmarks have one) decides on the other addresses.
+    It is gathered inside `gathering_loopback(True)`, and if the machine has no other address. Other addresses
+    come from the current `get_host_addresses`, which the benchmarks replace.
     """
     original = aioice.ice.get_host_addresses
     if hasattr(original, _marker):
@@ -72,7 +72,7 @@ def gathering_loopback(wanted: bool) -> Iterator[None]:
 
 
 def bound_gathering(transport: RTCIceTransport) -> None:
-    """Waits for STUN and TURN servers only `GATHERING_SECS`."""
+    """Limit waiting for STUN and TURN servers to `GATHERING_SECS`."""
     connection: Any = transport.iceGatherer._connection
     connection.get_component_candidates = functools.partial(
         connection.get_component_candidates, timeout=GATHERING_SECS
@@ -80,7 +80,7 @@ def bound_gathering(transport: RTCIceTransport) -> None:
 
 
 def _with_rsa(create: Callable[..., Any], **options: Any) -> Any:
-    """As a DTLS client, aiortc takes peers with ECDSA certificates only; GStreamer's are RSA."""
+    """Also accept RSA certificates, such as GStreamer's: as a DTLS client, aiortc accepts only ECDSA."""
     context = create(**options)
     suites = ("AES128-GCM-SHA256", "CHACHA20-POLY1305", "AES128-SHA", "AES256-SHA")
     context.set_cipher_list(
@@ -90,19 +90,19 @@ def _with_rsa(create: Callable[..., Any], **options: Any) -> Any:
 
 
 class MediaLink:
-    """RTP of one transceiver past aiortc's own media path: SRTP, ICE and RTCP stay aiortc's.
+    """RTP of one transceiver without aiortc's media path; SRTP, ICE and RTCP remain aiortc's.
 
-    aiortc's receiver would start a thread and hold four packets (80 ms); its sender would pull a track, hop
-    to another thread and compute levels in Python. Neither is started. What is put over aiortc's methods is
-    put over those of this one peer's objects, never over its classes.
+    aiortc's receiver would start a thread and buffer four packets (80 ms); its sender would pull a track,
+    switch threads and compute levels in Python. Neither is started. Methods are replaced only on this peer's
+    objects, never on aiortc's classes.
 
     Attributes:
-        payload_type: of Opus, once the peer takes sound; None before and after.
-        ssrc: our source.
-        heard: packets and ICE checks of the caller so far, of any kind.
-        guard: what was dropped before it was read.
-        on_rtp: takes each packet of Opus; True from it: another source than before.
-        on_loss: takes the share (0 to 1) of our packets that the peer has reported as lost.
+        payload_type: Opus's, while the peer accepts sound; else None.
+        ssrc: the source of sent packets.
+        heard: number of packets and ICE checks received from the caller, of any kind.
+        guard: decides which datagrams are read, and counts dropped ones.
+        on_rtp: called with each Opus packet; returns True if its source is new.
+        on_loss: called with the share (0 to 1) of sent packets that the peer reports as lost.
     """
 
     def __init__(self, transceiver: RTCRtpTransceiver) -> None:
@@ -137,7 +137,7 @@ class MediaLink:
     # ------------------------------------------------------------ who may send to us
 
     async def _gather_guarded(self, component: int, addresses: list[str]) -> Any:
-        """Opens the sockets, and puts the guard before each."""
+        """Open the sockets with the guard before each."""
         known = list(self._ice._protocols)
         candidates = await self._gather(component, addresses)
         for protocol in self._ice._protocols:
@@ -169,7 +169,7 @@ class MediaLink:
             self._guard_relay(relay)
 
     def _guard_relay(self, relay: Any) -> None:
-        """A socket towards a TURN server, to which anybody can send as well."""
+        """Guard the socket to a TURN server, since anybody can send to it."""
         handle = relay.datagram_received
 
         def datagram_received(data: bytes, address: tuple[Any, ...]) -> None:
@@ -184,11 +184,11 @@ class MediaLink:
         relay.datagram_received = datagram_received
 
     def _on_malformed_stun(self, data: bytes, component: int) -> None:
-        """aioice calls this for what it cannot parse as STUN."""
+        """Called by aioice for data that it cannot parse as STUN."""
         self.guard.drop(Drop.UNKNOWN)
 
     def _on_check(self, message: Any, address: Any, protocol: Any) -> None:
-        """An authenticated check of the peer; every few seconds also its consent (RFC 7675)."""
+        """An authenticated ICE check from the peer; repeated every few seconds as consent (RFC 7675)."""
         if not self.guard.passed_check(address):
             self.guard.drop(Drop.UNCHECKED)
             return
@@ -196,13 +196,13 @@ class MediaLink:
         self._check(message, address, protocol)
 
     def _on_check_state(self, pair: Any, state: Any) -> None:
-        """A check of ours: its answer proves the address of a peer that sends none (ICE lite)."""
+        """An ICE check was answered, which proves the address of a peer that sends no checks (ICE lite)."""
         if state is type(state).SUCCEEDED:
             self.guard.passed_check(pair.remote_addr)
         self._note_state(pair, state)
 
     def _on_refused_check(self, request: Any, address: Any, protocol: Any, error: tuple[int, str]) -> None:
-        """aioice answers each check without valid credentials; a flood is answered only so often."""
+        """Limit aioice's answers to checks without valid credentials, against floods."""
         if error[0] in (400, 401):
             self.guard.drop(Drop.CREDENTIALS)
             if self.guard.dropped[Drop.CREDENTIALS] > datagram_guard.MAX_ERROR_REPLIES:
@@ -210,7 +210,7 @@ class MediaLink:
         self._refuse(request, address, protocol, error)
 
     async def _take_next_guarded(self) -> None:
-        """aiortc's DTLS task ends, and the call with it, when a parser of DTLS, RTCP or SCTP fails."""
+        """Keep aiortc's DTLS task, and the call, alive when a parser of DTLS, RTCP or SCTP fails."""
         try:
             await self._take_next()
         except ConnectionError:
@@ -219,7 +219,7 @@ class MediaLink:
             self.guard.broken("DTLS, RTCP or SCTP", error)
 
     def _queue(self, data: bytes, component: int) -> None:
-        """Hands a datagram of the caller's to aiortc's DTLS task."""
+        """Pass a datagram from the caller to aiortc's DTLS task."""
         queue = self._ice._queue
         if queue.qsize() >= datagram_guard.MAX_QUEUED:
             self.guard.drop(Drop.FLOOD)
@@ -243,7 +243,7 @@ class MediaLink:
     def _on_media(self, data: bytes, component: int) -> None:
         """RTP or RTCP from a checked address."""
         srtp, guard, ssrc = self._dtls._rx_srtp, self.guard, data[8:12]
-        if srtp is None or data[1] & 0x7F not in self._opus:  # of RTCP neither is (RFC 5761 §4)
+        if srtp is None or data[1] & 0x7F not in self._opus:  # which includes RTCP (RFC 5761 §4)
             self._queue(data, component)
             return
         if not guard.allows_source(ssrc):
@@ -260,7 +260,7 @@ class MediaLink:
             self._note_source(packet.ssrc)
 
     def _note_source(self, ssrc: int) -> None:
-        """Lets aiortc report on what we receive, and hand us the sender's reports (for the round trip)."""
+        """Let aiortc report on received packets, and get the sender's reports for the round-trip time."""
         if self.reception is not None:
             self._receiver._RTCRtpReceiver__remote_streams = {ssrc: self.reception()}
         self._dtls._rtp_router.ssrc_table[ssrc] = self._receiver
@@ -268,7 +268,7 @@ class MediaLink:
     # ------------------------------------------------------------ out
 
     async def _stay_silent(self, codec: RTCRtpCodecParameters) -> None:
-        """In the place of the task that pulls a track: notes only from when on we may send."""
+        """Replaces the task that pulls a track; only notes when sending may begin."""
         self.payload_type = codec.payloadType
         self._sender._RTCRtpSender__rtp_started.set()
         try:
@@ -278,12 +278,12 @@ class MediaLink:
             self._sender._RTCRtpSender__rtp_exited.set()
 
     def send_rtp(self, data: bytes, timestamp: int, payload_bytes: int) -> None:
-        """Sends one packet, if there is a way."""
+        """Send one packet, if connected."""
         pair, srtp, sender = self._ice._nominated.get(1), self._dtls._tx_srtp, self._sender
         if pair is None or srtp is None:
             return
         pair.protocol.transport.sendto(srtp.protect(data), pair.remote_addr)
-        # What the next sender report says (RFC 3550 §6.4.1).
+        # For the next sender report (RFC 3550 §6.4.1).
         sender._RTCRtpSender__packet_count += 1
         sender._RTCRtpSender__octet_count += payload_bytes
         sender._RTCRtpSender__rtp_timestamp = timestamp
@@ -297,13 +297,13 @@ class MediaLink:
 
     @property
     def round_trip_secs(self) -> float | None:
-        """From the peer's reports (s); None until the first."""
+        """Round-trip time (s) from the peer's reports; None before the first."""
         return cast(float | None, self._sender._RTCRtpSender__rtt)
 
     # ------------------------------------------------------------ still there?
 
     async def ask_consent(self) -> bool:
-        """One ICE check of our own; an answer (True) counts as heard. aioice itself checks every 5 s only."""
+        """Send an ICE check; True if it is answered. aioice itself checks only every 5 s."""
         pair, password = self._ice._nominated.get(1), self._ice.remote_password
         if pair is None or password is None:
             return False
@@ -316,7 +316,7 @@ class MediaLink:
 
 
 def missing_names() -> list[str]:
-    """What we use and these versions of aiortc and aioice do not have. Called on a loop."""
+    """Names used here that the installed aiortc and aioice lack. Call it in an event loop."""
     from aiortc import RTCCertificate, RTCConfiguration, RTCPeerConnection
 
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -358,14 +358,14 @@ _OPEN_OF_SENDER = ("_ssrc", "_run_rtp", "_handle_rtcp_packet", "_send_keyframe")
 _OF_SENDER = (*_OPEN_OF_SENDER, *(f"_RTCRtpSender__{name}" for name in _HIDDEN_OF_SENDER.split()))
 
 
-MAX_UNDECODED = 15  # pictures (half a second) that may wait for the decoder's thread
+MAX_UNDECODED = 15  # pictures (half a second) queued for the decoder's thread
 _DEFAULT_BITRATE = 500_000  # aiortc.codecs.vpx.DEFAULT_BITRATE: the value until the peer has reported one
 
 
 class _BoundedQueue(queue.Queue[Any]):
-    """aiortc's own has no bound: a decoder that is too slow would fall behind for ever.
+    """A bounded decoder queue; aiortc's is unbounded, so a slow decoder would fall behind forever.
 
-    What is left out leaves a hole in the stream, so a whole picture is asked for (RFC 4585 §6.3.1).
+    After dropping a picture it requests a key frame (RFC 4585 §6.3.1).
     """
 
     def __init__(self, hole: threading.Event) -> None:
@@ -380,20 +380,20 @@ class _BoundedQueue(queue.Queue[Any]):
 
 
 def bound_decoder(transceiver: RTCRtpTransceiver) -> None:
-    """Bounds what waits for the decoder. Called before the receiver has started."""
+    """Bound the decoder's queue. Call it before the receiver has started."""
     receiver: Any = transceiver.receiver
     if receiver._RTCRtpReceiver__decoder_thread is None:
         receiver._RTCRtpReceiver__decoder_queue = _BoundedQueue(receiver._RTCRtpReceiver__decoder_error)
 
 
 def show(transceiver: RTCRtpTransceiver, track: CameraTrack) -> None:
-    """Sends the track, and passes it the peer's requests for a keyframe and its bitrate."""
+    """Send the track, and pass the peer's keyframe requests and bitrate to it."""
     sender: Any = transceiver.sender
     sender.replaceTrack(track)
     sender._send_keyframe = track.refresh
 
     def limit() -> int | None:
-        encoder = sender._RTCRtpSender__encoder  # packs what we have encoded; aiortc gives it the limit
+        encoder = sender._RTCRtpSender__encoder  # packetizes encoded pictures; aiortc sets its bitrate limit
         bitrate: int | None = getattr(encoder, "target_bitrate", None)
         return bitrate if bitrate != _DEFAULT_BITRATE else None
 

@@ -1,6 +1,6 @@
-"""Pictures of the bot on their way out as VP8, and of the caller on their way in.
+"""Sends the bot's pictures as VP8, and receives the caller's.
 
-VP8 is what every WebRTC peer takes (RFC 7742 §5). Encoding and conversion run in threads; libvpx releases the
+Every WebRTC peer supports VP8 (RFC 7742 §5). Encoding and conversion run in threads; libvpx releases the
 GIL.
 """
 
@@ -32,15 +32,15 @@ _TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
 _AV_FORMATS: Mapping[str, str] = MappingProxyType({"RGB": "rgb24", "RGBA": "rgba", "L": "gray"})
 
 KEYFRAME_EVERY = 3000
-"""Pictures; a peer that needs one asks for it (RFC 4585 §6.3.1)."""
+"""Number of pictures between key frames; a peer that needs one requests it (RFC 4585 §6.3.1)."""
 
 
 class PictureEncoder:
-    """Pictures of any size in, VP8 of one size out.
+    """Encodes pictures of any size as VP8 of one size.
 
     Args:
-        width, height: of what leaves, in pixels; both are made even.
-        framerate: pictures per second at most.
+        width, height: output size in pixels; both are made even.
+        framerate: maximum number of pictures per second.
     """
 
     def __init__(self, width: int, height: int, framerate: float) -> None:
@@ -51,7 +51,7 @@ class PictureEncoder:
     def encode(
         self, picture: OutputImageRawFrame, pts: int, bitrate: int, keyframe: bool
     ) -> Packet[VideoStream]:
-        """One picture at `pts` (in 90 kHz), with at most about `bitrate` (bits/s) from here on."""
+        """Encode one picture at `pts` (90 kHz), with about `bitrate` (bits/s) at most from now on."""
         codec = self._codec
         if codec is None or abs(bitrate - (codec.bit_rate or 1)) > 0.1 * bitrate:
             codec = self._codec = self._open(bitrate)
@@ -92,11 +92,11 @@ def _to_frame(picture: OutputImageRawFrame) -> VideoFrame:
 
 
 OnPicture = Callable[[InputImageRawFrame], None]
-"""Takes the caller's latest picture. Called on the loop; must not wait."""
+"""Called with the caller's latest picture, on the event loop; must not block."""
 
 
 class BotCamera:
-    """What the bot shows, to whichever peer is connected.
+    """The bot's pictures, for the peer that is connected.
 
     Args:
         width, height: in pixels.
@@ -124,16 +124,16 @@ class BotCamera:
         self.slot.put(picture)
 
     async def next(self) -> OutputImageRawFrame | None:
-        """The latest; after a while without a new one, the last again."""
+        """The latest picture; after a while without a new one, the last again."""
         self.last = await self.slot.take(IDLE_SECS) or self.last
         return self.last
 
 
 class CameraTrack(MediaStreamTrack):
-    """The bot's camera as one peer sees it: encodes in a thread of its own, one picture at a time.
+    """The bot's camera for one peer; encodes in a thread, one picture at a time.
 
     Attributes:
-        bitrate_limit: what the peer says it can take (bits/s); None while it does not.
+        bitrate_limit: the peer's reported limit (bits/s); None before the first report.
     """
 
     kind = "video"
@@ -157,7 +157,7 @@ class CameraTrack(MediaStreamTrack):
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def recv(self) -> Packet[VideoStream]:
-        """aiortc's sender asks for the next packet: waits until it is due."""
+        """Called by aiortc's sender for the next packet; waits until it is due."""
         while True:
             if self.readyState != "live":
                 raise MediaStreamError
@@ -192,10 +192,10 @@ class CameraTrack(MediaStreamTrack):
 
 
 class CallerCamera:
-    """Reads the caller's track, and makes RGB of the latest picture only.
+    """Reads the caller's track and converts only the latest picture to RGB.
 
     Attributes:
-        dropped: pictures that were not looked at, because newer ones were there.
+        dropped: number of pictures skipped for newer ones.
     """
 
     def __init__(self, track: MediaStreamTrack, on_picture: OnPicture) -> None:

@@ -1,13 +1,12 @@
-"""`SmallWebRTCConnection`: one caller's WebRTC link, from the first offer to the one end it has.
+"""`SmallWebRTCConnection`: one caller's WebRTC connection, from the first offer to its end.
 
     new ──initialize──▶ connecting ──▶ connected ──▶ closed
                             ▲              │
                             └── renegotiate, when the peer was lost
 
-Signaling comes in by `initialize`, `renegotiate` and `add_ice_candidate`; what happens goes out as events:
-`connected` and then `disconnected` at most once, `closed` exactly once, `restarted` when a lost peer was
-replaced under the same `pc_id`, `app-message` for each JSON message of the page, `held` when
-it holds back what is for the bot.
+Signaling uses `initialize`, `renegotiate` and `add_ice_candidate`. Events: `connected` and then
+`disconnected` at most once, `closed` exactly once, `restarted` when a lost peer was replaced under the same
+`pc_id`, `app-message` for each JSON message of the page, `held` when the page holds back input for the bot.
 """
 
 from __future__ import annotations
@@ -68,19 +67,19 @@ class CloseReason(StrEnum):
 
 
 class SmallWebRTCConnection:
-    """One caller over WebRTC, whom a `SmallWebRTCTransport` speaks with.
+    """One caller over WebRTC, for a `SmallWebRTCTransport`.
 
     Args:
-        ice_servers: STUN and TURN servers; none by default, and then nothing outside is asked.
-        connection_timeout_secs: a caller who is not connected so long (s) after the offer is given up.
-        peer_is_local: the offer came from this machine: its loopback is used as well.
+        ice_servers: STUN and TURN servers; by default none, so no external server is contacted.
+        connection_timeout_secs: time (s) after the offer within which the caller must connect.
+        peer_is_local: whether the offer came from this machine; then loopback is used, too.
 
     Attributes:
-        pc_id: names this connection in signaling, also across a restart.
+        pc_id: the id of this connection in signaling; does not change on a restart.
         close_reason: None while it is open.
-        moved: whether the call goes on with the bot's new code: nobody hears of `disconnected` then.
-        figures: how the sound fares.
-        tape: takes packets and messages, for the call's record; None if it is not recorded. Set by `record`.
+        moved: whether the call continues with the bot's new code; then there is no `disconnected`.
+        figures: statistics of the sound.
+        tape: gets packets and messages for the call's record; None if it is not recorded. Set by `record`.
     """
 
     def __init__(
@@ -111,8 +110,8 @@ class SmallWebRTCConnection:
     # ------------------------------------------------------------ signaling
 
     async def initialize(self, sdp: str, type: str) -> None:
-        """Takes the first offer; `get_answer()` then has the answer. Raises `OfferError`, and is then
-        closed already."""
+        """Process the first offer; `get_answer()` then returns the answer. Closes the connection if it raises
+        `OfferError`."""
         try:
             await self._signaling.begin(sdp, type)
         except BaseException:
@@ -122,8 +121,8 @@ class SmallWebRTCConnection:
         self._meet_peer()
 
     async def renegotiate(self, sdp: str, type: str, restart_pc: bool = False) -> None:
-        """Takes a further offer: in place, or with a new peer if `restart_pc` says so or the old one is
-        lost. The call goes on: the bot hears of `restarted`, not of `disconnected`. Raises `OfferError`.
+        """Process a further offer: in place, or with a new peer if `restart_pc` is set or the old one is
+        lost. The call continues: the event is `restarted`, not `disconnected`. Raises `OfferError`.
         """
         replaced = await self._signaling.go_on(sdp, type, restart_pc)
         self._log_offer()
@@ -132,14 +131,14 @@ class SmallWebRTCConnection:
             self.events.emit("restarted")
 
     def get_answer(self) -> dict[str, str]:
-        """What the offer is answered with."""
+        """The answer to the last offer."""
         return {"sdp": self._signaling.answer, "type": "answer", "pc_id": self.pc_id}
 
     async def add_ice_candidate(
         self, candidate: str | None, sdp_mid: str | None = None, sdp_mline_index: int | None = None
     ) -> None:
-        """A candidate that came after the offer. None or "" is end-of-candidates (RFC 8838 §8.2), of which we
-        make nothing: ICE has until our own deadline. Raises `OfferError`."""
+        """Add a candidate that came after the offer. None or "" is end-of-candidates (RFC 8838 §8.2), which
+        is ignored: ICE has until the connection's own timeout. Raises `OfferError`."""
         if candidate:
             await self._signaling.add_candidate(candidate, sdp_mid, sdp_mline_index)
 
@@ -155,15 +154,15 @@ class SmallWebRTCConnection:
         self._announce()
 
     async def disconnect(self, reason: str = "", error: Mapping[str, Any] | None = None) -> None:
-        """Tells the page that we leave, and why, and closes. Returns when all is released.
+        """Tell the page the reason, and close. Returns when everything is released.
 
-        `error` (message, file, line) is what the bot failed with.
+        `error` (message, file, line): the bot's error, if it failed.
         """
         self._farewell = peer_left(reason, error)
         await self.close(CloseReason.CLOSED)
 
     async def flush_messages(self, timeout_secs: float) -> None:
-        """Waits until the messages that were sent so far are out, the connection is closed or time is up."""
+        """Wait until the messages so far are sent, the connection is closed, or the timeout."""
         await self._mailbox.flush(timeout_secs)
 
     @property
@@ -173,48 +172,47 @@ class SmallWebRTCConnection:
 
     @property
     def dropped_messages(self) -> int:
-        """Messages that found no room, no channel or no sense."""
+        """Number of messages dropped: queue full, no channel, or malformed."""
         return self._mailbox.dropped
 
     def is_connected(self) -> bool:
-        """Whether the caller is there now."""
+        """Whether the caller is connected now."""
         peer = self._peer
         return peer is not None and peer.state == "connected" and not self._watch.is_absent
 
     def send_app_message(self, message: Any) -> None:
-        """Sends a JSON value; it waits, among a bounded number, until the data channel is open."""
+        """Send a JSON value; it is queued (bounded) until the data channel is open."""
         self._mailbox.send(encode(message), self._peer)
 
     def signal(self, kind: str, **facts: Any) -> None:
-        """Sends a message for the page itself."""
+        """Send a message for the page itself."""
         self._mailbox.send(signal(kind, **facts), self._peer)
 
     def ask_to_renegotiate(self) -> None:
-        """Asks the page for a further offer."""
+        """Ask the page for a new offer."""
         self._mailbox.send(RENEGOTIATE, self._peer)
 
     def receive_audio(self, sample_rate: int, on_pcm: OnPcm) -> None:
-        """The caller's sound goes to `on_pcm`, as mono pcm at `sample_rate` (Hz), from any peer."""
+        """Pass the caller's sound to `on_pcm` as mono pcm at `sample_rate` (Hz), from any peer."""
         self._media.receive_audio(sample_rate, on_pcm)
 
     def send_audio(self, track: OutboundAudioTrack) -> None:
-        """The caller hears `track`, through any peer."""
+        """Send `track` to the caller, through any peer."""
         self._media.send_audio(track, self._peer)
 
     def exchange_pictures(self, wishes: PictureWishes) -> None:
-        """Set which way pictures go from now on, with any peer. The page is asked for an offer that has
-        room for them."""
+        """Set the directions of pictures from now on, with any peer. Asks the page for a matching offer."""
         self._media.exchange_pictures(wishes, self._peer)
         if self._peer is not None:
             self.ask_to_renegotiate()
 
     def listener_delay(self) -> float:
-        """Seconds from a packet's sending to the listener's ear: half the round trip and the page's jitter
-        buffer, as the page reports them; 60 ms as long as it does not."""
+        """Time (s) from sending a packet to hearing it: half the round trip plus the page's jitter buffer, as
+        reported by the page; 60 ms before the first report."""
         return self._media.listener_delay()
 
     def read_stats(self) -> SessionStats | None:
-        """How the sound has fared since the last call of this; None while there is no peer."""
+        """Statistics of the sound since the last call of this method; None without a peer."""
         return self.figures.read()
 
     def report_disconnected(self) -> bool:
@@ -228,11 +226,11 @@ class SmallWebRTCConnection:
         return self._reported_end
 
     async def close(self, reason: CloseReason) -> None:
-        """Ends it; the first reason holds. Returns when all is released."""
+        """Close the connection; the first reason counts. Returns when everything is released."""
         await asyncio.shield(self._close_soon(reason))
 
     def record(self, tape: Tape | None) -> None:
-        """From now on packets and messages of any peer go onto this tape, too."""
+        """Write packets and messages of any peer to this tape from now on."""
         self.tape = tape
         if self._peer is not None:
             self._tape(self._peer)
@@ -300,7 +298,7 @@ class SmallWebRTCConnection:
         return peer
 
     def _log_offer(self) -> None:
-        """One line for what of the offer is not carried; what every browser sends is not worth one."""
+        """Log rejected parts of the offer, except those that every browser sends."""
         for section in self._signaling.rejected:
             logger.info("%s answers with port 0: %s", self.pc_id, section)
         aside = self._signaling.left_aside
@@ -313,7 +311,7 @@ class SmallWebRTCConnection:
             self._media.meet(self._peer)
 
     def _announce(self) -> None:
-        """`connected`, once both ends are ready, then what the page has said meanwhile."""
+        """Emit `connected` once both sides are ready, then deliver the page's queued messages."""
         if not self._wanted or self.close_reason is not None:
             return
         if not self._announced and self._peer is not None and self._peer.state == "connected":

@@ -1,8 +1,8 @@
 """Which datagrams of a WebRTC port are read, and how many were dropped for which reason.
 
-Anybody can send to the UDP port of a call. From an address that has passed no ICE check only STUN is read,
-and of that only what names this call; media, reports and DTLS have to come from an address that has passed
-one (RFC 8445 §12.2). So a stranger's datagram reaches neither OpenSSL nor libsrtp. Pure.
+Anybody can send to the UDP port of a call. From an address that has not passed an ICE check, only STUN for
+this call is read; media, reports and DTLS must come from a checked address (RFC 8445 §12.2). So datagrams
+from unknown senders reach neither OpenSSL nor libsrtp. Pure.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ Address = tuple[str, int]
 """IP address and port of a sender."""
 
 MIN_STUN_BYTES, MAX_STUN_BYTES = 20, 1280
-"""Header of a STUN message; the least MTU of IPv6. ICE checks have about 100 bytes."""
+"""Size of a STUN header; minimum MTU of IPv6. ICE checks have about 100 bytes."""
 
 MIN_DTLS_BYTES, MAX_DTLS_BYTES = 13, 4096
-"""Header of a DTLS record; more than any path between two hosts carries in one piece."""
+"""Size of a DTLS record header; more than any path carries in one piece."""
 
 MIN_MEDIA_BYTES, MAX_MEDIA_BYTES = 8, 1500
-"""Header of an RTCP packet; what pylibsrtp has room for."""
+"""Size of an RTCP header; pylibsrtp's buffer size."""
 
 MAX_ADDRESSES = 64
-"""Addresses that may pass a check during one call. A phone that changes networks needs a few."""
+"""Maximum number of checked addresses per call. A phone that changes networks needs a few."""
 
 MAX_SOURCES = 32
-"""Sources (SSRC) whose packets are decrypted: libsrtp keeps a state for each."""
+"""Maximum number of sources (SSRC) that are decrypted; libsrtp keeps a state for each."""
 
 MAX_QUEUED = 512
-"""Datagrams that wait for DTLS and RTCP; more are dropped."""
+"""Maximum number of datagrams queued for DTLS and RTCP; more are dropped."""
 
 MAX_ERROR_REPLIES = 64
-"""STUN requests without valid credentials that are answered with an error (RFC 8489 §9.1.3)."""
+"""Maximum number of STUN requests without valid credentials that get an error response (RFC 8489 §9.1.3)."""
 
 
 class Kind(Enum):
@@ -61,13 +61,13 @@ class Drop(StrEnum):
 
 
 class DatagramGuard:
-    """Sorts what arrives at the ports of one peer connection.
+    """Sorts datagrams received by one peer connection.
 
     Args:
-        local_username: our ICE user name fragment, which every check of the peer begins with.
+        local_username: the local ICE username fragment, with which every check of the peer begins.
 
     Attributes:
-        checked: addresses that passed an ICE check: media and DTLS are taken from these.
+        checked: addresses that passed an ICE check; media and DTLS are accepted from these.
         sources: SSRCs of decrypted packets, 4 bytes each.
         dropped: datagrams per reason.
     """
@@ -79,10 +79,10 @@ class DatagramGuard:
         self._username = f"{local_username}:".encode()
 
     def sort(self, data: bytes, address: Address, transactions: Container[bytes]) -> Kind | None:
-        """What to read the datagram as; None: it was dropped.
+        """The kind of the datagram; None if it was dropped.
 
         Args:
-            transactions: ids of our STUN requests that wait for their response.
+            transactions: ids of sent STUN requests without a response.
         """
         found = self._sort(data, address, transactions)
         if isinstance(found, Drop):
@@ -131,7 +131,7 @@ class DatagramGuard:
         self.dropped[reason] += 1
 
     def broken(self, what: str, error: Exception) -> None:
-        """A parser failed on a datagram. Only the first time of a call is logged."""
+        """A parser failed on a datagram; only the first failure of a call is logged."""
         self.dropped[Drop.BROKEN] += 1
         if self.dropped[Drop.BROKEN] == 1:
             logger.warning("datagram dropped: %s failed with %s: %s", what, type(error).__name__, error)

@@ -1,4 +1,4 @@
-"""The caller's packets on their way to pcm: order, decoding, concealment. All on the loop, nothing waits."""
+"""Converts the caller's packets to pcm: ordering, decoding, concealment. Runs on the loop; nothing blocks."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from runner.transports.webrtc.stats import MediaCounters
 logger = logging.getLogger(__name__)
 
 OnPcm = Callable[[bytes], None]
-"""Takes mono pcm at the rate asked for. Called on the loop, about every 20 ms; must not wait."""
+"""Called with mono pcm at the requested rate, on the loop, about every 20 ms; must not block."""
 
 KEPT_PIECES = 150
-"""Three seconds, for the caller may speak while services connect."""
+"""Three seconds, because the caller may speak while services connect."""
 
 MAX_CONCEALED = 5
-"""Packets (100 ms) concealed in a row; then nothing is made up any more."""
+"""Maximum number of packets (100 ms) concealed in a row."""
 
 DTX_BYTES = 2
-"""A packet of so few bytes says that the peer sends nothing while it is silent (RFC 6716 §2.1.9)."""
+"""Maximum size of a packet that announces silence without packets (RFC 6716 §2.1.9)."""
 
 FILLED_SECS = 1.0
-"""So long such a silence is handed on as sound: the end of a turn is found by it. Later nothing comes."""
+"""Time (s) for which such silence is passed on as sound, so that the VAD detects the end of speech."""
 
 
 @dataclass(slots=True)
 class Decoded:
-    """What became of the packets.
+    """Counts of packets.
 
     Attributes:
         packets: decoded.
-        recovered: lost, and brought back by forward error correction.
-        concealed: lost, and made up by the decoder.
-        skipped: lost in so long a row that nothing was made up.
-        longest_run: the most lost packets in a row that were not recovered.
-        unusable: packets that the decoder did not take.
+        recovered: lost, but restored by forward error correction.
+        concealed: lost, and concealed by the decoder.
+        skipped: lost in a run too long to conceal.
+        longest_run: longest run of lost packets that were not recovered.
+        unusable: refused by the decoder.
     """
 
     packets: int = 0
@@ -55,12 +55,12 @@ class Decoded:
 
 
 class InboundRtp:
-    """One caller's sound. A muted or silent caller costs nothing: there is no task, only a timer for a gap.
+    """One caller's sound. It has no task, only a timer for gaps, so a muted or silent caller costs nothing.
 
     Attributes:
-        reception: what the RTCP reports say; restarts with each source.
-        decoded: what became of the packets.
-        tape: takes the packets, for the call's record; None if it is not recorded.
+        reception: statistics for RTCP reports; restarts with each source.
+        decoded: counts of packets.
+        tape: gets the packets for the call's record; None if it is not recorded.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -87,7 +87,7 @@ class InboundRtp:
     # ------------------------------------------------------------ whom it goes to
 
     def counters(self) -> MediaCounters:
-        """What has been counted so far."""
+        """All counts so far."""
         decoded, buffer, reception = self.decoded, self._buffer, self.reception
         made_up = decoded.concealed + decoded.skipped
         return MediaCounters(
@@ -103,7 +103,7 @@ class InboundRtp:
         )
 
     def attach(self, sample_rate: int, on_pcm: OnPcm) -> None:
-        """From now on the sound goes to `on_pcm`, beginning with what was kept."""
+        """Pass the sound to `on_pcm` from now on, beginning with what was kept."""
         self._rate, self._on_pcm, self._decoder = sample_rate, on_pcm, open_decoder(sample_rate)
         while self._kept:
             self._decode(self._kept.popleft())
@@ -121,7 +121,7 @@ class InboundRtp:
     # ------------------------------------------------------------ from the network
 
     def receive(self, packet: RtpPacket) -> bool:
-        """Takes one packet of Opus. True if it is the first of another source than before."""
+        """Process one Opus packet. Returns True if it is the first of a new source."""
         now = self._loop.time()
         if self.tape is not None:
             self.tape.rtp(packet, inbound=True)
@@ -162,7 +162,7 @@ class InboundRtp:
             return
         self._run = 0
         if not piece.payload:
-            return  # a probe for bandwidth: it has its place, but no sound
+            return  # a bandwidth probe: it has a sequence number but no sound
         if self._emit(lambda decoder: decoder.decode(piece.payload)):
             self.decoded.packets += 1
         if len(piece.payload) <= DTX_BYTES:
@@ -193,7 +193,7 @@ class InboundRtp:
             return False
         try:
             pcm = make(self._decoder)
-        except Exception as error:  # the boundary to foreign code: one bad packet is not the call's end
+        except Exception as error:  # a bad packet must not end the call
             self.decoded.unusable += 1
             logger.debug("a packet of Opus cannot be decoded: %s", error)
             return False
@@ -201,7 +201,7 @@ class InboundRtp:
         return True
 
     def _at_our_pace(self, pcm: bytes) -> bytes:
-        """Takes out what the caller's clock has run ahead, a sample at a time, or puts in what it lags."""
+        """Compensate the drift of the caller's clock by removing or inserting single samples."""
         drift, samples = self._buffer.drift, len(pcm) // 2
         self._due_out += drift.share * samples
         if -1 < self._due_out < 1 or samples < 2:
@@ -212,14 +212,14 @@ class InboundRtp:
         return with_samples(pcm, samples - count)
 
     def _give(self, pcm: bytes) -> None:
-        """An exception must not reach the socket's protocol, which would close itself."""
+        """Pass pcm on; exceptions must not reach the socket's protocol, which would close."""
         try:
             if pcm and self._on_pcm is not None:
                 self._on_pcm(pcm)
-        except Exception:  # the boundary to the pipeline: the call goes on
+        except Exception:  # the call continues
             if not self._failed:
                 self._failed = True
-                logger.exception("the pipeline did not take sound")
+                logger.exception("passing sound to the pipeline failed")
 
     # ------------------------------------------------------------ silence that is not sent
 

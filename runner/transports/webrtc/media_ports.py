@@ -1,6 +1,6 @@
-"""Where WebRTC's sound arrives: a range of UDP ports, and the address that a NAT maps to this machine.
+"""Where WebRTC receives media: a range of UDP ports, and the public address of a NAT.
 
-Both are for servers in containers and clouds, where a firewall or a NAT lets in only what it is set up for.
+Both are for servers in containers and clouds behind a firewall or NAT.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Endpoint = Callable[..., Coroutine[Any, Any, Any]]
 
 
 def restrict_ports(loop: asyncio.AbstractEventLoop, first: int, last: int) -> None:
-    """From now on, UDP sockets of this loop that ask for any port get one of these."""
+    """From now on, UDP sockets of this loop that request any port get one from this range."""
     create = loop.create_datagram_endpoint
     loop.create_datagram_endpoint = functools.partial(  # type: ignore[method-assign]
         _create_in_range, create, range(first, last + 1)
@@ -52,7 +52,8 @@ async def _create_in_range(
 
 
 def with_address(sdp: str, address: str) -> str:
-    """An answer that names this address, too, for each IPv4 socket: a NAT maps its ports to ours."""
+    """The answer with candidates for this address added for each IPv4 socket, for a NAT that maps the ports
+    1:1."""
     if not address:
         return sdp
 

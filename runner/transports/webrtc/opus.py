@@ -39,7 +39,7 @@ _NEEDED = (
 
 
 class OpusError(Exception):
-    """libopus refused something; says what."""
+    """libopus failed; the message says at what."""
 
 
 @functools.cache
@@ -137,11 +137,11 @@ class LibopusDecoder:
         return self._run(following, samples, 1)
 
     def conceal(self, samples: int) -> bytes:
-        """pcm for a packet of which nothing is there."""
+        """pcm to conceal a lost packet."""
         return self._run(None, samples, 0)
 
     def can_recover(self, following: bytes) -> bool:
-        """Whether a packet carries the one before it as well."""
+        """Whether a packet also carries the previous one."""
         return bool(self._library.opus_packet_has_lbrr(following, len(following)) == 1)
 
     def _run(self, payload: bytes | None, samples: int, fec: int) -> bytes:
@@ -167,7 +167,7 @@ SILK_BITS, SILK_MOST_BIT_RATE = 3, 64000
 """Bits per sample, and most bits per second."""
 
 FEC_FROM, FEC_UNTIL = 0.015, 0.003
-"""Share of lost packets, smoothed, from which SILK with correction is used, and under which no longer."""
+"""Smoothed share of lost packets at which SILK with error correction is turned on and off."""
 
 SMOOTHING = 0.3
 
@@ -176,7 +176,8 @@ class OpusEncoder(Protocol):
     """Encodes chunks of 20 ms of mono pcm, each to one packet."""
 
     def encode(self, pcm: bytes, *, silence: bool = False) -> bytes:
-        """`silence`: pcm is, so a packet of one or two bytes may stand for it (DTX)."""
+        """Encode a chunk. `silence`: pcm is silent, so a packet of one or two bytes can represent it
+        (DTX)."""
 
     def expect_loss(self, share: float) -> None:
         """The peer has reported this share (0 to 1) of packets as lost."""

@@ -1,8 +1,7 @@
-"""The bot's sound on its way out: a chunk every 20 ms becomes one packet of RTP.
+"""Sends the bot's sound: one RTP packet every 20 ms.
 
-One clock serves all senders of a loop, rather than a timer each. 20 ms are divided into phases; the members
-of a phase share its timer, and an empty phase has none. So forty calls wake the loop 200 times a second, not
-2,000.
+All senders of a loop share one clock. 20 ms are divided into phases; the members of a phase share a timer,
+and an empty phase has none. So forty calls wake the loop 200 times a second instead of 2,000.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class _Phase:
     def _call(self, member: OnTick, tick: int) -> None:
         try:
             member(tick)
-        except Exception:  # the boundary between calls: one that fails must not silence the others
+        except Exception:  # an error in one call must not stop others
             logger.exception("the audio sender of a WebRTC call failed; this call gets no more sound")
             if member in self.members:
                 self.members.remove(member)
@@ -83,7 +82,7 @@ class _Phase:
 
 
 class Ticker:
-    """Its members are called every 20 ms until they leave."""
+    """Calls its members every 20 ms until they leave."""
 
     def __init__(self) -> None:
         self._phases = [_Phase(TICK_SECS * index / PHASES) for index in range(PHASES)]
@@ -95,7 +94,7 @@ class Ticker:
             phase.start(asyncio.get_running_loop())
 
     def leave(self, member: OnTick) -> None:
-        """Also from inside a tick. Who never joined may leave."""
+        """Remove a member, also from inside a tick; ignores unknown members."""
         for phase in self._phases:
             if member in phase.members:
                 phase.members.remove(member)
@@ -114,11 +113,11 @@ towards 80 ms): so whatever stalls it by 10 ms in the first second is heard as a
 cushion; from then on all packets are on time, and it shrinks to what the network needs."""
 
 SETTLED_TICKS = 25
-"""After so many packets of silence the next ones are all the same, and are not encoded again."""
+"""Number of silent packets after which all further ones are equal and are not encoded again."""
 
 
 class RtpWire(Protocol):
-    """Where packets leave."""
+    """Sends packets."""
 
     payload_type: int | None
     ssrc: int
@@ -129,15 +128,15 @@ class RtpWire(Protocol):
 class OutboundRtp:
     """Sends one track to one peer.
 
-    RTP time follows the clock, whether packets leave or not: a pause is a pause for the listener as well.
+    RTP time follows the clock even if no packets are sent, so a pause is a pause for the listener, too.
 
     Args:
         lead_packets: sent as silence together with the first one; none to an ear without a jitter buffer, as
             a bot is, which would hand them on, and so be late for good.
 
     Attributes:
-        dtx: the caller wants nothing sent while the bot is silent.
-        on_hold: the caller takes no sound now: it is dropped as it becomes due.
+        dtx: whether the caller wants no packets while the bot is silent.
+        on_hold: whether the caller accepts no sound now; due sound is dropped.
         packets: sent so far.
         reported_loss: share (0 to 1) of our packets lost, as last reported; None before.
         tape: takes the packets, for the call's record; None if it is not recorded.
@@ -162,7 +161,7 @@ class OutboundRtp:
         self._ticker = ticker_of(asyncio.get_running_loop())
 
     def play(self, track: OutboundAudioTrack | None) -> None:
-        """What is sent from now on; None: nothing."""
+        """Send this track from now on; None: nothing."""
         self._ticker.leave(self._tick)
         self._track = track
         if track is not None:

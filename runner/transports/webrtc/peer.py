@@ -1,6 +1,6 @@
 """`Peer`: one aiortc peer connection, from its first offer to its end. A lost one is replaced.
 
-What the bot hears and sends is independent of the peer, and kept while one peer replaces another.
+The bot's media is independent of the peer, and is kept while one peer replaces another.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ logger = logging.getLogger(__name__)
 FLUSH_STEPS, FLUSH_STEP_SECS = 20, 0.01
 CLOSE_SECS = 3.0
 ICE_CHECK_SECS = 0.020
-"""aioice's own pace; its loop looks only so often whether it was closed."""
+"""aioice's interval (s) of checks, in which it also notices that it was closed."""
 MAX_BUFFERED_BYTES = 1 << 20
 
 
 class PeerOwner(Protocol):
-    """Receives the events of a peer. All are called on the loop and must not wait."""
+    """Receives the events of a peer, on the event loop; methods must not block."""
 
     def peer_changed(self, peer: Peer) -> None: ...
     def peer_channel_opened(self, peer: Peer) -> None: ...
@@ -65,7 +65,7 @@ class PeerOwner(Protocol):
 
 
 class Peer:
-    """Answers offers, carries sound and text, and is closed once."""
+    """A peer connection: answers offers, carries sound and text, and is closed once."""
 
     def __init__(self, owner: PeerOwner, ice_servers: Sequence[IceServer], peer_is_local: bool) -> None:
         self._owner = owner
@@ -74,7 +74,7 @@ class Peer:
         self._channel: RTCDataChannel | None = None
         self._has_announced = False
         servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in ice_servers]
-        # An empty list is not None: aiortc's default would reach out to a public STUN server.
+        # An empty list, not None: by default aiortc would contact a public STUN server.
         self._pc = RTCPeerConnection(
             RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
@@ -105,18 +105,18 @@ class Peer:
         return self._channel is not None and self._channel.readyState == "open"
 
     async def answer(self, offer: CheckedOffer) -> str:
-        """The answer's SDP, which holds all our candidates. Raises `OfferError`."""
+        """The answer's SDP with all local candidates. Raises `OfferError`."""
         try:
             self._prepare_video(offer)
             await self._pc.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
             for extra in self._pc.getTransceivers()[1:]:
-                # What nobody reads aiortc would pile up.
+                # aiortc would queue packets that are not read.
                 extra.direction = self._video_direction() if extra is self._video else "inactive"
             for candidate in offer.candidates:
                 await self.add_candidate(candidate)
             with gathering_loopback(self._peer_is_local):
                 await self._pc.setLocalDescription(await self._pc.createAnswer())
-        except Exception as error:  # the boundary to aiortc, which asserts where it could explain
+        except Exception as error:  # aiortc raises AssertionErrors without text
             logger.debug("aiortc refused an offer", exc_info=True)
             raise OfferError(f"the offer cannot be used: {error or type(error).__name__}") from error
         self.outbound.dtx, self.outbound.on_hold = offer.wants_dtx, not offer.wants_audio
@@ -142,13 +142,13 @@ class Peer:
         )
 
     def send_audio(self, track: OutboundAudioTrack | None) -> None:
-        """What the remote side hears; None leaves the track to another peer."""
+        """Send this track; None leaves the track to another peer."""
         self.outbound.play(track)
 
     # ------------------------------------------------------------ pictures
 
     def want_pictures(self, wishes: PictureWishes) -> None:
-        """What the next answer asks for, where the remote side has offered to."""
+        """Set which pictures the next answer requests, if the remote side offers them."""
         self._pictures = wishes
 
     def _prepare_video(self, offer: CheckedOffer) -> None:
@@ -179,7 +179,7 @@ class Peer:
             self._watching = CallerCamera(video.receiver.track, wishes.on_picture)
 
     def send_text(self, text: str) -> bool:
-        """False if the message had to be dropped: no open channel, or a remote side that reads nothing."""
+        """Send a message; False if it was dropped: no open channel, or a remote side that does not read."""
         channel = self._channel
         if channel is None or channel.readyState != "open" or channel.bufferedAmount > MAX_BUFFERED_BYTES:
             return False
@@ -190,11 +190,11 @@ class Peer:
 
     @property
     def heard(self) -> int:
-        """How much has come from the remote side so far: packets of any kind, ICE checks, answers to ours."""
+        """Number of packets, ICE checks and ICE responses received from the remote side."""
         return self.link.heard
 
     def counters(self) -> MediaCounters:
-        """What the sound's figures are made of."""
+        """The counters for the sound's statistics."""
         return replace(
             self.inbound.counters(),
             round_trip_secs=self.link.round_trip_secs,
@@ -202,7 +202,7 @@ class Peer:
         )
 
     async def aclose(self, farewell: str | None = None) -> None:
-        """Ends it, after a last message if there is one and the channel is open."""
+        """Close it, after a last message if the channel is open."""
         if farewell is not None and self.send_text(farewell):
             await self._flush()
         self.send_audio(None)
@@ -219,11 +219,11 @@ class Peer:
                 await asyncio.sleep(2 * ICE_CHECK_SECS)
         except TimeoutError:
             logger.warning("a WebRTC peer did not close within %.0f s", CLOSE_SECS)
-        except Exception:  # the boundary to aiortc: what it fails with, the call is over
+        except Exception:  # the call is over, whatever aiortc raises
             logger.exception("a WebRTC peer failed while closing")
 
     async def _flush(self) -> None:
-        """Gives SCTP a moment to send what is buffered; aiortc has no event for it."""
+        """Give SCTP a moment to send buffered data; aiortc has no event for it."""
         for _ in range(FLUSH_STEPS):
             await asyncio.sleep(FLUSH_STEP_SECS)
             if self._channel is None or not self._channel.bufferedAmount:
@@ -251,11 +251,11 @@ UNREPORTED_DELAY_SECS = 0.060
 
 @dataclass(frozen=True, slots=True)
 class PictureWishes:
-    """What pictures the bot wants to go which way.
+    """The pictures that the bot wants to receive and send.
 
     Attributes:
-        on_picture: takes the caller's; None: the caller's camera is not wanted.
-        camera: what the bot shows; None: nothing.
+        on_picture: called with the caller's pictures; None: not wanted.
+        camera: the bot's pictures; None: nothing is sent.
     """
 
     on_picture: OnPicture | None = None
@@ -263,17 +263,17 @@ class PictureWishes:
 
 
 class MediaPeer(Protocol):
-    """The peer that carries the media at the moment."""
+    """The peer that currently carries the media."""
 
     def want_pictures(self, wishes: PictureWishes) -> None: ...
     def send_audio(self, track: OutboundAudioTrack | None) -> None: ...
 
 
 class MediaEnds:
-    """The bot's ends of the media.
+    """The bot's media.
 
     Attributes:
-        report: what the page said last of its playout.
+        report: the page's last playout report.
     """
 
     def __init__(self) -> None:
@@ -284,7 +284,7 @@ class MediaEnds:
         self._pictures: PictureWishes | None = None
 
     def prepare(self, peer: MediaPeer) -> None:
-        """This one will be answered with."""
+        """Prepare a peer before it answers an offer."""
         if self._pictures is not None:
             peer.want_pictures(self._pictures)
 
@@ -294,12 +294,12 @@ class MediaEnds:
             peer.want_pictures(wishes)
 
     def meet(self, peer: MediaPeer) -> None:
-        """From now on this one is sent to."""
+        """Send to this peer from now on."""
         if self._track is not None:
             peer.send_audio(self._track)
 
     def take_inbound(self, audio: InboundRtp) -> None:
-        """From now on the caller is heard by this."""
+        """Receive the caller's sound from this from now on."""
         self._inbound = audio
         if self._sink is not None:
             audio.attach(*self._sink)

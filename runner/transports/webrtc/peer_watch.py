@@ -1,11 +1,10 @@
-"""Watches one peer: whether it connects in time, and whether it is still there.
+"""Watches one peer: whether it connects in time, and whether it is still reachable.
 
-aiortc notices a vanished peer after 27 to 33 s. We ask the peer for consent (RFC 7675) every few seconds,
-and more often when all of it is silent. A peer from which nothing comes for `GONE_SECS` is gone. One that is
-heard and does not answer is not reached: the network between us works in one direction only. Both are the
-end after a time that is long enough to sit out a lost Wi-Fi, and short enough that a dead peer is noticed in
-under 10 s. A page that pings once a second counts as absent sooner, after `ABSENT_SECS` without pings and
-without packets; it may come back.
+aiortc notices a lost peer after 27 to 33 s. botrun sends consent checks (RFC 7675) every few seconds, and
+more often if nothing comes from the peer. A peer that sends nothing for `GONE_SECS` is gone. A peer that
+sends but does not answer checks is unreached: the network works in one direction only. Both timeouts are long
+enough to survive a short loss of Wi-Fi, and short enough to notice a dead peer in under 10 s. A page that
+pings once a second counts as absent sooner, after `ABSENT_SECS` without pings and packets; it may come back.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ UNREACHED_SECS = 9.0
 
 @dataclass(slots=True)
 class Liveness:
-    """Counts what is heard of one peer.
+    """Tracks signs of life of one peer.
 
     Attributes:
-        timeout_secs: how long a peer may take to connect, from its offer.
-        offered_at: when that was.
+        timeout_secs: time for a peer to connect, from its offer.
+        offered_at: when the offer came.
         connected: whether it has connected since.
     """
 
@@ -52,7 +51,7 @@ class Liveness:
         self._pinged_at = self._heard_at = now
 
     def on_consent(self, now: float) -> None:
-        """It has answered a check of ours."""
+        """The peer has answered a consent check."""
         self._consent_at = now
 
     def on_packets(self, total: int, now: float) -> None:
@@ -62,27 +61,27 @@ class Liveness:
             self._heard_at = now
 
     def is_absent(self, now: float) -> bool:
-        """It used to ping, and neither pings nor sends any more."""
+        """Whether it used to ping, but now neither pings nor sends."""
         if self._pinged_at is None:
             return False
         return now - max(self._pinged_at, self._heard_at) > ABSENT_SECS
 
     def wants_consent(self, now: float) -> bool:
-        """It is time to ask whether it is still there, and reached."""
+        """Whether a consent check is due."""
         if not self.connected:
             return False
         return now - self._heard_at >= SILENT_SECS or now - self._consent_at >= CONSENT_SECS
 
     def is_late(self, now: float) -> bool:
-        """It has not connected in time."""
+        """Whether it has not connected in time."""
         return not self.connected and now - self.offered_at >= self.timeout_secs
 
     def is_gone(self, now: float) -> bool:
-        """It was connected, and nothing has come for so long that nothing will."""
+        """Whether it was connected, but has sent nothing for `GONE_SECS`."""
         return self.connected and now - self._heard_at >= GONE_SECS
 
     def is_unreached(self, now: float) -> bool:
-        """It is heard, and has answered nothing for so long that nothing of ours arrives."""
+        """Whether it sends, but has not answered checks for too long: outgoing packets do not arrive."""
         is_heard = now - self._heard_at < SILENT_SECS
         return self.connected and is_heard and now - self._consent_at >= UNREACHED_SECS
 
@@ -91,7 +90,7 @@ WATCH_SECS = 0.5
 
 
 class Missed(Enum):
-    """What a peer did not do."""
+    """Why a peer counts as missing."""
 
     NOT_IN_TIME = "it did not connect in time"
     GONE = "it was there, and nothing comes from it any more"
@@ -99,10 +98,10 @@ class Missed(Enum):
 
 
 class PeerWatch:
-    """Looks twice a second, over one peer after another.
+    """Checks the current peer twice a second.
 
     Args:
-        timeout_secs: how long (s) a peer may take to connect.
+        timeout_secs: time (s) for a peer to connect.
         on_missed: called on the loop each time the peer is found missing.
     """
 
@@ -115,7 +114,7 @@ class PeerWatch:
         self._asking: asyncio.Task[None] | None = None
 
     def begin(self, peer: Peer) -> None:
-        """This one has just been offered."""
+        """Watch this peer, which has just received its offer."""
         self._peer, self._liveness = peer, Liveness(self._timeout_secs, _now())
         if self._watching is None:
             self._watching = asyncio.create_task(self._watch(), name="webrtc-peer-watch")
@@ -132,7 +131,7 @@ class PeerWatch:
 
     @property
     def is_absent(self) -> bool:
-        """It used to ping, and neither pings nor sends any more; it may come back."""
+        """Whether the peer used to ping, but now neither pings nor sends; it may come back."""
         return self._liveness.is_absent(_now())
 
     def connected(self) -> None:

@@ -1,4 +1,4 @@
-"""How a call's sound fares: figures of the last seconds, out of counters that only grow. Pure."""
+"""Statistics of a call's sound over the last seconds, from counters that only grow. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ STATS_EVERY_SECS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class SessionStats(SystemFrame):
-    """The sound between the caller and us since the last such frame. Shares are of 1; None: not known yet.
+    """Statistics of the sound since the last such frame. Shares are from 0 to 1; None: not known yet.
 
     Attributes:
-        round_trip_ms: to the caller and back, from the caller's reports.
-        jitter_ms: of the caller's packets (RFC 3550).
-        loss: share of the caller's packets that did not come.
-        late: share that came too late to be heard.
-        concealed: share of the sound that was made up, because it was neither there nor brought back.
-        buffer_ms: how long packets waited here for their order, on average.
-        target_ms: how long a missing packet is waited for now.
-        outbound_loss: share of our packets that the caller has reported as lost.
-        packets: that the caller sent, as far as we know.
+        round_trip_ms: round-trip time, from the caller's reports.
+        jitter_ms: jitter of the caller's packets (RFC 3550).
+        loss: share of the caller's packets that were lost.
+        late: share that came too late to be used.
+        concealed: share of the sound that was concealed, because it was neither received nor recovered.
+        buffer_ms: average time that packets waited for reordering.
+        target_ms: current time to wait for a missing packet.
+        outbound_loss: share of sent packets that the caller reports as lost.
+        packets: number of packets that the caller sent, as far as known.
     """
 
     round_trip_ms: float | None = None
@@ -37,14 +37,14 @@ class SessionStats(SystemFrame):
     packets: int = 0
 
     def as_message(self) -> dict[str, float | int | None]:
-        """For a JSON message: rounded, and without what is not known."""
+        """For a JSON message: rounded, without unknown values."""
         found = {name: value for name, value in asdict(self).items() if value is not None}
         return {name: round(value, 4) for name, value in found.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaCounters:
-    """What has been counted since the peer connected; the last five are of the moment."""
+    """Counters since the peer connected; the last five are current values."""
 
     expected: int = 0
     lost: int = 0
@@ -60,7 +60,7 @@ class MediaCounters:
 
 
 class StatsMeter:
-    """Compares each reading with the one before."""
+    """Computes statistics from the difference of successive readings."""
 
     def __init__(self) -> None:
         self._before = MediaCounters()
@@ -86,10 +86,10 @@ class StatsMeter:
 
 
 class SoundFigures:
-    """The sound of one call, for those who look in from outside.
+    """Statistics of one call's sound, for `/status` and logs.
 
     Args:
-        read_counters: what has been counted so far; None while there is no peer.
+        read_counters: returns the counters; None without a peer.
     """
 
     def __init__(self, read_counters: Callable[[], MediaCounters | None]) -> None:
@@ -98,7 +98,7 @@ class SoundFigures:
         self._latest: SessionStats | None = None
 
     def read(self) -> SessionStats | None:
-        """Since the last call of this; None while there is no peer."""
+        """Statistics since the last call of this method; None without a peer."""
         counters = self._read_counters()
         if counters is None:
             return None
@@ -106,14 +106,14 @@ class SoundFigures:
         return self._latest
 
     def latest(self) -> dict[str, float | int | None]:
-        """What was read last, for a JSON answer; the whole call so far if nobody reads."""
+        """The last reading, for a JSON answer; the whole call so far if nothing reads regularly."""
         if self._latest is not None:
             return self._latest.as_message()
         counters = self._read_counters()
         return StatsMeter().read(counters).as_message() if counters is not None else {}
 
     def sentence(self) -> str:
-        """The whole call in words, for the line that ends it; "" if no sound came."""
+        """A summary of the whole call for its last log line; "" if no sound came."""
         counters = self._read_counters()
         return summary(counters) if counters is not None and counters.expected else ""
 

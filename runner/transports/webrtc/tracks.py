@@ -1,8 +1,8 @@
-"""Sound between a track and pcm.
+"""Converts between tracks and pcm.
 
-`OutboundAudioTrack(sample_rate)` is what the bot writes to: `write`, `clear`, `buffered_secs`. `outbound.py`
-takes from it what is due; where aiortc's own sender has it (a caller's microphone), that asks by `recv`.
-`InboundAudio(track).attach(sample_rate, on_pcm)` reads a track of aiortc's; a server's sound comes by
+The bot writes to `OutboundAudioTrack(sample_rate)`: `write`, `clear`, `buffered_secs`. `outbound.py` takes
+due sound from it; aiortc's own sender (for a caller's microphone) uses `recv`.
+`InboundAudio(track).attach(sample_rate, on_pcm)` reads an aiortc track; a server's sound comes through
 `inbound.py`, which has the same methods.
 """
 
@@ -39,11 +39,11 @@ _RTP_TIME_BASE = Fraction(1, RTP_CLOCK_HZ)
 
 
 class InboundAudio:
-    """Reads the caller's track without ever waiting on the pipeline.
+    """Reads the caller's track without ever waiting for the pipeline.
 
-    Until a sink is attached the last three seconds are kept, for the caller may speak while services connect.
-    When no packet comes for a while (a page that took its microphone away sends none), nothing is called;
-    the transport's input puts silence in its place where a turn has to end.
+    Until a sink is attached, the last three seconds are kept, because the caller may speak while services
+    connect. Without packets (a page without its microphone sends none) nothing is called; the transport's
+    input then inserts silence so that a turn can end.
     """
 
     KEPT_CHUNKS = 150
@@ -91,7 +91,7 @@ class InboundAudio:
 
 
 def _mono(frame: AudioFrame) -> bytes:
-    """aiortc decodes Opus to interleaved stereo; the mean of both sides."""
+    """Mix down to mono; aiortc decodes Opus to interleaved stereo."""
     channels = len(frame.layout.channels)
     # The plane may be padded behind its samples.
     pcm = bytes(memoryview(frame.planes[0])[: frame.samples * channels * BYTES_PER_SAMPLE])
@@ -99,12 +99,12 @@ def _mono(frame: AudioFrame) -> bytes:
 
 
 class OutboundAudioTrack(MediaStreamTrack):
-    """The bot's sound on its way out: at most two chunks of 20 ms, so that little has to be taken back.
+    """The bot's queued sound: at most two chunks of 20 ms, so that an interruption takes effect soon.
 
-    `take` gives the next. Where aiortc's sender pulls it by `recv`, that is the pacer as well: the n-th
-    packet is due at `origin + n * 20 ms` on the loop's clock, so nothing drifts. After a stall of up to
-    `CATCH_UP_SECS` the late packets leave at once (the listener's jitter buffer wants them); after a longer
-    one the timeline skips to now, RTP time with it, and nothing of the sound is lost.
+    `take` returns the next chunk. If aiortc's sender pulls with `recv`, that also sets the pace: packet n is
+    due at `origin + n * 20 ms` on the loop's clock, so nothing drifts. After a stall of up to
+    `CATCH_UP_SECS`, late packets are sent at once, for the listener's jitter buffer; after a longer one, the
+    timeline and RTP time skip to now, and no sound is lost.
     """
 
     kind = "audio"
@@ -127,32 +127,32 @@ class OutboundAudioTrack(MediaStreamTrack):
         self._slot = 0
 
     async def write(self, pcm: bytes) -> None:
-        """Hands over one chunk of at most 20 ms; returns when there is room for it. Once the track has
-        ended, chunks are dropped."""
+        """Queue one chunk of at most 20 ms; returns when there is room for it. Chunks are dropped once the
+        track has ended."""
         if len(pcm) > self._chunk_bytes:
             raise ValueError(f"a chunk has at most {self._chunk_bytes} bytes (20 ms), not {len(pcm)}")
         generation = self._generation
         while not self._room.is_set():
             await self._room.wait()
         if generation != self._generation or self.readyState != "live":
-            return  # cleared while it waited: it belongs to what was interrupted
+            return  # cleared while waiting: it belongs to an interrupted reply
         self._chunks.append(pcm.ljust(self._chunk_bytes, b"\0"))
         if len(self._chunks) >= self.BUFFERED_CHUNKS:
             self._room.clear()
 
     def clear(self) -> None:
-        """Drops all that has not left yet, also what a `write` is still waiting with."""
+        """Drop all queued sound, including that of a waiting `write`."""
         self._generation += 1
         self._chunks.clear()
         self._room.set()
 
     @property
     def buffered_secs(self) -> float:
-        """How much sound waits here (s)."""
+        """Queued sound (s)."""
         return len(self._chunks) * CHUNK_SECS
 
     def take(self) -> bytes | None:
-        """The chunk that is due now; None if the bot says nothing."""
+        """The chunk that is due now; None if the bot is silent."""
         if not self._chunks:
             return None
         self._room.set()
@@ -163,7 +163,7 @@ class OutboundAudioTrack(MediaStreamTrack):
         self.clear()
 
     async def recv(self) -> Packet[AudioStream]:
-        """aiortc's sender asks for the next packet: waits until it is due."""
+        """Called by aiortc's sender for the next packet; waits until it is due."""
         if self.readyState != "live":
             raise MediaStreamError
         if self._encoder is None:

@@ -1,4 +1,4 @@
-"""`SmallWebRTCTransport`: what a bot builds over a `SmallWebRTCConnection`."""
+"""`SmallWebRTCTransport`: a bot's transport over a `SmallWebRTCConnection`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PACING_DELAY_SECS = 0.010
-"""A chunk waits for the next packet's time: half of 20 ms on average."""
+"""Average time (s) that a chunk waits for the next packet: half of 20 ms."""
 
 
 class SmallWebRTCInput(BaseInputTransport):
@@ -63,11 +63,11 @@ class SmallWebRTCInput(BaseInputTransport):
 
 
 class SmallWebRTCOutput(BaseOutputTransport):
-    """The bot's sound and messages. The track paces: `write_audio` returns when there is room."""
+    """The bot's sound and messages. The track sets the pace: `write_audio` returns when there is room."""
 
     carries_messages = True
     takes_back = False
-    """A packet that has left is heard."""
+    """A sent packet cannot be dropped by the peer."""
 
     def __init__(self, transport: SmallWebRTCTransport, params: TransportParams) -> None:
         super().__init__(params, name="SmallWebRTCOutput")
@@ -119,8 +119,8 @@ class SmallWebRTCOutput(BaseOutputTransport):
 class SmallWebRTCTransport(BaseTransport):
     """A browser, or another WebRTC peer.
 
-    Events: `on_client_connected(transport, connection)` when the caller is there and the pipeline runs,
-    `on_client_disconnected(transport, connection)` exactly once after it, unless the call goes on with the
+    Events: `on_client_connected(transport, connection)` when the caller is connected and the pipeline runs,
+    `on_client_disconnected(transport, connection)` exactly once after it, unless the call continues with the
     bot's new code, and `on_app_message(transport, message, connection)`.
 
     Args:
@@ -144,7 +144,7 @@ class SmallWebRTCTransport(BaseTransport):
 
     @property
     def has_input(self) -> bool:
-        """Whether the bot took `input()`, which then says when the pipeline is ready."""
+        """Whether the bot uses `input()`, which then signals when the pipeline is ready."""
         return self._input is not None
 
     def input(self) -> SmallWebRTCInput:
@@ -160,17 +160,21 @@ class SmallWebRTCTransport(BaseTransport):
     async def capture_participant_video(
         self, participant_id: str = "", framerate: int | None = None, video_source: str = "camera"
     ) -> None:
-        """As in a Daily room; here the one camera's pictures come by themselves, if `video_in_enabled`."""
+        """For compatibility with Daily: the caller's camera is received automatically with
+        `video_in_enabled`."""
         if not self._params.video_in_enabled:
-            raise UsageError("the caller cannot be seen: give its TransportParams video_in_enabled=True")
+            raise UsageError(
+                "cannot receive the caller's pictures: set video_in_enabled=True in TransportParams"
+            )
         if "camera" not in (video_source, participant_id):
-            logger.warning("the page shares its camera and no %s", video_source)
+            logger.warning("the page shares only its camera, not its %s", video_source)
 
     async def capture_participant_audio(self, participant_id: str = "", audio_source: str = "") -> None:
-        """As in a Daily room; here the caller is heard by itself, if `audio_in_enabled`."""
+        """For compatibility with Daily: the caller's sound is received automatically with
+        `audio_in_enabled`."""
 
     def exchange_pictures(self) -> None:
-        """Asks for the pictures that `params` say."""
+        """Request pictures as set in `params`."""
         params = self._params
         if not (params.video_in_enabled or params.video_out_enabled):
             return
@@ -191,7 +195,7 @@ class SmallWebRTCTransport(BaseTransport):
         self.events.emit("on_client_connected", connection)
 
     def _disconnect(self) -> bool:
-        """botrun stops: the caller is connected until the bot has ended."""
+        """botrun stops: emit `on_client_disconnected`; the caller stays connected until the bot has ended."""
         reported = self.connection.report_disconnected()
         return reported and self.events.has_handler("on_client_disconnected")
 

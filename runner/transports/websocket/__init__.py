@@ -93,7 +93,7 @@ class FastAPIWebsocketTransport(BaseTransport):
         self.events.emit("on_client_disconnected", self.websocket)
 
     def _disconnect(self) -> bool:
-        """botrun stops: the caller is connected until the bot has ended."""
+        """botrun stops: emit `on_client_disconnected`; the caller stays connected until the bot has ended."""
         if not self._gone:
             self._gone = True
             self.events.emit("on_client_disconnected", self.websocket)

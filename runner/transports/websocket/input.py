@@ -25,15 +25,15 @@ from runner.transports.websocket.socket import EARLY_MESSAGES, CallWebSocket, En
 logger = logging.getLogger(__name__)
 
 BAD_IN_A_ROW = 20
-"""This many malformed messages in a row end the call: the peer uses another protocol."""
+"""Number of malformed messages in a row after which the call ends: the peer uses another protocol."""
 
 SEND_DEADLINE_S = 5.0
 MEDIA_DEADLINE_S = 15.0
-"""The call counts as lost when one message takes longer to send (s), or no message comes for so long (s)."""
+"""Times (s) after which the call counts as lost: for sending one message, and without a received message."""
 
 
 class Line(Protocol):
-    """What the input reports to: its transport."""
+    """The transport, as seen by its input."""
 
     def connected(self) -> None:
         """The pipeline has started."""

@@ -176,7 +176,7 @@ class WebsocketOutput(BaseOutputTransport):
             await self._port.app.send(message)
 
     def stuck_s(self, now: float) -> float:
-        """How long (s) the present message has been waiting to be sent."""
+        """Time (s) for which the current message has been waiting to be sent."""
         return 0.0 if self._sending_since is None else now - self._sending_since
 
     async def _post(self, message: str | bytes | None) -> None:

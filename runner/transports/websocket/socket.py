@@ -1,11 +1,11 @@
-"""A call's WebSocket: read from the first moment, and able to continue on a second socket.
+"""A call's WebSocket, which can continue on a second socket.
 
-It is read before the bot has built its transport: messages wait in a bounded queue, so that pings are
+It is read even before the bot has created its transport: messages wait in a bounded queue, so that pings are
 answered and a hang-up is noticed while the bot is still loading.
 
 A provider that loses its socket opens a second one for the same call (Exotel does so once), and a plain
-client reconnects with its token: `rejoin` puts the new socket in the place of the broken one, and the
-transport reads and writes on.
+client reconnects with its token: `rejoin` replaces the lost socket with the new one, and the transport
+continues.
 """
 
 from __future__ import annotations
@@ -39,44 +39,44 @@ LEFT_CODES = frozenset({NORMAL_CLOSURE, GOING_AWAY, NO_STATUS})
 PROTOCOL_CODES = frozenset({1002, 1007, 1009})
 
 MOVED = 1012
-"""The bot's code was saved: a phone of ours that reads this reconnects (RFC 6455: service restart)."""
+"""The bot's code was saved; the local phone reconnects on this close code (RFC 6455: service restart)."""
 
 EARLY_MESSAGES = 512
 EARLY_BYTES = 1 << 20
-"""What may wait until the bot has built its transport: 10 s of a phone's sound."""
+"""Maximum size of messages queued until the bot has created its transport: 10 s of a phone's sound."""
 
 CLOSE_S = 1.0
-"""How long (s) closing may take when the peer takes no more data."""
+"""Time (s) for closing when the peer reads no more data."""
 
 DIRECT = "botrun.direct"
-"""The ASGI extension under which our server offers a connection without a task for each message."""
+"""The ASGI extension with which botrun's server offers a connection that wakes no task per message."""
 
 SocketMessage = str | bytes
 Take = Callable[[SocketMessage], bool]
-"""Handles a message; False if it wants no more."""
+"""Handles a message; returns False to get no more."""
 
 
 class Ending(Enum):
     """How a call ended at the caller's side."""
 
     LEFT = auto()
-    """The caller hung up, or closed the socket in good order."""
+    """The caller hung up, or closed the socket normally."""
     LOST = auto()
-    """The connection broke, or carried nothing any more."""
+    """The connection was lost, or carried no more data."""
     BROKE_PROTOCOL = auto()
-    """The caller sent what this side cannot read."""
+    """The caller violated the protocol."""
 
 
 class DirectSocket(Protocol):
-    """The connection itself, as `server/wire/websocket_protocol.py` has it."""
+    """The connection itself, implemented by `server/wire/websocket_protocol.py`."""
 
     def subscribe(
         self, on_message: Callable[[SocketMessage], None], on_closed: Callable[[int, str], None]
     ) -> None:
-        """Hand over messages as they are read, and at the end the close code and its reason."""
+        """Pass messages as they are read, and at the end the close code and reason."""
 
     def unsubscribe(self) -> None:
-        """Messages wait for ASGI's `receive` again."""
+        """Queue messages for ASGI's `receive` again."""
 
     def try_send(self, make: Callable[[], SocketMessage | None]) -> bool:
         """Send what `make` returns; False, without calling it, if the peer must read more first."""
@@ -128,10 +128,10 @@ class CallWebSocket(WebSocket):
 
     Args:
         socket: the accepted socket.
-        call: what the handshake said of the call; read-only.
-        resume_s: how long (s) a broken socket may be replaced.
-        ends_call: whether a message means that the provider has ended the call; asked only of messages
-            that arrive before the bot reads.
+        call: the handshake's data of the call; read-only.
+        resume_s: time (s) within which a lost socket can be replaced.
+        ends_call: returns whether a message means that the provider has ended the call; used only for
+            messages that arrive before the bot reads.
         handshake: the messages in which the call was announced.
 
     Attributes:
@@ -175,18 +175,18 @@ class CallWebSocket(WebSocket):
 
     @property
     def call(self) -> CallInfo:
-        """What the handshake said of the call."""
+        """The handshake's data of the call."""
         return self._call
 
     # ------------------------------------------------------------ in
 
     def start_reading(self) -> None:
-        """Read from now on; what arrives waits for `listen` or `receive`."""
+        """Read from now on; messages are queued for `listen` or `receive`."""
         if self._reader is None:
             self._reader = asyncio.get_running_loop().create_task(self._read(), name="read socket")
 
     async def receive(self) -> Message:
-        """The next message; `websocket.disconnect` only when nobody reconnects in time."""
+        """The next message; `websocket.disconnect` only if the caller does not reconnect in time."""
         self.start_reading()
         while not self._early:
             if self._gone:
@@ -197,7 +197,7 @@ class CallWebSocket(WebSocket):
         return {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
 
     async def listen(self, take: Take) -> bool:
-        """Hand each message to `take`, until the caller leaves (True) or `take` returns False."""
+        """Pass each message to `take`, until the caller leaves (True) or `take` returns False."""
         self.start_reading()
         while self._early:
             if not take(self._early.pop()):
@@ -209,7 +209,7 @@ class CallWebSocket(WebSocket):
                 return True
             try:
                 goes_on = take(message)
-            except Exception as error:  # it is the listener's, not the connection's
+            except Exception as error:  # an error of the listener, not of the connection
                 if over.done():
                     logger.exception("reading the last message of a call failed")
                 else:
@@ -242,13 +242,13 @@ class CallWebSocket(WebSocket):
         self._take(message)
 
     async def _read(self) -> None:
-        """Read this socket and those that replace it."""
+        """Read this socket and its replacements."""
         while True:
             socket, direct = self._socket, self._direct
             code, reason = await (self._read_asgi(socket) if direct is None else self._read_direct(direct))
             if socket is not self._socket:
                 continue
-            # A peer that closes in good order has left (RFC 6455 7.4.1); it does not reconnect.
+            # A peer that closes normally has left (RFC 6455 7.4.1) and does not reconnect.
             if code == NORMAL_CLOSURE or not await self._reconnected():
                 break
         self._code, self.client_state = code, WebSocketState.DISCONNECTED
@@ -273,7 +273,7 @@ class CallWebSocket(WebSocket):
         while True:
             try:
                 message = await socket.receive()
-            except RuntimeError:  # Starlette's answer to reading after a disconnect
+            except RuntimeError:  # raised by Starlette when reading after a disconnect
                 return ABNORMAL, ""
             if message["type"] == "websocket.disconnect":
                 return message.get("code") or ABNORMAL, message.get("reason") or ""
@@ -290,7 +290,7 @@ class CallWebSocket(WebSocket):
         return self._direct.try_send(lambda: tape.sent(make()))
 
     async def send(self, message: Message) -> None:
-        """Send; what is sent while the socket is broken is lost, as it would be on the wire."""
+        """Send a message; it is lost while the socket is disconnected, as it would be on the wire."""
         if self.left.is_set():
             return
         if message["type"] == "websocket.close":
@@ -328,7 +328,7 @@ class CallWebSocket(WebSocket):
     # ------------------------------------------------------------ the end
 
     def caller_left(self, ending: Ending = Ending.LEFT, detail: str = "") -> None:
-        """The call is over at the caller's side. The first ending counts."""
+        """The caller has ended the call. The first ending counts."""
         if not self._gone:
             self._gone, self.ending, self.detail = True, ending, detail
         self.left.set()
@@ -337,7 +337,7 @@ class CallWebSocket(WebSocket):
             self._listening.set_result(True)
 
     def report_disconnect(self) -> bool:
-        """botrun stops: a bot that reads this socket itself reads that its caller has left."""
+        """botrun stops: a bot that reads this socket itself gets a disconnect."""
         self.caller_left()
         return True
 
@@ -351,7 +351,7 @@ class CallWebSocket(WebSocket):
     ) -> None:
         """Send a close frame, if the socket is open; for providers this ends the call.
 
-        `ending` and `detail` say how the call ended, where the caller has not left before.
+        `ending` and `detail` say how the call ended, if the caller has not left before.
         """
         if not self._gone:
             self._gone, self.ending, self.detail = True, ending, detail
@@ -365,7 +365,7 @@ class CallWebSocket(WebSocket):
 
 
 def direct_of(socket: WebSocket) -> DirectSocket | None:
-    """The connection behind a socket, if it is one of our server's."""
+    """The connection behind a socket, if it is one of botrun's server."""
     offered = socket.scope.get("extensions", {}).get(DIRECT)
     return None if offered is None else offered["socket"]
 

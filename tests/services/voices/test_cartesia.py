@@ -216,7 +216,7 @@ async def test_too_many_requests_are_waited_out() -> None:
 
 @pytest.mark.parametrize(
     ("status", "sentence", "requests"),
-    [(404, "knows no such model, voice", 1), (429, "limits the rate", 3), (500, "out of order", 3)],
+    [(404, "knows no such model, voice", 1), (429, "limits the rate", 3), (500, "has an internal error", 3)],
 )
 async def test_an_error_of_a_context_is_reported_and_what_may_pass_is_tried_again(
     status: int, sentence: str, requests: int, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""Signaling: offers and candidates of one caller, over one peer or several after another."""
+"""Signaling: offers and candidates of one caller, for one peer or several in turn."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class Signaling:
-    """Checks what comes in, and meets it with a peer.
+    """Validates offers and candidates, and passes them to a peer.
 
     Args:
-        make_peer: builds the peer of a call, or the one that replaces a lost one.
+        make_peer: creates the peer of a call, or one that replaces a lost peer.
         policy: which candidates are worth sending to.
         is_open: False once the connection is closed.
 
     Attributes:
-        peer: with whom we are; None before the first offer, and while a peer is replaced.
+        peer: the current peer; None before the first offer, and while a peer is replaced.
         rejected: the sections of the last offer that are not carried, and why.
         answer: the SDP that the last offer is answered with.
         left_aside: ICE candidates that are not used, per reason.
@@ -51,7 +51,7 @@ class Signaling:
             await self._meet(offer)
 
     async def go_on(self, sdp: str, type: str, restart_pc: bool) -> bool:
-        """A further offer; True if it was met with a new peer. Raises `OfferError`."""
+        """Process a further offer; True if a new peer answered it. Raises `OfferError`."""
         offer = check_offer(sdp, type, self._policy)
         async with self._turn:
             peer = self.peer

@@ -1,9 +1,10 @@
-"""One ICE candidate line: taken, or left aside. Pure; aiortc sees only what is taken.
+"""Parses an ICE candidate line and decides whether it is used. Pure; aiortc sees only used candidates.
 
-aiortc and aioice send STUN requests to whatever a candidate names, and parse host names, port 99999 and
-unknown media without a word. So we parse ourselves. A candidate that is of no use is left aside and counted,
-and the call goes on: other candidates may do, and the peer's own checks show its address anyway (a
-peer-reflexive candidate, RFC 8445 §7.3.1.3).
+aiortc and aioice send STUN requests to any address in a candidate, and accept host names, port 99999 and
+unknown media without an error, so botrun parses candidates itself. Unusable ones are counted and ignored, and
+the call
+continues: other candidates may work, and the peer's own checks reveal its address anyway (a peer-reflexive
+candidate, RFC 8445 §7.3.1.3).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from enum import StrEnum
 MAX_CANDIDATES = 64
 MAX_CANDIDATE_CHARS = 1024
 
-# RFC 8839 §5.1; extension pairs (raddr, rport, generation, ufrag …) may follow and do not matter to us.
+# RFC 8839 §5.1; extension pairs (raddr, rport, generation, ufrag …) may follow and are ignored.
 _CANDIDATE = re.compile(
     r"(?:a=)?candidate:(?P<foundation>[A-Za-z0-9+/]{1,64}) (?P<component>\d{1,3}) "
     r"(?P<transport>[A-Za-z-]{2,10}) (?P<priority>\d{1,10}) (?P<host>[^ ]{1,255}) (?P<port>\d{1,5}) "
@@ -49,7 +50,7 @@ class LeftAside(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A UDP address of the peer that we may send to."""
+    """A UDP address of the peer that may be used."""
 
     foundation: str
     priority: int
@@ -60,12 +61,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidatePolicy:
-    """Which addresses are worth sending to.
+    """Which addresses to send to.
 
     Attributes:
-        peer_is_local: the offer came from this very machine, so its loopback is ours.
-        public: public addresses too, because a STUN or TURN server was asked for. Without one a peer that
-            reaches us is answered, but nothing of ours goes to the public Internet first.
+        peer_is_local: whether the offer came from this machine, so that loopback can be used.
+        public: whether to use public addresses, too, because a STUN or TURN server is set. Without one,
+            botrun answers peers but sends nothing to the public Internet first.
     """
 
     peer_is_local: bool = False
@@ -107,5 +108,5 @@ def _fault_of_host(host: str, policy: CandidatePolicy) -> LeftAside | None:
 
 
 def shown(text: str) -> str:
-    """Foreign text as it may stand in a sentence of ours: quoted and short."""
+    """Untrusted text for use in an error: quoted and shortened."""
     return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -1,17 +1,17 @@
-"""What travels over the data channel, as text (`reference/PROTOCOLS.md` §6). Pure.
+"""Text messages on the data channel (`reference/PROTOCOLS.md` §6). Pure.
 
-ping…                                            the page lives; about once a second, not JSON
+ping…                                            the page is alive; about once a second, not JSON
 {"type": "signalling", "message": {"type": …}}   between page and server:
     renegotiate, peerLeft                            from us
     peerLeft                                         from the page: it hangs up
     hold, held                                       from us, and the page's answer: send no more for the bot
     waits, busy                                      from us: the new code waits for a pause; what goes on
-    moved, left_out                                  from us: come again, the new code is there
-    code, failure, waits                             from us: how the bot's code on disk stands
+    moved, left_out                                  from us: reconnect, the new code is ready
+    code, failure, waits                             from us: the state of the bot's code on disk
     trackStatus, receiver_index, enabled             from the page: a microphone was muted or opened
     playout, jitter_buffer_ms, round_trip_ms         from the page, about once a second: how long sound
                                                      waits in its jitter buffer before it is heard
-any other JSON value                             a message of the application (RTVI and whatever else)
+any other JSON value                             a message of the application (RTVI or other)
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RENEGOTIATE = '{"type": "signalling", "message": {"type": "renegotiate"}}'
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """The page lives."""
+    """The page is alive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class TrackStatus:
 
 @dataclass(frozen=True, slots=True)
 class PlayoutReport:
-    """How long sound takes from our sending to the listener's ear, in the page's own measure."""
+    """The delay from sending sound to its playout, as measured by the page."""
 
     jitter_buffer_secs: float
     round_trip_secs: float | None = None
@@ -61,8 +61,8 @@ class PlayoutReport:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The page sends nothing more for the bot: its call is about to move to new code. `waiting`: something
-    was typed, and waits for that."""
+    """The page holds back input for the bot, because the call is about to move to new code. `waiting`:
+    whether it holds typed text."""
 
     waiting: bool = False
 
@@ -78,7 +78,7 @@ Message = Ping | PeerLeft | TrackStatus | PlayoutReport | Held | AppMessage
 
 
 def read_message(text: str) -> Message | None:
-    """What a text means; None for signalling that we do not know. Raises `ProtocolError`."""
+    """Parse a message; None for unknown signalling. Raises `ProtocolError`."""
     if text.startswith("ping"):
         return Ping()
     if len(text) > MAX_MESSAGE_CHARS:
@@ -93,7 +93,7 @@ def read_message(text: str) -> Message | None:
 
 
 def peer_left(reason: str = "", error: Mapping[str, Any] | None = None) -> str:
-    """That we leave: why, and with what the bot failed, if it did."""
+    """The message that botrun closes the connection: the reason, and the bot's error, if any."""
     facts = {"reason": reason, "error": dict(error or {})}
     return encode(
         {"type": "signalling", "message": {"type": "peerLeft", **{k: v for k, v in facts.items() if v}}}
@@ -101,12 +101,12 @@ def peer_left(reason: str = "", error: Mapping[str, Any] | None = None) -> str:
 
 
 def signal(kind: str, **facts: Any) -> str:
-    """A message of ours to the page itself, not for its application."""
+    """A message to the page itself, not to its application."""
     return encode({"type": "signalling", "message": {"type": kind, **facts}})
 
 
 def encode(message: Any) -> str:
-    """A JSON value as it is sent. Raises `ProtocolError` for what JSON or the channel cannot carry."""
+    """Encode a JSON value. Raises `ProtocolError` if JSON or the channel cannot carry it."""
     try:
         text = json.dumps(message, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -142,7 +142,7 @@ MAX_QUEUED_MESSAGES = 256
 
 
 class TextChannel(Protocol):
-    """What carries text to the peer; a `Peer`."""
+    """Sends text to the peer; a `Peer`."""
 
     @property
     def channel_is_open(self) -> bool: ...
@@ -150,10 +150,10 @@ class TextChannel(Protocol):
 
 
 class Mailbox:
-    """Bounded both ways: what finds no room pushes out the oldest.
+    """Bounded queues of messages in both directions; when full, the oldest is dropped.
 
     Attributes:
-        dropped: messages that found no room, no channel or no sense.
+        dropped: number of messages dropped: queue full, no channel, or malformed.
     """
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class Mailbox:
     # ------------------------------------------------------------ to the peer
 
     def send(self, text: str, channel: TextChannel | None) -> None:
-        """Sends at once if the channel is open; else it waits for `channel_opened`."""
+        """Send at once if the channel is open; else queue until `channel_opened`."""
         if self._closed:
             self.dropped += 1
         elif channel is not None and channel.channel_is_open:
@@ -184,23 +184,23 @@ class Mailbox:
             self._drained.set()
 
     async def flush(self, timeout_secs: float) -> None:
-        """Waits until what was sent so far is out, the mailbox is closed or time is up."""
+        """Wait until the messages so far are sent, the mailbox is closed, or the timeout."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_secs):
                 await self._drained.wait()
 
     def close(self) -> None:
-        """Nothing is sent any more, and nobody waits."""
+        """Stop sending, and end all waits."""
         self._closed = True
         self._drained.set()
 
     # ------------------------------------------------------------ from the peer
 
     def receive(self, message: Any) -> None:
-        """Keeps it until `hand_over`."""
+        """Queue a received message until `hand_over`."""
         self._inbox.append(message)
 
     def hand_over(self, deliver: Callable[[Any], None]) -> None:
-        """All that has come and was not handed over yet."""
+        """Deliver all queued messages."""
         while self._inbox:
             deliver(self._inbox.popleft())

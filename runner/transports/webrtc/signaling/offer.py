@@ -1,9 +1,9 @@
-"""An SDP offer, checked and sorted before aiortc sees it; and our answer, made whole after it. Pure.
+"""Validates an SDP offer before aiortc sees it, and completes the answer afterwards. Pure.
 
-aiortc takes whatever it parses: a megabyte, a thousand media sections or candidates, host names, and it fails
-as a whole where one section cannot be carried. So each section is judged here (RFC 8829 §5.3.1): aiortc sees
-only those that a call can carry, and `complete_answer` adds the others to the answer, with port 0 and outside
-BUNDLE. An offer is refused only if it is malformed, or leaves no audio.
+aiortc accepts anything it can parse: a megabyte, a thousand media sections or candidates, host names; and it
+fails completely if one section is unsupported. So each section is checked here (RFC 8829 §5.3.1): aiortc sees
+only supported ones, and `complete_answer` adds the others to the answer, with port 0 and outside BUNDLE. An
+offer is refused only if it is malformed or has no usable audio.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _TRANSPORT = ("ice-ufrag", "ice-pwd", "setup", "fingerprint")
 
 @dataclass(slots=True)
 class Section:
-    """One media section of an offer; with kind "" the session's own part.
+    """One media section of an offer; with kind "" the session section.
 
     Attributes:
-        media_line: as it was offered, without its line end.
-        mid: its name; made up where the offer has none.
+        media_line: as offered, without its line end.
+        mid: its mid; generated if the offer has none.
         has_mid: whether the offer has one.
         rejected: why it is answered with port 0; "" if it is carried.
     """
@@ -76,20 +76,20 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedOffer:
-    """What the check found.
+    """The result of the check.
 
     Attributes:
-        sdp: the offer's carried sections without candidates and without end-of-candidates. aiortc would take
-            the candidates of the last media section for the whole bundle, and gives up at once when it reads
-            that no more come; we add them ourselves and keep our own deadline.
+        sdp: the offer's accepted sections without candidates and end-of-candidates. aiortc would use the
+            candidates of the last media section for the whole bundle, and would give up at end-of-candidates;
+            botrun adds them itself and has its own timeout.
         candidates: the usable ones, in order.
         left_aside: candidates that are not used, per reason.
         ufrag: names this ICE generation; another one in a later offer is an ICE restart.
-        sections: all of the offer, in order, with what becomes of each.
+        sections: all sections of the offer, in order.
         bundle_mid: the section whose transport carries the whole bundle.
         is_bundled: whether that section is in a BUNDLE group.
         has_vp8: whether a video section is carried.
-        wants_audio: whether the caller takes sound; False while the call is on hold.
+        wants_audio: whether the caller accepts sound; False while the call is on hold.
         wants_dtx: the caller prefers that nothing is sent during silence (RFC 7587 §6.1, usedtx).
     """
 
@@ -116,7 +116,7 @@ class CheckedOffer:
 
 
 def check_offer(sdp: object, type_: object, policy: CandidatePolicy | None = None) -> CheckedOffer:
-    """Raises `OfferError`, whose sentence goes to the client."""
+    """Check an offer. Raises `OfferError` with a sentence for the client."""
     if type_ != "offer":
         raise OfferError(f'type must be "offer", not {shown(str(type_))}')
     session, media = _read_lines(_text(sdp))
@@ -159,8 +159,8 @@ def check_trickled(
 
 
 def complete_answer(answer: str, offer: CheckedOffer) -> str:
-    """aiortc's answer to the carried sections, made one to the whole offer: each section in its place, those
-    that are not carried with port 0 and outside of BUNDLE (RFC 8829 §5.3.1, RFC 9143 §7.3)."""
+    """Complete aiortc's answer for the whole offer: each section in its place, rejected ones with port 0 and
+    outside BUNDLE (RFC 8829 §5.3.1, RFC 9143 §7.3)."""
     session, *sections = _split(_with_opus_format(answer.splitlines()))
     mids = {section.mid: section.has_mid for section in offer.sections}
     answered = {_mid_of(lines): lines for lines in sections}
@@ -197,9 +197,9 @@ def _mid_of(lines: list[str]) -> str:
 
 
 def _with_opus_format(answer: list[str]) -> list[str]:
-    """Asks for forward error correction and DTX (RFC 7587 §6.1), which aiortc does not.
+    """Request forward error correction and DTX (RFC 7587 §6.1), which aiortc does not.
 
-    The extension for audio levels goes, for we neither send nor read them.
+    Removes the extension for audio levels, which botrun neither sends nor reads.
     """
     lines: list[str] = []
     for line in answer:
@@ -264,7 +264,7 @@ def _name_sections(media: list[Section]) -> None:
 
 
 def _judge(session: Section, media: list[Section]) -> Section:
-    """Notes what is rejected; returns the audio of the call. Raises `OfferError` if there is none."""
+    """Mark rejected sections; returns the call's audio section. Raises `OfferError` if there is none."""
     has_data = False
     for section in media:
         section.rejected = _fault(session, media, section)
@@ -321,13 +321,13 @@ def _groups(session: Section) -> list[list[str]]:
 
 
 def _tagged(session: Section, media: list[Section], section: Section) -> Section:
-    """The section whose transport a bundled one shares: what is left out of the latter stands there."""
+    """The section whose transport a bundled one shares; it has the attributes that the latter omits."""
     group = next((group for group in _groups(session) if section.mid in group), [section.mid])
     return next((other for mid in group for other in media if other.mid == mid), section)
 
 
 def _bundle(session: Section, media: list[Section], audio: Section) -> list[str]:
-    """The mids that share the audio's transport; the others are rejected, for a call has one transport."""
+    """The mids that share the audio's transport; others are rejected, because a call has one transport."""
     group = next((group for group in _groups(session) if audio.mid in group), [audio.mid])
     for section in media:
         if not section.rejected and section.mid not in group:
@@ -343,7 +343,7 @@ def _inherited(session: Section, section: Section, name: str, tagged: Section | 
 
 
 def _carried_sdp(session: Section, carried: list[Section], tagged: Section) -> str:
-    """The offer as if it had only the carried sections, each with all that it inherits."""
+    """The offer with only the accepted sections, each with its inherited attributes."""
     lines = [line for line in session.lines if not line.startswith("a=group:BUNDLE")]
     mids = [tagged.mid, *(section.mid for section in carried if section is not tagged)]
     lines.append(f"a=group:BUNDLE {' '.join(mids)}")
