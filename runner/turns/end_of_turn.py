@@ -75,7 +75,7 @@ LEAST_DIGITS = 4
 
 
 _PAUSING = ("...", "…", ",", "-", "–", "—", ":", "，", "、", "：", "،", "፣", "၊", "៖")
-_ENDING = (*".!?。！？｡．؟۔।॥։።፧။។៕།܀", "\u037e")
+_ENDING = (*".!?。！？｡．؟۔।॥։።፧။។៕།༎܀", "\u037e")
 """Characters that end an unfinished text, and those that end a whole turn, in all scripts."""
 
 

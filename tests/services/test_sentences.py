@@ -76,6 +76,8 @@ def test_a_sentence_without_end_is_cut_at_a_clause() -> None:
         ("---", ""),
         ("-5 degrees", "-5 degrees"),
         ("plain", "plain"),
+        ("网址是https://www.a.cn/x?y=1。请看", "网址是a.cn。请看"),
+        ("見て（https://a.jp/x）ね", "見て（a.jp）ね"),
     ],
 )
 def test_what_cannot_be_said_is_taken_out(text: str, said: str) -> None:
@@ -108,6 +110,10 @@ def test_words_are_spread_in_order_from_the_beginning() -> None:
         ("Τι κάνεις; Καλά.", ["Τι κάνεις;", "Καλά."]),
         ("「はい。」「いいえ。」", ["「はい。」", "「いいえ。」"]),
         ("שלום לך. מה שלומך?", ["שלום לך.", "מה שלומך?"]),
+        ("བཀྲ་ཤིས་བདེ་ལེགས། བདེ་པོ་ཡིན་པས།", ["བཀྲ་ཤིས་བདེ་ལེགས།", "བདེ་པོ་ཡིན་པས།"]),
+        ("Он придёт, т.е. завтра. Да, и т.д. Хорошо.", ["Он придёт, т.е. завтра.", "Да, и т.д.", "Хорошо."]),
+        ("La Sra. Ruiz y la Dra. Gil. Sí.", ["La Sra. Ruiz y la Dra. Gil.", "Sí."]),
+        ("Das ist z.B. groß bzw. klein. Ja.", ["Das ist z.B. groß bzw. klein.", "Ja."]),
     ],
 )
 @pytest.mark.parametrize("step", [1, 3, 1000])

@@ -40,7 +40,7 @@ _SENTENCE_END = re.compile(
     # The Greek question mark is a semicolon.
     r"|(?:(?<=[\u0370-\u03ff\u1f00-\u1fff]);|\u037e)(?=\s)"
     # Chinese, Japanese, Arabic, Urdu, Indic, Armenian, Ethiopic, Burmese, Khmer, Tibetan, Mongolian, Syriac.
-    r"|[。！？｡؟۔।॥։።፧፨။។៕༎᠃܀‼⁇⁈⁉]+[」』”’»）)]*"
+    r"|[。！？｡؟۔।॥։።፧፨།။។៕༎᠃܀‼⁇⁈⁉]+[」』”’»）)]*"
     r"|\n+"
 )
 _CLAUSE_END = re.compile(r"[,;:–—](?=\s)|[，；：、،؛፣፤፥၊៖]")
@@ -51,15 +51,17 @@ LONGEST_ABBREVIATION = 32
 """Number of characters before a sentence's end that are examined."""
 
 _NO_END = re.compile(
-    r"(?:\b(?i:Mr|Mrs|Ms|Mx|Dr|Prof|St|Gen|Capt|Lt|Nr|vs|e\.g|i\.e|approx|ca|cf|vol|z\.B|d\.h)"
+    r"(?:\b(?i:Mr|Mrs|Ms|Mx|Dr|Prof|St|Gen|Capt|Lt|Nr|vs|e\.g|i\.e|approx|ca|cf|vol|z\.B|d\.h|u\.a|bzw|inkl"
+    r"|Sra|Srta|Dra|Uds?|Sig|Mme|Mlle|т\.е|т\.к|проф|ул|им)"
     r"|\b[A-HJ-Z]|(?:^|\n)\s*\d{1,2})\.$"
 )
 _MAY_END = re.compile(
-    r"\b(?i:a\.m|p\.m|etc|No|Inc|Ltd|Co|Jr|Sr|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\.$"
+    r"\b(?i:a\.m|p\.m|etc|No|Inc|Ltd|Co|Jr|Sr|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
+    r"|usw|Str|т\.д|т\.п|руб|др)\.$"
 )
 """These end a sentence if the next word begins like one: "at 9 a.m. We open", not "at 9 a.m. on Monday"."""
 
-_NEW_SENTENCE = re.compile(r"\s+[\"'“‘«(\[]?[A-Z]")
+_NEW_SENTENCE = re.compile(r"\s+[\"'“‘«(\[]?[A-ZÄÖÜА-ЯЁ]")
 
 
 def piece_end(text: str, *, first: bool) -> int | None:
@@ -157,7 +159,10 @@ _EMOJI = re.compile(
     "[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\ufe0e\ufe0f\u200d\u20e3\U000e0020-\U000e007f]+"
 )
 _IMAGE_OR_LINK = re.compile(r"!?\[([^\[\]\n]*+)\]\([^)\[\s]*+\)")
-_ADDRESS = re.compile(r"https?://(?:www\.)?([^\s/]++)((?:/\S*+)?)")
+# Chinese and Japanese punctuation follows an address without a space.
+_ADDRESS = re.compile(
+    r"https?://(?:www\.)?([^\s/。，！？、；：）」』】》]++)((?:/[^\s。，！？、；：）」』】》]*+)?)"
+)
 _AFTER_ADDRESS = ".,;:!?)"
 _LINE_MARK = re.compile(r"^[ \t]*(?:#{1,6}|[-*+•]|>)[ \t]+", re.MULTILINE)
 _RULE = re.compile(r"^[ \t]*+(?:[-*_][ \t]*+){3,}+$|^[ \t:-]*+\|[ \t|:-]*+$", re.MULTILINE)
