@@ -56,6 +56,8 @@ class NgrokTunnel:
         self._session: Any = None
 
     async def open(self, port: int) -> str:
+        if not self._token:
+            raise TunnelError("ngrok needs your account's authtoken: set NGROK_AUTHTOKEN in .env")
         import ngrok
 
         try:
@@ -69,6 +71,8 @@ class NgrokTunnel:
         except Exception as error:  # the SDK raises plain ValueErrors, with tuples as arguments
             said = ": ".join(str(argument) for argument in error.args)
             reason = " ".join(said.replace(self._token or "\0", "…").split())[:200]
+            if "ERR_NGROK" not in said and "tcp connection" in said:
+                raise TunnelError(f"ngrok cannot be reached: {reason}. Check the network") from None
             raise TunnelError(f"ngrok refused the tunnel: {reason}") from None
         return str(listener.url())
 

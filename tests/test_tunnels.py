@@ -196,6 +196,17 @@ async def test_what_ngrok_refuses_is_reported_without_the_token(monkeypatch: pyt
     await tunnel.aclose()
 
 
+async def test_without_a_token_or_a_network_ngrok_has_refused_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = ValueError("failed to connect session", "failed to establish tcp connection")
+    monkeypatch.setitem(sys.modules, "ngrok", FakeNgrok(error))
+    with pytest.raises(TunnelError, match=r"set NGROK_AUTHTOKEN in .env"):
+        await NgrokTunnel("").open(1)
+    with pytest.raises(TunnelError, match=r"ngrok cannot be reached: .*Check the network"):
+        await NgrokTunnel("canary-ngrok").open(1)
+
+
 def test_the_real_sdk_has_what_we_call() -> None:
     import ngrok
 

@@ -203,3 +203,59 @@ async def test_a_file_that_is_saved_without_a_change_is_no_edit(it: Watched) -> 
         other.write_text("A = 2\n")
 
     assert await it.edit(save) == [other]
+
+
+BESIDE = (
+    ".bot.py.swp",  # Vim
+    ".bot.py.swx",
+    "4913",
+    "bot.py~",
+    "#bot.py#",  # Emacs
+    "bot.py.save",  # nano
+    "bot.py___jb_tmp___",  # JetBrains
+    "bot.py___jb_old___",
+    ".goutputstream-A1B2C3",  # GNOME
+    "bot.py.tmp.4711.1764",  # programs that write a draft and rename it
+    "__pycache__/bot.cpython-311.pyc",
+    ".ruff_cache/0.6.9/123",
+    ".git/index.lock",
+    "bot (copy).py",
+)
+
+
+async def test_what_editors_put_beside_the_bot_is_no_edit(it: Watched) -> None:
+    it.write("bot.py")
+    it.begin("bot.py")
+
+    def save() -> None:
+        for name in BESIDE:
+            it.write(name, "x")
+        (it.folder / ".#bot.py").symlink_to("me@host.4711:1764")  # Emacs' lock
+        for name in BESIDE[:3]:
+            (it.folder / name).unlink()
+        it.write("bot.py", BOT + "# saved\n")
+
+    assert await it.edit(save) == [it.folder / "bot.py"]
+
+
+async def test_a_formatter_that_saves_once_more_is_seen_with_its_last_text(it: Watched) -> None:
+    bot = it.write("bot.py")
+    it.begin("bot.py")
+    assert await it.edit(lambda: bot.write_text(BOT + "x=1\n")) == [bot]
+    assert await it.edit(lambda: bot.write_text(BOT + "x = 1\n")) == [bot]
+
+
+async def test_a_checkout_of_another_branch_is_seen(it: Watched) -> None:
+    """Git removes files and writes new ones."""
+    bot, helper = it.write("bot.py"), it.write("pkg/helper.py", "A = 1\n")
+    it.begin("bot.py", modules=("pkg/helper.py",))
+
+    def check_out() -> None:
+        helper.unlink()
+        helper.parent.rmdir()
+        bot.unlink()
+        it.write("pkg/helper.py", "A = 2\n")
+        it.write("bot.py", BOT + "# branch\n")
+
+    assert set(await it.edit(check_out)) <= {bot, helper}
+    await eventually(lambda: not it.seen or set(it.seen) <= {bot, helper})
