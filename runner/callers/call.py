@@ -124,7 +124,7 @@ async def make_call(request: CallRequest, on_line: OnLine | None = None) -> Call
 
 
 async def evaluate(scenario: Scenario, result: CallResult) -> list[Outcome]:
-    """What the judge and the check of the end state say of a call.
+    """The verdicts of the judge and of the end-state check about a call.
 
     Raises:
         UsageError: the model is on another machine, and there is no key; or the function cannot be loaded.

@@ -36,7 +36,7 @@ OnLine = Callable[[Said], None]
 
 
 def conversation_of(lines: Iterable[Said]) -> list[tuple[str, str]]:
-    """Who, "caller" or "bot", and what they said, in order."""
+    """The conversation: speaker ("caller" or "bot") and text, in order."""
     return [(line.who, line.text) for line in lines if line.who in ("caller", "bot")]
 
 
@@ -71,7 +71,7 @@ class Talk:
         return self.side.open
 
     def conversation(self) -> list[tuple[str, str]]:
-        """Who, "caller" or "bot", and what they said so far."""
+        """The conversation so far: speaker ("caller" or "bot") and text."""
         return conversation_of([*self.lines, *self._held])
 
     async def follow(self) -> None:

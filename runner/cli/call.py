@@ -280,7 +280,7 @@ def _make(request: CallRequest, *, as_json: bool) -> int:
 
 
 def _say_who_is_asked(plan: Scenario, *, quiet: bool) -> None:
-    """Which host the conversation goes to."""
+    """The host that the conversation is sent to."""
     from runner.evaluation.model import ModelChoice
 
     choice = ModelChoice(base_url=plan.evaluation.base_url, name=plan.evaluation.model).resolved()
@@ -288,7 +288,7 @@ def _say_who_is_asked(plan: Scenario, *, quiet: bool) -> None:
 
 
 def _repeat(request: CallRequest, times: int, *, as_json: bool) -> int:
-    """The same call several times. No call is a retry of another: all count."""
+    """Make the same call several times. All calls count: none is a retry."""
     import asyncio
 
     from runner.callers.call import make_call

@@ -165,7 +165,7 @@ class Performer:
         await self._phone.hang_up()
 
     async def _play(self, scenario: Scenario, step: PlayPersona) -> None:
-        """A language model is the caller: it hears the bot's words, and its own are spoken."""
+        """Let a language model play the caller: it reads the bot's words, and its replies are spoken."""
         evaluation = scenario.evaluation
         model = Model(ModelChoice(base_url=evaluation.base_url, name=evaluation.model))
         try:

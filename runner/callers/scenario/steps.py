@@ -100,11 +100,11 @@ class PlayPersona(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What is judged when the call is over.
+    """How to judge the call once it is over.
 
     Attributes:
-        rules: each is put to a judge, with the transcript.
-        base_url, model: of the server that plays the caller and judges; "" as the environment says.
+        rules: rules that a language model checks against the transcript.
+        base_url, model: the language model that plays the caller and judges; "" = from the environment.
         end_state: a file and the name of a function in it.
     """
 

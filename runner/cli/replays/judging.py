@@ -1,4 +1,4 @@
-"""`botrun judge CALL`: put rules to a judge about a recorded call, again and again if need be."""
+"""`botrun judge CALL`: has a language model check rules against a recorded call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Call = Annotated[
     str, typer.Argument(metavar="CALL", help="A recorded call: an id, the beginning of one, or last.")
 ]
 _Rule = Annotated[
-    list[str] | None, typer.Option("--rule", metavar="TEXT", help="What must be so; repeatable.")
+    list[str] | None, typer.Option("--rule", metavar="TEXT", help="A rule that must hold. Repeatable.")
 ]
 _Scenario = Annotated[
     str, typer.Option("--scenario", metavar="FILE", help="Take rules and model from this scenario.")
@@ -29,7 +29,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing els
 
 
 def judge(call: _Call, rule: _Rule = None, scenario: _Scenario = "", as_json: _Json = False) -> int:
-    """Judge a recorded conversation by rules. The exit status is 1 unless the answer to each is yes."""
+    """Judge a recorded conversation by rules. The exit status is 1 unless all rules hold."""
     from runner.callers.scenario import find_scenario
     from runner.cli.replays.command import find_call
     from runner.evaluation.model import ModelChoice
