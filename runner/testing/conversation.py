@@ -99,7 +99,7 @@ class Conversation:
         tts_s: time (s) from a sentence to its first sound.
         word_s: duration (s) of each spoken word.
         speculative: as for `LLMContextAggregatorPair`.
-        summarize: likewise.
+        summarize: as for `LLMContextAggregatorPair`.
         turn_analyzer: as in `TransportParams`.
         between: processors between the language model and the voice.
         params: arguments of `PipelineParams`, such as `interruption_strategy`.

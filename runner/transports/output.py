@@ -329,7 +329,7 @@ class BaseOutputTransport(OutputWire):
                 await self._write(Chunk(bytes(self.sample_rate * self.chunk_ms // 1000 * 2), None, False))
 
     def _patience_s(self) -> float:
-        """How long (s) to wait for more sound before an incomplete chunk or the background is sent."""
+        """Time (s) to wait for more sound before an incomplete chunk or the background is sent."""
         now = self._clock()
         if self._around is not None and self._around.playing and self._open:
             return self._around.wait_s(now)

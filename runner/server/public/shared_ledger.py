@@ -1,7 +1,8 @@
 """The ledger of several servers, in Redis or Valkey (`BOTRUN_STATE=redis://host:6379/0`, extra `redis`).
 
-The keeper of each server asks it for its workers, so a token is good once, limits count and a webhook's copy
-is refused over all servers. What a server that died has left expires: each renews its calls every `RENEW_S`.
+The keeper of each server uses it for its workers, so that tokens are valid once, limits apply and copies of
+webhooks are refused across all servers. Each server renews its calls every `RENEW_S`, so those of a server
+that died expire.
 
     ticket:TOKEN   what a token stands for         call:PROVIDER:ID   the token of a call that was answered
     open           calls by when they expire       talking, callers, numbers, counts   of these calls
@@ -35,10 +36,12 @@ logger = logging.getLogger(__name__)
 PREFIX = "botrun:"
 TIMEOUT_S = 2.0
 RENEW_S, LIFE_S = 20.0, 60.0
-"""A call counts for `LIFE_S` after its server last renewed it."""
+"""Interval (s) at which a server renews its calls, and time (s) after which a call without renewal
+expires."""
 
 MEMORY_S = 86_400
-"""For so long copies of webhooks and events are recognised, and the state of calls that we made is known."""
+"""Time (s) for which copies of webhooks and events are recognised, and the states of dialled calls are
+kept."""
 
 FORGET = """
 local open, callers, numbers, counts, talking = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -87,7 +90,7 @@ redis.call('HSET', numbers, id, number); redis.call('HINCRBY', counts, 'n' .. nu
 return {'', 0}
 """
 )
-"""Counts a call, or says which limit refuses it: one step, whichever servers ask at the same time."""
+"""Counts a call, or returns the limit that refuses it; atomic across servers."""
 
 OF_CALLS = ("open", "callers", "numbers", "counts", "talking")
 OF_RUN = ("starts", "servers", "capacity")
@@ -104,7 +107,7 @@ class SharedLedger:
     """Implements `LedgerClient` for all servers that share this address.
 
     Args:
-        url: `redis://[user:password@]host:port/database`; each bot has a database of its own.
+        url: `redis://[user:password@]host:port/database`; each bot needs its own database.
         settings: the run's limits.
 
     Raises:
@@ -131,7 +134,7 @@ class SharedLedger:
         self._forget = self._redis.register_script(ENDS)
 
     async def start(self) -> None:
-        """Raises `BotrunError` if it does not answer."""
+        """Connect. Raises `BotrunError` if the server does not answer."""
         try:
             await self._renew()
         except LedgerUnavailableError as error:
@@ -160,7 +163,7 @@ class SharedLedger:
         task.add_done_callback(self._pending.discard)
 
     def allow(self, calls: int) -> None:
-        """So many calls may be under way on this server; 0 is no limit."""
+        """Set the maximum number of concurrent calls on this server; 0 = unlimited."""
         self._capacity = calls
         self.send("renew")
 
@@ -298,7 +301,7 @@ class SharedLedger:
         return bool(await self._change(call_id, lambda calls: calls.reached_voicemail(call_id)))
 
     async def _change(self, call_id: str, change: Callable[[Outgoing], Any]) -> Any:
-        """Change the state of a call that we made, by the rules of `Outgoing`."""
+        """Change the state of a dialled call, by the rules of `Outgoing`."""
         before, _ = await self._state(call_id)
         if not before:
             return change(Outgoing())

@@ -108,7 +108,7 @@ PHONES = (
     "Z", "ZH",
 )  # fmt: skip
 PHONE_WORD = "zz"
-"""A phone stands in the background's grammar as a word: "zz" and its name."""
+"""Prefix of the words that represent phones in the background's grammar."""
 
 COMMANDS = f"""#JSGF V1.0;
 grammar commands;

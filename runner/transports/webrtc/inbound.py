@@ -84,7 +84,7 @@ class InboundRtp:
     def buffer(self) -> JitterBuffer:
         return self._buffer
 
-    # ------------------------------------------------------------ whom it goes to
+    # ------------------------------------------------------------ the receiver
 
     def counters(self) -> MediaCounters:
         """All counts so far."""

@@ -1,12 +1,14 @@
-"""pcm <-> Opus packets of 20 ms, as a call needs it, by libopus itself: the copy in PyAV's wheel, by ctypes.
+"""Converts pcm to Opus packets of 20 ms and back, with the libopus in PyAV's wheel, through ctypes.
 
-PyAV's codecs hide what a call needs: decoding at the pipeline's rate, concealment, forward error correction,
-and settings that change while it runs. The calls hold the GIL: one takes 15 to 150 µs, less than a hand-over
-between threads costs.
+PyAV's codecs lack what a call needs: decoding at the pipeline's rate, concealment, forward error correction,
+and settings that can change. A libopus call holds the GIL for 15 to 150 µs, less than switching threads
+costs.
 
-The encoder's settings were chosen by STOI and by cost, on real speech (`benchmarks/webrtc_quality.py`). On a
-clean network CELT at four bits a sample: as good as aiortc's stereo at a quarter of its time, and it looks
-ahead least. Complexity 3, because from 5 on a lost packet was heard more. When the peer reports loss: SILK,
+The encoder's settings were chosen by STOI and CPU time on real speech (`benchmarks/webrtc_quality.py`). On a
+clean
+network: CELT at four bits per sample, as good as aiortc's stereo at a quarter of its time and with the
+    shortest
+look-ahead; complexity 3, because from 5 on lost packets were more audible. When the peer reports loss: SILK,
 because only SILK has in-band forward error correction.
 """
 
@@ -44,7 +46,7 @@ class OpusError(Exception):
 
 @functools.cache
 def load() -> ctypes.PyDLL:
-    """The library. Raises `OpusError` if PyAV's wheel has none with the functions that are called here."""
+    """The library. Raises `OpusError` if PyAV's wheel has no libopus with the required functions."""
     for path in _candidates():
         try:
             library = ctypes.PyDLL(str(path))
@@ -78,7 +80,8 @@ def _declare(library: ctypes.PyDLL) -> None:
     library.opus_decoder_create.argtypes = [ctypes.c_int32, size, ctypes.POINTER(size)]
     library.opus_encode.argtypes = [state, ctypes.c_char_p, size, state, ctypes.c_int32]
     library.opus_decode.argtypes = [state, ctypes.c_char_p, ctypes.c_int32, state, size, size]
-    # Variadic: what is declared is fixed, the value behind it is passed as a c_int (it matters on ARM Macs).
+    # Variadic: only the fixed arguments are declared; the value is passed as a c_int (this matters on ARM
+    # Macs).
     library.opus_encoder_ctl.argtypes = [state, size]
     for destroy in (library.opus_encoder_destroy, library.opus_decoder_destroy):
         destroy.argtypes, destroy.restype = [state], None
@@ -200,7 +203,7 @@ def check_rate(sample_rate: int) -> None:
 
 
 def nearest_rate(sample_rate: int) -> int:
-    """The rate (Hz) of `SAMPLE_RATES` that carries sound of this rate without loss, if there is one."""
+    """The lowest rate (Hz) of `SAMPLE_RATES` that is at least this rate, or the highest."""
     return next((rate for rate in SAMPLE_RATES if rate >= sample_rate), SAMPLE_RATES[-1])
 
 
@@ -241,7 +244,7 @@ class AdaptiveEncoder:
     def encode(self, pcm: bytes, *, silence: bool = False) -> bytes:
         encoder = self._silk or self._celt
         if silence is not self._allows_dtx:
-            # Only for silence of our own: what the bot says softly is not for the codec to leave out.
+            # Only for digital silence: the codec must not drop quiet speech.
             self._allows_dtx = silence
             encoder.set(dtx=(SET_DTX, int(silence)))
         return encoder.encode(pcm)

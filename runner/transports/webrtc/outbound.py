@@ -65,7 +65,7 @@ class _Phase:
             tick, self._tick = self._tick, self._tick + 1
             for member in list(self.members):
                 self._call(member, tick)
-        if self._timer is mine:  # nobody left last, or came back, meanwhile
+        if self._timer is mine:  # the phase was not emptied or refilled meanwhile
             self._timer = loop.call_at(self._due, self._run, loop)
 
     def _call(self, member: OnTick, tick: int) -> None:
@@ -107,10 +107,10 @@ DTX_REFRESH_TICKS = 400 // CHUNK_MS
 """While silent, a packet every 400 ms (RFC 7587 §3.1.3)."""
 
 LEAD_PACKETS = 2
-"""Packets of silence that go out together with the first one. A browser plays its first packet at once, with
-nothing behind it, and only stretches sound to get a cushion (libwebrtc's NetEq: 2.5 ms a tenth of a second
-towards 80 ms): so whatever stalls it by 10 ms in the first second is heard as a made-up sound. These are the
-cushion; from then on all packets are on time, and it shrinks to what the network needs."""
+"""Number of silent packets sent together with the first one, to fill the listener's jitter buffer. A browser
+plays its first packet at once with an empty buffer, and only stretches sound to fill it (libwebrtc's NetEq:
+2.5 ms per 100 ms, up to 80 ms), so any stall of 10 ms in the first second would be audible. Later packets are
+on time, and the buffer shrinks to what the network needs."""
 
 SETTLED_TICKS = 25
 """Number of silent packets after which all further ones are equal and are not encoded again."""
@@ -131,8 +131,8 @@ class OutboundRtp:
     RTP time follows the clock even if no packets are sent, so a pause is a pause for the listener, too.
 
     Args:
-        lead_packets: sent as silence together with the first one; none to an ear without a jitter buffer, as
-            a bot is, which would hand them on, and so be late for good.
+        lead_packets: number of silent packets sent with the first one; 0 for a peer without a jitter buffer,
+            such as a bot, where they would delay all sound.
 
     Attributes:
         dtx: whether the caller wants no packets while the bot is silent.
