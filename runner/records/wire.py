@@ -190,10 +190,14 @@ class WireEncoder:
 def payload_of(text: str) -> tuple[int, bytes]:
     """Where (index) the media of a text message begins in it, in base64, and the media; empty without.
     Base64 that is malformed or not canonical is no media: the text is kept as it is."""
-    found = _PAYLOAD.search(text) if any(word in text for word in _MEDIA_WORDS) else None
-    if found is None or '"outbound' in text:
+    cut = text.find(_USUAL_PAYLOAD) + _USUAL_LENGTH
+    if cut < _USUAL_LENGTH or not text.startswith(_USUAL_BEGINNINGS):
+        found = _PAYLOAD.search(text) if any(word in text for word in _MEDIA_WORDS) else None
+        if found is None:
+            return 0, b""
+        cut = found.end()
+    if '"outbound' in text:
         return 0, b""
-    cut = found.end()
     with contextlib.suppress(ValueError):
         return cut, a2b_base64(text[cut : text.find('"', cut)], strict_mode=True)
     return 0, b""
@@ -292,9 +296,10 @@ class WireDecoder:
         if not data:
             return WireLine(number, t, inbound, "text", text)
         media = self.media[inbound]
-        at, end = len(media), text.find('"', cut)
+        at, size = len(media), len(data)
         media += data
-        return WireLine(number, t, inbound, "text", text[:cut] + text[end:], cut, at, len(data))
+        end = cut + (size + 2) // 3 * 4  # canonical base64
+        return WireLine(number, t, inbound, "text", text[:cut] + text[end:], cut, at, size)
 
 
 _INBOUND = {b'"in"': True, b'"out"': False}
