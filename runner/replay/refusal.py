@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from runner.callers.wires import WIRES
 from runner.errors import UsageError
@@ -10,7 +11,7 @@ from runner.records.call import RecordedCall
 from runner.records.folder import NoRecordError, RecordError
 
 REPLAYABLE = (*WIRES, "webrtc")
-ENDED_WITHIN_S = 2.0
+ENDED_WITHIN_S, ORDER_S = 2.0, 0.5
 
 
 class RefusedError(UsageError):
@@ -60,21 +61,30 @@ def _missing_media(record: RecordedCall) -> Iterator[str]:
 
 
 def _edited(record: RecordedCall) -> Iterator[str]:
-    """What the recorder never writes: media that no message names, or that ends before its messages."""
+    """What the recorder never writes: messages out of their order, media that no message names or that ends
+    before its messages, and two different ends."""
+    for before, line in pairwise(record.wire):
+        if line.t < before.t - ORDER_S:
+            yield f"wire.jsonl was edited: line {line.line + 1} is before the one above it"
+            break
     for inbound, side in ((True, "inbound"), (False, "outbound")):
-        at = 0
-        for line in record.wire:
-            if line.inbound is inbound and line.at is not None:
-                if line.at != at:
-                    yield f"wire.jsonl was edited: line {line.line + 1} does not follow the one before"
-                    return
-                at += line.n
-        try:
-            size = len(record.media(side)[0])
-        except RecordError:
-            continue
-        if size != at:
-            yield f"its {side} media was edited or cut: {size} bytes, and the messages have {at}"
+        yield from _edited_media(record, inbound, side)
     ends = [float(event["t"]) for event in record.events if event["kind"] == "ended"]
     if ends and abs(ends[-1] - record.duration_s) > ENDED_WITHIN_S:
         yield "events.jsonl was edited: its end is not that of call.json"
+
+
+def _edited_media(record: RecordedCall, inbound: bool, side: str) -> Iterator[str]:
+    at = 0
+    for line in record.wire:
+        if line.inbound is inbound and line.at is not None:
+            if line.at != at:
+                yield f"wire.jsonl was edited: line {line.line + 1} does not follow the one before"
+                return
+            at += line.n
+    try:
+        size = len(record.media(side)[0])
+    except RecordError:
+        return
+    if size != at:
+        yield f"its {side} media was edited or cut: {size} bytes, and the messages have {at}"

@@ -19,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from runner.callers.scenario import pipecat_evals
 from runner.callers.scenario.reader import Reader, read_yaml
 from runner.callers.scenario.steps import (
     USUAL_SPEED,
@@ -83,6 +84,9 @@ def find_scenario(name: str) -> Scenario:
     """
     if name in shipped():
         return load_scenario(shipped()[name])
+    file, _, one = name.rpartition(":")
+    if file.endswith((".yaml", ".yml")):
+        return load_scenario(Path(file), one)
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return load_scenario(Path(name))
     known = list(shipped())
@@ -91,9 +95,12 @@ def find_scenario(name: str) -> Scenario:
     )
 
 
-def load_scenario(path: Path) -> Scenario:
-    """Read and check a file. Raises `UsageError` with file and line."""
+def load_scenario(path: Path, name: str = "") -> Scenario:
+    """Read and check a file: ours, or one of Pipecat's evals, which may hold several scenarios; `name` is the
+    one that is meant. Raises `UsageError` with file and line."""
     root = read_yaml(path)
+    if pipecat_evals.is_pipecats(root):
+        return _one_of(root, pipecat_evals.scenarios_of(root), name)
     fields = root.fields("a scenario", _FIELDS)
     if "steps" not in fields and "caller" not in fields:
         root.fail("a scenario needs steps, or a caller with a persona and a goal")
@@ -111,6 +118,16 @@ def load_scenario(path: Path) -> Scenario:
         steps=(*map(_step, steps), *([_persona(fields["caller"])] if "caller" in fields else [])),
         evaluation=_evaluation(fields),
     )
+
+
+def _one_of(root: Reader, found: dict[str, Scenario], name: str) -> Scenario:
+    if not name and len(found) == 1:
+        return next(iter(found.values()))
+    if name not in found:
+        names = ", ".join(found)
+        example = f"{root.path}:{next(iter(found), 'name')}"
+        root.fail(f"the file has the scenarios {names}: name one, as in {example}")
+    return found[name]
 
 
 _FIELDS = (
