@@ -216,8 +216,7 @@ class Recogniser:
         paths = []
         for name in OVERLAP_GRAMMARS:
             self._commands.activate_search(name)
-            self._commands.set_cmn(self._mean)
-            _begin(self._commands)
+            _begin(self._commands, self._mean)
             self._commands.process_raw(pcm, False, False)
             self._commands.end_utt()
             paths.append(_segments(self._commands))
@@ -229,8 +228,7 @@ class Recogniser:
         self._early.clear()
         self._mean = self._measure(early[:MEASURED_BYTES])
         for decoder in self._decoders:
-            decoder.set_cmn(self._mean)
-            _begin(decoder)
+            _begin(decoder, self._mean)
         self._decoding = True
         self._decode(early)
 
@@ -246,8 +244,7 @@ class Recogniser:
     def _measure(self, pcm: bytes) -> str:
         """The mean of this sound's features, in the form of `set_cmn`."""
         decoder = self._commands
-        decoder.set_cmn(",".join(["0"] * _CEPSTRA))
-        _begin(decoder)
+        _begin(decoder, ",".join(["0"] * _CEPSTRA))
         decoder.process_raw(pcm, False, False)
         decoder.end_utt()
         frames = max(decoder.n_frames(), 1)
@@ -270,8 +267,10 @@ class Recogniser:
         return decoder
 
 
-def _begin(decoder: pocketsphinx.Decoder) -> None:
-    decoder.start_stream()  # reset the previous speaker's noise estimate
+def _begin(decoder: pocketsphinx.Decoder, mean: str) -> None:
+    """Begin an utterance whose features have this mean; the previous speaker's noise estimate is reset."""
+    decoder.reinit_feat()
+    decoder.set_cmn(mean)
     decoder.start_utt()
 
 
