@@ -1,4 +1,4 @@
-"""Run the tests marked `processes`, two at a time, then those marked `realtime`, one after the other.
+"""Run the tests marked `processes` side by side, then those marked `realtime`, one after the other.
 
 A test that fails is run once more, alone. If it passes then, it is flaky: the last lines of the run name it
 with its first failure. More than three flaky tests, or one that fails twice, fail the run.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GROUPS = {
-    "processes": ("-m", "processes and not realtime", "-n", "2"),
+    "processes": ("-m", "processes and not realtime", "-n", "auto"),
     "realtime": ("-m", "realtime"),
 }
 MOST_FLAKY = 3
