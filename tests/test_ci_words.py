@@ -31,6 +31,8 @@ def words() -> ModuleType:
         ("runner/a.py", "told = 1\n"),
         ("runner/a.py", "self._told_at = 1\n"),
         ("tests/a.py", "def test_it_is_told() -> None: ...\n"),
+        ("tests/a.py", "async def test_a_nursery_that_is_killed() -> None: ...\n"),
+        ("tests/a.py", "def test_a_webhook_tells_the_call() -> None: ...\n"),
         ("tests/a.py", 'def f() -> None:\n    """Whoever calls."""\n'),
         ("docs/a.md", "The far end hears it.\n"),
         (".env.example", "# This shall work.\n"),
@@ -45,6 +47,7 @@ def test_a_refused_word_is_found_with_file_and_line(words: ModuleType, name: str
     ("name", "text"),
     [
         ("tests/a.py", 'said = "I told you"\ntold = said\n'),
+        ("tests/a.py", "def tells_the_time() -> None: ...\n"),
         ("runner/a.py", "x = 1  # RFC: a client SHALL send it  plain-words: quoted\n"),
         ("docs/a.md", "Use `told` here.\n```\ntold\n```\n"),
         ("runner/a.py", "tolde = untold = 1\n"),

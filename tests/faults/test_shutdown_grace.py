@@ -114,7 +114,7 @@ async def speaking(phone: Phone, bot: Any) -> AsyncIterator[tuple[World, Provide
 
 
 @pytest.mark.faults(20)
-async def test_what_the_bot_is_saying_is_played_out_then_it_hears_of_the_end() -> None:
+async def test_what_the_bot_is_saying_is_played_out_then_it_is_notified_of_the_end() -> None:
     phone = Phone("twilio", "CA1")
     talker = Talker(phone, SAYS_S)
     talker.clean.set()

@@ -116,7 +116,7 @@ WEBHOOKS = [
 
 @pytest.mark.parametrize(("name", "fields", "call"), WEBHOOKS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_webhook_tells_the_call(name: str, fields: str, call: CallFacts, method: str) -> None:
+def test_a_webhook_describes_the_call(name: str, fields: str, call: CallFacts, method: str) -> None:
     if method == "GET":
         request = WebRequest("GET", f"https://h/answer?{fields}")
     else:
@@ -124,7 +124,7 @@ def test_a_webhook_tells_the_call(name: str, fields: str, call: CallFacts, metho
     assert provider_named(name, {}).read_call(request) == call
 
 
-def test_telnyx_tells_events_in_json() -> None:
+def test_telnyx_sends_events_as_json() -> None:
     payload = {
         "call_control_id": "v3:a",
         "from": "+1",

@@ -275,7 +275,7 @@ def test_garbage_is_refused_and_never_an_error_of_ours(name: str) -> None:
                 )
 
 
-def test_a_refusal_tells_address_and_parameters_but_neither_values_nor_secrets() -> None:
+def test_a_refusal_names_address_and_parameters_but_neither_values_nor_secrets() -> None:
     vector = replace(VECTORS[0], headers={"x-twilio-signature": "x"})
     with pytest.raises(RefusedError) as refused:
         provider_named("twilio", vector.keys).check_request(vector.request(), NOW)

@@ -81,7 +81,7 @@ def test_a_new_reply_after_an_interruption_does_not_inherit_the_old_one() -> Non
     assert shown(speech.finish()) == [(2, "Two and a half.", "completed")]
 
 
-def test_a_voice_that_does_not_tell_its_text_is_followed_by_its_words() -> None:
+def test_a_voice_that_reports_no_text_is_followed_by_its_words() -> None:
     speech = Speech()
     speech.announce(1, "")
     assert shown(speech.word(1, "Good")) == [(1, "Good", "in-progress")]

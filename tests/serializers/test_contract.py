@@ -49,7 +49,7 @@ def pieces(pcm: bytes, size: int) -> list[bytes]:
 
 
 @every_format
-def test_the_handshake_tells_provider_ids_and_format(case: Case) -> None:
+def test_the_handshake_gives_provider_ids_and_format(case: Case) -> None:
     result = case.answer(case.wire(stream_id="stream-1", call_id="call-1", account_id="account-1"))
     assert (result.provider, result.stream_id, result.call_id, result.account_id) == (
         case.provider, "stream-1", "call-1", "account-1",

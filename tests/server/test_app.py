@@ -33,7 +33,7 @@ def client(app: Starlette) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://localhost")
 
 
-async def test_status_tells_the_bot_and_how_it_is_reached(client: httpx2.AsyncClient) -> None:
+async def test_status_names_the_bot_and_its_addresses(client: httpx2.AsyncClient) -> None:
     answer = await client.get("/status")
     assert answer.json() == {
         "status": "ready",

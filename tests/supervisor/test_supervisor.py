@@ -74,8 +74,8 @@ async def test_a_broken_edit_is_reported_with_its_line_and_the_good_code_serves_
 
 async def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
     async with saving(tmp_path, "-t", "twilio") as saved:
-        nursery = psutil.Process(saved.process.pid).children()[0]
-        [worker] = nursery.children()
+        fork_server = psutil.Process(saved.process.pid).children()[0]
+        [worker] = fork_server.children()
         worker.kill()
         await saved.until("was ended by SIGKILL; botrun restarts it")
         await saved.reloaded(1)
@@ -99,18 +99,18 @@ async def test_nothing_is_left_whatever_ends_it(tmp_path: Path, number: signal.S
 async def test_a_signal_to_all_processes_at_once_is_no_crash_and_no_second_signal(tmp_path: Path) -> None:
     """As a service manager, `timeout` or a shell's `kill -- -GROUP` does it."""
     bot = tmp_path / "source.txt"
-    bot.write_text(f"{BOT.read_text()}\nimport atexit\natexit.register(print, 'farewell', flush=True)\n")
+    bot.write_text(f"{BOT.read_text()}\nimport atexit\natexit.register(print, 'goodbye', flush=True)\n")
     async with saving(tmp_path, "-t", "twilio", bot=bot) as saved:
-        [nursery] = psutil.Process(saved.process.pid).children()
-        [worker] = nursery.children()
-        nursery.terminate()
+        [fork_server] = psutil.Process(saved.process.pid).children()
+        [worker] = fork_server.children()
+        fork_server.terminate()
         await asyncio.sleep(0.05)
         worker.terminate()
         saved.process.terminate()
         async with asyncio.timeout(5):
             status = await saved.process.wait()
     assert (status, "restarts it" in saved.output) == (0, False), saved.output
-    assert "farewell" in saved.output
+    assert "goodbye" in saved.output
 
 
 async def refuses_nothing(port: int) -> bool:
@@ -126,8 +126,8 @@ async def refuses_nothing(port: int) -> bool:
 async def test_ten_reloads_leave_processes_and_descriptors_as_before(tmp_path: Path) -> None:
     def held(saved: Saved) -> tuple[int, int]:
         supervisor = psutil.Process(saved.process.pid)
-        nursery = supervisor.children()[0]
-        return len(saved.processes()), supervisor.num_fds() + nursery.num_fds()
+        fork_server = supervisor.children()[0]
+        return len(saved.processes()), supervisor.num_fds() + fork_server.num_fds()
 
     async with saving(tmp_path, "-t", "twilio") as saved:
         saved.edit("version 0", "version 1")
@@ -154,11 +154,11 @@ async def test_without_reload_there_is_one_process(tmp_path: Path) -> None:
         assert "was saved" not in saved.output
 
 
-async def test_a_run_whose_nursery_is_killed_ends_and_says_so(tmp_path: Path) -> None:
+async def test_a_run_whose_fork_server_is_killed_ends_and_says_so(tmp_path: Path) -> None:
     async with saving(tmp_path, "-t", "twilio") as saved:
-        (nursery,) = psutil.Process(saved.process.pid).children()
+        (fork_server,) = psutil.Process(saved.process.pid).children()
         family = saved.processes()
-        nursery.kill()
+        fork_server.kill()
         async with asyncio.timeout(15):
             assert await saved.process.wait() == 1
         assert "the fork server of the workers died" in saved.output

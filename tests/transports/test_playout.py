@@ -28,7 +28,7 @@ def test_sound_written_ahead_joins_the_run_and_sound_written_late_begins_another
     assert playout.time_of(2400) == pytest.approx(5.1)
 
 
-def test_a_cut_tells_what_was_heard_and_forgets_the_rest() -> None:
+def test_a_cut_returns_what_was_heard_and_drops_the_rest() -> None:
     playout = Playout(RATE)
     playout.wrote(8000, 0.0)
     assert playout.cut(0.5) == 4000

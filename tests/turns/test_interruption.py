@@ -99,7 +99,7 @@ def test_a_doubtful_word_in_short_speech_is_taken_for_a_murmur() -> None:
     ("murmur", "text", "expected"),
     [(True, "hello", DISMISS), (True, "", DISMISS), (False, "", INTERRUPT), (False, "okay", INTERRUPT)],
 )
-def test_a_recogniser_that_tells_murmurs_from_words_is_believed(
+def test_a_recogniser_that_distinguishes_murmurs_from_words_is_believed(
     murmur: bool, text: str, expected: Decision
 ) -> None:
     overlap = Overlap(1.0, stopped_at=1.4)

@@ -66,7 +66,7 @@ class Terminal:
         return status
 
 
-def test_the_table_tells_bot_address_and_keys_once_it_can_be_reached(tmp_path: Path) -> None:
+def test_the_table_shows_bot_address_and_keys_once_it_can_be_reached(tmp_path: Path) -> None:
     (tmp_path / "my_bot.py").write_text(
         "import os\nfrom runner import RunnerArguments\n"
         "KEYS = [os.environ.get(k) for k in ('OPENAI_API_KEY', 'DEEPGRAM_API_KEY', 'NOWHERE_API_KEY')]\n"

@@ -42,7 +42,7 @@ _build(load_bot(parse_target({bot!r})), Settings(transports={transports!r}))
 sys.modules.update(dict.fromkeys("warmed by " + name for name in warmup._entries))
 """
 
-NURSERY = """
+FORK_SERVER = """
 from importlib import import_module
 from pathlib import Path
 import runner.worker.fork_server
@@ -126,13 +126,13 @@ def test_the_supervisor_loads_nothing_of_what_its_workers_need() -> None:
 
 
 @pytest.mark.parametrize("transport", ["twilio", "webrtc"])
-def test_the_nursery_loads_what_its_workers_need_and_no_more(transport: str) -> None:
+def test_the_fork_server_loads_what_its_workers_need_and_no_more(transport: str) -> None:
     """Else each of them would load it again, after each save."""
     bot = str(BOTS / "echo_bot.py")
-    nursery = loaded_by(NURSERY.format(bot=bot, transports=(transport,)) + WHOLE)
+    fork_server = loaded_by(FORK_SERVER.format(bot=bot, transports=(transport,)) + WHOLE)
     worker = loaded_by(BUILD.format(bot=bot, transports=(transport,)) + WHOLE)
-    assert not {name for name in worker - nursery if name.startswith("runner.")}
-    assert bool(nursery & WEBRTC) is (transport == "webrtc")
+    assert not {name for name in worker - fork_server if name.startswith("runner.")}
+    assert bool(fork_server & WEBRTC) is (transport == "webrtc")
 
 
 def test_a_phone_run_loads_nothing_of_webrtc_and_no_model() -> None:

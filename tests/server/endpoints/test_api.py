@@ -144,7 +144,7 @@ async def test_a_body_is_json_whatever_its_content_type() -> None:
             assert set(answer.json()) == {"sessionId"}
 
 
-async def test_start_tells_where_a_plain_client_connects() -> None:
+async def test_start_returns_where_a_plain_client_connects() -> None:
     async with client_of(create_app(host_of("websocket")), "http://localhost:7860") as http:
         response = (await http.post("/start", json={})).json()
         assert response["wsUrl"] == f"ws://localhost:7860/ws-client?token={response['token']}"

@@ -14,7 +14,7 @@ from runner.settings import Settings
 from runner.testing import run_virtual
 
 
-def test_a_call_tells_its_turns_and_what_the_last_one_was_made_of() -> None:
+def test_a_call_reports_its_turns_and_the_parts_of_the_last_one() -> None:
     async def forever(args: RunnerArguments) -> None:
         await asyncio.Event().wait()
 

@@ -22,7 +22,7 @@ def address() -> Iterator[str]:
         yield found
 
 
-async def test_the_bot_tells_the_time_counts_and_is_silenced(
+async def test_the_bot_says_the_time_counts_and_is_interrupted(
     visit: Any, address: str, tmp_path: Path
 ) -> None:
     """It greets for 4 s, tells the time for 3, and counts for 5; "stop" is said while it counts."""

@@ -240,7 +240,7 @@ async def test_ctrl_c_in_the_middle_of_a_call_hangs_up_and_puts_the_number_back(
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", PHONES)
 @pytest.mark.faults(29)
-async def test_even_a_talkative_run_tells_no_secret(name: str, tmp_path: Path) -> None:
+async def test_a_verbose_run_shows_no_secret(name: str, tmp_path: Path) -> None:
     async with provider_server() as server, running(name, server, tmp_path, "-v") as run:
         await call_in(run, server, name)
         forged = signed(name, f"/{name}/answer", call_fields(name, "C2"), origin="https://evil.example")

@@ -459,7 +459,7 @@ async def test_a_machine_that_telnyx_detects_is_hung_up_and_its_events_are_follo
 
 
 @pytest.mark.parametrize(("word", "over"), [("in-progress", False), ("completed", True), ("busy", True)])
-async def test_a_status_callback_tells_how_a_dialled_call_stands(word: str, over: bool) -> None:
+async def test_a_status_callback_reports_the_state_of_a_dialled_call(word: str, over: bool) -> None:
     async with public_world(Bot()) as world:
         world.ledger.outgoing.rings("C1")
         fields = call_fields("twilio", "C1", CallStatus=word)

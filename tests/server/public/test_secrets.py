@@ -96,7 +96,7 @@ async def shown(run: Run, key: str, *paths: str) -> str:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("style", "voice"), [("text", "ElevenLabs"), ("json", "Cartesia")])
 @pytest.mark.faults(29)
-async def test_a_call_in_which_every_key_is_refused_and_repeated_tells_none(
+async def test_a_call_in_which_every_key_is_refused_and_repeated_shows_none(
     style: str, voice: str, tmp_path: Path
 ) -> None:
     received: list[str] = []

@@ -65,12 +65,12 @@ def test_a_sentence_asks_for(text: str, request_: Request) -> None:
 
 
 @pytest.mark.parametrize("text", IN_GRAMMAR)
-def test_the_script_understands_what_the_ears_can_hear(text: str) -> None:
+def test_the_script_understands_what_the_recogniser_can_return(text: str) -> None:
     assert understand(text).kind is not Kind.UNKNOWN
 
 
 @pytest.mark.parametrize("text", IN_GRAMMAR)
-def test_the_ears_have_every_word_of_the_corpus(text: str) -> None:
+def test_the_recogniser_knows_every_word_of_the_corpus(text: str) -> None:
     assert set(text.split()) <= vocabulary(COMMANDS)
 
 

@@ -138,7 +138,7 @@ async def test_a_caller_who_leaves_a_bot_that_does_not_care_still_ends_the_call(
         assert bot.events.count("disconnected") == 1
 
 
-async def test_a_bot_that_fails_tells_the_page_where(serve: Any) -> None:
+async def test_a_bot_that_fails_is_reported_to_the_page_with_its_line(serve: Any) -> None:
     async def bot(args: Any) -> None:
         raise ValueError("no voice today")
 
@@ -157,7 +157,7 @@ async def test_a_bot_that_fails_tells_the_page_where(serve: Any) -> None:
         assert served.seen[0].end_reason is EndReason.BOT_FAILED
 
 
-async def test_a_bot_that_returns_at_once_tells_the_page_so(serve: Any) -> None:
+async def test_a_bot_that_returns_at_once_is_reported_to_the_page(serve: Any) -> None:
     async def bot(args: Any) -> None:
         """Forgets its pipeline."""
 

@@ -21,7 +21,7 @@ from runner.transports.webrtc import SessionStats, transport
 CALM_MS = 100.0
 
 
-async def test_a_call_tells_its_figures(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_reports_its_figures(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "STATS_EVERY_SECS", 0.5)
     received: list[SessionStats] = []
     push = transport.SmallWebRTCInput.push_frame
@@ -56,7 +56,7 @@ class Reader(FrameProcessor):
         await self.push_frame(frame, direction)
 
 
-async def test_a_processor_the_status_and_the_last_line_tell_how_the_sound_fared(
+async def test_audio_statistics_reach_a_processor_the_status_and_the_last_log_line(
     serve: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(transport, "STATS_EVERY_SECS", 0.2)
