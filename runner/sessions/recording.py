@@ -81,9 +81,27 @@ class Recorder:
         tape = Tape(loop.time)
         start = loop.time() - session.conversation.secs
         started = time.time() - session.conversation.secs
-        args = session.args
-        numbers = [getattr(args, name, None) for name in ("from_number", "to_number")]
-        head: dict[str, Any] = {
+        numbers = [getattr(session.args, name, None) for name in ("from_number", "to_number")]
+        record = CallRecord(
+            self.writer.folder,
+            self._head(session, started, numbers, public=public),
+            tape,
+            start=start,
+            started=started,
+            privacy=Privacy(self._content, numbers),
+            bot=self._bot,
+            resumed=resumed,
+        )
+        session.port.tape = tape
+        session.recording = Recording(record, session, start)
+        self._logs.watch(session)
+        self.writer.add(record)
+
+    def _head(
+        self, session: Session, started: float, numbers: list[str | None], *, public: bool
+    ) -> dict[str, Any]:
+        """What `call.json` says of a call that has just begun."""
+        return {
             "schema": SCHEMA,
             "id": "",
             "session": session.id,
@@ -95,8 +113,8 @@ class Recorder:
             "duration_s": None,
             "transport": session.kind,
             "public": public,
-            "stream_id": getattr(args, "stream_id", ""),
-            "call_id": getattr(args, "call_id", ""),
+            "stream_id": getattr(session.args, "stream_id", ""),
+            "call_id": getattr(session.args, "call_id", ""),
             "from": masked(numbers[0] or ""),
             "to": masked(numbers[1] or ""),
             "bot": {"file": _relative(self._bot), "function": self._function},
@@ -109,20 +127,6 @@ class Recorder:
             "figures": None,
             "report": None,
         }
-        record = CallRecord(
-            self.writer.folder,
-            head,
-            tape,
-            start=start,
-            started=started,
-            privacy=Privacy(self._content, numbers),
-            bot=self._bot,
-            resumed=resumed,
-        )
-        session.port.tape = tape
-        session.recording = Recording(record, session, start)
-        self._logs.watch(session)
-        self.writer.add(record)
 
     def _has_room(self) -> bool:
         """Whether one more call can be recorded; says so once if not."""

@@ -81,7 +81,8 @@ def create_api(host: Host, webrtc: Lazy[WebRTCEndpoint]) -> FastAPI:
     api.router.route_class = _Route
     for error in (ApiError, ProtocolError, TooManySessionsError, RequestValidationError):
         api.add_exception_handler(error, _refused)
-    _add_sessions(api, host, webrtc)
+    _add_start(api, host, webrtc)
+    _add_offers(api, webrtc)
     _add_dial(api, host)
     records.add_records(api)
 
@@ -100,16 +101,16 @@ def create_api(host: Host, webrtc: Lazy[WebRTCEndpoint]) -> FastAPI:
 # ------------------------------------------------------------------ sessions
 
 
-def _add_sessions(api: FastAPI, host: Host, webrtc: Lazy[WebRTCEndpoint]) -> None:
-    refusals: dict[int | str, dict[str, Any]] = {
-        status: {"model": models.Refusal} for status in (400, 404, 503)
-    }
+def _refusals(*status: int) -> dict[int | str, dict[str, Any]]:
+    return {each: {"model": models.Refusal} for each in status}
 
+
+def _add_start(api: FastAPI, host: Host, webrtc: Lazy[WebRTCEndpoint]) -> None:
     @api.post(
         "/start",
         response_model=models.Started,
         response_model_exclude_unset=True,
-        responses={**refusals, 500: {"model": models.Refusal}, 502: {"model": models.Refusal}},
+        responses=_refusals(400, 404, 503, 500, 502),
         tags=["sessions"],
     )
     async def start(request: Request, asked: models.Start = _NOTHING_ASKED) -> Any:
@@ -127,6 +128,8 @@ def _add_sessions(api: FastAPI, host: Host, webrtc: Lazy[WebRTCEndpoint]) -> Non
             raise ApiError(400, f"transport must be one of {known}, not {name[:40]!r}")
         return await host.starters[name](request, fields)
 
+
+def _add_offers(api: FastAPI, webrtc: Lazy[WebRTCEndpoint]) -> None:
     async def offer(request: Request, asked: models.Offer = _NO_OFFER) -> Any:
         """Offer a call, or renegotiate one. The bot starts when the offer is answered."""
         return await (await webrtc.get()).offer(request, asked.model_dump(exclude_unset=True))
@@ -151,9 +154,10 @@ def _add_sessions(api: FastAPI, host: Host, webrtc: Lazy[WebRTCEndpoint]) -> Non
             path,
             response_model=models.Answer,
             response_model_exclude_unset=True,
-            responses=refusals,
+            responses=_refusals(400, 404, 503),
             tags=["sessions"],
         )(offered)
+        refusals = _refusals(400, 404, 503)
         api.patch(path, response_model=models.Status, responses=refusals, tags=["sessions"])(trickled)
 
 

@@ -21,7 +21,7 @@ from runner.records.live import Follower, News
 from runner.records.record import CALL, SLOW_S, Record
 from runner.records.render import peaks_of, wav_part, wav_size
 from runner.records.timeline import labels_of, srt_of
-from runner.records.wire import message_of
+from runner.records.wire import WireLine, message_of
 from runner.server.endpoints import api_models
 from runner.server.endpoints import record_models as models
 
@@ -62,7 +62,9 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 def _router(folder: Path | None) -> APIRouter:
     router = APIRouter(prefix="/api/calls", tags=["calls"], responses=_REFUSALS)
     calls = _Calls(folder)
-    _add_lists(router, calls)
+    _add_list(router, calls)
+    _add_timeline(router, calls)
+    _add_wire(router, calls)
     _add_sound(router, calls)
 
     @router.get("/{call}/live", response_class=StreamingResponse)
@@ -78,7 +80,7 @@ def _router(folder: Path | None) -> APIRouter:
     return router
 
 
-def _add_lists(router: APIRouter, calls: _Calls) -> None:
+def _add_list(router: APIRouter, calls: _Calls) -> None:
     @router.get("", response_model=models.CallList)
     def listed(
         failed: bool | None = None,
@@ -107,6 +109,8 @@ def _add_lists(router: APIRouter, calls: _Calls) -> None:
         )
         return list_calls(calls.folder, wanted, limit=limit, before=before).as_dict()
 
+
+def _add_timeline(router: APIRouter, calls: _Calls) -> None:
     @router.get("/{call}", response_model=models.CallDetail)
     def one(call: str) -> Any:
         """One call: its summary, answers and timeline."""
@@ -128,6 +132,8 @@ def _add_lists(router: APIRouter, calls: _Calls) -> None:
         following = found[limit]["line"] if len(found) > limit else _end(record.events, "line")
         return {"events": page, "next": following, "total": len(record.events), "problems": record.problems}
 
+
+def _add_wire(router: APIRouter, calls: _Calls) -> None:
     @router.get("/{call}/wire", response_model=models.WirePage)
     def wire(
         call: str,
@@ -140,18 +146,19 @@ def _add_lists(router: APIRouter, calls: _Calls) -> None:
     ) -> Any:
         """The messages on the wire, in order."""
         record = calls.get(call)
-        found = [
-            line
-            for line in record.wire
-            if line.line >= after
-            and (not d or line.inbound is (d == "in"))
-            and (not k or line.kind == k)
-            and (media is None or line.has_media is media)
-            and (not q or q.lower() in (line.text or "").lower())
-        ]
-        following = (
-            found[limit].line if len(found) > limit else (record.wire[-1].line + 1 if record.wire else 0)
-        )
+
+        def matches(line: WireLine) -> bool:
+            return (
+                line.line >= after
+                and (not d or line.inbound is (d == "in"))
+                and (not k or line.kind == k)
+                and (media is None or line.has_media is media)
+                and (not q or q.lower() in (line.text or "").lower())
+            )
+
+        found = [line for line in record.wire if matches(line)]
+        end = record.wire[-1].line + 1 if record.wire else 0
+        following = found[limit].line if len(found) > limit else end
         return {
             "messages": [message_of(line) for line in found[:limit]],
             "next": following,
