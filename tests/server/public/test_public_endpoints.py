@@ -189,7 +189,7 @@ async def test_exotel_s_applet_may_have_the_socket_s_own_address_with_user_and_p
 
 
 async def test_a_socket_without_a_start_message_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert websocket_module.DEADLINE_S == 5.0
+    assert websocket_module.HANDSHAKE_S == 5.0
     monkeypatch.setattr(websocket_module.read_handshake, "__defaults__", (0.05,))
     bot = Bot()
     async with public_world(bot) as world:
