@@ -38,7 +38,10 @@ NETWORK = (
 )
 BEFORE_S, AFTER_S, EVERY_S = 6.0, 12.0, 0.1
 HEARD = 1e-4
-"""Energy in one step that is sound."""
+"""Energy a second that is sound: 40 dB below full scale."""
+
+ANSWER_S = 0.3
+"""An answer is at least so long (s)."""
 
 ENERGY = """async () => {
   const peer = window.peers.at(-1);
@@ -122,21 +125,21 @@ async def listen(playwright: Any, address: str, home: Path, sentence: Speech) ->
 async def classify(page: Any, sentence_s: float) -> dict[str, Any]:
     """What is heard before the sentence is over, and after."""
     loop = asyncio.get_running_loop()
-    begun, before, heard_at = loop.time(), 0.0, list[float]()
+    begun, before, since, heard = loop.time(), 0.0, 0.0, list[tuple[float, float]]()
     over = BEFORE_S + sentence_s
-    while (at := loop.time() - begun) < over + AFTER_S:
-        energy = await page.evaluate(ENERGY) or 0.0
-        if energy - before > HEARD:
-            heard_at.append(at)
-        before = energy
+    while since < over + AFTER_S:
         await asyncio.sleep(EVERY_S)
-    first = next((at for at in heard_at if at < over), None)
-    answer = [at for at in heard_at if at > over + EVERY_S]
-    name = "answered" if answer else "spoke first" if first is not None else "connected, silent"
+        energy, at = await page.evaluate(ENERGY) or 0.0, loop.time() - begun
+        if energy - before > HEARD * (at - since):
+            heard.append((since, at))
+        before, since = energy, at
+    first = next((begin for begin, _ in heard if begin < over), None)
+    answer_s = sum(end - begin for begin, end in heard if begin > over)
+    name = "answered" if answer_s >= ANSWER_S else "spoke first" if first is not None else "connected, silent"
     return {
         "class": name,
         "first_sound_s": first and round(first, 1),
-        "sound_after_s": round(len(answer) * EVERY_S, 1),
+        "sound_after_s": round(answer_s, 1),
     }
 
 
