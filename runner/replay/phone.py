@@ -14,7 +14,7 @@ import numpy as np
 from runner.audio.resampler import Resampler
 from runner.callers.call import new_wire
 from runner.callers.phone import Phone
-from runner.callers.sound.bot_sound import Span
+from runner.callers.sound.bot_sound import Repeats, SoundFaults, Span
 from runner.callers.sound.microphone import Manner, Microphone, Utterance
 from runner.callers.wires import WIRES, Wire
 from runner.records.call import RecordedCall
@@ -71,6 +71,18 @@ class ReplayMicrophone(Microphone):
         self._do(done)
 
 
+class _NoFaults(SoundFaults):
+    """The records are compared: the caller need not measure sound, which would cost CPU."""
+
+    def sent(self, pcm: bytes, ahead_s: float) -> None: ...
+
+    def heard(self, at: float, pcm: bytes) -> None: ...
+
+
+class _NoRepeats(Repeats):
+    def feed(self, pcm: bytes) -> None: ...
+
+
 class ReplayPhone(Phone):
     """Calls a bot as the recorded caller did.
 
@@ -89,6 +101,7 @@ class ReplayPhone(Phone):
         connect: Callable[[str], Awaitable[Any]] | None = None,
     ) -> None:
         super().__init__(url, wire, connect=connect)
+        self.repeats, self.faults = _NoRepeats(wire.sample_rate), _NoFaults(wire.sample_rate)
         self.done: list[Done] = []
         self._pieces = pieces or []
         self._hanging_up: asyncio.Task[None] | None = None
