@@ -35,7 +35,7 @@ MODES, SERVICES = ("turns", "exact"), ("live", "recorded")
 COMPLETE_WITHIN_S = 10.0
 LONGEST_S = 7200.0
 
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +87,21 @@ class ReplayRequest:
     @property
     def is_virtual(self) -> bool:
         """Whether it runs in this process, in virtual time."""
-        transport = self.record.head.get("transport")
-        is_ours = not is_pipecat_bot(parse_target(self.target).path)
-        return self.services == "recorded" and transport != "webrtc" and is_ours and not self.real_time
+        is_phone = self.record.head.get("transport") != "webrtc"
+        return self.services == "recorded" and is_phone and not self.real_time
+
+    def check(self) -> None:
+        """See that this can be done.
+
+        Raises:
+            RefusedError: the record or the bot does not allow it.
+        """
+        check(self.record)
+        if self.services == "recorded" and is_pipecat_bot(parse_target(self.target).path):
+            raise RefusedError(
+                f"{self.target} runs on Pipecat, whose services cannot be replaced by recorded ones yet:"
+                " use --services live"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,14 +118,14 @@ class Replayed:
         return [f"at {each.at:.1f} s: {each.note}" for each in self.done if each.note]
 
 
-def replay(request: ReplayRequest, tell: Tell = lambda text: None) -> Comparison:
-    """Make the call again, as often as asked for, and compare. `tell` is given what happens, in sentences.
+def replay(request: ReplayRequest, on_progress: OnProgress = lambda text: None) -> Comparison:
+    """Make the call again, as often as asked for, and compare. `on_progress` is given each step.
 
     Raises:
         RefusedError: the record cannot be replayed.
         BotrunError: the bot does not start, or does not answer.
     """
-    check(request.record)
+    request.check()
     clip = clip_of(request.record)
     before = facts_of(request.record, speech_s(clip))
     run = (
@@ -122,10 +134,10 @@ def replay(request: ReplayRequest, tell: Tell = lambda text: None) -> Comparison
     replays: list[Replayed] = []
     for number in range(request.runs):
         if request.runs > 1:
-            tell(f"run {number + 1} of {request.runs}")
+            on_progress(f"run {number + 1} of {request.runs}")
         replays.append(run())
         for note in replays[-1].notes:
-            tell(note)
+            on_progress(note)
     comparison = compared(before, replays)
     for each in replays:
         _attach(request, each, comparison)

@@ -12,6 +12,7 @@ from replay_bots import ReplayBot, record_call
 
 from runner.records.call import RecordedCall
 from runner.replay.refusal import RefusedError, check
+from runner.replay.run import ReplayRequest, replay
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +59,16 @@ def test_what_is_missing_is_named(
     break_it(path)
     with pytest.raises(RefusedError, match=f"{path.name} cannot be replayed: .*{sentence}"):
         check(RecordedCall(path))
+
+
+def test_recorded_services_for_a_bot_on_pipecat_are_refused(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = tmp_path / "their_bot.py"
+    bot.write_text("import pipecat\n\nasync def bot(runner_args): ...\n")
+    monkeypatch.setattr(
+        "runner.replay.run.is_pipecat_bot", lambda path: path == bot
+    )  # as if it were installed
+    request = ReplayRequest(record=RecordedCall(whole), folder=tmp_path, bot=str(bot), services="recorded")
+    with pytest.raises(RefusedError, match=r"their_bot\.py runs on Pipecat.*use --services live"):
+        replay(request)
