@@ -231,7 +231,7 @@ async def in_memory(bot: Callable[[Any], Awaitable[None]]) -> AsyncIterator[Serv
     """Served without a network: for virtual time."""
     host = make_host(bot, (*PHONES, "websocket"))
     yield Served(host, URL, dial(create_app(host)))
-    await host.sessions.shut_down(3)
+    await host.sessions.shut_down(10)
 
 
 @contextlib.asynccontextmanager
@@ -242,7 +242,7 @@ async def over_sockets(bot: Callable[[Any], Awaitable[None]]) -> AsyncIterator[S
         port = address_of(listener)[1]
         async with Server(create_app(host)).serving(listener, 0.3):
             yield Served(host, f"ws://127.0.0.1:{port}/ws")
-            await host.sessions.shut_down(3)
+            await host.sessions.shut_down(10)
 
 
 def telephony_args(bot: CountedBot) -> WebSocketRunnerArguments:
