@@ -88,6 +88,12 @@ OF_MODULE = {
         f"runner.services.local.{name}" for name in ("ears", "voice", "understanding", "dialogue")
     ),
 }
+OF_TOOLS = (
+    *(f"pydantic.{name}" for name in ("type_adapter", "fields", "types", "dataclasses")),
+    "runner.services.tools.signature",
+)
+TOOL_NAMES = frozenset(("register_function", "register_direct_function", "tool", "tools"))
+"""How a bot gives tools to a model. Its first call would import pydantic on the event loop (0.2 s)."""
 LATER = {"runner.services.common.service_http": HTTP_CLIENT}
 """What these modules load before the first call, if they are imported. The fork server imports it once the
 first worker accepts calls, so it delays neither the start nor a reload."""
@@ -95,20 +101,29 @@ first worker accepts calls, so it delays neither the start nor a reload."""
 
 def modules_for(bot: Path, transports: Sequence[str], *, is_public: bool = False) -> list[str]:
     """Modules of botrun that this bot needs, and those that they load later."""
-    named = list(_imported(bot))
+    try:
+        tree = ast.parse(bot.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        tree = ast.Module([], [])
+    named = list(_imported(tree))
     more = [name for transport in transports for name in OF_TRANSPORT.get(transport, PHONES)]
     more += PUBLIC if is_public else ()
+    more += OF_TOOLS if _has_tools(tree) else ()
     more += [loaded for name in named for loaded in OF_MODULE.get(name, ())]
     more += loading.modules_of(bot, transports)
     return list(dict.fromkeys([*SERVER, "runner.transports.create", *named, *more]))
 
 
-def _imported(bot: Path) -> Iterator[str]:
+def _has_tools(tree: ast.Module) -> bool:
+    names = (
+        getattr(node, "attr", None) or getattr(node, "id", None) or getattr(node, "arg", None)
+        for node in ast.walk(tree)
+    )
+    return any(name in TOOL_NAMES for name in names)
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
     """The `runner…` modules that the file imports at its top level."""
-    try:
-        tree = ast.parse(bot.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module]

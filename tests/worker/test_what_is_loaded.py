@@ -87,6 +87,21 @@ async def main():
 asyncio.run(main())
 """
 
+FIRST_TOOL = """
+import sys
+from pathlib import Path
+from runner.services.tools.signature import read_signature
+from runner.worker.fork_server import import_all, modules_for
+import_all(modules_for(Path({bot!r}), ("twilio",)))
+
+def book(day: str, seats: int = 2) -> str:
+    "Book a table."
+
+before = set(sys.modules)
+read_signature(book, "book")
+print("loaded:", *sorted(set(sys.modules) - before))
+"""
+
 KEYS_OF_PROVIDERS = {
     "twilio": {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "secret"},
     "telnyx": {"TELNYX_API_KEY": "secret"},
@@ -181,6 +196,22 @@ def test_the_first_hang_up_of_a_worker_loads_nothing(provider: str) -> None:
     request, loaded = done.stdout.splitlines()
     assert "HTTP/1.1" in request
     assert loaded == "loaded:"
+
+
+def test_the_first_tool_of_a_worker_loads_nothing(tmp_path: Path) -> None:
+    bot = tmp_path / "tool_bot.py"
+    bot.write_text("async def bot(args):\n    llm.register_function('book', book)\n")
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_TOOL.format(bot=str(bot))],
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    small = {"loaded:", "pydantic.plugin._loader"}  # private, and imports nothing more
+    assert set(done.stdout.split()) <= small
+    plain = loaded_by(FORK_SERVER.format(bot=str(BOTS / "echo_bot.py"), transports=("twilio",)))
+    assert "pydantic" not in plain
 
 
 def ring(port: int) -> None:
