@@ -26,6 +26,20 @@ async def first_of(*waits: Coroutine[Any, Any, Any], timeout_s: float | None = N
     return bool(done)
 
 
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` to its end even if this is cancelled meanwhile; the cancellation is raised afterwards."""
+    task = asyncio.ensure_future(work)
+    cancellation: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancellation = error
+    if cancellation is not None:
+        raise cancellation
+    task.result()
+
+
 def of_loop(loop: asyncio.AbstractEventLoop, kind: type[Kind], make: Callable[[], Kind]) -> Kind:
     """The loop's one object of this kind, created on first use.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from runner.botcode.location import Seldom, describe
 from runner.errors import BotrunError, StartError
+from runner.eventloop.waiting import to_the_end
 from runner.frames import (
     CancelFrame,
     CancelTaskFrame,
@@ -161,7 +162,8 @@ class PipelineTask:
             if self._begun:
                 self._changed("ended")
                 self.events.emit("on_pipeline_finished", EndFrame(reason=self.end_reason))
-            await self._clean_up()
+            # A run that ends by itself may be cancelled, too: its tasks must not outlive it.
+            await to_the_end(self._clean_up())
         if self._start_failure is not None:
             raise StartError(self._start_failure.error) from self._start_failure.exception
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from eventually import eventually
 
 from runner.errors import UsageError
 from runner.frames import EndFrame, StartFrame, TextFrame
@@ -52,6 +54,36 @@ def test_a_silence_that_ends_the_call_is_reported() -> None:
         "on_idle_timeout",
         "on_pipeline_finished",
     ]
+
+
+class EndsSlowly(FrameProcessor):
+    """Its cleanup takes 0.5 s."""
+
+    ending = cleaned = False
+
+    async def process_frame(self, frame: Any, direction: Any) -> None:
+        await self.push_frame(frame, direction)
+
+    async def cleanup(self) -> None:
+        self.ending = True
+        await asyncio.sleep(0.5)
+        await super().cleanup()
+        self.cleaned = True
+
+
+async def test_a_run_that_is_cancelled_while_it_ends_leaves_no_task_behind() -> None:
+    """As when botrun stops while a call is ending."""
+    slow = EndsSlowly()
+    task = PipelineTask(Pipeline([slow]))
+    await task.queue_frame(EndFrame())
+    before = asyncio.all_tasks()
+    run = asyncio.create_task(task.run())
+    await eventually(lambda: slow.ending)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert slow.cleaned
+    assert asyncio.all_tasks() == before
 
 
 def test_an_event_that_there_is_not_is_refused() -> None:
