@@ -152,7 +152,7 @@ async def test_a_drain_refuses_new_calls_and_cuts_none(tmp_path: Path) -> None:
 async def test_grace_that_is_over_ends_calls_properly(tmp_path: Path) -> None:
     async with (
         provider_server() as server,
-        served(server, tmp_path, BOTRUN_GRACE_SECS="0.5") as run,
+        served(server, tmp_path, BOTRUN_GRACE_SECS="0.5", BOTRUN_SHUTDOWN_SECS="1") as run,
         Calls(run, server) as calls,
     ):
         await calls.place("C1")
