@@ -130,7 +130,7 @@ def loaded_for(*transports: str, **env: str) -> set[str]:
 def test_the_help_loads_neither_server_nor_sound_nor_model() -> None:
     run = "from runner.cli.program import app\ntry: app(['--help'])\nexcept SystemExit: pass"
     names = loaded_by(run)
-    assert not names & (WEBRTC | VAD | SERVER | FRAMEWORK | {"numpy"})
+    assert not names & (WEBRTC | VAD | SERVER | FRAMEWORK | {"numpy", "asyncio", "ssl"})
 
 
 def test_the_supervisor_loads_nothing_of_what_its_workers_need() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,6 +83,8 @@ def _path(folder: str, baseline: Baseline) -> Path:
 
 def _measure(name: str, bot: str | None, provider: str, runs: int, *, quiet: bool) -> Baseline:
     """Make the calls one by one."""
+    import asyncio
+
     from runner.callers.call import CallRequest, make_call
     from runner.callers.scenario import find_scenario
     from runner.replay.baseline import conditions_of, measure_calls

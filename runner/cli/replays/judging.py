@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +29,8 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing els
 
 def judge(call: _Call, rule: _Rule = None, scenario: _Scenario = "", as_json: _Json = False) -> int:
     """Judge a recorded conversation by rules. The exit status is 1 unless all rules hold."""
+    import asyncio
+
     from runner.callers.scenario import find_scenario
     from runner.cli.replays.command import find_call
     from runner.evaluation.model import ModelChoice

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +45,8 @@ def pin(call: _Call, file: _File, bot: _PinBot = "") -> int:
 
 def watch(scenario: _Scenario, bot: _Bot = None, provider: _Provider = "") -> int:
     """Repeat a scenario's call whenever the bot or the scenario is saved, and print what changed."""
+    import asyncio
+
     from runner.callers.scenario import find_scenario
 
     plan = find_scenario(scenario)
