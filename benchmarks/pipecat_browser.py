@@ -53,16 +53,7 @@ ENERGY = """async () => {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for name in ("corpus", "kit", "answered", "results"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--only", default="", help="a regular expression for repository/path")
-    args = parser.parse_args()
-    args.runner = "botrun"
+    args = corpus.answered_bots(__doc__, count=10)
     corpus.isolate(NETWORK)
     asyncio.run(run_all(args))
 

@@ -51,6 +51,19 @@ INSIDE = "CORPUS_INSIDE"
 BEST_FIRST = ("answered", "spoke first", "connected, silent", "no pipeline", "crashed", "no start")
 
 
+def answered_bots(about: str | None, count: int) -> argparse.Namespace:
+    """The command line of a benchmark with bots that answered under botrun."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("corpus", "kit", "answered", "results"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--count", type=int, default=count)
+    parser.add_argument("--only", default="", help="a regular expression for repository/path")
+    args = parser.parse_args()
+    args.runner = "botrun"
+    return args
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

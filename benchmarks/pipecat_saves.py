@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -39,16 +38,7 @@ UNASKED_S = 2.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for name in ("corpus", "kit", "answered", "results"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--count", type=int, default=5)
-    parser.add_argument("--only", default="", help="a regular expression for repository/path")
-    args = parser.parse_args()
-    args.runner = "botrun"
+    args = corpus.answered_bots(__doc__, count=5)
     corpus.isolate()
     asyncio.run(run_all(args))
 

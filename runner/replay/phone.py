@@ -177,17 +177,8 @@ def wire_of(record: RecordedCall) -> Wire:
         "to_number": _plausible(record.head.get("to")),
     }
     wire = new_wire(provider, parameters, **{name: number for name, number in numbers.items() if number})
-    facts = wire.facts
-    return type(wire)(
-        stream_id=facts.stream_id,
-        call_id=facts.call_id,
-        account_id=facts.account_id,
-        from_number=facts.from_number,
-        to_number=facts.to_number,
-        custom_parameters=facts.custom_parameters,
-        encoding=str(form["encoding"]) if form.get("encoding") else None,
-        sample_rate=int(form.get("sampleRate") or form.get("sample_rate") or 8000),
-    )
+    encoding, rate = form.get("encoding"), form.get("sampleRate") or form.get("sample_rate") or 8000
+    return wire.again(encoding=str(encoding) if encoding else None, sample_rate=int(rate))
 
 
 def start_of(record: RecordedCall) -> tuple[Mapping[str, Any], dict[str, str]]:

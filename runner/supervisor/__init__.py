@@ -33,7 +33,7 @@ from runner.botcode.failure import Failure, failure_at
 from runner.errors import BotrunError
 from runner.supervisor.bot_files import BotFiles, Watch
 from runner.supervisor.busy_answers import BusyAnswers
-from runner.supervisor.processes import CrashLimiter, ForkServer, Note, Worker, how_it_ended
+from runner.supervisor.processes import CrashLimiter, ForkServer, Note, Worker, end_workers, how_it_ended
 from runner.supervisor.public_keeper_client import KeeperOwner, PublicKeeperClient
 from runner.supervisor.rollout import EndedWorkers, Load, Loader, Rollout, RunPlan, RunView
 from runner.worker.encoding import (
@@ -327,13 +327,7 @@ class Supervisor:
             self._keeper.give_back()
         living = self._fork_server.living
         workers = [one for one in living if self._keeper is None or not self._keeper.is_kept_by(one)]
-        for worker in workers:
-            worker.signal(signal.SIGTERM)
-        ends = [asyncio.ensure_future(worker.ended.wait()) for worker in workers]
-        if ends:
-            _, late = await asyncio.wait(ends, timeout=until - time.monotonic())
-            for end in late:
-                end.cancel()
+        await end_workers(workers, until)
         if self._keeper is not None:
             await self._keeper.close(until - time.monotonic())
 

@@ -31,7 +31,7 @@ from runner.supervisor.busy_answers import BusyAnswers
 from runner.supervisor.crash_loop import CrashLoop
 from runner.supervisor.dispatch import Dispatcher
 from runner.supervisor.members import Member, Members, PoolPlan
-from runner.supervisor.processes import CrashLimiter, ForkServer, Worker, how_it_ended
+from runner.supervisor.processes import CrashLimiter, ForkServer, Worker, end_workers, how_it_ended
 from runner.supervisor.public_keeper_client import KeeperOwner, PublicKeeperClient
 from runner.supervisor.rollout import EndedWorkers, RunPlan
 from runner.worker.encoding import MessageChannel
@@ -369,13 +369,7 @@ class WorkerPool:
         until += PUBLIC_STOP_S if self._keeper is not None else STOP_S
         if self._keeper is not None:
             self._keeper.give_back()
-        for worker in self._members.workers:
-            worker.signal(signal.SIGTERM)
-        ends = [asyncio.ensure_future(worker.ended.wait()) for worker in self._members.workers]
-        if ends:
-            _, late = await asyncio.wait(ends, timeout=until - time.monotonic())
-            for end in late:
-                end.cancel()
+        await end_workers(self._members.workers, until)
         if self._keeper is not None:
             await self._keeper.close(until - time.monotonic())
 

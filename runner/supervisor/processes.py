@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -280,3 +280,15 @@ def how_it_ended(status: int | None) -> str:
     if status is not None and status < 0:
         return f"was ended by {signal.Signals(-status).name}"
     return f"ended with status {status}"
+
+
+async def end_workers(workers: Iterable[Worker], until: float) -> None:
+    """Ask workers to end, and wait for them until this time (s) of `time.monotonic`."""
+    ending = list(workers)
+    for worker in ending:
+        worker.signal(signal.SIGTERM)
+    ends = [asyncio.ensure_future(worker.ended.wait()) for worker in ending]
+    if ends:
+        _, late = await asyncio.wait(ends, timeout=until - time.monotonic())
+        for end in late:
+            end.cancel()

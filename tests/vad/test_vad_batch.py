@@ -151,7 +151,9 @@ def test_company_makes_an_event_late_by_a_tick_at_most() -> None:
     alone, together = delays(1), delays(3)
     assert len(alone) == len(together) > 0
     assert all(0 <= late - early <= TICK_S + 0.001 for early, late in zip(alone, together, strict=True))
-    assert all(round(at / CHUNK_S, 3).is_integer() for at in alone), "told with the piece it was noticed in"
+    assert all(round(at / CHUNK_S, 3).is_integer() for at in alone), (
+        "reported with the piece it was noticed in"
+    )
 
 
 def test_an_ended_call_gets_no_more_events() -> None:

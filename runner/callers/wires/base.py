@@ -147,8 +147,8 @@ class Wire(ABC):
         """The last message, if the provider has one."""
         return None
 
-    def again(self) -> Self:
-        """A wire for the same call on a new socket, with new message counters."""
+    def again(self, *, encoding: str | None = None, sample_rate: int | None = None) -> Self:
+        """A wire for the same call on a new socket, with new counters and, if given, another format."""
         facts = self.facts
         return type(self)(
             stream_id=facts.stream_id,
@@ -157,8 +157,8 @@ class Wire(ABC):
             from_number=facts.from_number,
             to_number=facts.to_number,
             custom_parameters=facts.custom_parameters,
-            encoding=self.encoding,
-            sample_rate=self.sample_rate,
+            encoding=encoding or self.encoding,
+            sample_rate=sample_rate or self.sample_rate,
         )
 
     def address_again(self, url: str) -> str:
@@ -275,8 +275,8 @@ class PlainWire(Wire):
         base = parts.path.partition(f"{PATH}/")[0].removesuffix(PATH)
         return urlunsplit(parts._replace(path=f"{base}{PATH}/{self._token}")) if self._token else url
 
-    def again(self) -> Self:
-        wire = super().again()
+    def again(self, *, encoding: str | None = None, sample_rate: int | None = None) -> Self:
+        wire = super().again(encoding=encoding, sample_rate=sample_rate)
         wire._token = self._token
         return wire
 

@@ -33,21 +33,21 @@ async def test_the_call_goes_on_over_a_new_peer() -> None:
     async with call() as (connection, first, log):
         bridged = BridgedConnection(connection)
         transport = SmallWebRTCTransport(bridged, TransportParams(audio_in_enabled=True))
-        told: list[str] = []
+        states: list[str] = []
 
         @bridged.event_handler("connected")
         async def connected(connection: object) -> None:
-            told.append("connected")
+            states.append("connected")
 
         @bridged.event_handler("closed")
         async def closed(connection: object) -> None:
-            told.append("closed")
+            states.append("closed")
 
         await bridged.connect()
         track, ears = RawAudioTrack(sample_rate=24000), bridged.audio_input_track()
         bridged.replace_audio_track(track)
         tone = (np.sin(np.arange(480) / 24000 * 2 * np.pi * 440) * 8000).astype("<i2").tobytes()
-        await eventually(lambda: first.channel.readyState == "open" and told == ["connected"])
+        await eventually(lambda: first.channel.readyState == "open" and states == ["connected"])
         await heard_by(first, tone, track)
         second = Page()
         await connection.renegotiate(**await second.offer(), restart_pc=True)
@@ -62,7 +62,7 @@ async def test_the_call_goes_on_over_a_new_peer() -> None:
         assert (frame.sample_rate, frame.samples) == (16000, 320)
         bridged.send_app_message({"again": 1})
         await eventually(lambda: second.got)
-        assert (told, bridged.caller_left, bridged.is_connected()) == (["connected"], False, True)
+        assert (states, bridged.caller_left, bridged.is_connected()) == (["connected"], False, True)
         await second.aclose()
-        await eventually(lambda: told == ["connected", "closed"])
+        await eventually(lambda: states == ["connected", "closed"])
         assert transport is not None

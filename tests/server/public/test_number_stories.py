@@ -35,7 +35,7 @@ def no_canary(*texts: str) -> None:
     for secret in CANARIES:
         forms = (secret, base64.b64encode(secret.encode()).decode(), urllib.parse.quote(secret, safe=""))
         for form in forms:
-            assert not any(form in text for text in texts), f"{secret[:12]}… was told"
+            assert not any(form in text for text in texts), f"{secret[:12]}… was shown"
 
 
 def shown_by_the_system(run: Run) -> str:
